@@ -1,0 +1,18 @@
+#include "base/error.h"
+
+namespace longspan {
+
+int ExitCode(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::kBadOption: return 2;
+    case ErrorKind::kInvalidFile: return 3;
+    case ErrorKind::kUnsupported: return 4;
+    case ErrorKind::kIo: return 5;
+    case ErrorKind::kOutOfMemory: return 6;
+    case ErrorKind::kCancelled: return 130;  // as a shell reports SIGINT
+    case ErrorKind::kInternal: break;
+  }
+  return 70;
+}
+
+}  // namespace longspan

@@ -1,0 +1,129 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace longspan {
+namespace {
+
+constexpr std::size_t kWriteBuffer = 1 << 20;
+
+[[noreturn]] void FailErrno(const std::filesystem::path& path, const char* action) {
+  Fail(ErrorKind::kIo, "{}: cannot {}: {}", path.string(), action, std::strerror(errno));
+}
+
+// A descriptor that closes itself.
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+std::uint64_t RegularFileSize(int fd, const std::filesystem::path& path) {
+  struct stat info;
+  if (::fstat(fd, &info) != 0) FailErrno(path, "stat");
+  if (!S_ISREG(info.st_mode)) Fail(ErrorKind::kIo, "{}: not a regular file", path.string());
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::Open(const std::filesystem::path& path) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) FailErrno(path, "open");
+  const std::uint64_t size = RegularFileSize(file.fd, path);
+  std::shared_ptr<MappedFile> mapped(new MappedFile);
+  mapped->path_ = path;
+  if (size > 0) {
+    void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    if (data == MAP_FAILED) FailErrno(path, "map");
+    mapped->bytes_ = {static_cast<const std::byte*>(data), size};
+  }
+  return mapped;
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+std::string ReadFile(const std::filesystem::path& path, std::uint64_t limit) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) FailErrno(path, "open");
+  const std::uint64_t size = RegularFileSize(file.fd, path);
+  if (size > limit) Fail(ErrorKind::kIo, "{}: {} bytes, expected at most {}", path.string(), size, limit);
+  std::string text(size, '\0');
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = ::read(file.fd, text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) FailErrno(path, "read");
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  text.resize(done);
+  return text;
+}
+
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
+  if (path_.has_parent_path()) {
+    std::error_code error;
+    std::filesystem::create_directories(path_.parent_path(), error);
+    if (error) Fail(ErrorKind::kIo, "{}: cannot create folder: {}", path_.parent_path().string(), error.message());
+  }
+  temporary_ = path_.string() + ".tmp-XXXXXX";
+  fd_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+  if (fd_ < 0) FailErrno(path_, "create a temporary file beside");
+  ::fchmod(fd_, 0644);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::Write(std::span<const std::byte> bytes) {
+  buffer_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  offset_ += bytes.size();
+  if (buffer_.size() >= kWriteBuffer) Flush();
+}
+
+void AtomicFile::Flush() {
+  std::size_t done = 0;
+  while (done < buffer_.size()) {
+    const ssize_t n = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) FailErrno(path_, "write");
+    done += static_cast<std::size_t>(n);
+  }
+  buffer_.clear();
+}
+
+void AtomicFile::Commit() {
+  Flush();
+  if (::fsync(fd_) != 0) FailErrno(path_, "sync");
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) FailErrno(path_, "rename into place");
+  ::close(fd_);
+  fd_ = -1;
+  // The rename itself lives in the folder: sync that too, so a power cut cannot undo it.
+  const auto folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+  Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (directory.fd >= 0) ::fsync(directory.fd);
+}
+
+void WriteFile(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.Write(text);
+  file.Commit();
+}
+
+}  // namespace longspan

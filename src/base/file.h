@@ -1,0 +1,61 @@
+// Files: mapped for reading, atomic for writing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace longspan {
+
+// A whole file mapped read-only. Pages are loaded when touched, so a 40 GB model opens at once.
+class MappedFile {
+ public:
+  static std::shared_ptr<const MappedFile> Open(const std::filesystem::path& path);  // Error(kIo)
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  MappedFile() = default;
+  std::filesystem::path path_;
+  std::span<const std::byte> bytes_;
+};
+
+// The text of a file of at most `limit` bytes. Error(kIo) where it is missing or larger.
+std::string ReadFile(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
+
+// A file written under a temporary name in the same folder; Commit syncs it and renames it into place.
+// Without Commit, nothing is left behind.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void Write(std::span<const std::byte> bytes);  // Error(kIo), for example on a full disk
+  void Write(std::string_view text) { Write(std::as_bytes(std::span(text))); }
+  std::uint64_t offset() const { return offset_; }
+  void Commit();
+
+ private:
+  void Flush();
+
+  std::filesystem::path path_;
+  std::string temporary_;
+  int fd_ = -1;
+  std::uint64_t offset_ = 0;
+  std::string buffer_;
+};
+
+// Writes `text` as the whole of `path`, atomically.
+void WriteFile(const std::filesystem::path& path, std::string_view text);
+
+}  // namespace longspan

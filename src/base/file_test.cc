@@ -1,0 +1,58 @@
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path Folder() {
+  const fs::path folder = fs::path(testing::TempDir()) / "longspan_file_test";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  return folder;
+}
+
+TEST(File, WritesReadsAndMaps) {
+  const auto path = Folder() / "new" / "a.bin";
+  const std::string text(3 << 20, 'x');
+  WriteFile(path, text);
+  EXPECT_EQ(ReadFile(path), text);
+  const auto mapped = MappedFile::Open(path);
+  EXPECT_EQ(mapped->bytes().size(), text.size());
+  EXPECT_EQ(std::to_integer<char>(mapped->bytes().back()), 'x');
+}
+
+TEST(File, UncommittedLeavesNothingAndKeepsTheOld) {
+  const auto folder = Folder();
+  WriteFile(folder / "a", "old");
+  {
+    AtomicFile file(folder / "a");
+    file.Write("new");
+  }
+  EXPECT_EQ(ReadFile(folder / "a"), "old");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+}
+
+TEST(File, ErrorsNameTheFile) {
+  try {
+    MappedFile::Open("/no/such/file");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kIo);
+    EXPECT_NE(std::string(error.what()).find("/no/such/file"), std::string::npos);
+  }
+  EXPECT_THROW(MappedFile::Open("/"), Error);
+}
+
+TEST(File, EmptyFileMaps) {
+  const auto path = Folder() / "empty";
+  WriteFile(path, "");
+  EXPECT_TRUE(MappedFile::Open(path)->bytes().empty());
+}
+
+}  // namespace
+}  // namespace longspan

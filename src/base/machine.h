@@ -1,0 +1,14 @@
+// Facts about the machine that longspan plans with and prints.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace longspan {
+
+int PhysicalThreads();             // hardware threads this process may run on
+std::uint64_t MemoryBytes();       // installed memory
+std::uint64_t PeakMemoryBytes();   // largest resident size of this process so far
+std::string ProcessorName();       // as the operating system reports it
+
+}  // namespace longspan

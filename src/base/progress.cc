@@ -1,0 +1,10 @@
+#include "base/progress.h"
+
+namespace longspan {
+
+Progress& NoProgress() {
+  static Progress silent;
+  return silent;
+}
+
+}  // namespace longspan

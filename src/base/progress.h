@@ -1,0 +1,26 @@
+// Progress of long work. The library reports; who listens decides what is shown (cli/ draws a bar on a
+// terminal and plain lines in a log).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace longspan {
+
+class Progress {
+ public:
+  virtual ~Progress() = default;
+
+  // Begins a piece of work of `total` units (0 where unknown), for example ("train", 500, "steps").
+  virtual void Start(std::string_view /*label*/, std::int64_t /*total*/, std::string_view /*unit*/) {}
+  // `done` units are finished; `note` is a short text such as "loss 3.21".
+  virtual void Update(std::int64_t /*done*/, std::string_view /*note*/ = {}) {}
+  virtual void Finish(std::string_view /*note*/ = {}) {}
+  // A line worth keeping, such as a fallback that the user should know of.
+  virtual void Message(std::string_view /*line*/) {}
+};
+
+// A listener that ignores everything.
+Progress& NoProgress();
+
+}  // namespace longspan

@@ -1,0 +1,10 @@
+// One function a subcommand: each adds itself, with its options, help and example, to the program.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace longspan {
+
+// In the order in which --help lists them. Each lives in the file of its name.
+
+}  // namespace longspan

@@ -1,0 +1,91 @@
+#include "cli/terminal.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace longspan {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::seconds;
+
+std::string Time(double s) {
+  const auto total = static_cast<long>(s + 0.5);
+  if (total >= 3600) return fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
+  return fmt::format("{}:{:02}", total / 60, total % 60);
+}
+
+std::string Rate(double r) {
+  if (r >= 1e6) return fmt::format("{:.1f}M", r / 1e6);
+  if (r >= 1e4) return fmt::format("{:.1f}k", r / 1e3);
+  return r >= 100 ? fmt::format("{:.0f}", r) : fmt::format("{:.1f}", r);
+}
+
+}  // namespace
+
+TerminalProgress::TerminalProgress() : terminal_(::isatty(STDERR_FILENO) != 0) {}
+
+void TerminalProgress::Start(std::string_view label, std::int64_t total, std::string_view unit) {
+  label_ = label;
+  unit_ = unit;
+  note_.clear();
+  total_ = total;
+  done_ = 0;
+  start_ = drawn_ = Clock::now();
+  Draw(false);
+}
+
+void TerminalProgress::Update(std::int64_t done, std::string_view note) {
+  done_ = done;
+  if (!note.empty()) note_ = note;
+  const auto now = Clock::now();
+  if (now - drawn_ < (terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10000))) return;
+  drawn_ = now;
+  Draw(false);
+}
+
+void TerminalProgress::Finish(std::string_view note) {
+  if (!note.empty()) note_ = note;
+  Draw(true);
+  label_.clear();
+}
+
+void TerminalProgress::Message(std::string_view line) {
+  if (terminal_ && !label_.empty()) fmt::print(stderr, "\r\033[K");
+  fmt::print(stderr, "{}\n", line);
+  if (terminal_ && !label_.empty()) Draw(false);
+}
+
+void TerminalProgress::Draw(bool final) {
+  constexpr int kBar = 24;
+  const double elapsed = duration<double>(Clock::now() - start_).count();
+  const double rate = elapsed > 0 ? static_cast<double>(done_) / elapsed : 0;
+  std::string line = fmt::format("{:<18} ", label_);
+  if (total_ > 0) {
+    const double share = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);
+    if (terminal_) {
+      const int full = static_cast<int>(share * kBar);
+      for (int i = 0; i < kBar; ++i) line += i < full ? "█" : "░";
+    }
+    line += fmt::format(" {:3.0f}% {}/{} {}", 100 * share, done_, total_, unit_);
+  } else {
+    line += fmt::format("{} {}", done_, unit_);
+  }
+  if (done_ > 0) line += fmt::format("  {}/s", Rate(rate));
+  if (final) line += fmt::format("  in {}", Time(elapsed));
+  else if (done_ > 0 && total_ > done_ && rate > 0) line += fmt::format("  {} left", Time(static_cast<double>(total_ - done_) / rate));
+  if (!note_.empty()) line += "  " + note_;
+  if (terminal_) fmt::print(stderr, "\r\033[K{}{}", line, final ? "\n" : "");
+  else if (final || done_ > 0) fmt::print(stderr, "{}\n", line);
+  std::fflush(stderr);
+}
+
+Progress& Terminal() {
+  static TerminalProgress progress;
+  return progress;
+}
+
+}  // namespace longspan

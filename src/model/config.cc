@@ -1,0 +1,72 @@
+#include "model/config.h"
+
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "base/error.h"
+
+namespace longspan {
+namespace {
+
+using Kind = RopeScaling::Kind;
+constexpr std::array<std::pair<Kind, std::string_view>, 5> kKinds{{{Kind::kNone, "none"},
+                                                                   {Kind::kLinear, "linear"},
+                                                                   {Kind::kNtk, "ntk"},
+                                                                   {Kind::kYarn, "yarn"},
+                                                                   {Kind::kLlama3, "llama3"}}};
+
+}  // namespace
+
+std::string_view Name(Kind kind) {
+  for (const auto& [k, name] : kKinds) {
+    if (k == kind) return name;
+  }
+  return "?";
+}
+
+Kind RopeScalingKind(std::string_view text) {
+  for (const auto& [kind, name] : kKinds) {
+    if (name == text) return kind;
+  }
+  Fail(ErrorKind::kBadOption, "rope scaling '{}': expected none, linear, ntk, yarn or llama3", text);
+}
+
+std::int64_t LlamaConfig::Parameters() const {
+  const std::int64_t attention = dim * q_dim() * 2 + dim * kv_dim() * 2;
+  const std::int64_t mlp = 3 * dim * hidden_dim;
+  const std::int64_t embeddings = vocab_size * dim * (tied_embeddings ? 1 : 2);
+  return layers * (attention + mlp + 2 * dim) + dim + embeddings;
+}
+
+void LlamaConfig::Validate(std::string_view where) const {
+  const auto check = [&](std::int64_t value, std::int64_t limit, const char* what) {
+    if (value < 1 || value > limit) {
+      Fail(ErrorKind::kInvalidFile, "{}: {} is {}, expected 1 to {}", where, what, value, limit);
+    }
+  };
+  // Limits far above any Llama, low enough that products of two stay far from overflow.
+  check(vocab_size, 1 << 24, "vocabulary size");
+  check(dim, 1 << 20, "width");
+  check(layers, 1 << 12, "number of layers");
+  check(heads, 1 << 14, "number of heads");
+  check(kv_heads, heads, "number of KV heads");
+  check(head_dim, 1 << 12, "head dimension");
+  check(hidden_dim, 1 << 22, "feed-forward width");
+  check(context, std::int64_t{1} << 32, "context length");
+  if (heads % kv_heads != 0) {
+    Fail(ErrorKind::kInvalidFile, "{}: {} heads cannot share {} KV heads evenly", where, heads, kv_heads);
+  }
+  if (head_dim % 2 != 0) Fail(ErrorKind::kInvalidFile, "{}: head dimension {} is odd", where, head_dim);
+  if (!(norm_epsilon >= 0 && norm_epsilon < 1)) {
+    Fail(ErrorKind::kInvalidFile, "{}: norm epsilon {} is out of range", where, norm_epsilon);
+  }
+  if (!(rope_theta > 1 && std::isfinite(rope_theta))) {
+    Fail(ErrorKind::kInvalidFile, "{}: rope theta {} is out of range", where, rope_theta);
+  }
+  if (!(rope_scaling.factor > 0 && std::isfinite(rope_scaling.factor))) {
+    Fail(ErrorKind::kInvalidFile, "{}: rope scaling factor {} is out of range", where, rope_scaling.factor);
+  }
+}
+
+}  // namespace longspan

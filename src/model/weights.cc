@@ -1,0 +1,100 @@
+#include "model/weights.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "tensor/codec.h"
+
+namespace longspan {
+namespace {
+
+void CheckTensor(const Tensor& tensor, std::int64_t rows, std::int64_t cols, std::string_view where,
+                 std::string_view name) {
+  if (tensor.empty()) Fail(ErrorKind::kInvalidFile, "{}: tensor {} is missing", where, name);
+  if (tensor.rows() != rows || tensor.cols() != cols) {
+    Fail(ErrorKind::kInvalidFile, "{}: tensor {} is {} x {}, expected {} x {}", where, name, tensor.rows(),
+         tensor.cols(), rows, cols);
+  }
+  if (!CanDecode(tensor.type())) {
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} has type {}, which longspan does not compute with", where, name,
+         Traits(tensor.type()).name);
+  }
+}
+
+Tensor Normal(std::int64_t rows, std::int64_t cols, double deviation, std::uint64_t seed, std::uint64_t stream) {
+  Tensor tensor = Tensor::Allocate(Type::kF32, {rows, cols});
+  Random random(seed, stream, RandomPurpose::kInit);
+  for (float& x : tensor.mutable_floats()) x = static_cast<float>(deviation) * random.Normal();
+  return tensor;
+}
+
+Tensor Ones(std::int64_t n) {
+  Tensor tensor = Tensor::Allocate(Type::kF32, {n});
+  for (float& x : tensor.mutable_floats()) x = 1.0f;
+  return tensor;
+}
+
+}  // namespace
+
+void Weights::Validate(const LlamaConfig& c, std::string_view where) const {
+  CheckTensor(embedding, c.vocab_size, c.dim, where, "token embedding");
+  CheckTensor(output_norm, 1, c.dim, where, "output norm");
+  CheckTensor(output, c.vocab_size, c.dim, where, "output");
+  if (!rope_factors.empty()) CheckTensor(rope_factors, 1, c.head_dim / 2, where, "rope factors");
+  if (std::cmp_not_equal(layers.size(), c.layers)) {
+    Fail(ErrorKind::kInvalidFile, "{}: {} layers, expected {}", where, layers.size(), c.layers);
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const LayerWeights& l = layers[i];
+    const auto check = [&](const Tensor& t, std::int64_t rows, std::int64_t cols, const char* name) {
+      CheckTensor(t, rows, cols, where, fmt::format("{} of layer {}", name, i));
+    };
+    check(l.attention_norm, 1, c.dim, "attention norm");
+    check(l.q, c.q_dim(), c.dim, "q");
+    check(l.k, c.kv_dim(), c.dim, "k");
+    check(l.v, c.kv_dim(), c.dim, "v");
+    check(l.o, c.dim, c.q_dim(), "o");
+    check(l.mlp_norm, 1, c.dim, "mlp norm");
+    check(l.gate, c.hidden_dim, c.dim, "gate");
+    check(l.up, c.hidden_dim, c.dim, "up");
+    check(l.down, c.dim, c.hidden_dim, "down");
+  }
+}
+
+Weights RandomWeights(const LlamaConfig& c, std::uint64_t seed) {
+  constexpr double kDeviation = 0.02;
+  const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(c.layers));
+  std::uint64_t stream = 0;
+  const auto normal = [&](std::int64_t rows, std::int64_t cols, double deviation) {
+    return Normal(rows, cols, deviation, seed, stream++);
+  };
+  Weights w;
+  w.embedding = normal(c.vocab_size, c.dim, kDeviation);
+  w.output_norm = Ones(c.dim);
+  w.output = c.tied_embeddings ? w.embedding : normal(c.vocab_size, c.dim, kDeviation);
+  for (std::int64_t i = 0; i < c.layers; ++i) {
+    LayerWeights l;
+    l.attention_norm = Ones(c.dim);
+    l.q = normal(c.q_dim(), c.dim, kDeviation);
+    l.k = normal(c.kv_dim(), c.dim, kDeviation);
+    l.v = normal(c.kv_dim(), c.dim, kDeviation);
+    l.o = normal(c.dim, c.q_dim(), residual);
+    l.mlp_norm = Ones(c.dim);
+    l.gate = normal(c.hidden_dim, c.dim, kDeviation);
+    l.up = normal(c.hidden_dim, c.dim, kDeviation);
+    l.down = normal(c.dim, c.hidden_dim, residual);
+    w.layers.push_back(std::move(l));
+  }
+  return w;
+}
+
+Weights ToF32(const Weights& weights) {
+  const bool tied = weights.output.bytes().data() == weights.embedding.bytes().data();
+  Weights out = weights;
+  ForEachTensor(out, tied, [](const std::string&, Tensor& tensor) { tensor = tensor.ToF32(); });
+  if (tied) out.output = out.embedding;
+  return out;
+}
+
+}  // namespace longspan

@@ -1,0 +1,68 @@
+// A model's weights: tensors in whatever type the file has, views over mapped memory.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+#include "tensor/tensor.h"
+
+namespace longspan {
+
+// Linear weights are {out, in}. The rows of q and k are in the order of interleaved-pair RoPE (dimension 2j
+// turns with 2j + 1), which is GGUF's.
+struct LayerWeights {
+  Tensor attention_norm;  // {dim}
+  Tensor q;               // {q_dim, dim}
+  Tensor k;               // {kv_dim, dim}
+  Tensor v;               // {kv_dim, dim}
+  Tensor o;               // {dim, q_dim}
+  Tensor mlp_norm;        // {dim}
+  Tensor gate;            // {hidden_dim, dim}
+  Tensor up;              // {hidden_dim, dim}
+  Tensor down;            // {dim, hidden_dim}
+};
+
+struct Weights {
+  Tensor embedding;    // {vocab_size, dim}
+  Tensor output_norm;  // {dim}
+  Tensor output;       // {vocab_size, dim}; the embedding itself where tied
+  Tensor rope_factors;  // {head_dim / 2}, divides each inverse frequency; empty where the file has none
+  std::vector<LayerWeights> layers;
+
+  // Error(kInvalidFile), naming `where`, unless every tensor has the shape that `config` says and a type that
+  // longspan computes with.
+  void Validate(const LlamaConfig& config, std::string_view where) const;
+};
+
+// A random initialisation, F32: normal with standard deviation 0.02, and 0.02 / sqrt(2 layers) for the two
+// projections that write to the residual stream (Radford et al. 2019, section 2.3). Norms are one.
+Weights RandomWeights(const LlamaConfig& config, std::uint64_t seed);
+
+// Every weight decoded to F32 in memory of its own, as full training needs.
+Weights ToF32(const Weights& weights);
+
+// Visits (name, tensor) in a fixed order; names are the field's: "layers.3.q". Tied output is not visited.
+template <class W, class Visitor>
+void ForEachTensor(W& weights, bool tied, Visitor&& visit) {
+  visit(std::string("embedding"), weights.embedding);
+  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+    auto& layer = weights.layers[i];
+    const std::string prefix = "layers." + std::to_string(i) + ".";
+    visit(prefix + "attention_norm", layer.attention_norm);
+    visit(prefix + "q", layer.q);
+    visit(prefix + "k", layer.k);
+    visit(prefix + "v", layer.v);
+    visit(prefix + "o", layer.o);
+    visit(prefix + "mlp_norm", layer.mlp_norm);
+    visit(prefix + "gate", layer.gate);
+    visit(prefix + "up", layer.up);
+    visit(prefix + "down", layer.down);
+  }
+  visit(std::string("output_norm"), weights.output_norm);
+  if (!tied) visit(std::string("output"), weights.output);
+}
+
+}  // namespace longspan

@@ -1,0 +1,45 @@
+#include "tensor/codec.h"
+
+#include <cstring>
+
+#include "base/error.h"
+#include "tensor/float16.h"
+
+namespace longspan {
+namespace {
+
+using Decoder = void (*)(const std::byte* from, float* to, std::int64_t elements);
+
+template <float (*kConvert)(std::uint16_t)>
+void DecodeHalf(const std::byte* from, float* to, std::int64_t elements) {
+  for (std::int64_t i = 0; i < elements; ++i) {
+    std::uint16_t bits;
+    std::memcpy(&bits, from + 2 * i, sizeof(bits));
+    to[i] = kConvert(bits);
+  }
+}
+
+void DecodeF32(const std::byte* from, float* to, std::int64_t elements) {
+  std::memcpy(to, from, static_cast<std::size_t>(elements) * sizeof(float));
+}
+
+Decoder FindDecoder(Type type) {
+  switch (type) {
+    case Type::kF32: return DecodeF32;
+    case Type::kF16: return DecodeHalf<F16ToF32>;
+    case Type::kBF16: return DecodeHalf<BF16ToF32>;
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+
+bool CanDecode(Type type) { return FindDecoder(type) != nullptr; }
+
+void DecodeRow(Type type, const std::byte* from, float* to, std::int64_t elements) {
+  const Decoder decode = FindDecoder(type);
+  if (decode == nullptr) Fail(ErrorKind::kUnsupported, "decoding of {} is not supported", Traits(type).name);
+  decode(from, to, elements);
+}
+
+}  // namespace longspan

@@ -1,0 +1,80 @@
+#include "tensor/tensor.h"
+
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "tensor/codec.h"
+
+namespace longspan {
+
+std::int64_t TensorBytes(Type type, std::span<const std::int64_t> shape) {
+  if (shape.empty()) return 0;
+  std::int64_t bytes = RowBytes(type, shape.back());
+  for (const std::int64_t n : shape.first(shape.size() - 1)) {
+    if (n < 0) Fail(ErrorKind::kInvalidFile, "negative dimension {}", n);
+    bytes = CheckedMul(bytes, n, "tensor size");
+  }
+  return bytes;
+}
+
+Tensor::Tensor(Type type, std::vector<std::int64_t> shape, std::span<const std::byte> bytes,
+               std::shared_ptr<const void> owner)
+    : type_(type), shape_(std::move(shape)), bytes_(bytes), owner_(std::move(owner)) {
+  const std::int64_t expected = TensorBytes(type_, shape_);
+  if (!std::cmp_equal(expected, bytes_.size())) {
+    Fail(ErrorKind::kInvalidFile, "a tensor has {} bytes, its type and shape say {}", bytes_.size(), expected);
+  }
+}
+
+Tensor Tensor::Allocate(Type type, std::vector<std::int64_t> shape) {
+  const auto size = static_cast<std::size_t>(TensorBytes(type, shape));
+  auto memory = std::make_shared<AlignedVector<std::byte>>(size);
+  const std::span<const std::byte> bytes(*memory);
+  Tensor tensor(type, std::move(shape), bytes, std::move(memory));
+  tensor.writable_ = true;
+  return tensor;
+}
+
+Tensor Tensor::FromRows(ConstRows rows) {
+  Tensor tensor = Allocate(Type::kF32, {rows.rows, rows.cols});
+  float* out = tensor.mutable_floats().data();
+  for (std::int64_t i = 0; i < rows.rows; ++i) {
+    std::memcpy(out + i * rows.cols, rows[i].data(), static_cast<std::size_t>(rows.cols) * sizeof(float));
+  }
+  return tensor;
+}
+
+std::int64_t Tensor::rows() const {
+  if (shape_.empty()) return 0;
+  std::int64_t n = 1;
+  for (std::size_t i = 0; i + 1 < shape_.size(); ++i) n *= shape_[i];
+  return n;
+}
+
+std::span<std::byte> Tensor::mutable_bytes() {
+  if (!writable_) Fail(ErrorKind::kInternal, "write to a tensor that does not own its memory");
+  return {const_cast<std::byte*>(bytes_.data()), bytes_.size()};
+}
+
+std::span<const float> Tensor::floats() const {
+  if (type_ != Type::kF32) Fail(ErrorKind::kInternal, "{} tensor read as F32", Traits(type_).name);
+  return {reinterpret_cast<const float*>(bytes_.data()), bytes_.size() / sizeof(float)};
+}
+
+std::span<float> Tensor::mutable_floats() {
+  const std::span<const float> view = floats();
+  mutable_bytes();
+  return {const_cast<float*>(view.data()), view.size()};
+}
+
+ConstRows Tensor::AsRows() const { return {floats().data(), rows(), cols()}; }
+
+Tensor Tensor::ToF32() const {
+  Tensor out = Allocate(Type::kF32, shape_);
+  float* to = out.mutable_floats().data();
+  for (std::int64_t i = 0; i < rows(); ++i) DecodeRow(type_, row(i).data(), to + i * cols(), cols());
+  return out;
+}
+
+}  // namespace longspan
