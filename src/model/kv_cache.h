@@ -1,11 +1,13 @@
-// Keys and values of one sequence, in pages.
+// Keys and values of one sequence, in pages that grow with it.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "base/memory.h"
+#include "kernels/attention_views.h"
 #include "model/config.h"
-#include "tensor/rows.h"
+#include "nn/block.h"
 
 namespace longspan {
 
@@ -17,7 +19,26 @@ class KvCache {
   void Truncate(std::int64_t length);              // forgets all tokens from `length` on
   void Clear() { Truncate(0); }
 
+  // Bytes that `tokens` tokens take.
+  static std::int64_t Bytes(const LlamaConfig& config, std::int64_t tokens);
+
  private:
+  friend class Transformer;
+
+  // One layer, as a block sees it. Pages are laid out as KvView describes.
+  class Layer : public KvStore {
+   public:
+    Layer(std::int64_t kv_heads, std::int64_t head_dim) : kv_heads_(kv_heads), head_dim_(head_dim) {}
+    KvView Append(ConstRows k, ConstRows v) override;
+    void Truncate(std::int64_t length);
+
+   private:
+    std::int64_t kv_heads_, head_dim_, length_ = 0;
+    std::vector<AlignedVector<float>> pages_;
+    std::vector<const float*> pointers_;
+  };
+
+  std::vector<Layer> layers_;
   std::int64_t length_ = 0;
 };
 

@@ -1,25 +1,27 @@
-// The transformer, for inference: tokens in, hidden states and logits out.
+// The transformer: tokens in, hidden states and logits out.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "model/config.h"
 #include "model/kv_cache.h"
+#include "model/rope_scaling.h"
 #include "model/weights.h"
+#include "nn/block.h"
 #include "tensor/rows.h"
 
 namespace longspan {
 
-class Kernels;
-
 class Transformer {
  public:
-  // Weights are views; what they look at must stay alive (their tensors own it).
+  // Weights are views; their tensors keep alive what they look at. Norms are decoded once, here.
   Transformer(LlamaConfig config, Weights weights, const Kernels& kernels);
 
   const LlamaConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
+  const Kernels& kernels() const { return kernels_; }
 
   // Runs `tokens` as the continuation of the sequence in `cache`, whose keys and values they join; positions
   // continue from cache.length(). hidden [tokens, dim] is the residual stream after the output norm.
@@ -28,10 +30,19 @@ class Transformer {
   // logits [rows, vocab_size] of hidden [rows, dim].
   void Logits(ConstRows hidden, Rows logits) const;
 
+  // For training, which walks the blocks itself.
+  std::span<const Block> blocks() const { return blocks_; }
+  std::span<Block> mutable_blocks() { return blocks_; }
+  std::span<const float> output_norm() const { return weights_.output_norm.floats(); }
+  const RopeFrequencies& rope() const { return rope_; }
+  AttentionShape attention_shape() const;
+
  private:
   LlamaConfig config_;
   Weights weights_;
   const Kernels& kernels_;
+  RopeFrequencies rope_;
+  std::vector<Block> blocks_;
 };
 
 }  // namespace longspan

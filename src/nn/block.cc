@@ -1,0 +1,119 @@
+#include "nn/block.h"
+
+#include <cstring>
+#include <vector>
+
+namespace longspan {
+namespace {
+
+// Sequence s of the pass: its share of the rows of q, k, v and out.
+AttentionSequence SequenceOf(const BlockContext& context, const BlockActivations& a, std::int64_t s, const KvView& kv,
+                             Rows out, Rows log_sum_exp) {
+  const std::int64_t length = a.q.rows() / context.sequences;
+  AttentionSequence sequence{ConstRows(a.q).Slice(s * length, length), kv, context.first_order, {}, out, log_sum_exp};
+  if (!context.documents.empty()) {
+    sequence.documents = context.documents.subspan(static_cast<std::size_t>(s * length), static_cast<std::size_t>(length));
+  }
+  return sequence;
+}
+
+// All sequences of a pass in which they attend to themselves.
+std::vector<AttentionSequence> SelfSequences(const BlockContext& context, const BlockActivations& a, Rows out,
+                                             Rows log_sum_exp) {
+  const std::int64_t length = a.q.rows() / context.sequences, heads = context.attention.heads;
+  std::vector<AttentionSequence> sequences;
+  for (std::int64_t s = 0; s < context.sequences; ++s) {
+    const KvView kv = KvView::OfRows(ConstRows(a.k).Slice(s * length, length), ConstRows(a.v).Slice(s * length, length),
+                                     context.attention.head_dim);
+    sequences.push_back(SequenceOf(context, a, s, kv, out.Slice(s * length, length), log_sum_exp.Slice(s * heads, heads)));
+  }
+  return sequences;
+}
+
+void Attend(const BlockContext& context, BlockActivations& a) {
+  if (context.store != nullptr) {
+    const AttentionSequence sequence = SequenceOf(context, a, 0, context.store->Append(a.k, a.v), a.attended, {});
+    context.kernels.Attention(context.attention, {&sequence, 1});
+    return;
+  }
+  a.log_sum_exp.Resize(context.sequences * context.attention.heads, a.q.rows() / context.sequences);
+  context.kernels.Attention(context.attention, SelfSequences(context, a, a.attended, a.log_sum_exp));
+}
+
+void Copy(ConstRows from, Matrix& to) {
+  to.Resize(from.rows, from.cols);
+  for (std::int64_t i = 0; i < from.rows; ++i) {
+    std::memcpy(to[i].data(), from[i].data(), from[i].size_bytes());
+  }
+}
+
+}  // namespace
+
+void BlockForward(const Block& block, const BlockContext& context, Rows x, BlockActivations& a) {
+  const Kernels& kernels = context.kernels;
+  const std::int64_t n = x.rows, head_dim = context.attention.head_dim;
+  const auto linear = [&](const Linear& layer, ConstRows in, Matrix& out) {
+    out.Resize(n, layer.weight.rows());
+    LinearForward(kernels, layer, context.dropout, in, out, Store::kSet);
+  };
+
+  a.normed.Resize(n, x.cols);
+  kernels.RmsNorm(x, block.attention_norm, context.norm_epsilon, a.normed);
+  linear(block.q, a.normed, a.q);
+  linear(block.k, a.normed, a.k);
+  linear(block.v, a.normed, a.v);
+  RopeForward(kernels, context.rope, head_dim, a.q);
+  RopeForward(kernels, context.rope, head_dim, a.k);
+  a.attended.Resize(n, a.q.cols());
+  Attend(context, a);
+  LinearForward(kernels, block.o, context.dropout, a.attended, x, Store::kAdd);
+  Copy(x, a.middle);
+
+  a.mlp_normed.Resize(n, x.cols);
+  kernels.RmsNorm(x, block.mlp_norm, context.norm_epsilon, a.mlp_normed);
+  linear(block.gate, a.mlp_normed, a.gate);
+  linear(block.up, a.mlp_normed, a.up);
+  a.hidden.Resize(n, a.gate.cols());
+  kernels.SwiGlu(a.gate, a.up, a.hidden);
+  LinearForward(kernels, block.down, context.dropout, a.hidden, x, Store::kAdd);
+}
+
+void BlockBackward(const Block& block, const BlockContext& context, ConstRows x, const BlockActivations& a, Rows dx,
+                   const BlockGradient& gradient) {
+  const Kernels& kernels = context.kernels;
+  const std::int64_t n = x.rows, dim = x.cols, head_dim = context.attention.head_dim;
+  const auto linear = [&](const Linear& layer, ConstRows in, ConstRows dout, Rows din, Store store,
+                          const LinearGradient& g) {
+    LinearBackward(kernels, layer, context.dropout, in, dout, din, store, g);
+  };
+
+  // The MLP. dx, the gradient of the output, is also that of the residual stream past it.
+  Matrix dhidden(n, a.hidden.cols()), dgate(n, a.gate.cols()), dnormed(n, dim);
+  linear(block.down, a.hidden, dx, dhidden, Store::kSet, gradient.down);
+  kernels.SwiGluBackward(a.gate, a.up, dhidden, dgate, dhidden);
+  linear(block.gate, a.mlp_normed, dgate, dnormed, Store::kSet, gradient.gate);
+  linear(block.up, a.mlp_normed, dhidden, dnormed, Store::kAdd, gradient.up);
+  kernels.RmsNormBackward(a.middle, block.mlp_norm, context.norm_epsilon, dnormed, dx, gradient.mlp_norm);
+
+  // Attention, likewise.
+  Matrix dattended(n, a.attended.cols()), dq(n, a.q.cols()), dk(n, a.k.cols()), dv(n, a.v.cols());
+  linear(block.o, a.attended, dx, dattended, Store::kSet, gradient.o);
+  const std::int64_t length = n / context.sequences;
+  // The forward pass's outputs are only read here, though an AttentionSequence could write them.
+  auto& kept = const_cast<BlockActivations&>(a);
+  std::vector<AttentionBackwardSequence> sequences;
+  for (const AttentionSequence& s : SelfSequences(context, a, kept.attended, kept.log_sum_exp)) {
+    const std::int64_t first = static_cast<std::int64_t>(sequences.size()) * length;
+    const auto slice = [&](Matrix& m) { return Rows(m).Slice(first, length); };
+    sequences.push_back({s, slice(dattended), slice(dq), slice(dk), slice(dv)});
+  }
+  kernels.AttentionBackward(context.attention, sequences);
+  RopeBackward(kernels, context.rope, head_dim, dq);
+  RopeBackward(kernels, context.rope, head_dim, dk);
+  linear(block.q, a.normed, dq, dnormed, Store::kSet, gradient.q);
+  linear(block.k, a.normed, dk, dnormed, Store::kAdd, gradient.k);
+  linear(block.v, a.normed, dv, dnormed, Store::kAdd, gradient.v);
+  kernels.RmsNormBackward(x, block.attention_norm, context.norm_epsilon, dnormed, dx, gradient.attention_norm);
+}
+
+}  // namespace longspan

@@ -1,0 +1,50 @@
+// y = W x + s B A dropout(x): the one place where a weight of any type, an optional low-rank adapter and the arithmetic
+// meet. Inference with an unmerged adapter, LoRA on a float base and LoRA on a quantised base are all this.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernels.h"
+#include "tensor/rows.h"
+#include "tensor/tensor.h"
+
+namespace longspan {
+
+// A low-rank adapter of one Linear (Hu et al. 2021, section 4.1). `scale` is alpha / r, or alpha / sqrt(r) where rank
+// stabilised (Kalajdzievski 2023).
+struct Adapter {
+  Tensor a;  // {r, in}, F32
+  Tensor b;  // {out, r}, F32
+  float scale = 1.0f;
+  float dropout = 0.0f;       // of the adapter's input, in training only
+  std::uint64_t stream = 0;   // tells this adapter's dropout from the others'
+};
+
+struct Linear {
+  Tensor weight;  // {out, in}
+  const Adapter* adapter = nullptr;
+};
+
+// What a backward pass adds to. Views without data belong to frozen parameters.
+struct LinearGradient {
+  Rows weight;  // [out, in]
+  Rows a, b;
+};
+
+// Which dropout masks a pass draws: none, or those of one training step. A recomputed forward pass and the backward
+// pass draw the same.
+struct DropoutStep {
+  bool active = false;
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+};
+
+// y [n, out] = (or +=) the layer's output for x [n, in].
+void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x, Rows y, Store store);
+
+// dx [n, in] = (or +=) the gradient with respect to x; parameters' gradients are added to. The adapter's inner
+// activation is computed again rather than kept: it costs r / out of the product that it saves memory for.
+void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x, ConstRows dy,
+                    Rows dx, Store store, const LinearGradient& gradient);
+
+}  // namespace longspan
