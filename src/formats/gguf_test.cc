@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -95,7 +96,7 @@ struct Bytes {
 // The error that opening `text` gives; empty where it opens.
 std::string OpenError(const std::string& text, ErrorKind kind = ErrorKind::kInvalidFile) {
   const auto path = Scratch("hostile");
-  WriteFile(path, text);
+  std::ofstream(path, std::ios::binary) << text;
   std::string message;
   try {
     GgufFile::Open(path);
@@ -265,7 +266,7 @@ TEST(Gguf, SurvivesFlippedBytes) {
       bent[static_cast<std::size_t>(random.Below(static_cast<std::int64_t>(bent.size())))] =
           static_cast<char>(random.Below(256));
     }
-    WriteFile(path, bent);
+    std::ofstream(path, std::ios::binary) << bent;
     try {
       const auto file = GgufFile::Open(path);
       for (const auto& [key, value] : file->metadata()) Summary(value);
