@@ -6,5 +6,7 @@
 namespace longspan {
 
 // In the order in which --help lists them. Each lives in the file of its name.
+void AddConvert(CLI::App& app);
+void AddInspect(CLI::App& app);
 
 }  // namespace longspan
