@@ -6,5 +6,7 @@
 namespace longspan {
 
 // In the order in which --help lists them. Each lives in the file of its name.
+void AddTokenize(CLI::App& app);
+void AddTokenizer(CLI::App& app);
 
 }  // namespace longspan
