@@ -1,8 +1,11 @@
 #include "text/bpe_tokenizer.h"
 
 #include <algorithm>
+#include <limits>
 #include <queue>
+#include <span>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "text/byte_alphabet.h"
@@ -15,14 +18,9 @@ std::string PreTokenizerName(const Vocabulary& vocabulary) {
   return vocabulary.pre.empty() || vocabulary.pre == "default" ? "gpt-2" : vocabulary.pre;
 }
 
-std::vector<std::string> Pieces(const Vocabulary& vocabulary) {
-  std::vector<std::string> pieces;
-  pieces.reserve(vocabulary.tokens.size());
-  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    const bool normal = vocabulary.KindOf(static_cast<std::int32_t>(id)) == TokenKind::kNormal;
-    pieces.push_back(normal ? FromByteAlphabet(vocabulary.tokens[id]) : vocabulary.tokens[id]);
-  }
-  return pieces;
+std::string BytesOf(const Vocabulary& vocabulary, std::int32_t id) {
+  const std::string& token = vocabulary.tokens[id];
+  return vocabulary.KindOf(id) == TokenKind::kNormal ? FromByteAlphabet(token) : token;
 }
 
 std::uint64_t Pair(std::int32_t left, std::int32_t right) {
@@ -47,11 +45,11 @@ struct Candidate {
 
 }  // namespace
 
-BpeTokenizer::BpeTokenizer(Vocabulary vocabulary)
-    : Tokenizer(vocabulary, Pieces(vocabulary)), pre_tokenizer_(PreTokenizerName(vocabulary)) {
+BpeTokenizer::BpeTokenizer(Vocabulary from)
+    : Tokenizer(std::move(from), BytesOf), pre_tokenizer_(PreTokenizerName(vocabulary())) {
   ids_.reserve(static_cast<std::size_t>(vocab_size()));
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
-    if (vocabulary.KindOf(id) == TokenKind::kNormal) ids_.try_emplace(Piece(id), id);
+    if (vocabulary().KindOf(id) == TokenKind::kNormal) ids_.try_emplace(Piece(id), id);
   }
   CollectBytes();
   CollectMerges();

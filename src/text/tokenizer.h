@@ -57,8 +57,9 @@ class Tokenizer {
   bool IsEndOfGeneration(std::int32_t id) const;
 
  protected:
-  // `pieces` by id: the bytes that each token stands for.
-  Tokenizer(Vocabulary vocabulary, std::vector<std::string> pieces);
+  // The bytes that a token stands for.
+  using PieceOf = std::string (*)(const Vocabulary& vocabulary, std::int32_t id);
+  Tokenizer(Vocabulary vocabulary, PieceOf piece_of);
 
   // Appends the ids of `text`, which holds no special token. `first`: nothing, or a special token, is before it.
   virtual void EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const = 0;
