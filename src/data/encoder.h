@@ -8,6 +8,8 @@
 
 namespace longspan {
 
+class Tokenizer;
+
 using EncodeFn = std::function<std::vector<std::int32_t>(std::string_view)>;
 
 struct TextEncoder {
@@ -16,5 +18,8 @@ struct TextEncoder {
   std::int32_t bos = -1;  // -1: the vocabulary has none
   std::int32_t eos = -1;
 };
+
+// `tokenizer` as an encoder, which must not outlive it.
+TextEncoder EncoderOf(const Tokenizer& tokenizer);
 
 }  // namespace longspan
