@@ -6,5 +6,6 @@
 namespace longspan {
 
 // In the order in which --help lists them. Each lives in the file of its name.
+void AddQuantize(CLI::App& app);
 
 }  // namespace longspan

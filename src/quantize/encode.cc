@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/parallel.h"
 #include "quantize/block_encode.h"
 #include "tensor/float16.h"
 
@@ -65,18 +64,6 @@ void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t element
     }
   }
   encode(from, to, elements, importance);
-}
-
-void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, std::int64_t cols,
-                const float* importance) {
-  const std::int64_t row_bytes = RowBytes(type, cols);
-  // A task is some thousands of values, so that handing it out costs nothing beside it.
-  const std::int64_t step = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols));
-  ParallelFor((rows + step - 1) / step, [&](std::int64_t task) {
-    for (std::int64_t row = task * step; row < std::min(rows, (task + 1) * step); ++row) {
-      EncodeRow(type, from + row * cols, to + row * row_bytes, cols, importance);
-    }
-  });
 }
 
 }  // namespace longspan

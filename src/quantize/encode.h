@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "tensor/type.h"
 
@@ -17,9 +16,5 @@ bool CanEncode(Type type);
 // A value that F16 or a block's scale cannot hold becomes the largest that it can.
 // Error(kInvalidFile) for a NaN or an infinity, Error(kUnsupported) for a type that longspan does not encode.
 void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t elements, const float* importance);
-
-// Encodes `rows` rows of `cols` values with all threads. `importance` [cols] serves every row.
-void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, std::int64_t cols,
-                const float* importance);
 
 }  // namespace longspan

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/parallel.h"
 #include "base/random.h"
 #include "tensor/blocks.h"
 #include "tensor/codec.h"
@@ -190,19 +189,6 @@ TEST(Encode, ImportantColumnsLoseLess) {
   // Importances of zero say nothing.
   const std::vector<float> none(x.size(), 0.0f);
   EXPECT_EQ(RoundTrip(Type::kQ4_K, x, none.data()), RoundTrip(Type::kQ4_K, x));
-}
-
-TEST(Encode, RowsDoNotDependOnThreads) {
-  const std::vector<float> x = Gaussian(100 * 256);
-  std::vector<std::byte> one(100 * 144), many(100 * 144);
-  const int threads = Threads();
-  SetThreads(1);
-  EncodeRows(Type::kQ4_K, x.data(), one.data(), 100, 256, nullptr);
-  SetThreads(4);
-  EncodeRows(Type::kQ4_K, x.data(), many.data(), 100, 256, nullptr);
-  SetThreads(threads);
-  EXPECT_EQ(one, many);
-  EXPECT_EQ(one, EncodeAll(Type::kQ4_K, x));
 }
 
 TEST(Encode, RefusesWhatItCannotDo) {
