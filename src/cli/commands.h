@@ -9,6 +9,7 @@ namespace longspan {
 void AddPrepare(CLI::App& app);
 void AddTokenizer(CLI::App& app);
 void AddConvert(CLI::App& app);
+void AddQuantize(CLI::App& app);
 void AddInspect(CLI::App& app);
 void AddTokenize(CLI::App& app);
 

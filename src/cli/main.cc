@@ -39,6 +39,7 @@ int Main(int argc, char** argv) {
   AddPrepare(app);
   AddTokenizer(app);
   AddConvert(app);
+  AddQuantize(app);
   AddInspect(app);
   AddTokenize(app);
 
