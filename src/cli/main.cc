@@ -36,6 +36,9 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Threads to use (default: all)")->check(CLI::Range(1, 1024));
   app.parse_complete_callback([&] { if (threads > 0) SetThreads(threads); });
 
+  AddEval(app);
+  AddRun(app);
+
   try {
     app.parse(argc, argv);
     return 0;

@@ -36,8 +36,9 @@ double Quantile(std::span<const double> sorted, double share) {
 
 }  // namespace
 
-KldResult Kld(Sequence& model, Sequence& reference, std::span<const TokenDocument> documents,
-              std::optional<std::int32_t> bos, const KldOptions& options, Progress& progress) {
+KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const TokenDocument> documents,
+                     std::optional<std::int32_t> bos, const KldOptions& options,
+                     Progress& progress) {
   if (model.vocab_size() != reference.vocab_size()) {
     Fail(ErrorKind::kBadOption, "the model's vocabulary has {} tokens, the reference's {}", model.vocab_size(),
          reference.vocab_size());

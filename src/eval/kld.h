@@ -30,7 +30,8 @@ struct KldResult {
 
 // Both models read the same disjoint windows side by side, and the second half of each is compared (llama.cpp's
 // choice, so that numbers compare). Error(kBadOption) where vocabularies differ or no document fills a window.
-KldResult Kld(Sequence& model, Sequence& reference, std::span<const TokenDocument> documents,
-              std::optional<std::int32_t> bos, const KldOptions& options, Progress& progress = NoProgress());
+KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const TokenDocument> documents,
+                     std::optional<std::int32_t> bos, const KldOptions& options,
+                     Progress& progress = NoProgress());
 
 }  // namespace longspan

@@ -47,7 +47,7 @@ TokenDocument Text(std::int64_t tokens) {
 TEST(Kld, OfAModelWithItselfIsNothing) {
   FakeSequence model = Noisy(0, 1), reference = Noisy(0, 2);
   const std::vector<TokenDocument> documents{Text(1000)};
-  const KldResult r = Kld(model, reference, documents, 0, {.context = 128});
+  const KldResult r = MeasureKld(model, reference, documents, 0, {.context = 128});
   EXPECT_EQ(r.tokens, 7 * 63);
   EXPECT_EQ(r.mean, 0);
   EXPECT_EQ(r.max, 0);
@@ -59,8 +59,8 @@ TEST(Kld, OfAModelWithItselfIsNothing) {
 TEST(Kld, GrowsWithNoise) {
   FakeSequence reference = Noisy(0, 2), little = Noisy(0.05, 3), much = Noisy(1, 4);
   const std::vector<TokenDocument> documents{Text(1000)};
-  const KldResult a = Kld(little, reference, documents, 0, {.context = 128});
-  const KldResult b = Kld(much, reference, documents, 0, {.context = 128});
+  const KldResult a = MeasureKld(little, reference, documents, 0, {.context = 128});
+  const KldResult b = MeasureKld(much, reference, documents, 0, {.context = 128});
   EXPECT_GT(a.mean, 0);
   EXPECT_GT(b.mean, 20 * a.mean);
   EXPECT_GT(a.same_top, b.same_top);
@@ -80,7 +80,7 @@ TEST(Kld, StatisticsByHand) {
   });
   // Windows of 5 with BOS: one window, whose scored targets are document[2] and document[3].
   const std::vector<TokenDocument> documents{{0, 1, 0, 1}};
-  const KldResult r = Kld(model, reference, documents, 2, {.context = 5});
+  const KldResult r = MeasureKld(model, reference, documents, 2, {.context = 5});
   const double kl = 0.25 * std::log(2.0);
   ASSERT_EQ(r.tokens, 2);
   EXPECT_NEAR(r.mean, kl / 2, 1e-6);
@@ -94,8 +94,8 @@ TEST(Kld, RefusesOtherVocabularies) {
   FakeSequence a = Noisy(0, 1);
   FakeSequence b(21, [](auto, std::span<float>) {});
   const std::vector<TokenDocument> documents{Text(1000)};
-  EXPECT_THROW(Kld(a, b, documents, 0, {}), Error);
-  EXPECT_THROW(Kld(a, a, documents, 0, {.context = 2000}), Error);
+  EXPECT_THROW(MeasureKld(a, b, documents, 0, {}), Error);
+  EXPECT_THROW(MeasureKld(a, a, documents, 0, {.context = 2000}), Error);
 }
 
 }  // namespace

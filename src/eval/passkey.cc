@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <memory>
+#include <cmath>
+#include <numeric>
+#include <utility>
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "base/random.h"
 #include "infer/session.h"
 
 namespace longspan {
@@ -68,31 +71,55 @@ std::optional<std::int64_t> FirstInteger(std::string_view text) {
   return value;
 }
 
-PasskeyResult Passkey(Sequence& model, const PasskeyMaker& make, const TokenDecoder& decode,
-                      const PasskeyOptions& options, Progress& progress) {
+PasskeyResult MeasurePasskey(Sequence& model, const PasskeyMaker& make, const TokenDecoder& decode,
+                             const PasskeyOptions& options, Progress& progress) {
   options.Validate();
   const auto start = std::chrono::steady_clock::now();
+  const std::int64_t prompts = options.depths * options.trials;  // at each length
   PasskeyResult result;
   result.lengths = options.lengths;
   result.depths = options.depths;
   Session session(model, std::ranges::max(options.lengths) + options.max_new_tokens);
-  progress.Start("passkey", std::ssize(options.lengths) * options.depths * options.trials, "prompts");
-  std::int64_t done = 0, found = 0;
+  progress.Start("passkey", prompts * std::accumulate(options.lengths.begin(), options.lengths.end(), std::int64_t{0}),
+                 "tokens");
+  std::int64_t tokens_done = 0;
   for (const std::int64_t length : options.lengths) {
-    for (std::int64_t i = 0; i < options.depths; ++i) {
-      PasskeyCell cell{.length = length, .depth = options.Depth(i), .trials = options.trials};
-      for (std::int64_t trial = 0; trial < options.trials; ++trial) {
-        const PasskeyQuestion question = make(length, cell.depth, trial);
-        if (AnswersRight(session, question, decode, options.max_new_tokens)) ++cell.found;
-        progress.Update(++done, fmt::format("{} tokens: {} of {} found", length, found + cell.found, done));
-      }
-      found += cell.found;
-      result.cells.push_back(cell);
+    std::vector<PasskeyTally> tallies;
+    std::vector<PasskeyQuestion> questions;
+    for (std::int64_t i = 0; i < prompts; ++i) {
+      const double depth = options.Depth(i / options.trials);
+      if (i % options.trials == 0) tallies.push_back({.length = length, .depth = depth, .trials = options.trials});
+      questions.push_back(make(length, depth, i % options.trials));
     }
+    // In the order of their tokens each prompt follows the one it shares most with, so that reading all of them
+    // costs no more than reading their common tree.
+    std::vector<std::int64_t> order(questions.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto question = [&](std::int64_t i) -> const PasskeyQuestion& { return questions[static_cast<std::size_t>(i)]; };
+    std::ranges::stable_sort(order, [&](std::int64_t a, std::int64_t b) { return question(a).tokens < question(b).tokens; });
+    std::int64_t done = 0, found = 0;
+    for (const std::int64_t i : order) {
+      if (AnswersRight(session, question(i), decode, options.max_new_tokens)) {
+        ++tallies[static_cast<std::size_t>(i / options.trials)].found;
+        ++found;
+      }
+      progress.Update(tokens_done += length, fmt::format("{} tokens: {} of {} found", length, found, ++done));
+    }
+    result.tallies.insert(result.tallies.end(), tallies.begin(), tallies.end());
   }
   progress.Finish();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+PasskeyMaker PasskeyPrompts(const Passkey& passkey, std::uint64_t seed) {
+  return [&passkey, seed](std::int64_t length, double depth, std::int64_t trial) {
+    // One stream for each length, depth and trial.
+    const auto place = static_cast<std::uint64_t>(length) * 1001 + static_cast<std::uint64_t>(std::lround(depth * 1000));
+    Random random(seed, place * 1'000'000 + static_cast<std::uint64_t>(trial), RandomPurpose::kPasskey);
+    PasskeyPrompt prompt = passkey.Make(length, depth, random);
+    return PasskeyQuestion{.tokens = std::move(prompt.tokens), .key = prompt.key};
+  };
 }
 
 }  // namespace longspan

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "data/passkey.h"
 #include "infer/sequence.h"
 
 namespace longspan {
@@ -32,9 +33,12 @@ struct PasskeyQuestion {
 
 // Makes the prompt of `length` tokens with its key at `depth`; the same for the same arguments.
 using PasskeyMaker = std::function<PasskeyQuestion(std::int64_t length, double depth, std::int64_t trial)>;
+// The prompts of data/passkey.h, drawn from `seed`; `passkey` must outlive them.
+PasskeyMaker PasskeyPrompts(const Passkey& passkey, std::uint64_t seed);
+
 using TokenDecoder = std::function<std::string(std::span<const std::int32_t> tokens)>;
 
-struct PasskeyCell {
+struct PasskeyTally {
   std::int64_t length = 0;
   double depth = 0;
   std::int64_t trials = 0;
@@ -45,17 +49,17 @@ struct PasskeyCell {
 struct PasskeyResult {
   std::vector<std::int64_t> lengths;
   std::int64_t depths = 0;
-  std::vector<PasskeyCell> cells;  // [lengths, depths]
+  std::vector<PasskeyTally> tallies;  // [lengths, depths]
   double seconds = 0;
 
-  const PasskeyCell& at(std::size_t length, std::size_t depth) const {
-    return cells[length * static_cast<std::size_t>(depths) + depth];
+  const PasskeyTally& at(std::size_t length, std::size_t depth) const {
+    return tallies[length * static_cast<std::size_t>(depths) + depth];
   }
   double Accuracy(std::size_t length) const;  // over all depths
 };
 
-// Greedy answers. What a prompt shares with the one before it is not read again.
-PasskeyResult Passkey(Sequence& model, const PasskeyMaker& make, const TokenDecoder& decode,
+// Greedy answers. What a prompt shares with another of its length is read once.
+PasskeyResult MeasurePasskey(Sequence& model, const PasskeyMaker& make, const TokenDecoder& decode,
                       const PasskeyOptions& options, Progress& progress = NoProgress());
 
 // The first run of digits in `text`; nothing where there is none or it is too long for a key.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "infer/fake_sequence.h"
 
@@ -52,8 +54,8 @@ TEST(FirstInteger, OfText) {
 
 TEST(Passkey, FindsWhatIsInReach) {
   FakeSequence model = Reader(60);
-  const PasskeyResult r = Passkey(model, Make, Decode, {.lengths = {50, 100}, .depths = 3, .trials = 4});
-  ASSERT_EQ(r.cells.size(), 6);
+  const PasskeyResult r = MeasurePasskey(model, Make, Decode, {.lengths = {50, 100}, .depths = 3, .trials = 4});
+  ASSERT_EQ(r.tallies.size(), 6);
   EXPECT_EQ(r.Accuracy(0), 1.0);
   EXPECT_EQ(r.at(1, 0).accuracy(), 0.0);  // 99 tokens back
   EXPECT_EQ(r.at(1, 1).accuracy(), 1.0);
@@ -64,14 +66,14 @@ TEST(Passkey, FindsWhatIsInReach) {
 
 TEST(Passkey, ReadsSharedPrefixesOnce) {
   FakeSequence model = Reader(1000);
-  Passkey(model, Make, Decode, {.lengths = {500}, .depths = 1, .trials = 10});
+  MeasurePasskey(model, Make, Decode, {.lengths = {500}, .depths = 1, .trials = 10});
   EXPECT_LT(model.forwarded(), 500 + 9 * 270);
 }
 
 TEST(Passkey, RefusesWhatCannotBe) {
   FakeSequence model = Reader(60);
-  EXPECT_THROW(Passkey(model, Make, Decode, {.lengths = {}}), Error);
-  EXPECT_THROW(Passkey(model, Make, Decode, {.lengths = {50}, .depths = 0}), Error);
+  EXPECT_THROW(MeasurePasskey(model, Make, Decode, {.lengths = {}}), Error);
+  EXPECT_THROW(MeasurePasskey(model, Make, Decode, {.lengths = {50}, .depths = 0}), Error);
 }
 
 }  // namespace

@@ -114,9 +114,9 @@ void PerplexityOptions::Validate() const {
   }
 }
 
-std::vector<PerplexityResult> Perplexity(Sequence& model, std::span<const TokenDocument> documents,
-                                         std::optional<std::int32_t> bos, const PerplexityOptions& options,
-                                         Progress& progress) {
+std::vector<PerplexityResult> MeasurePerplexity(Sequence& model, std::span<const TokenDocument> documents,
+                                                std::optional<std::int32_t> bos, const PerplexityOptions& options,
+                                                Progress& progress) {
   options.Validate();
   const std::int64_t longest = std::ranges::max(options.contexts);
   std::vector<PerplexityResult> results;

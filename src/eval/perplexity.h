@@ -23,7 +23,7 @@ std::string_view Name(PerplexityMethod method);  // "sliding", "same-tokens", "h
 struct PerplexityOptions {
   std::vector<std::int64_t> contexts;
   std::int64_t stride = 256;
-  std::optional<PerplexityMethod> method;  // unset: kSameTokens for several contexts, kSliding for one
+  std::optional<PerplexityMethod> method = std::nullopt;  // unset: kSameTokens for several contexts, kSliding for one
   std::int64_t max_tokens = 0;             // score at most so many tokens at each context; 0: all
 
   PerplexityMethod Method() const;
@@ -45,8 +45,8 @@ struct PerplexityResult {
 
 // One result a context, in the order asked for. Windows never cross documents, which hold no BOS; `bos` begins
 // every window where the model has one. Error(kBadOption) where no document is long enough.
-std::vector<PerplexityResult> Perplexity(Sequence& model, std::span<const TokenDocument> documents,
-                                         std::optional<std::int32_t> bos, const PerplexityOptions& options,
-                                         Progress& progress = NoProgress());
+std::vector<PerplexityResult> MeasurePerplexity(Sequence& model, std::span<const TokenDocument> documents,
+                                                std::optional<std::int32_t> bos, const PerplexityOptions& options,
+                                                Progress& progress = NoProgress());
 
 }  // namespace longspan

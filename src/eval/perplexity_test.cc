@@ -46,7 +46,7 @@ TEST(Perplexity, OfUniformLogitsIsTheVocabulary) {
   const std::vector<TokenDocument> documents{Noise(1000, 50), Noise(333, 50, 1)};
   for (const auto method : {PerplexityMethod::kSliding, PerplexityMethod::kSameTokens, PerplexityMethod::kHalves}) {
     for (const bool bos : {true, false}) {
-      const auto results = Perplexity(model, documents, bos ? std::optional(kBos) : std::nullopt,
+      const auto results = MeasurePerplexity(model, documents, bos ? std::optional(kBos) : std::nullopt,
                                       {.contexts = {64, 128}, .stride = 16, .method = method});
       ASSERT_EQ(results.size(), 2);
       for (const PerplexityResult& r : results) {
@@ -62,15 +62,15 @@ TEST(Perplexity, OfUniformLogitsIsTheVocabulary) {
 TEST(Perplexity, SlidingCountsEachTokenOnce) {
   FakeSequence model = Uniform(50);
   const std::vector<TokenDocument> documents{Noise(1000, 50), Noise(3, 50, 1)};
-  EXPECT_EQ(Perplexity(model, documents, kBos, {.contexts = {64}, .stride = 16})[0].tokens, 1003);
-  EXPECT_EQ(Perplexity(model, documents, {}, {.contexts = {64}, .stride = 16})[0].tokens, 1001);
+  EXPECT_EQ(MeasurePerplexity(model, documents, kBos, {.contexts = {64}, .stride = 16})[0].tokens, 1003);
+  EXPECT_EQ(MeasurePerplexity(model, documents, {}, {.contexts = {64}, .stride = 16})[0].tokens, 1001);
 }
 
 TEST(Perplexity, OfABigramByHand) {
   FakeSequence model = Bigram(10);
   // Transitions: B->1 hit, 1->2 hit, 2->5 miss, 5->6 hit.
   const std::vector<TokenDocument> documents{{1, 2, 5, 6}};
-  const auto r = Perplexity(model, documents, kBos, {.contexts = {8}, .stride = 4})[0];
+  const auto r = MeasurePerplexity(model, documents, kBos, {.contexts = {8}, .stride = 4})[0];
   const double hit = -std::log(0.75), miss = -std::log(0.25 / 9);
   EXPECT_NEAR(r.nll, 3 * hit + miss, 1e-5);
   EXPECT_NEAR(r.perplexity, std::exp((3 * hit + miss) / 4), 1e-5);
@@ -83,7 +83,7 @@ TEST(Perplexity, BothAveragesDifferAsTheyShould) {
   FakeSequence model = Bigram(10);
   // A window of 5 tokens holds 4 of the document: first window 1 2 3 4 (all hits), then one of 9 alone (a miss).
   const std::vector<TokenDocument> documents{{1, 2, 3, 4, 9}};
-  const auto r = Perplexity(model, documents, kBos, {.contexts = {5}, .stride = 4})[0];
+  const auto r = MeasurePerplexity(model, documents, kBos, {.contexts = {5}, .stride = 4})[0];
   const double hit = -std::log(0.75), miss = -std::log(0.25 / 9);
   EXPECT_NEAR(r.perplexity, std::exp((4 * hit + miss) / 5), 1e-5);
   EXPECT_NEAR(r.window_perplexity, std::exp((hit + miss) / 2), 1e-5);
@@ -94,13 +94,13 @@ TEST(Perplexity, BothAveragesDifferAsTheyShould) {
 TEST(Perplexity, SeveralContextsScoreTheSameTokens) {
   FakeSequence model = Bigram(50);
   const std::vector<TokenDocument> documents{Noise(400, 50), Noise(100, 50, 1), Noise(300, 50, 2)};
-  const auto results = Perplexity(model, documents, kBos, {.contexts = {16, 64, 128}, .stride = 8});
+  const auto results = MeasurePerplexity(model, documents, kBos, {.contexts = {16, 64, 128}, .stride = 8});
   for (const PerplexityResult& r : results) {
     EXPECT_EQ(r.documents, 2);  // the one of 100 tokens does not fill 128
     EXPECT_EQ(r.tokens, results[0].tokens);
     EXPECT_NEAR(r.nll, results[0].nll, 1e-6);  // a bigram looks one token back, whatever the context
   }
-  const auto some = Perplexity(model, documents, kBos, {.contexts = {16, 128}, .stride = 8, .max_tokens = 100});
+  const auto some = MeasurePerplexity(model, documents, kBos, {.contexts = {16, 128}, .stride = 8, .max_tokens = 100});
   EXPECT_EQ(some[0].tokens, 100);
   EXPECT_NEAR(some[0].nll, some[1].nll, 1e-6);
 }
@@ -108,17 +108,17 @@ TEST(Perplexity, SeveralContextsScoreTheSameTokens) {
 TEST(Perplexity, RefusesWhatCannotBe) {
   FakeSequence model = Uniform(5);
   const std::vector<TokenDocument> documents{Noise(100, 5)};
-  EXPECT_THROW(Perplexity(model, documents, kBos, {.contexts = {}}), Error);
-  EXPECT_THROW(Perplexity(model, documents, kBos, {.contexts = {64}, .stride = 64}), Error);
-  EXPECT_THROW(Perplexity(model, documents, kBos, {.contexts = {64, 256}, .stride = 16}), Error);
-  EXPECT_THROW(Perplexity(model, {}, kBos, {.contexts = {64}, .stride = 16}), Error);
+  EXPECT_THROW(MeasurePerplexity(model, documents, kBos, {.contexts = {}}), Error);
+  EXPECT_THROW(MeasurePerplexity(model, documents, kBos, {.contexts = {64}, .stride = 64}), Error);
+  EXPECT_THROW(MeasurePerplexity(model, documents, kBos, {.contexts = {64, 256}, .stride = 16}), Error);
+  EXPECT_THROW(MeasurePerplexity(model, {}, kBos, {.contexts = {64}, .stride = 16}), Error);
 }
 
 TEST(Perplexity, StopsWhenCancelled) {
   FakeSequence model = Uniform(5);
   const std::vector<TokenDocument> documents{Noise(100, 5)};
   RequestCancel();
-  EXPECT_THROW(Perplexity(model, documents, kBos, {.contexts = {64}, .stride = 16}), Error);
+  EXPECT_THROW(MeasurePerplexity(model, documents, kBos, {.contexts = {64}, .stride = 16}), Error);
   ClearCancel();
 }
 

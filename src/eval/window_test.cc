@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "eval/window_reader.h"
 #include "infer/fake_sequence.h"
@@ -26,7 +27,9 @@ TEST(SlidingWindows, ScoreEachTokenOnce) {
       for (const bool bos : {false, true}) {
         const auto windows = SlidingWindows(tokens, 8, stride, bos);
         auto times = TimesScored(windows, tokens);
-        if (!bos) EXPECT_EQ(std::exchange(times[0], 1), 0);  // nothing predicts it
+        if (!bos) {
+          EXPECT_EQ(std::exchange(times[0], 1), 0);  // nothing predicts it
+        }
         EXPECT_THAT(times, testing::Each(1)) << tokens << " tokens, stride " << stride;
         for (std::size_t i = 0; i < windows.size(); ++i) {
           const Window& w = windows[i];

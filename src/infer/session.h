@@ -19,7 +19,7 @@ const char* Name(StopReason reason);  // "stop token", "token limit", ...
 
 struct GenerateOptions {
   std::int64_t max_tokens = 0;            // 0: until something else stops it
-  std::vector<std::int32_t> stop_tokens;  // end of text, end of turn; never handed to the caller
+  std::vector<std::int32_t> stop_tokens = {};  // end of text, end of turn; never handed to the caller
 };
 
 class Session {
