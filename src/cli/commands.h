@@ -8,6 +8,7 @@ namespace longspan {
 // In the order in which --help lists them. Each lives in the file of its name.
 void AddEval(CLI::App& app);
 void AddRun(CLI::App& app);
+void AddPrepare(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddTokenizer(CLI::App& app);
 
