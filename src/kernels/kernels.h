@@ -1,0 +1,83 @@
+// The operations that a model is made of, as an interface: the CPU implements it now, another device can.
+// Every implementation is tested against ReferenceKernels. No operation's result depends on the number of
+// threads. "Added" outputs are accumulated into, all others are overwritten.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/attention_views.h"
+#include "tensor/rows.h"
+#include "tensor/tensor.h"
+
+namespace longspan {
+
+enum class Store { kSet, kAdd };
+
+struct AdamWStep {
+  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  float correction1, correction2;  // 1 - beta^t
+};
+
+class Kernels {
+ public:
+  virtual ~Kernels() = default;
+  virtual std::string name() const = 0;
+
+  // y [n, out] = x [n, in] W^T, for W {out, in} of any type.
+  virtual void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const = 0;
+  // dx [n, in] = dy [n, out] W
+  virtual void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const = 0;
+  // dw [out, in] added: dy^T [out, n] x [n, in]
+  virtual void MatMulWeightGradient(ConstRows dy, ConstRows x, Rows dw) const = 0;
+
+  // Causal attention with grouped queries, softmax online (Milakov & Gimelshein 2018; Dao et al. 2022).
+  virtual void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const = 0;
+  virtual void AttentionBackward(const AttentionShape& shape,
+                                 std::span<const AttentionBackwardSequence> sequences) const = 0;
+
+  // y = x / rms(x) * weight, row by row (Zhang & Sennrich 2019, eq. 4). y may be x.
+  virtual void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const = 0;
+  // dx is added to, for the residual stream also flows past the norm; so is dweight, unless empty.
+  virtual void RmsNormBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy, Rows dx,
+                               std::span<float> dweight) const = 0;
+
+  // Turns each pair (2j, 2j+1) of each head of row i by the angle whose cosine and sine are cos[i][j], sin[i][j]
+  // (Su et al. 2021, eq. 34). `inverse` turns back, which is the backward pass.
+  virtual void Rope(Rows x, std::int64_t head_dim, ConstRows cos, ConstRows sin, bool inverse) const = 0;
+
+  // y = silu(gate) * up (Shazeer 2020). y may be gate.
+  virtual void SwiGlu(ConstRows gate, ConstRows up, Rows y) const = 0;
+  // dgate may be gate, dup may be up or dy.
+  virtual void SwiGluBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows dgate, Rows dup) const = 0;
+
+  // Negative log likelihood of each row's target, nats; 0 where the target is negative (ignored).
+  virtual void CrossEntropy(ConstRows logits, std::span<const std::int32_t> targets,
+                            std::span<double> losses) const = 0;
+  // The same, and logits become their own gradient: (softmax - one_hot) * scale, zero where ignored.
+  virtual void CrossEntropyBackward(Rows logits, std::span<const std::int32_t> targets, float scale,
+                                    std::span<double> losses) const = 0;
+
+  virtual void Add(ConstRows x, Rows y) const = 0;                    // y += x
+  virtual void Scale(float factor, std::span<float> x) const = 0;     // x *= factor
+  virtual double SumOfSquares(std::span<const float> x) const = 0;
+
+  // One step of AdamW (Loshchilov & Hutter 2019, algorithm 2).
+  virtual void AdamW(const AdamWStep& step, std::span<const float> gradient, std::span<float> m, std::span<float> v,
+                     std::span<float> parameter) const = 0;
+};
+
+// The oracle: plain loops, one thread.
+const Kernels& ReferenceKernels();
+
+// Kernels by instruction set: "auto" (the best that this machine has), "reference", "avx2", "avx512".
+// Error(kBadOption) for a name that is unknown or that this machine lacks.
+const Kernels& ChooseKernels(std::string_view isa);
+
+// Names that ChooseKernels accepts on this machine, best first, without "auto".
+std::vector<std::string> AvailableKernels();
+
+}  // namespace longspan

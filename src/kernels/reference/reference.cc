@@ -1,0 +1,113 @@
+#include "kernels/reference/reference.h"
+
+#include "kernels/kernels.h"
+
+namespace longspan {
+namespace {
+
+namespace ref = reference;
+
+class Reference : public Kernels {
+ public:
+  std::string name() const override { return "reference"; }
+
+  void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const override {
+    const Tensor w = weight.ToF32();
+    ref::MatMul<float>(x, w.AsRows(), y, store);
+  }
+  void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const override {
+    const Tensor w = weight.ToF32();
+    ref::MatMulInputGradient<float>(dy, w.AsRows(), dx, store);
+  }
+  void MatMulWeightGradient(ConstRows dy, ConstRows x, Rows dw) const override {
+    ref::MatMulWeightGradient<float>(dy, x, dw);
+  }
+
+  void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const override {
+    for (const AttentionSequence& s : sequences) {
+      const auto element = [&](const KvBlock::Elements KvBlock::*which) {
+        return [&s, which](std::int64_t kv_head, std::int64_t j, std::int64_t d) {
+          const KvBlock block = s.kv.Block(kv_head, j / kKvBlock);
+          const KvBlock::Elements& e = block.*which;
+          return e.data[(j - block.first) * e.token_stride + d * e.dim_stride];
+        };
+      };
+      ref::Attention<float>(shape, s.q, s.first_order, s.documents, element(&KvBlock::k), element(&KvBlock::v), s.out,
+                            s.log_sum_exp);
+    }
+  }
+  void AttentionBackward(const AttentionShape& shape,
+                         std::span<const AttentionBackwardSequence> sequences) const override {
+    for (const AttentionBackwardSequence& s : sequences) {
+      const AttentionSequence& f = s.forward;
+      const std::int64_t kv_dim = shape.kv_heads * shape.head_dim, n = f.q.rows;
+      const KvBlock block = f.kv.Block(0, 0);
+      const ConstRows k(block.k.data, n, kv_dim, block.k.token_stride), v(block.v.data, n, kv_dim, block.v.token_stride);
+      ref::AttentionBackward<float>(shape, f.q, k, v, f.documents, s.dout, s.dq, s.dk, s.dv);
+    }
+  }
+
+  void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const override {
+    ref::RmsNorm<float>(x, weight, epsilon, y);
+  }
+  void RmsNormBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy, Rows dx,
+                       std::span<float> dweight) const override {
+    ref::RmsNormBackward<float>(x, weight, epsilon, dy, dx, dweight);
+  }
+  void Rope(Rows x, std::int64_t head_dim, ConstRows cos, ConstRows sin, bool inverse) const override {
+    ref::Rope<float>(x, head_dim, cos, sin, inverse);
+  }
+  void SwiGlu(ConstRows gate, ConstRows up, Rows y) const override { ref::SwiGlu<float>(gate, up, y); }
+  void SwiGluBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows dgate, Rows dup) const override {
+    ref::SwiGluBackward<float>(gate, up, dy, dgate, dup);
+  }
+
+  void CrossEntropy(ConstRows logits, std::span<const std::int32_t> targets, std::span<double> losses) const override {
+    for (std::int64_t i = 0; i < logits.rows; ++i) {
+      std::vector<double> row(logits[i].begin(), logits[i].end());
+      const auto at = static_cast<std::size_t>(i);
+      losses[at] = ref::CrossEntropyRow<double>(row, targets[at], false, 0);
+    }
+  }
+  void CrossEntropyBackward(Rows logits, std::span<const std::int32_t> targets, float scale,
+                            std::span<double> losses) const override {
+    for (std::int64_t i = 0; i < logits.rows; ++i) {
+      std::vector<double> row(logits[i].begin(), logits[i].end());
+      const auto at = static_cast<std::size_t>(i);
+      losses[at] = ref::CrossEntropyRow<double>(row, targets[at], true, scale);
+      std::transform(row.begin(), row.end(), logits[i].begin(), [](double g) { return static_cast<float>(g); });
+    }
+  }
+
+  void Add(ConstRows x, Rows y) const override {
+    for (std::int64_t i = 0; i < x.rows; ++i) {
+      for (std::int64_t j = 0; j < x.cols; ++j) y.at(i, j) += x.at(i, j);
+    }
+  }
+  void Scale(float factor, std::span<float> x) const override {
+    for (float& v : x) v *= factor;
+  }
+  double SumOfSquares(std::span<const float> x) const override {
+    double sum = 0;
+    for (const float v : x) sum += static_cast<double>(v) * v;
+    return sum;
+  }
+  void AdamW(const AdamWStep& s, std::span<const float> gradient, std::span<float> m, std::span<float> v,
+             std::span<float> parameter) const override {
+    for (std::size_t i = 0; i < parameter.size(); ++i) {
+      m[i] = s.beta1 * m[i] + (1 - s.beta1) * gradient[i];
+      v[i] = s.beta2 * v[i] + (1 - s.beta2) * gradient[i] * gradient[i];
+      const float update = (m[i] / s.correction1) / (std::sqrt(v[i] / s.correction2) + s.epsilon);
+      parameter[i] -= s.learning_rate * (update + s.weight_decay * parameter[i]);
+    }
+  }
+};
+
+}  // namespace
+
+const Kernels& ReferenceKernels() {
+  static const Reference kernels;
+  return kernels;
+}
+
+}  // namespace longspan

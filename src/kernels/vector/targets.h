@@ -1,0 +1,8 @@
+// Which instruction sets the vector kernels are compiled for: AVX2 and AVX-512. Highway also compiles for what the
+// compiler's own flags promise; that one is never chosen (the reference runs instead). To be included before
+// Highway in every file that it compiles more than once.
+#pragma once
+
+#ifndef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#endif

@@ -1,0 +1,92 @@
+#include "kernels/vector/vector_kernels.h"
+
+#include "kernels/vector/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/vector/vector_kernels.cc"
+#include <hwy/foreach_target.h>
+// Highway's include loop must come first.
+#include <hwy/highway.h>
+
+#include "kernels/vector/attention-inl.h"
+#include "kernels/vector/matmul-inl.h"
+#include "kernels/vector/rows-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace longspan::HWY_NAMESPACE {
+
+class Implementation : public Kernels {
+ public:
+  std::string name() const override { return hwy::TargetName(HWY_TARGET); }
+
+  void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const override {
+    const bool add = store == Store::kAdd;
+    if (x.rows < kPackFromRows) return FewRowsMatMul(x, weight, y, add);
+    PackedProduct({x.data, x.stride, 1}, x.rows, WeightAsColumns(weight), y, add);
+  }
+  void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const override {
+    PackedProduct({dy.data, dy.stride, 1}, dy.rows, WeightAsRows(weight), dx, store == Store::kAdd);
+  }
+  void MatMulWeightGradient(ConstRows dy, ConstRows x, Rows dw) const override {
+    PackedProduct({dy.data, 1, dy.stride}, dy.cols, FloatRows(x), dw, true);
+  }
+  void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const override {
+    AttentionForward(shape, sequences);
+  }
+  void AttentionBackward(const AttentionShape& shape,
+                         std::span<const AttentionBackwardSequence> sequences) const override {
+    HWY_NAMESPACE::AttentionBackward(shape, sequences);
+  }
+  void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const override {
+    RmsNormRows(x, weight, epsilon, y);
+  }
+  void RmsNormBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy, Rows dx,
+                       std::span<float> dweight) const override {
+    RmsNormRowsBackward(x, weight, epsilon, dy, dx, dweight);
+  }
+  void Rope(Rows x, std::int64_t head_dim, ConstRows cos, ConstRows sin, bool inverse) const override {
+    RopeRows(x, head_dim, cos, sin, inverse);
+  }
+  void SwiGlu(ConstRows gate, ConstRows up, Rows y) const override { SwiGluRows(gate, up, y); }
+  void SwiGluBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows dgate, Rows dup) const override {
+    SwiGluRowsBackward(gate, up, dy, dgate, dup);
+  }
+  void CrossEntropy(ConstRows logits, std::span<const std::int32_t> targets, std::span<double> losses) const override {
+    CrossEntropyRows(logits, targets, losses);
+  }
+  void CrossEntropyBackward(Rows logits, std::span<const std::int32_t> targets, float scale,
+                            std::span<double> losses) const override {
+    CrossEntropyRowsBackward(logits, targets, scale, losses);
+  }
+  void Add(ConstRows x, Rows y) const override { AddRows(x, y); }
+  void Scale(float factor, std::span<float> x) const override { ScaleElements(factor, x); }
+  double SumOfSquares(std::span<const float> x) const override { return SumOfSquaresOf(x); }
+  void AdamW(const AdamWStep& step, std::span<const float> gradient, std::span<float> m, std::span<float> v,
+             std::span<float> parameter) const override {
+    AdamWElements(step, gradient, m, v, parameter);
+  }
+};
+
+const Kernels& Instance() {
+  static const Implementation kernels;
+  return kernels;
+}
+
+}  // namespace longspan::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace longspan {
+
+std::vector<VectorKernels> SupportedVectorKernels() {
+  std::vector<VectorKernels> all;
+#if HWY_ARCH_X86
+  const std::int64_t supported = hwy::SupportedTargets();
+  if (supported & HWY_AVX3) all.push_back({"avx512", &N_AVX3::Instance()});
+  if (supported & HWY_AVX2) all.push_back({"avx2", &N_AVX2::Instance()});
+#endif
+  return all;
+}
+
+}  // namespace longspan
+#endif

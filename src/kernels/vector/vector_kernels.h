@@ -1,0 +1,18 @@
+// Kernels over SIMD vectors, one implementation an instruction set, from one source (Highway).
+#pragma once
+
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace longspan {
+
+struct VectorKernels {
+  std::string_view isa;  // "avx512", "avx2"
+  const Kernels* kernels;
+};
+
+// Those that this machine can run, best first.
+std::vector<VectorKernels> SupportedVectorKernels();
+
+}  // namespace longspan
