@@ -6,9 +6,9 @@
 namespace longspan {
 
 // In the order in which --help lists them. Each lives in the file of its name.
+void AddPrepare(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddRun(CLI::App& app);
-void AddPrepare(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddTokenizer(CLI::App& app);
 

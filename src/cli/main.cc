@@ -36,11 +36,10 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Threads to use (default: all)")->check(CLI::Range(1, 1024));
   app.parse_complete_callback([&] { if (threads > 0) SetThreads(threads); });
   AddPrepare(app);
-  AddTokenize(app);
-  AddTokenizer(app);
-
   AddEval(app);
   AddRun(app);
+  AddTokenize(app);
+  AddTokenizer(app);
 
   try {
     app.parse(argc, argv);
