@@ -116,7 +116,8 @@ void RunPpl(PplOptions& options) {
     }
     return Print(json);
   }
-  fmt::print("{} on {}: {}\n", options.model, options.text.Names(), Describe(perplexity.Method(), perplexity));
+  fmt::print("{} on {} ({} documents): {}\n", options.model, options.text.Names(), documents.size(),
+             Describe(perplexity.Method(), perplexity));
   fmt::print("{:>9} {:>9} {:>9} {:>11} {:>11} {:>9} {:>11} {:>9}\n", "context", "documents", "windows", "tokens",
              "perplexity", "+-", "by window", "tokens/s");
   for (const PerplexityResult& r : results) {
@@ -207,6 +208,12 @@ void RunPasskey(const PasskeyCommand& options) {
                             .bos = model.bos().value_or(-1),
                             .eos = tokenizer.eos()};
   const Passkey prompts(encoder);
+  for (const std::int64_t length : options.passkey.lengths) {
+    if (length < prompts.MinLength()) {
+      Fail(ErrorKind::kBadOption, "length {}: with this tokenizer a passkey prompt takes at least {} tokens", length,
+           prompts.MinLength());
+    }
+  }
   const auto decode = [&](std::span<const std::int32_t> ids) {
     return tokenizer.Decode(ids, {.special = false, .continues = true});
   };

@@ -30,6 +30,7 @@ struct Sums {
   void Add(std::span<const double> nlls) {
     tokens += std::ssize(nlls);
     for (const double x : nlls) {
+      if (std::isnan(x)) Fail(ErrorKind::kInternal, "the model's logits are not numbers");
       nll += x;
       squares += x * x;
     }

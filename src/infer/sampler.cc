@@ -63,7 +63,9 @@ std::span<const float> Sampler::Penalise(std::span<const float> logits, std::spa
 // p / p_max = exp((logit - highest) / temperature), so min-p is a threshold on logits and needs no softmax. It
 // comes first because it shrinks a large vocabulary to a few candidates in one pass.
 void Sampler::KeepMinP(std::span<const float> logits, float highest) {
-  const double threshold = highest + options_.temperature * std::log(options_.min_p);  // -inf at 0
+  // At 0 the logarithm is -inf; a token whose logit is -inf is forbidden all the same.
+  const double threshold = std::max<double>(highest + options_.temperature * std::log(options_.min_p),
+                                            std::numeric_limits<float>::lowest());
   candidates_.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] >= threshold) candidates_.push_back({logits[i], static_cast<std::int32_t>(i)});

@@ -33,7 +33,7 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
   const auto count = std::ssize(tokens);
   const auto before = std::ssize(tokens_);
   if (count > context_ - before) {
-    Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}: raise --context or shorten the text",
+    Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}",
          count, before, context_);
   }
   if (count == 0) return;
