@@ -10,6 +10,8 @@ void AddPrepare(CLI::App& app);
 void AddTokenizer(CLI::App& app);
 void AddConvert(CLI::App& app);
 void AddQuantize(CLI::App& app);
+void AddEval(CLI::App& app);
+void AddRun(CLI::App& app);
 void AddInspect(CLI::App& app);
 void AddTokenize(CLI::App& app);
 

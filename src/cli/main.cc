@@ -40,6 +40,8 @@ int Main(int argc, char** argv) {
   AddTokenizer(app);
   AddConvert(app);
   AddQuantize(app);
+  AddEval(app);
+  AddRun(app);
   AddInspect(app);
   AddTokenize(app);
 
