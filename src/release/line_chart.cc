@@ -81,11 +81,11 @@ void DrawLegend(Svg& svg, const std::vector<Series>& all) {
   double x = 24;
   for (const Series& series : all) {
     const double y = 58;
-    svg.Line({x, y - 4}, {x + 22, y - 4},
-             {.color = series.color, .width = 2.5, .dashes = series.dashed ? "6 4" : "", .opacity = series.faint ? 0.35 : 1});
-    if (series.markers) svg.Circle({x + 11, y - 4}, 4, series.color);
-    svg.Text({x + 29, y}, series.name, {.size = 12.5, .color = ink::kMuted});
-    x += 29 + EstimatedTextWidth(series.name, 12.5) + 22;
+    svg.Line({x, y - 4}, {x + 28, y - 4},
+             {.color = series.color, .width = 2.5, .dashes = series.dashed ? "7 3" : "", .opacity = series.faint ? 0.35 : 1});
+    if (series.markers) svg.Circle({x + 14, y - 4}, 4, series.color);
+    svg.Text({x + 35, y}, series.name, {.size = 12.5, .color = ink::kMuted});
+    x += 35 + EstimatedTextWidth(series.name, 12.5) + 22;
   }
 }
 
@@ -135,7 +135,7 @@ std::vector<double> ChooseTicks(double low, double high, Scale scale, int about)
   const double rough = (high - low) / about;
   const double magnitude = std::pow(10.0, std::floor(std::log10(rough)));
   const double step = magnitude * *std::ranges::find_if(kSteps, [&](double s) { return s * magnitude >= rough * 0.9999 || s == 10; });
-  for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) ticks.push_back(i * step);
+  for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) ticks.push_back(i * step + 0.0);  // + 0 turns -0 into 0
   return ticks;
 }
 

@@ -109,7 +109,7 @@ std::string PasskeyPlot(const Measurements& m) {
                 PasskeyPanel("After", m.after.passkey, lengths, depths)};
   map.mark_after_column = static_cast<std::size_t>(
       std::ranges::count_if(lengths, [&](std::int64_t length) { return length <= m.base.context; }));
-  map.mark_label = fmt::format("native window {}", WithCommas(m.base.context));
+  map.mark_label = fmt::format("dashed: native window {}", WithCommas(m.base.context));
   return Draw(map);
 }
 
