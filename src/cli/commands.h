@@ -8,6 +8,7 @@ namespace longspan {
 // In the order in which --help lists them. Each lives in the file of its name.
 void AddPrepare(CLI::App& app);
 void AddTokenizer(CLI::App& app);
+void AddTrain(CLI::App& app);
 void AddConvert(CLI::App& app);
 void AddQuantize(CLI::App& app);
 void AddEval(CLI::App& app);

@@ -38,6 +38,7 @@ int Main(int argc, char** argv) {
 
   AddPrepare(app);
   AddTokenizer(app);
+  AddTrain(app);
   AddConvert(app);
   AddQuantize(app);
   AddEval(app);

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "release/yaml_section.h"
+#include "base/yaml_section.h"
 
 namespace longspan {
 namespace {
@@ -211,8 +211,6 @@ ReleaseRecipe ReadRelease(YamlSection section, const fs::path& folder) {
 }  // namespace
 
 std::string_view Name(PoseVariant variant) { return NameIn(kVariants, variant); }
-std::string_view Name(AdapterKind kind) { return NameIn(kAdapters, kind); }
-std::string_view Name(ScheduleKind kind) { return NameIn(kSchedules, kind); }
 
 Recipe LoadRecipe(const fs::path& path) {
   Recipe recipe;

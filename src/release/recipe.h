@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "train/options.h"
 
 namespace longspan {
 
@@ -17,12 +18,8 @@ enum class PoseVariant {
   kPaper,    // chunk lengths and one bias a chunk drawn from the whole target (Zhu et al. 2023)
   kAxolotl,  // each chunk's extra skip is drawn from what the earlier ones left
 };
-enum class AdapterKind { kFull, kLora, kRsLora };
-enum class ScheduleKind { kConstant, kCosine };
 
 std::string_view Name(PoseVariant variant);
-std::string_view Name(AdapterKind kind);
-std::string_view Name(ScheduleKind kind);
 
 struct DataRecipe {
   std::vector<std::string> inputs;  // files, folders or glob patterns, relative to the recipe

@@ -1,4 +1,4 @@
-#include "release/yaml_section.h"
+#include "base/yaml_section.h"
 
 #include <algorithm>
 #include <charconv>
