@@ -35,8 +35,8 @@ struct Symbol {
 
 struct Candidate {
   std::int32_t rank;
-  std::int32_t at;            // index of the left symbol
-  std::int32_t left, right;   // the ids when this was pushed: if they have changed, it is void
+  std::int32_t at;           // index of the left symbol
+  std::int32_t left, right;  // the ids when this was pushed: if they have changed, it is void
   std::int32_t joined;
 
   // std::priority_queue yields the greatest: the lowest rank, and of equal ones the leftmost.
@@ -60,8 +60,8 @@ void BpeTokenizer::CollectBytes() {
     const char text = static_cast<char>(byte);
     const auto found = ids_.find(std::string_view(&text, 1));
     if (found == ids_.end()) {
-      Fail(ErrorKind::kInvalidFile, "tokenizer: a byte-level vocabulary has a token for every byte; 0x{:02X} has none",
-           byte);
+      Fail(ErrorKind::kInvalidFile,
+           "tokenizer: a byte-level vocabulary has a token for every byte; 0x{:02X} has none", byte);
     }
     byte_ids_[byte] = found->second;
   }
@@ -75,7 +75,8 @@ void BpeTokenizer::CollectMerges() {
     const std::string_view merge = merges[rank];
     const std::size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos || space + 1 == merge.size()) {
-      Fail(ErrorKind::kInvalidFile, "tokenizer: merge {} is \"{}\", expected two tokens and a space between", rank, merge);
+      Fail(ErrorKind::kInvalidFile, "tokenizer: merge {} is \"{}\", expected two tokens and a space between",
+           rank, merge);
     }
     const std::string left = FromByteAlphabet(merge.substr(0, space));
     const std::string right = FromByteAlphabet(merge.substr(space + 1));
@@ -124,7 +125,8 @@ void BpeTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& i
     if (at < 0 || symbols[at].next < 0) return;
     const Symbol& left = symbols[at];
     const Symbol& right = symbols[left.next];
-    if (const Merge* merge = FindMerge(left.id, right.id)) queue.push({merge->rank, at, left.id, right.id, merge->id});
+    if (const Merge* merge = FindMerge(left.id, right.id))
+      queue.push({merge->rank, at, left.id, right.id, merge->id});
   };
 
   for (std::int32_t i = 0; i < size; ++i) {

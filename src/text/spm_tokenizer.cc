@@ -56,7 +56,7 @@ std::size_t WordEnd(std::string_view text, std::size_t begin) {
 
 // A word while it is merged: a doubly linked list of pieces of the text.
 struct Symbol {
-  std::string_view text;       // empty: merged into the one before it
+  std::string_view text;        // empty: merged into the one before it
   std::int32_t previous, next;  // -1: none
 };
 
@@ -88,7 +88,8 @@ std::vector<Symbol> Characters(std::string_view text) {
 
 SpmTokenizer::SpmTokenizer(Vocabulary from) : Tokenizer(std::move(from), BytesOf) {
   if (vocabulary().scores.empty()) {
-    Fail(ErrorKind::kInvalidFile, "tokenizer: a SentencePiece vocabulary has a score for every token; this has none");
+    Fail(ErrorKind::kInvalidFile,
+         "tokenizer: a SentencePiece vocabulary has a score for every token; this has none");
   }
   CollectTokens();
 }
@@ -106,7 +107,8 @@ void SpmTokenizer::CollectTokens() {
   }
   const bool complete = std::find(byte_ids_.begin(), byte_ids_.end(), -1) == byte_ids_.end();
   if (!complete && vocabulary().unknown < 0) {
-    Fail(ErrorKind::kInvalidFile, "tokenizer: the vocabulary has neither a token for every byte nor an unknown token");
+    Fail(ErrorKind::kInvalidFile,
+         "tokenizer: the vocabulary has neither a token for every byte nor an unknown token");
   }
 }
 
@@ -164,8 +166,10 @@ void SpmTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& i
   }
   for (std::int32_t i = 0; i >= 0; i = symbols[i].next) {
     const auto found = ids_.find(symbols[i].text);
-    if (found != ids_.end()) ids.push_back(found->second);
-    else AppendBytes(symbols[i].text, ids);
+    if (found != ids_.end())
+      ids.push_back(found->second);
+    else
+      AppendBytes(symbols[i].text, ids);
   }
 }
 

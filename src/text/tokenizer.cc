@@ -11,7 +11,7 @@ namespace {
 
 // Names under which models end their turn. Files that predate the key for it say so by name only.
 constexpr std::array<std::string_view, 8> kEndNames = {
-    "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",     "<|endoftext|>",
+    "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",    "<|endoftext|>",
     "<|im_end|>",      "<|end|>",    "<end_of_turn>", "<EOT>",
 };
 

@@ -28,8 +28,8 @@ struct DecodeOptions {
 // Thread-safe after construction.
 class Tokenizer {
  public:
-  // The tokenizer that `vocabulary` describes. Error(kInvalidFile) where it is inconsistent, Error(kUnsupported)
-  // for a pre-tokenizer that longspan does not know.
+  // The tokenizer that `vocabulary` describes. Error(kInvalidFile) where it is inconsistent,
+  // Error(kUnsupported) for a pre-tokenizer that longspan does not know.
   static std::unique_ptr<Tokenizer> Make(Vocabulary vocabulary);
   virtual ~Tokenizer() = default;
   Tokenizer(const Tokenizer&) = delete;
@@ -61,7 +61,8 @@ class Tokenizer {
   using PieceOf = std::string (*)(const Vocabulary& vocabulary, std::int32_t id);
   Tokenizer(Vocabulary vocabulary, PieceOf piece_of);
 
-  // Appends the ids of `text`, which holds no special token. `first`: nothing, or a special token, is before it.
+  // Appends the ids of `text`, which holds no special token. `first`: nothing, or a special token, is before
+  // it.
   virtual void EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const = 0;
 
  private:
