@@ -37,8 +37,8 @@ class Sampler {
   };
 
   std::span<const float> Penalise(std::span<const float> logits, std::span<const std::int32_t> history);
-  void KeepMinP(std::span<const float> logits, float highest);
-  void KeepTopK();
+  void Collect(std::span<const float> logits, float highest);
+  void KeepBest(std::size_t k);
   std::int32_t Draw(float highest);
   static bool Likelier(const Candidate& a, const Candidate& b);
 
