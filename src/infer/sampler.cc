@@ -45,7 +45,8 @@ std::int32_t Sampler::Sample(std::span<const float> logits, std::span<const std:
   return Draw(highest);
 }
 
-std::span<const float> Sampler::Penalise(std::span<const float> logits, std::span<const std::int32_t> history) {
+std::span<const float> Sampler::Penalise(std::span<const float> logits,
+                                         std::span<const std::int32_t> history) {
   if (options_.repeat_penalty == 1.0 || options_.repeat_window == 0 || history.empty()) return logits;
   penalised_.assign(logits.begin(), logits.end());
   const auto penalty = static_cast<float>(options_.repeat_penalty);
@@ -59,14 +60,15 @@ std::span<const float> Sampler::Penalise(std::span<const float> logits, std::spa
   return penalised_;
 }
 
-// p / p_max = exp((logit - highest) / temperature), so min-p is a threshold on logits and needs no softmax. With
-// top-k, the threshold rises to the k-th best so far, and most of a large vocabulary is passed over at a glance.
+// p / p_max = exp((logit - highest) / temperature), so min-p is a threshold on logits and needs no softmax.
+// With top-k, the threshold rises to the k-th best so far, and most of a large vocabulary is passed over at a
+// glance.
 void Sampler::Collect(std::span<const float> logits, float highest) {
   const auto k = static_cast<std::size_t>(options_.top_k);
   const std::size_t full = k == 0 ? logits.size() + 1 : std::max<std::size_t>(4 * k, 1024);
   // At a min-p of 0 the logarithm is -inf; a token whose logit is -inf is forbidden all the same.
-  auto threshold = static_cast<float>(std::max<double>(highest + options_.temperature * std::log(options_.min_p),
-                                                       std::numeric_limits<float>::lowest()));
+  auto threshold = static_cast<float>(std::max<double>(
+      highest + options_.temperature * std::log(options_.min_p), std::numeric_limits<float>::lowest()));
   candidates_.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
     if (!(logits[i] >= threshold)) continue;
@@ -108,7 +110,8 @@ std::int32_t Sampler::Draw(float highest) {
       if (kept == sorted) {
         sorted = std::min(candidates_.size(), std::max<std::size_t>(64, 4 * sorted));
         std::partial_sort(candidates_.begin() + static_cast<std::ptrdiff_t>(kept),
-                          candidates_.begin() + static_cast<std::ptrdiff_t>(sorted), candidates_.end(), Likelier);
+                          candidates_.begin() + static_cast<std::ptrdiff_t>(sorted), candidates_.end(),
+                          Likelier);
       }
       sum += weigh(candidates_[kept]);
     }

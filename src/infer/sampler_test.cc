@@ -90,7 +90,8 @@ TEST(Sampler, TopKOfALargeVocabulary) {
   SamplerOptions options = Plain();
   options.top_k = 300;
   std::vector<float> logits(20000);
-  for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>(i * 7919 % logits.size()) * 1e-5f;
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    logits[i] = static_cast<float>(i * 7919 % logits.size()) * 1e-5f;
   Sampler sampler(options);
   std::set<std::int32_t> seen;
   for (int i = 0; i < 5000; ++i) {
@@ -104,7 +105,8 @@ TEST(Sampler, TopKOfALargeVocabulary) {
 TEST(Sampler, MinPIsRelativeToTheLikeliest) {
   SamplerOptions options = Plain();
   options.min_p = 0.6;
-  EXPECT_THAT(Shares(options, LogsOf({0.1, 0.2, 0.3, 0.4})), testing::ElementsAre(testing::Key(2), testing::Key(3)));
+  EXPECT_THAT(Shares(options, LogsOf({0.1, 0.2, 0.3, 0.4})),
+              testing::ElementsAre(testing::Key(2), testing::Key(3)));
 }
 
 TEST(Sampler, PenaltyCountsTheWindowOnce) {
