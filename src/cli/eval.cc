@@ -25,7 +25,8 @@ struct TextOptions {
   std::int64_t max_documents = 0;
 
   void AddTo(CLI::App& command) {
-    command.add_option("--file", files, "Text: .txt (one document), .jsonl[.zst], a folder, or a shard (.lsd)")
+    command
+        .add_option("--file", files, "Text: .txt (one document), .jsonl[.zst], a folder, or a shard (.lsd)")
         ->required()
         ->check(CLI::ExistingPath);
     command.add_option("--max-documents", max_documents, "Read at most so many documents; 0: all")
@@ -37,8 +38,8 @@ struct TextOptions {
 std::vector<TokenDocument> ReadShard(const std::string& path, std::size_t limit, const LoadedModel& model) {
   const Shard shard = Shard::Open(path);
   if (shard.vocabulary().size != model.config().vocab_size) {
-    Fail(ErrorKind::kBadOption, "{}: made for a vocabulary of {}, but the model has {}", path, shard.vocabulary().size,
-         model.config().vocab_size);
+    Fail(ErrorKind::kBadOption, "{}: made for a vocabulary of {}, but the model has {}", path,
+         shard.vocabulary().size, model.config().vocab_size);
   }
   std::vector<TokenDocument> documents;
   for (std::int64_t i = 0; i < shard.documents() && documents.size() < limit; ++i) {
@@ -50,7 +51,8 @@ std::vector<TokenDocument> ReadShard(const std::string& path, std::size_t limit,
 }
 
 std::vector<TokenDocument> ReadDocuments(const TextOptions& options, const LoadedModel& model) {
-  const std::size_t limit = options.max_documents > 0 ? static_cast<std::size_t>(options.max_documents) : SIZE_MAX;
+  const std::size_t limit =
+      options.max_documents > 0 ? static_cast<std::size_t>(options.max_documents) : SIZE_MAX;
   std::vector<TokenDocument> documents;
   for (const std::string& file : options.files) {
     if (file.ends_with(".lsd")) {
@@ -83,10 +85,13 @@ struct PplOptions {
 
 std::string Describe(PerplexityMethod method, const PerplexityOptions& options) {
   switch (method) {
-    case PerplexityMethod::kSliding: return fmt::format("sliding windows, stride {}", options.stride);
+    case PerplexityMethod::kSliding:
+      return fmt::format("sliding windows, stride {}", options.stride);
     case PerplexityMethod::kSameTokens:
-      return fmt::format("sliding windows, stride {}, the same tokens scored at every context", options.stride);
-    case PerplexityMethod::kHalves: return "disjoint windows, second half scored, as llama.cpp does";
+      return fmt::format("sliding windows, stride {}, the same tokens scored at every context",
+                         options.stride);
+    case PerplexityMethod::kHalves:
+      return "disjoint windows, second half scored, as llama.cpp does";
   }
   return "";
 }
@@ -109,20 +114,26 @@ void RunPpl(PplOptions& options) {
               {"stride", perplexity.stride},
               {"results", Json::array()}};
     for (const PerplexityResult& r : results) {
-      json["results"].push_back({{"context", r.context}, {"documents", r.documents}, {"windows", r.windows},
-                                 {"tokens", r.tokens}, {"nll", r.nll}, {"perplexity", r.perplexity},
-                                 {"standard_error", r.standard_error}, {"window_perplexity", r.window_perplexity},
-                                 {"seconds", r.seconds}, {"tokens_per_second", r.tokens_per_second}});
+      json["results"].push_back({{"context", r.context},
+                                 {"documents", r.documents},
+                                 {"windows", r.windows},
+                                 {"tokens", r.tokens},
+                                 {"nll", r.nll},
+                                 {"perplexity", r.perplexity},
+                                 {"standard_error", r.standard_error},
+                                 {"window_perplexity", r.window_perplexity},
+                                 {"seconds", r.seconds},
+                                 {"tokens_per_second", r.tokens_per_second}});
     }
     return Print(json);
   }
   fmt::print("{} on {} ({} documents): {}\n", options.model, options.text.Names(), documents.size(),
              Describe(perplexity.Method(), perplexity));
-  fmt::print("{:>9} {:>9} {:>9} {:>11} {:>11} {:>9} {:>11} {:>9}\n", "context", "documents", "windows", "tokens",
-             "perplexity", "+-", "by window", "tokens/s");
+  fmt::print("{:>9} {:>9} {:>9} {:>11} {:>11} {:>9} {:>11} {:>9}\n", "context", "documents", "windows",
+             "tokens", "perplexity", "+-", "by window", "tokens/s");
   for (const PerplexityResult& r : results) {
-    fmt::print("{:>9} {:>9} {:>9} {:>11} {:>11.4f} {:>9.4f} {:>11.4f} {:>9.0f}\n", r.context, r.documents, r.windows,
-               r.tokens, r.perplexity, r.standard_error, r.window_perplexity, r.tokens_per_second);
+    fmt::print("{:>9} {:>9} {:>9} {:>11} {:>11.4f} {:>9.4f} {:>11.4f} {:>9.0f}\n", r.context, r.documents,
+               r.windows, r.tokens, r.perplexity, r.standard_error, r.window_perplexity, r.tokens_per_second);
   }
 }
 
@@ -132,11 +143,15 @@ void AddPpl(CLI::App& eval) {
   CLI::App* ppl = eval.add_subcommand("ppl", "Perplexity at one or several context lengths");
   ppl->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
   options->text.AddTo(*ppl);
-  ppl->add_option("--context", perplexity.contexts, "Context lengths, BOS included (default: the model's window)")
+  ppl->add_option("--context", perplexity.contexts,
+                  "Context lengths, BOS included (default: the model's window)")
       ->delimiter(',')
       ->check(CLI::PositiveNumber);
-  ppl->add_option("--stride", perplexity.stride, "Tokens by which a window moves")->capture_default_str()->check(CLI::PositiveNumber);
-  ppl->add_option("--max-tokens", perplexity.max_tokens, "Score at most so many tokens at each context; 0: all")
+  ppl->add_option("--stride", perplexity.stride, "Tokens by which a window moves")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  ppl->add_option("--max-tokens", perplexity.max_tokens,
+                  "Score at most so many tokens at each context; 0: all")
       ->check(CLI::NonNegativeNumber);
   auto* halves = ppl->add_flag("--llama-cpp-way", options->halves, "Disjoint windows, second half scored");
   ppl->add_flag("--all-tokens", options->all_tokens,
@@ -144,7 +159,8 @@ void AddPpl(CLI::App& eval) {
       ->excludes(halves);
   ppl->add_flag("--json", options->json, "Print JSON");
   options->rope.AddTo(*ppl);
-  ppl->footer("Example:\n  longspan eval ppl model.gguf --file book.txt --context 512,1024,2048,4096 --stride 256");
+  ppl->footer(
+      "Example:\n  longspan eval ppl model.gguf --file book.txt --context 512,1024,2048,4096 --stride 256");
   ppl->callback([options] { RunPpl(*options); });
 }
 
@@ -159,21 +175,33 @@ void RunKld(const KldCommand& options) {
   const LoadedModel model(options.model), reference(options.reference);
   const std::vector<TokenDocument> documents = ReadDocuments(options.text, reference);
   TransformerSequence sequence(model.transformer()), reference_sequence(reference.transformer());
-  const KldResult r = MeasureKld(sequence, reference_sequence, documents, reference.bos(), options.kld, Terminal());
+  const KldResult r =
+      MeasureKld(sequence, reference_sequence, documents, reference.bos(), options.kld, Terminal());
   if (options.json) {
-    return Print({{"model", options.model}, {"reference", options.reference}, {"files", options.text.files},
-                  {"context", options.kld.context}, {"tokens", r.tokens}, {"mean", r.mean},
-                  {"standard_error", r.standard_error}, {"median", r.median}, {"p90", r.p90}, {"p99", r.p99},
-                  {"max", r.max}, {"same_top", r.same_top}, {"rms_delta_p", r.rms_delta_p},
-                  {"perplexity", r.perplexity}, {"reference_perplexity", r.reference_perplexity},
+    return Print({{"model", options.model},
+                  {"reference", options.reference},
+                  {"files", options.text.files},
+                  {"context", options.kld.context},
+                  {"tokens", r.tokens},
+                  {"mean", r.mean},
+                  {"standard_error", r.standard_error},
+                  {"median", r.median},
+                  {"p90", r.p90},
+                  {"p99", r.p99},
+                  {"max", r.max},
+                  {"same_top", r.same_top},
+                  {"rms_delta_p", r.rms_delta_p},
+                  {"perplexity", r.perplexity},
+                  {"reference_perplexity", r.reference_perplexity},
                   {"seconds", r.seconds}});
   }
   fmt::print("{} against {} on {}: {} tokens, windows of {}\n", options.model, options.reference,
              options.text.Names(), r.tokens, options.kld.context);
-  fmt::print("KL divergence   mean {:.6f} +- {:.6f}  median {:.6f}  90% {:.6f}  99% {:.6f}  max {:.4f}\n", r.mean,
-             r.standard_error, r.median, r.p90, r.p99, r.max);
+  fmt::print("KL divergence   mean {:.6f} +- {:.6f}  median {:.6f}  90% {:.6f}  99% {:.6f}  max {:.4f}\n",
+             r.mean, r.standard_error, r.median, r.p90, r.p99, r.max);
   fmt::print("same top token  {:.2f}%\n", 100 * r.same_top);
-  fmt::print("change of p     {:.3f}% (root mean square, of the true token's probability)\n", 100 * r.rms_delta_p);
+  fmt::print("change of p     {:.3f}% (root mean square, of the true token's probability)\n",
+             100 * r.rms_delta_p);
   fmt::print("perplexity      {:.4f}, reference {:.4f}\n", r.perplexity, r.reference_perplexity);
 }
 
@@ -181,12 +209,16 @@ void AddKld(CLI::App& eval) {
   auto options = std::make_shared<KldCommand>();
   CLI::App* kld = eval.add_subcommand("kld", "Divergence of a model's predictions from a reference model's");
   kld->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
-  kld->add_option("--reference", options->reference, "GGUF file that is right by definition, such as the F16 one")
+  kld->add_option("--reference", options->reference,
+                  "GGUF file that is right by definition, such as the F16 one")
       ->required()
       ->check(CLI::ExistingFile);
   options->text.AddTo(*kld);
-  kld->add_option("--context", options->kld.context, "Window, BOS included")->capture_default_str()->check(CLI::PositiveNumber);
-  kld->add_option("--max-tokens", options->kld.max_tokens, "Compare at most so many tokens; 0: all")->check(CLI::NonNegativeNumber);
+  kld->add_option("--context", options->kld.context, "Window, BOS included")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  kld->add_option("--max-tokens", options->kld.max_tokens, "Compare at most so many tokens; 0: all")
+      ->check(CLI::NonNegativeNumber);
   kld->add_flag("--json", options->json, "Print JSON");
   kld->footer("Example:\n  longspan eval kld model-Q4_K_M.gguf --reference model-F16.gguf --file book.txt");
   kld->callback([options] { RunKld(*options); });
@@ -210,8 +242,8 @@ void RunPasskey(const PasskeyCommand& options) {
   const Passkey prompts(encoder);
   for (const std::int64_t length : options.passkey.lengths) {
     if (length < prompts.MinLength()) {
-      Fail(ErrorKind::kBadOption, "length {}: with this tokenizer a passkey prompt takes at least {} tokens", length,
-           prompts.MinLength());
+      Fail(ErrorKind::kBadOption, "length {}: with this tokenizer a passkey prompt takes at least {} tokens",
+           length, prompts.MinLength());
     }
   }
   const auto decode = [&](std::span<const std::int32_t> ids) {
@@ -221,19 +253,23 @@ void RunPasskey(const PasskeyCommand& options) {
   const PasskeyResult r =
       MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey, Terminal());
   if (options.json) {
-    Json json{{"model", options.model}, {"seed", options.seed}, {"seconds", r.seconds}, {"results", Json::array()}};
+    Json json{
+        {"model", options.model}, {"seed", options.seed}, {"seconds", r.seconds}, {"results", Json::array()}};
     for (const PasskeyTally& t : r.tallies) {
-      json["results"].push_back({{"length", t.length}, {"depth", t.depth}, {"trials", t.trials}, {"found", t.found}});
+      json["results"].push_back(
+          {{"length", t.length}, {"depth", t.depth}, {"trials", t.trials}, {"found", t.found}});
     }
     return Print(json);
   }
   fmt::print("{}: passkeys found, {} trials a cell, seed {}\n{:>10}", options.model, options.passkey.trials,
              options.seed, "length");
-  for (std::int64_t i = 0; i < r.depths; ++i) fmt::print(" {:>7}", fmt::format("at {:.0f}%", 100 * options.passkey.Depth(i)));
+  for (std::int64_t i = 0; i < r.depths; ++i)
+    fmt::print(" {:>7}", fmt::format("at {:.0f}%", 100 * options.passkey.Depth(i)));
   fmt::print(" {:>7}\n", "all");
   for (std::size_t i = 0; i < r.lengths.size(); ++i) {
     fmt::print("{:>10}", r.lengths[i]);
-    for (std::size_t d = 0; d < static_cast<std::size_t>(r.depths); ++d) fmt::print(" {:>6.0f}%", 100 * r.at(i, d).accuracy());
+    for (std::size_t d = 0; d < static_cast<std::size_t>(r.depths); ++d)
+      fmt::print(" {:>6.0f}%", 100 * r.at(i, d).accuracy());
     fmt::print(" {:>6.1f}%\n", 100 * r.Accuracy(i));
   }
 }
@@ -246,19 +282,23 @@ void AddPasskey(CLI::App& eval) {
       ->required()
       ->delimiter(',')
       ->check(CLI::PositiveNumber);
-  passkey->add_option("--depths", options->passkey.depths, "Places of the key, from the start to the end")->capture_default_str();
-  passkey->add_option("--trials", options->passkey.trials, "Prompts at each length and depth")->capture_default_str();
+  passkey->add_option("--depths", options->passkey.depths, "Places of the key, from the start to the end")
+      ->capture_default_str();
+  passkey->add_option("--trials", options->passkey.trials, "Prompts at each length and depth")
+      ->capture_default_str();
   passkey->add_option("--seed", options->seed, "Which keys")->capture_default_str();
   passkey->add_flag("--json", options->json, "Print JSON");
   options->rope.AddTo(*passkey);
-  passkey->footer("Example:\n  longspan eval passkey model.gguf --lengths 256,512,1024,2048,4096 --depths 5 --trials 10");
+  passkey->footer(
+      "Example:\n  longspan eval passkey model.gguf --lengths 256,512,1024,2048,4096 --depths 5 --trials 10");
   passkey->callback([options] { RunPasskey(*options); });
 }
 
 }  // namespace
 
 void AddEval(CLI::App& app) {
-  CLI::App* eval = app.add_subcommand("eval", "Measure a model: perplexity, KL divergence, passkey retrieval");
+  CLI::App* eval =
+      app.add_subcommand("eval", "Measure a model: perplexity, KL divergence, passkey retrieval");
   eval->require_subcommand(1);
   AddPpl(*eval);
   AddKld(*eval);

@@ -8,14 +8,17 @@ namespace longspan {
 
 void RopeOptions::AddTo(CLI::App& command) {
   constexpr const char* kGroup = "RoPE, instead of the file's";
-  command.add_option("--rope-theta", theta, "Base of the rotary angles")->check(CLI::PositiveNumber)->group(kGroup);
+  command.add_option("--rope-theta", theta, "Base of the rotary angles")
+      ->check(CLI::PositiveNumber)
+      ->group(kGroup);
   command.add_option("--rope-scaling", scaling, "none, linear, ntk, yarn or llama3")
       ->check(CLI::IsMember({"none", "linear", "ntk", "yarn", "llama3"}))
       ->group(kGroup);
   command.add_option("--rope-factor", factor, "Target window / original window")
       ->check(CLI::PositiveNumber)
       ->group(kGroup);
-  command.add_option("--rope-original-context", original_context, "Window before scaling (default: the model's)")
+  command
+      .add_option("--rope-original-context", original_context, "Window before scaling (default: the model's)")
       ->check(CLI::PositiveNumber)
       ->group(kGroup);
 }
@@ -37,7 +40,9 @@ void RopeOptions::Apply(LlamaConfig& config, Weights& weights) const {
 }
 
 LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOptions& rope)
-    : path_(path), file_(LoadModel(path)), tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {
+    : path_(path),
+      file_(LoadModel(path)),
+      tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {
   if (tokenizer_->vocab_size() != file_.config.vocab_size) {
     Fail(ErrorKind::kInvalidFile, "{}: the tokenizer has {} tokens, the model {}", path.string(),
          tokenizer_->vocab_size(), file_.config.vocab_size);

@@ -48,7 +48,8 @@ std::string PromptOf(const RunOptions& options) {
 // The most tokens that the session will hold. The model's window is no wall: past it, text gets worse, unless
 // the model was stretched, and the user hears of it.
 std::int64_t ContextFor(const RunOptions& options, const LlamaConfig& config, std::int64_t prompt_tokens) {
-  const std::int64_t context = options.context > 0 ? options.context : std::max(config.context, prompt_tokens + options.tokens);
+  const std::int64_t context =
+      options.context > 0 ? options.context : std::max(config.context, prompt_tokens + options.tokens);
   if (prompt_tokens > config.context) {
     Terminal().Message(fmt::format("warning: the prompt has {} tokens, more than the model's window of {}",
                                    prompt_tokens, config.context));
@@ -73,9 +74,11 @@ void Run(const RunOptions& options) {
   const LoadedModel model(options.model, options.rope);
   const Tokenizer& tokenizer = model.tokenizer();
   const std::string text = PromptOf(options);
-  const auto prompt = tokenizer.Encode(
-      text, {.parse_special = options.special, .add_bos = tokenizer.add_bos() && !options.no_bos, .add_eos = false});
-  if (prompt.empty()) Fail(ErrorKind::kBadOption, "the prompt is empty and the model has no token to begin with");
+  const auto prompt = tokenizer.Encode(text, {.parse_special = options.special,
+                                              .add_bos = tokenizer.add_bos() && !options.no_bos,
+                                              .add_eos = false});
+  if (prompt.empty())
+    Fail(ErrorKind::kBadOption, "the prompt is empty and the model has no token to begin with");
 
   Session session(model.transformer(), ContextFor(options, model.config(), std::ssize(prompt)));
   const auto prefill_start = std::chrono::steady_clock::now();
@@ -107,20 +110,23 @@ void Run(const RunOptions& options) {
   const auto rate = [](std::size_t n, double s) { return static_cast<double>(n) / std::max(s, 1e-9); };
 
   if (options.json) {
-    const nlohmann::json result{{"prompt_tokens", prompt.size()}, {"tokens", tokens}, {"text", written},
-                                {"stop", Name(reason)}, {"prefill_seconds", prefill_seconds}, {"seconds", seconds}};
+    const nlohmann::json result{
+        {"prompt_tokens", prompt.size()},     {"tokens", tokens},  {"text", written}, {"stop", Name(reason)},
+        {"prefill_seconds", prefill_seconds}, {"seconds", seconds}};
     fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("\n");
   }
   std::fflush(stdout);
   if (options.stats) {
-    fmt::print(stderr, "prompt {} tokens in {:.2f} s ({:.1f}/s), wrote {} in {:.2f} s ({:.1f}/s), stopped by: {}\n",
+    fmt::print(stderr,
+               "prompt {} tokens in {:.2f} s ({:.1f}/s), wrote {} in {:.2f} s ({:.1f}/s), stopped by: {}\n",
                prompt.size(), prefill_seconds, rate(prompt.size(), prefill_seconds), tokens.size(), seconds,
                rate(tokens.size(), seconds), Name(reason));
   }
   if (reason == StopReason::kContextFull) {
-    Terminal().Message(fmt::format("note: stopped at the context of {} tokens; --context raises it", session.context()));
+    Terminal().Message(
+        fmt::format("note: stopped at the context of {} tokens; --context raises it", session.context()));
   }
   if (reason == StopReason::kCancelled) ThrowIfCancelled();
 }
@@ -133,16 +139,25 @@ void AddRun(CLI::App& app) {
   CLI::App* run = app.add_subcommand("run", "Continue a text with a model");
   run->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
   auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");
-  run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")->excludes(prompt);
-  run->add_option("-n,--tokens", options->tokens, "Most tokens to write")->capture_default_str()->check(CLI::PositiveNumber);
-  run->add_option("--context", options->context, "Most tokens of prompt and text together (default: what is needed)")
+  run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")
+      ->excludes(prompt);
+  run->add_option("-n,--tokens", options->tokens, "Most tokens to write")
+      ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  run->add_option("--temperature", sampler.temperature, "0 always takes the likeliest token")->capture_default_str();
+  run->add_option("--context", options->context,
+                  "Most tokens of prompt and text together (default: what is needed)")
+      ->check(CLI::PositiveNumber);
+  run->add_option("--temperature", sampler.temperature, "0 always takes the likeliest token")
+      ->capture_default_str();
   run->add_option("--top-k", sampler.top_k, "Keep the k likeliest tokens; 0: all")->capture_default_str();
-  run->add_option("--top-p", sampler.top_p, "Keep the fewest tokens that reach this probability")->capture_default_str();
-  run->add_option("--min-p", sampler.min_p, "Keep tokens this likely relative to the likeliest")->capture_default_str();
-  run->add_option("--repeat-penalty", sampler.repeat_penalty, "Make recent tokens less likely; 1: off")->capture_default_str();
-  run->add_option("--repeat-window", sampler.repeat_window, "How many tokens are recent")->capture_default_str();
+  run->add_option("--top-p", sampler.top_p, "Keep the fewest tokens that reach this probability")
+      ->capture_default_str();
+  run->add_option("--min-p", sampler.min_p, "Keep tokens this likely relative to the likeliest")
+      ->capture_default_str();
+  run->add_option("--repeat-penalty", sampler.repeat_penalty, "Make recent tokens less likely; 1: off")
+      ->capture_default_str();
+  run->add_option("--repeat-window", sampler.repeat_window, "How many tokens are recent")
+      ->capture_default_str();
   run->add_option("--seed", sampler.seed, "The same seed writes the same text")->capture_default_str();
   run->add_flag("--greedy", options->greedy, "The same as --temperature 0");
   run->add_flag("--no-bos", options->no_bos, "Do not begin with the beginning-of-text token");
@@ -150,8 +165,9 @@ void AddRun(CLI::App& app) {
   run->add_flag("--json", options->json, "Print one JSON object at the end");
   run->add_flag("--stats", options->stats, "Print speeds to standard error at the end");
   options->rope.AddTo(*run);
-  run->footer("Example:\n  longspan run model.gguf -p 'Once upon a time' -n 200 --temperature 0.7 --seed 1\n"
-              "  longspan run model.gguf -f book.txt --stats");
+  run->footer(
+      "Example:\n  longspan run model.gguf -p 'Once upon a time' -n 200 --temperature 0.7 --seed 1\n"
+      "  longspan run model.gguf -f book.txt --stats");
   run->callback([options] {
     if (options->greedy) options->sampler.temperature = 0;
     options->sampler.Validate();  // before a large model is read

@@ -37,11 +37,10 @@ double Quantile(std::span<const double> sorted, double share) {
 }  // namespace
 
 KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const TokenDocument> documents,
-                     std::optional<std::int32_t> bos, const KldOptions& options,
-                     Progress& progress) {
+                     std::optional<std::int32_t> bos, const KldOptions& options, Progress& progress) {
   if (model.vocab_size() != reference.vocab_size()) {
-    Fail(ErrorKind::kBadOption, "the model's vocabulary has {} tokens, the reference's {}", model.vocab_size(),
-         reference.vocab_size());
+    Fail(ErrorKind::kBadOption, "the model's vocabulary has {} tokens, the reference's {}",
+         model.vocab_size(), reference.vocab_size());
   }
   if (options.context < 4) Fail(ErrorKind::kBadOption, "context {}: expected 4 or more", options.context);
   const auto start = std::chrono::steady_clock::now();
@@ -82,7 +81,8 @@ KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const Token
         same_top += c.same_top ? 1 : 0;
       }
     }
-    progress.Update(std::ssize(divergences), fmt::format("KL {:.6f}", sum / static_cast<double>(divergences.size())));
+    progress.Update(std::ssize(divergences),
+                    fmt::format("KL {:.6f}", sum / static_cast<double>(divergences.size())));
   }
   progress.Finish();
 
@@ -91,7 +91,8 @@ KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const Token
   KldResult result;
   result.tokens = std::ssize(divergences);
   result.mean = sum / n;
-  if (n > 1) result.standard_error = std::sqrt(std::max(0.0, squares / n - result.mean * result.mean) / (n - 1));
+  if (n > 1)
+    result.standard_error = std::sqrt(std::max(0.0, squares / n - result.mean * result.mean) / (n - 1));
   result.median = Quantile(divergences, 0.5);
   result.p90 = Quantile(divergences, 0.9);
   result.p99 = Quantile(divergences, 0.99);

@@ -22,14 +22,15 @@ struct KldResult {
   double mean = 0;            // of KL(reference || model), nats
   double standard_error = 0;  // of the mean
   double median = 0, p90 = 0, p99 = 0, max = 0;
-  double same_top = 0;        // share of tokens whose likeliest continuation is the same
-  double rms_delta_p = 0;     // root mean square change of the true token's probability
+  double same_top = 0;     // share of tokens whose likeliest continuation is the same
+  double rms_delta_p = 0;  // root mean square change of the true token's probability
   double perplexity = 0, reference_perplexity = 0;
   double seconds = 0;
 };
 
-// Both models read the same disjoint windows side by side, and the second half of each is compared (llama.cpp's
-// choice, so that numbers compare). Error(kBadOption) where vocabularies differ or no document fills a window.
+// Both models read the same disjoint windows side by side, and the second half of each is compared
+// (llama.cpp's choice, so that numbers compare). Error(kBadOption) where vocabularies differ or no document
+// fills a window.
 KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const TokenDocument> documents,
                      std::optional<std::int32_t> bos, const KldOptions& options,
                      Progress& progress = NoProgress());

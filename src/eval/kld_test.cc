@@ -72,7 +72,8 @@ TEST(Kld, GrowsWithNoise) {
 }
 
 TEST(Kld, StatisticsByHand) {
-  // The reference is certain to 1/2 of whatever comes; the model gives 1/4 after even tokens and agrees after odd.
+  // The reference is certain to 1/2 of whatever comes; the model gives 1/4 after even tokens and agrees after
+  // odd.
   const auto p = Logs({0.5, 0.25, 0.25}), q = Logs({0.25, 0.5, 0.25});
   FakeSequence reference(3, [&](auto, std::span<float> logits) { std::ranges::copy(p, logits.begin()); });
   FakeSequence model(3, [&](std::span<const std::int32_t> tokens, std::span<float> logits) {

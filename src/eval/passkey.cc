@@ -41,11 +41,13 @@ double PasskeyOptions::Depth(std::int64_t i) const {
 
 void PasskeyOptions::Validate() const {
   const auto check = [](std::int64_t value, const char* name) {
-    if (value < 1 || value > 1'000'000) Fail(ErrorKind::kBadOption, "{} is {}, expected 1 to 1000000", name, value);
+    if (value < 1 || value > 1'000'000)
+      Fail(ErrorKind::kBadOption, "{} is {}, expected 1 to 1000000", name, value);
   };
   if (lengths.empty()) Fail(ErrorKind::kBadOption, "lengths: none given");
   for (const std::int64_t length : lengths) {
-    if (length < 1 || length > (std::int64_t{1} << 31)) Fail(ErrorKind::kBadOption, "length {}: expected 1 to 2^31", length);
+    if (length < 1 || length > (std::int64_t{1} << 31))
+      Fail(ErrorKind::kBadOption, "length {}: expected 1 to 2^31", length);
   }
   check(depths, "depths");
   check(trials, "trials");
@@ -80,7 +82,8 @@ PasskeyResult MeasurePasskey(Sequence& model, const PasskeyMaker& make, const To
   result.lengths = options.lengths;
   result.depths = options.depths;
   Session session(model, std::ranges::max(options.lengths) + options.max_new_tokens);
-  progress.Start("passkey", prompts * std::accumulate(options.lengths.begin(), options.lengths.end(), std::int64_t{0}),
+  progress.Start("passkey",
+                 prompts * std::accumulate(options.lengths.begin(), options.lengths.end(), std::int64_t{0}),
                  "tokens");
   std::int64_t tokens_done = 0;
   for (const std::int64_t length : options.lengths) {
@@ -88,15 +91,19 @@ PasskeyResult MeasurePasskey(Sequence& model, const PasskeyMaker& make, const To
     std::vector<PasskeyQuestion> questions;
     for (std::int64_t i = 0; i < prompts; ++i) {
       const double depth = options.Depth(i / options.trials);
-      if (i % options.trials == 0) tallies.push_back({.length = length, .depth = depth, .trials = options.trials});
+      if (i % options.trials == 0)
+        tallies.push_back({.length = length, .depth = depth, .trials = options.trials});
       questions.push_back(make(length, depth, i % options.trials));
     }
-    // In the order of their tokens each prompt follows the one it shares most with, so that reading all of them
-    // costs no more than reading their common tree.
+    // In the order of their tokens each prompt follows the one it shares most with, so that reading all of
+    // them costs no more than reading their common tree.
     std::vector<std::int64_t> order(questions.size());
     std::iota(order.begin(), order.end(), 0);
-    const auto question = [&](std::int64_t i) -> const PasskeyQuestion& { return questions[static_cast<std::size_t>(i)]; };
-    std::ranges::stable_sort(order, [&](std::int64_t a, std::int64_t b) { return question(a).tokens < question(b).tokens; });
+    const auto question = [&](std::int64_t i) -> const PasskeyQuestion& {
+      return questions[static_cast<std::size_t>(i)];
+    };
+    std::ranges::stable_sort(
+        order, [&](std::int64_t a, std::int64_t b) { return question(a).tokens < question(b).tokens; });
     std::int64_t done = 0, found = 0;
     for (const std::int64_t i : order) {
       if (AnswersRight(session, question(i), decode, options.max_new_tokens)) {
@@ -115,7 +122,8 @@ PasskeyResult MeasurePasskey(Sequence& model, const PasskeyMaker& make, const To
 PasskeyMaker PasskeyPrompts(const Passkey& passkey, std::uint64_t seed) {
   return [&passkey, seed](std::int64_t length, double depth, std::int64_t trial) {
     // One stream for each length, depth and trial.
-    const auto place = static_cast<std::uint64_t>(length) * 1001 + static_cast<std::uint64_t>(std::lround(depth * 1000));
+    const auto place =
+        static_cast<std::uint64_t>(length) * 1001 + static_cast<std::uint64_t>(std::lround(depth * 1000));
     Random random(seed, place * 1'000'000 + static_cast<std::uint64_t>(trial), RandomPurpose::kPasskey);
     PasskeyPrompt prompt = passkey.Make(length, depth, random);
     return PasskeyQuestion{.tokens = std::move(prompt.tokens), .key = prompt.key};

@@ -1,4 +1,5 @@
-// Passkey retrieval: does a model find a number that it read long ago? (Mohtashami & Jaggi 2023, section 4.2.)
+// Passkey retrieval: does a model find a number that it read long ago? (Mohtashami & Jaggi 2023,
+// section 4.2.)
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,10 @@
 namespace longspan {
 
 struct PasskeyOptions {
-  std::vector<std::int64_t> lengths;   // tokens of a prompt
-  std::int64_t depths = 5;             // places of the key, evenly from the start (0) to the end (1)
-  std::int64_t trials = 10;            // prompts at each length and depth
-  std::int64_t max_new_tokens = 10;    // in which the answer must come
+  std::vector<std::int64_t> lengths;  // tokens of a prompt
+  std::int64_t depths = 5;            // places of the key, evenly from the start (0) to the end (1)
+  std::int64_t trials = 10;           // prompts at each length and depth
+  std::int64_t max_new_tokens = 10;   // in which the answer must come
 
   // Where depth number `i` is: 0 to 1; a single depth is the middle.
   double Depth(std::int64_t i) const;
@@ -43,7 +44,9 @@ struct PasskeyTally {
   double depth = 0;
   std::int64_t trials = 0;
   std::int64_t found = 0;
-  double accuracy() const { return trials == 0 ? 0.0 : static_cast<double>(found) / static_cast<double>(trials); }
+  double accuracy() const {
+    return trials == 0 ? 0.0 : static_cast<double>(found) / static_cast<double>(trials);
+  }
 };
 
 struct PasskeyResult {
@@ -60,7 +63,7 @@ struct PasskeyResult {
 
 // Greedy answers. What a prompt shares with another of its length is read once.
 PasskeyResult MeasurePasskey(Sequence& model, const PasskeyMaker& make, const TokenDecoder& decode,
-                      const PasskeyOptions& options, Progress& progress = NoProgress());
+                             const PasskeyOptions& options, Progress& progress = NoProgress());
 
 // The first run of digits in `text`; nothing where there is none or it is too long for a key.
 std::optional<std::int64_t> FirstInteger(std::string_view text);

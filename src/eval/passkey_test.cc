@@ -31,7 +31,8 @@ PasskeyQuestion Make(std::int64_t length, double depth, std::int64_t trial) {
   return question;
 }
 
-// Answers "w" and the key, digit by digit, then words, if the mark is among the last `reach` tokens of the prompt.
+// Answers "w" and the key, digit by digit, then words, if the mark is among the last `reach` tokens of the
+// prompt.
 FakeSequence Reader(std::int64_t reach) {
   return FakeSequence(13, [reach](std::span<const std::int32_t> tokens, std::span<float> logits) {
     std::ranges::fill(logits, 0.0f);
@@ -39,7 +40,8 @@ FakeSequence Reader(std::int64_t reach) {
     const auto mark = std::ranges::find(tokens, kMark) - tokens.begin();
     const auto written = std::ssize(tokens) - 1 - ask;
     std::int32_t next = kWord;
-    if (ask - mark <= reach && written >= 1 && written <= 3) next = tokens[static_cast<std::size_t>(mark + written)];
+    if (ask - mark <= reach && written >= 1 && written <= 3)
+      next = tokens[static_cast<std::size_t>(mark + written)];
     logits[static_cast<std::size_t>(next)] = 1.0f;
   });
 }
@@ -54,7 +56,8 @@ TEST(FirstInteger, OfText) {
 
 TEST(Passkey, FindsWhatIsInReach) {
   FakeSequence model = Reader(60);
-  const PasskeyResult r = MeasurePasskey(model, Make, Decode, {.lengths = {50, 100}, .depths = 3, .trials = 4});
+  const PasskeyResult r =
+      MeasurePasskey(model, Make, Decode, {.lengths = {50, 100}, .depths = 3, .trials = 4});
   ASSERT_EQ(r.tallies.size(), 6);
   EXPECT_EQ(r.Accuracy(0), 1.0);
   EXPECT_EQ(r.at(1, 0).accuracy(), 0.0);  // 99 tokens back

@@ -15,9 +15,12 @@ namespace {
 std::vector<Window> WindowsOf(std::int64_t tokens, std::int64_t context, std::int64_t longest,
                               const PerplexityOptions& options, bool bos) {
   switch (options.Method()) {
-    case PerplexityMethod::kSliding: return SlidingWindows(tokens, context, options.stride, bos);
-    case PerplexityMethod::kSameTokens: return SameTokenWindows(tokens, context, longest, options.stride, bos);
-    case PerplexityMethod::kHalves: return HalfWindows(tokens, context, bos);
+    case PerplexityMethod::kSliding:
+      return SlidingWindows(tokens, context, options.stride, bos);
+    case PerplexityMethod::kSameTokens:
+      return SameTokenWindows(tokens, context, longest, options.stride, bos);
+    case PerplexityMethod::kHalves:
+      return HalfWindows(tokens, context, bos);
   }
   return {};
 }
@@ -38,8 +41,9 @@ struct Sums {
   double Mean() const { return nll / static_cast<double>(tokens); }
 };
 
-PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents, std::optional<std::int32_t> bos,
-                       std::int64_t context, std::span<const Window> windows, Progress& progress) {
+PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents,
+                       std::optional<std::int32_t> bos, std::int64_t context, std::span<const Window> windows,
+                       Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   std::int64_t planned = 0;
   for (const Window& window : windows) planned += window.scored();
@@ -78,7 +82,8 @@ PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents
   result.perplexity = std::exp(total.Mean());
   result.window_perplexity = std::exp(window_means / static_cast<double>(windows.size()));
   if (total.tokens > 1) {
-    const double variance = std::max(0.0, total.squares / static_cast<double>(total.tokens) - total.Mean() * total.Mean());
+    const double variance =
+        std::max(0.0, total.squares / static_cast<double>(total.tokens) - total.Mean() * total.Mean());
     result.standard_error = result.perplexity * std::sqrt(variance / static_cast<double>(total.tokens - 1));
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -91,9 +96,12 @@ PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents
 
 std::string_view Name(PerplexityMethod method) {
   switch (method) {
-    case PerplexityMethod::kSliding: return "sliding";
-    case PerplexityMethod::kSameTokens: return "same-tokens";
-    case PerplexityMethod::kHalves: return "halves";
+    case PerplexityMethod::kSliding:
+      return "sliding";
+    case PerplexityMethod::kSameTokens:
+      return "same-tokens";
+    case PerplexityMethod::kHalves:
+      return "halves";
   }
   return "?";
 }
@@ -111,13 +119,14 @@ void PerplexityOptions::Validate() const {
   if (max_tokens < 0) Fail(ErrorKind::kBadOption, "max tokens is {}, expected 0 or more", max_tokens);
   // A stride of the whole window would leave new tokens without any context before them.
   if (Method() != PerplexityMethod::kHalves && (stride < 1 || stride >= shortest)) {
-    Fail(ErrorKind::kBadOption, "stride {}: expected 1 to {}, less than the shortest context", stride, shortest - 1);
+    Fail(ErrorKind::kBadOption, "stride {}: expected 1 to {}, less than the shortest context", stride,
+         shortest - 1);
   }
 }
 
 std::vector<PerplexityResult> MeasurePerplexity(Sequence& model, std::span<const TokenDocument> documents,
-                                                std::optional<std::int32_t> bos, const PerplexityOptions& options,
-                                                Progress& progress) {
+                                                std::optional<std::int32_t> bos,
+                                                const PerplexityOptions& options, Progress& progress) {
   options.Validate();
   const std::int64_t longest = std::ranges::max(options.contexts);
   std::vector<PerplexityResult> results;

@@ -19,7 +19,8 @@ constexpr std::int32_t kBos = 0;
 TokenDocument Noise(std::int64_t tokens, std::int64_t vocab, std::uint64_t step = 0) {
   Random random(7, step, RandomPurpose::kTest);
   TokenDocument document;
-  for (std::int64_t i = 0; i < tokens; ++i) document.push_back(static_cast<std::int32_t>(random.Below(vocab)));
+  for (std::int64_t i = 0; i < tokens; ++i)
+    document.push_back(static_cast<std::int32_t>(random.Below(vocab)));
   return document;
 }
 
@@ -44,10 +45,11 @@ TEST(Likelihood, OfKnownLogits) {
 TEST(Perplexity, OfUniformLogitsIsTheVocabulary) {
   FakeSequence model = Uniform(50);
   const std::vector<TokenDocument> documents{Noise(1000, 50), Noise(333, 50, 1)};
-  for (const auto method : {PerplexityMethod::kSliding, PerplexityMethod::kSameTokens, PerplexityMethod::kHalves}) {
+  for (const auto method :
+       {PerplexityMethod::kSliding, PerplexityMethod::kSameTokens, PerplexityMethod::kHalves}) {
     for (const bool bos : {true, false}) {
       const auto results = MeasurePerplexity(model, documents, bos ? std::optional(kBos) : std::nullopt,
-                                      {.contexts = {64, 128}, .stride = 16, .method = method});
+                                             {.contexts = {64, 128}, .stride = 16, .method = method});
       ASSERT_EQ(results.size(), 2);
       for (const PerplexityResult& r : results) {
         EXPECT_NEAR(r.perplexity, 50, 1e-9);
@@ -81,7 +83,8 @@ TEST(Perplexity, OfABigramByHand) {
 
 TEST(Perplexity, BothAveragesDifferAsTheyShould) {
   FakeSequence model = Bigram(10);
-  // A window of 5 tokens holds 4 of the document: first window 1 2 3 4 (all hits), then one of 9 alone (a miss).
+  // A window of 5 tokens holds 4 of the document: first window 1 2 3 4 (all hits), then one of 9 alone (a
+  // miss).
   const std::vector<TokenDocument> documents{{1, 2, 3, 4, 9}};
   const auto r = MeasurePerplexity(model, documents, kBos, {.contexts = {5}, .stride = 4})[0];
   const double hit = -std::log(0.75), miss = -std::log(0.25 / 9);
@@ -100,7 +103,8 @@ TEST(Perplexity, SeveralContextsScoreTheSameTokens) {
     EXPECT_EQ(r.tokens, results[0].tokens);
     EXPECT_NEAR(r.nll, results[0].nll, 1e-6);  // a bigram looks one token back, whatever the context
   }
-  const auto some = MeasurePerplexity(model, documents, kBos, {.contexts = {16, 128}, .stride = 8, .max_tokens = 100});
+  const auto some =
+      MeasurePerplexity(model, documents, kBos, {.contexts = {16, 128}, .stride = 8, .max_tokens = 100});
   EXPECT_EQ(some[0].tokens, 100);
   EXPECT_NEAR(some[0].nll, some[1].nll, 1e-6);
 }

@@ -1,7 +1,7 @@
 // Which tokens of a document are read together, and which of them are scored.
 //
-// A window of context C holds C tokens, of which the first is BOS where the model has one; every window begins
-// at position 0 with an empty cache. Indices are into a document, which holds no BOS itself.
+// A window of context C holds C tokens, of which the first is BOS where the model has one; every window
+// begins at position 0 with an empty cache. Indices are into a document, which holds no BOS itself.
 #pragma once
 
 #include <cstdint>

@@ -14,14 +14,15 @@ std::span<const std::int32_t> Part(std::span<const std::int32_t> all, std::int64
 
 }  // namespace
 
-WindowReader::WindowReader(Sequence& sequence, std::optional<std::int32_t> bos) : sequence_(sequence), bos_(bos) {}
+WindowReader::WindowReader(Sequence& sequence, std::optional<std::int32_t> bos)
+    : sequence_(sequence), bos_(bos) {}
 
 void WindowReader::Open(std::span<const std::int32_t> document, const Window& window) {
   const std::int64_t first_target = window.begin + (bos_ ? 0 : 1);
   if (window.begin < 0 || window.first_scored < first_target || window.end <= window.first_scored ||
       window.end > std::ssize(document)) {
-    Fail(ErrorKind::kInternal, "window {} to {}, scored from {}, does not fit a document of {} tokens", window.begin,
-         window.end, window.first_scored, document.size());
+    Fail(ErrorKind::kInternal, "window {} to {}, scored from {}, does not fit a document of {} tokens",
+         window.begin, window.end, window.first_scored, document.size());
   }
   inputs_.clear();
   if (bos_) inputs_.push_back(*bos_);

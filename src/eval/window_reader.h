@@ -12,8 +12,8 @@
 
 namespace longspan {
 
-// Whole logits never exist: at a vocabulary of 128k, those of a 64k window would be 34 GB. The reader is pulled,
-// so that two models can be read side by side.
+// Whole logits never exist: at a vocabulary of 128k, those of a 64k window would be 34 GB. The reader is
+// pulled, so that two models can be read side by side.
 class WindowReader {
  public:
   static constexpr std::int64_t kChunk = 512;  // tokens that the model reads at a time
@@ -34,8 +34,8 @@ class WindowReader {
  private:
   Sequence& sequence_;
   std::optional<std::int32_t> bos_;
-  std::vector<std::int32_t> inputs_;            // of this window
-  std::span<const std::int32_t> predicted_;     // token that follows each input
+  std::vector<std::int32_t> inputs_;              // of this window
+  std::span<const std::int32_t> predicted_;       // token that follows each input
   std::int64_t chunk_begin_ = 0, chunk_end_ = 0;  // inputs whose hidden states exist
   std::int64_t next_row_ = 0;                     // first input whose row is still to be handed out
   Matrix hidden_;

@@ -77,7 +77,8 @@ TEST(SameTokenWindows, NeedTheLongestContext) {
 }
 
 TEST(HalfWindows, ScoreTheSecondHalf) {
-  // With a BOS, the stream is B 0 1 2 3 4 5 6 7 8 ...; its window [8, 16) is B 8 9 ... 14, for token 7 gives way.
+  // With a BOS, the stream is B 0 1 2 3 4 5 6 7 8 ...; its window [8, 16) is B 8 9 ... 14, for token 7 gives
+  // way.
   EXPECT_THAT(HalfWindows(17, 8, true), testing::ElementsAre(Window{0, 0, 4, 7}, Window{0, 8, 12, 15}));
   EXPECT_THAT(HalfWindows(17, 8, false), testing::ElementsAre(Window{0, 0, 5, 8}, Window{0, 8, 13, 16}));
   // At 512 it scores 255 tokens a window.
@@ -85,7 +86,8 @@ TEST(HalfWindows, ScoreTheSecondHalf) {
 }
 
 TEST(InTurn, HearsEveryDocumentAndStopsAtTheLimit) {
-  const std::vector<std::vector<Window>> documents{SlidingWindows(10, 5, 3, true), SlidingWindows(6, 5, 3, true)};
+  const std::vector<std::vector<Window>> documents{SlidingWindows(10, 5, 3, true),
+                                                   SlidingWindows(6, 5, 3, true)};
   const auto all = InTurn(documents, 0);
   ASSERT_EQ(all.size(), 5);
   std::vector<std::int64_t> order;
@@ -122,7 +124,8 @@ TEST(WindowReader, RowsSeeTheirContext) {
         ASSERT_EQ(reader.targets()[static_cast<std::size_t>(i)], document[static_cast<std::size_t>(target)]);
         EXPECT_EQ(reader.logits().at(i, 0), static_cast<float>(target - 100 + (bos ? 1 : 0)));
         EXPECT_EQ(reader.logits().at(i, 1), static_cast<float>(bos ? 0 : document[100]));
-        EXPECT_EQ(reader.logits().at(i, 2), static_cast<float>(document[static_cast<std::size_t>(target - 1)]));
+        EXPECT_EQ(reader.logits().at(i, 2),
+                  static_cast<float>(document[static_cast<std::size_t>(target - 1)]));
       }
     }
     EXPECT_EQ(target, 1300);

@@ -41,12 +41,12 @@ std::int32_t Sampler::Sample(std::span<const float> logits, std::span<const std:
   const std::int32_t best = ArgMax(logits);
   if (options_.temperature == 0) return best;
   const float highest = logits[static_cast<std::size_t>(best)];
-  KeepMinP(logits, highest);
-  KeepTopK();
+  Collect(logits, highest);
   return Draw(highest);
 }
 
-std::span<const float> Sampler::Penalise(std::span<const float> logits, std::span<const std::int32_t> history) {
+std::span<const float> Sampler::Penalise(std::span<const float> logits,
+                                         std::span<const std::int32_t> history) {
   if (options_.repeat_penalty == 1.0 || options_.repeat_window == 0 || history.empty()) return logits;
   penalised_.assign(logits.begin(), logits.end());
   const auto penalty = static_cast<float>(options_.repeat_penalty);
@@ -60,30 +60,38 @@ std::span<const float> Sampler::Penalise(std::span<const float> logits, std::spa
   return penalised_;
 }
 
-// p / p_max = exp((logit - highest) / temperature), so min-p is a threshold on logits and needs no softmax. It
-// comes first because it shrinks a large vocabulary to a few candidates in one pass.
-void Sampler::KeepMinP(std::span<const float> logits, float highest) {
-  // At 0 the logarithm is -inf; a token whose logit is -inf is forbidden all the same.
-  const double threshold = std::max<double>(highest + options_.temperature * std::log(options_.min_p),
-                                            std::numeric_limits<float>::lowest());
+// p / p_max = exp((logit - highest) / temperature), so min-p is a threshold on logits and needs no softmax.
+// With top-k, the threshold rises to the k-th best so far, and most of a large vocabulary is passed over at a
+// glance.
+void Sampler::Collect(std::span<const float> logits, float highest) {
+  const auto k = static_cast<std::size_t>(options_.top_k);
+  const std::size_t full = k == 0 ? logits.size() + 1 : std::max<std::size_t>(4 * k, 1024);
+  // At a min-p of 0 the logarithm is -inf; a token whose logit is -inf is forbidden all the same.
+  auto threshold = static_cast<float>(std::max<double>(
+      highest + options_.temperature * std::log(options_.min_p), std::numeric_limits<float>::lowest()));
   candidates_.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] >= threshold) candidates_.push_back({logits[i], static_cast<std::int32_t>(i)});
+    if (!(logits[i] >= threshold)) continue;
+    candidates_.push_back({logits[i], static_cast<std::int32_t>(i)});
+    if (candidates_.size() == full) {
+      KeepBest(k);
+      threshold = candidates_.back().logit;
+    }
   }
+  if (k > 0 && k < candidates_.size()) KeepBest(k);
 }
 
-bool Sampler::Likelier(const Candidate& a, const Candidate& b) {
-  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-}
-
-void Sampler::KeepTopK() {
-  const auto k = static_cast<std::size_t>(options_.top_k);
-  if (k == 0 || k >= candidates_.size()) return;
+// The best k candidates, best first.
+void Sampler::KeepBest(std::size_t k) {
   const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(k);
   std::nth_element(candidates_.begin(), end, candidates_.end(), Likelier);
   candidates_.erase(end, candidates_.end());
   // The order that nth_element leaves is the library's own business; a draw must not depend on it.
   std::sort(candidates_.begin(), candidates_.end(), Likelier);
+}
+
+bool Sampler::Likelier(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
 
 std::int32_t Sampler::Draw(float highest) {
@@ -102,7 +110,8 @@ std::int32_t Sampler::Draw(float highest) {
       if (kept == sorted) {
         sorted = std::min(candidates_.size(), std::max<std::size_t>(64, 4 * sorted));
         std::partial_sort(candidates_.begin() + static_cast<std::ptrdiff_t>(kept),
-                          candidates_.begin() + static_cast<std::ptrdiff_t>(sorted), candidates_.end(), Likelier);
+                          candidates_.begin() + static_cast<std::ptrdiff_t>(sorted), candidates_.end(),
+                          Likelier);
       }
       sum += weigh(candidates_[kept]);
     }

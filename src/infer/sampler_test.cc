@@ -86,10 +86,27 @@ TEST(Sampler, TopPSortsPastItsFirstBlock) {
   EXPECT_EQ(*seen.rbegin(), 499);  // of equals, the lower tokens
 }
 
+TEST(Sampler, TopKOfALargeVocabulary) {
+  SamplerOptions options = Plain();
+  options.top_k = 300;
+  std::vector<float> logits(20000);
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    logits[i] = static_cast<float>(i * 7919 % logits.size()) * 1e-5f;
+  Sampler sampler(options);
+  std::set<std::int32_t> seen;
+  for (int i = 0; i < 5000; ++i) {
+    const std::int32_t token = sampler.Sample(logits);
+    EXPECT_GE(logits[static_cast<std::size_t>(token)], 0.197f - 1e-6f);
+    seen.insert(token);
+  }
+  EXPECT_EQ(seen.size(), 300);
+}
+
 TEST(Sampler, MinPIsRelativeToTheLikeliest) {
   SamplerOptions options = Plain();
   options.min_p = 0.6;
-  EXPECT_THAT(Shares(options, LogsOf({0.1, 0.2, 0.3, 0.4})), testing::ElementsAre(testing::Key(2), testing::Key(3)));
+  EXPECT_THAT(Shares(options, LogsOf({0.1, 0.2, 0.3, 0.4})),
+              testing::ElementsAre(testing::Key(2), testing::Key(3)));
 }
 
 TEST(Sampler, PenaltyCountsTheWindowOnce) {

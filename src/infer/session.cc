@@ -10,11 +10,16 @@ namespace longspan {
 
 const char* Name(StopReason reason) {
   switch (reason) {
-    case StopReason::kStopToken: return "stop token";
-    case StopReason::kTokenLimit: return "token limit";
-    case StopReason::kContextFull: return "context full";
-    case StopReason::kCancelled: return "cancelled";
-    case StopReason::kCaller: return "caller";
+    case StopReason::kStopToken:
+      return "stop token";
+    case StopReason::kTokenLimit:
+      return "token limit";
+    case StopReason::kContextFull:
+      return "context full";
+    case StopReason::kCancelled:
+      return "cancelled";
+    case StopReason::kCaller:
+      return "caller";
   }
   return "?";
 }
@@ -33,8 +38,7 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
   const auto count = std::ssize(tokens);
   const auto before = std::ssize(tokens_);
   if (count > context_ - before) {
-    Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}",
-         count, before, context_);
+    Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}", count, before, context_);
   }
   if (count == 0) return;
   progress.Start("prefill", count, "tokens");
@@ -52,7 +56,8 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
 }
 
 void Session::PrefillShared(std::span<const std::int32_t> tokens, Progress& progress) {
-  auto shared = std::mismatch(tokens.begin(), tokens.end(), tokens_.begin(), tokens_.end()).first - tokens.begin();
+  auto shared =
+      std::mismatch(tokens.begin(), tokens.end(), tokens_.begin(), tokens_.end()).first - tokens.begin();
   // The last token is read again even if it was: its logits are wanted.
   shared = std::max<std::ptrdiff_t>(0, std::min(shared, std::ssize(tokens) - 1));
   sequence_.Truncate(shared);
@@ -71,7 +76,8 @@ StopReason Session::Generate(Sampler& sampler, const GenerateOptions& options,
     if (options.max_tokens > 0 && written >= options.max_tokens) return StopReason::kTokenLimit;
     if (CancelRequested()) return StopReason::kCancelled;
     const std::int32_t token = sampler.Sample(last_logits(), tokens_);
-    if (std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end()) return StopReason::kStopToken;
+    if (std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end())
+      return StopReason::kStopToken;
     if (!on_token(token)) return StopReason::kCaller;
     if (options.max_tokens > 0 && written + 1 >= options.max_tokens) return StopReason::kTokenLimit;
     if (std::ssize(tokens_) >= context_) return StopReason::kContextFull;

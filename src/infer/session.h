@@ -18,7 +18,7 @@ enum class StopReason { kStopToken, kTokenLimit, kContextFull, kCancelled, kCall
 const char* Name(StopReason reason);  // "stop token", "token limit", ...
 
 struct GenerateOptions {
-  std::int64_t max_tokens = 0;            // 0: until something else stops it
+  std::int64_t max_tokens = 0;                 // 0: until something else stops it
   std::vector<std::int32_t> stop_tokens = {};  // end of text, end of turn; never handed to the caller
 };
 
@@ -31,11 +31,13 @@ class Session {
   // Over a sequence that outlives the session and is emptied first.
   Session(Sequence& sequence, std::int64_t context);
 
-  // Reads `tokens` after what has been read. Error(kBadOption) if they do not fit the context, before anything
-  // is read; Error(kCancelled) between chunks.
-  void Prefill(std::span<const std::int32_t> tokens, Progress& progress = NoProgress(), std::int64_t chunk = kChunk);
+  // Reads `tokens` after what has been read. Error(kBadOption) if they do not fit the context, before
+  // anything is read; Error(kCancelled) between chunks.
+  void Prefill(std::span<const std::int32_t> tokens, Progress& progress = NoProgress(),
+               std::int64_t chunk = kChunk);
 
-  // Makes `tokens` the whole of what has been read, and reads only what follows the prefix they share with it.
+  // Makes `tokens` the whole of what has been read, and reads only what follows the prefix they share with
+  // it.
   void PrefillShared(std::span<const std::int32_t> tokens, Progress& progress = NoProgress());
 
   // Logits [vocab_size] for the token after the last one read. Error(kInternal) before any was.

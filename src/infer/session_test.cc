@@ -49,7 +49,8 @@ TEST(Session, StopsAtAStopToken) {
   FakeSequence counter = Counter();
   Session session(counter, 100);
   session.Prefill(Tokens{1});
-  EXPECT_EQ(Write(session, {.max_tokens = 50, .stop_tokens = {5}}, StopReason::kStopToken), (Tokens{2, 3, 4}));
+  EXPECT_EQ(Write(session, {.max_tokens = 50, .stop_tokens = {5}}, StopReason::kStopToken),
+            (Tokens{2, 3, 4}));
 }
 
 TEST(Session, StopsWhereTheContextIsFull) {

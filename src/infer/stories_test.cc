@@ -64,7 +64,8 @@ TEST_P(Stories260K, PrefillAgreesWithDecoding) {
   const ModelFile file = LoadModel(folder_ / "stories260K.gguf");
   const auto tokenizer = Tokenizer::Make(ReadVocabulary(file.file->metadata()));
   const Transformer model(file.config, file.weights, ChooseKernels(GetParam()));
-  const auto tokens = tokenizer->Encode(expected_, {.parse_special = false, .add_bos = true, .add_eos = false});
+  const auto tokens =
+      tokenizer->Encode(expected_, {.parse_special = false, .add_bos = true, .add_eos = false});
   Session whole(model), pieces(model);
   whole.Prefill(tokens);
   pieces.Prefill(tokens, NoProgress(), 1);
