@@ -17,11 +17,12 @@ constexpr float kClearlyLess = 0.9999f;
 constexpr int kRefits = 4;
 
 struct Moments {
-  double w = 0, q = 0, qq = 0, x = 0, xq = 0;
+  double w, q, qq, x, xq;
 };
 
 Moments Measure(std::span<const float> x, std::span<const float> weights, const float* codes) {
   float w = 0, q = 0, qq = 0, sx = 0, xq = 0;
+#pragma omp simd reduction(+ : w, q, qq, sx, xq)
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float wq = weights[i] * codes[i];
     w += weights[i];
@@ -55,6 +56,7 @@ Coded Encode(std::span<const float> x, std::span<const float> weights, float sca
     coded.codes[i] = static_cast<float>(static_cast<int>(shifted) + low);
   }
   float error = 0;
+#pragma omp simd reduction(+ : error)
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float miss = x[i] - scale * coded.codes[i] - offset;
     error += weights[i] * miss * miss;
