@@ -7,7 +7,7 @@
 
 namespace longspan {
 
-inline constexpr int kMaxFit = 32;  // values in one fit, at most
+inline constexpr int kMaxFit = 32;  // values in one fit: 16 or 32
 
 // The codes in [low, high] nearest to (x - offset) / scale, as floats, and the sum of
 // weight * (x - scale * code - offset)^2. Where the scale is zero, the codes are those nearest to zero.
