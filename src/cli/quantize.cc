@@ -32,13 +32,7 @@ TypeRule ParseRule(const std::string& rule) {
   if (equals == std::string::npos || equals == 0) {
     Fail(ErrorKind::kBadOption, "--type: expected REGEX=TYPE, found {}", rule);
   }
-  const std::string pattern = rule.substr(0, equals);
-  const Type type = ParseType(rule.substr(equals + 1), "--type");
-  try {
-    return {std::regex(pattern), type};
-  } catch (const std::regex_error& error) {
-    Fail(ErrorKind::kBadOption, "--type: {} is no regular expression: {}", pattern, error.what());
-  }
+  return {NamePattern(rule.substr(0, equals)), ParseType(rule.substr(equals + 1), "--type")};
 }
 
 QuantizeOptions LibraryOptions(const Options& options) {

@@ -7,15 +7,19 @@ namespace longspan {
 namespace {
 
 constexpr float kLargestHalf = 65504.0f;
+constexpr float kSmallestNormal = 0x1p-14f;
 constexpr float kSmallestHalf = 0x1p-24f;
 constexpr float kNothing = 0x1p-60f;  // far below what any type can store
 
 }  // namespace
 
 PackedHalf BlockValues::PackScale(float& scale) const {
-  float stored = std::clamp(scale * unit, -kLargestHalf, kLargestHalf);
-  if (scale != 0 && std::abs(stored) < kSmallestHalf) stored = std::copysign(kSmallestHalf, scale);
-  const PackedHalf half = PackedHalf::FromFloat(stored);
+  const float wanted = std::clamp(scale * unit, -kLargestHalf, kLargestHalf);
+  PackedHalf half = PackedHalf::FromFloat(wanted);
+  const float rounded = std::abs(half.ToFloat());
+  if (rounded < std::abs(wanted) && rounded < kSmallestNormal) {
+    half = PackedHalf::FromFloat(std::copysign(rounded + kSmallestHalf, wanted));
+  }
   scale = half.ToFloat() / unit;
   return half;
 }

@@ -18,8 +18,9 @@ struct BlockValues {
   std::span<const float> values(int first, int count) const { return std::span(x).subspan(first, count); }
   std::span<const float> weight(int first, int count) const { return std::span(weights).subspan(first, count); }
 
-  // Rounds a scale to an F16 that is finite, and not zero unless the scale is. Sets `scale` to what a reader
-  // will decode, for codes must be chosen against that.
+  // Rounds a scale to a finite F16. Sets `scale` to what a reader will decode, for codes must be chosen against
+  // that. Below 2^-14, where F16 is coarse, it is rounded up: the largest codes then still reach the largest
+  // values, and no scale becomes zero.
   PackedHalf PackScale(float& scale) const;
   // The same for an offset, which may well round to zero.
   PackedHalf PackOffset(float& offset) const;

@@ -9,19 +9,19 @@ namespace {
 
 // Where the largest value lands, relative to the end of the code range. Whole numbers recover values that were
 // quantised before; the others let a few outliers be clipped, or leave room at the end, for the others' sake.
-constexpr std::array<float, 17> kShifts{0,     -0.2f, -0.4f, -0.6f, -0.8f, -1,    -1.25f, -1.5f, -2,
-                                        -2.5f, -3,    0.2f,  0.4f,  0.6f,  0.8f,  1,      1.5f};
+constexpr std::array<float, 8> kShifts{0, -0.5f, -1, -1.5f, -2, -3, 0.5f, 1};
 
 // A candidate must win by this much, so that an exact fit is not traded for its equal up to rounding.
 constexpr float kClearlyLess = 0.9999f;
 constexpr int kRefits = 4;
 
 struct Moments {
-  double w = 0, q = 0, qq = 0, x = 0, xq = 0;
+  double w, q, qq, x, xq;
 };
 
 Moments Measure(std::span<const float> x, std::span<const float> weights, const float* codes) {
   float w = 0, q = 0, qq = 0, sx = 0, xq = 0;
+#pragma omp simd reduction(+ : w, q, qq, sx, xq)
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float wq = weights[i] * codes[i];
     w += weights[i];
@@ -43,23 +43,34 @@ Line Solve(const Moments& m, OffsetSign sign, const Line& otherwise) {
   return line.scale > 0 ? line : otherwise;
 }
 
+// Encode for a count that the compiler knows.
+template <int kCount>
+float EncodeFixed(const float* __restrict x, const float* __restrict weights, float scale, float offset, int low,
+                  int high, float* __restrict codes) {
+  const float inverse = scale != 0 ? 1 / scale : 0;
+  // Shifted to be positive, rounding is truncation, which every instruction set has.
+  const float shift = 0.5f - static_cast<float>(low), top = static_cast<float>(high - low) + 0.5f;
+  float error = 0;
+#pragma omp simd reduction(+ : error)
+  for (int i = 0; i < kCount; ++i) {
+    float shifted = (x[i] - offset) * inverse + shift;
+    shifted = shifted > 0 ? shifted : 0;
+    shifted = shifted < top ? shifted : top;
+    const float code = static_cast<float>(static_cast<int>(shifted) + low);
+    const float miss = x[i] - scale * code - offset;
+    error += weights[i] * miss * miss;
+    codes[i] = code;
+  }
+  return error;
+}
+
 }  // namespace
 
 Coded Encode(std::span<const float> x, std::span<const float> weights, float scale, float offset, int low, int high) {
   Coded coded;
-  const float inverse = scale != 0 ? 1 / scale : 0;
-  // Shifted to be positive, rounding is truncation, which every instruction set has.
-  const float shift = 0.5f - static_cast<float>(low), top = static_cast<float>(high - low) + 0.5f;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const float shifted = std::min(std::max((x[i] - offset) * inverse + shift, 0.0f), top);
-    coded.codes[i] = static_cast<float>(static_cast<int>(shifted) + low);
-  }
-  float error = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const float miss = x[i] - scale * coded.codes[i] - offset;
-    error += weights[i] * miss * miss;
-  }
-  coded.error = error;
+  coded.error = x.size() == 32
+                    ? EncodeFixed<32>(x.data(), weights.data(), scale, offset, low, high, coded.codes)
+                    : EncodeFixed<16>(x.data(), weights.data(), scale, offset, low, high, coded.codes);
   return coded;
 }
 

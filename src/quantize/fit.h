@@ -7,10 +7,10 @@
 
 namespace longspan {
 
-inline constexpr int kMaxFit = 32;  // values in one fit, at most
+inline constexpr int kMaxFit = 32;  // values in one fit: 16 or 32
 
-// The sum of weight * (x - scale * code - offset)^2 with each code rounded to the nearest in [low, high], its
-// moments, and the codes themselves. A scale of zero has codes nearest to zero.
+// The codes in [low, high] nearest to (x - offset) / scale, as floats, and the sum of
+// weight * (x - scale * code - offset)^2. Where the scale is zero, the codes are those nearest to zero.
 struct Coded {
   float error = 0;
   float codes[kMaxFit];

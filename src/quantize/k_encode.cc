@@ -183,11 +183,8 @@ SymmetricBlock EncodeSymmetric(const BlockValues& block) {
     fits[sub] = FitScale(block.values(kSub6 * sub, kSub6), block.weight(kSub6 * sub, kSub6), kHalf6);
     if (std::abs(fits[sub]) > std::abs(extreme)) extreme = fits[sub];
   }
-  // The largest scale becomes -128, one finer than 127. Where d is so small that F16 is coarse, it may have been
-  // rounded down so far that the largest values are cut; then a larger one serves better.
+  // The largest scale becomes -128, one finer than 127.
   SymmetricBlock best = SettleSymmetric(block, extreme / -128, fits);
-  const SymmetricBlock coarser = SettleSymmetric(block, extreme / -112, fits);
-  if (coarser.error < best.error) best = coarser;
   for (int i = 0; i < kRefits && best.error > 0; ++i) {
     const float d = RefitSymmetric(block, best);
     for (int sub = 0; sub < kSubs6; ++sub) fits[sub] = d * static_cast<float>(best.scales[sub]);

@@ -92,7 +92,7 @@ Type MixType(const Mix& mix, const Model& model, std::string_view name) {
 
 Type WantedType(const Mix& mix, const Model& model, const MixOverrides& overrides, const TensorInfo& tensor) {
   for (const TypeRule& rule : overrides.rules) {
-    if (IsFloat(tensor.type) && std::regex_search(tensor.name, rule.pattern)) return rule.type;
+    if (IsFloat(tensor.type) && rule.pattern.Matches(tensor.name)) return rule.type;
   }
   if (!IsMatrix(tensor)) return IsFloat(tensor.type) ? Type::kF32 : tensor.type;
   if (overrides.embedding_type && tensor.name == "token_embd.weight") return *overrides.embedding_type;

@@ -4,12 +4,12 @@
 
 #include <cstdint>
 #include <optional>
-#include <regex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "quantize/name_pattern.h"
 #include "tensor/type.h"
 
 namespace longspan {
@@ -33,7 +33,7 @@ struct TensorInfo {
 
 // Tensors whose names the pattern matches somewhere get this type, whatever the mix says.
 struct TypeRule {
-  std::regex pattern;
+  NamePattern pattern;
   Type type;
 };
 

@@ -97,8 +97,8 @@ TEST(Mix, RowsThatDoNotDivideFallBack) {
 
 TEST(Mix, OverridesWin) {
   MixOverrides overrides;
-  overrides.rules.push_back({std::regex("attn_v"), Type::kQ8_0});
-  overrides.rules.push_back({std::regex("blk\\.0\\."), Type::kBF16});
+  overrides.rules.push_back({NamePattern("attn_v"), Type::kQ8_0});
+  overrides.rules.push_back({NamePattern("blk\\.0\\."), Type::kBF16});
   overrides.output_type = Type::kQ5_K;
   overrides.embedding_type = Type::kF16;
   const auto table = Table("Q4_K_M", Llama(4), overrides);
@@ -108,6 +108,7 @@ TEST(Mix, OverridesWin) {
   EXPECT_EQ(table.at("token_embd.weight"), Type::kF16);
   overrides.embedding_type.reset();
   EXPECT_EQ(Table("Q4_K_M", Llama(4, 4096, true), overrides).at("token_embd.weight"), Type::kQ5_K);
+  EXPECT_THROW(NamePattern("attn_("), Error);
 }
 
 TEST(Mix, StrangeNamesAreNoLayers) {

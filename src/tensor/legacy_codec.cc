@@ -7,8 +7,15 @@
 namespace longspan {
 namespace {
 
-// Element i's fifth bit, moved to bit 4.
-int FifthBit(std::uint32_t high, int i) { return static_cast<int>(high >> i & 1) << 4; }
+// Element i's bit of a block's 32 high bits. A table, because a shift by a varying count does not vectorise.
+constexpr std::array<std::uint32_t, kBlock> kBit = [] {
+  std::array<std::uint32_t, kBlock> bits{};
+  for (int i = 0; i < kBlock; ++i) bits[i] = std::uint32_t{1} << i;
+  return bits;
+}();
+
+// Element i's fifth bit, in its place.
+int FifthBit(std::uint32_t high, int i) { return (high & kBit[i]) != 0 ? 16 : 0; }
 
 std::uint32_t HighBits(const std::array<std::uint8_t, 4>& bytes) {
   std::uint32_t bits;
