@@ -20,8 +20,8 @@ std::string Zstd(std::string_view text) {
   return packed;
 }
 
-std::vector<std::string> Texts(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options = {},
-                               CorpusSkips* skips = nullptr) {
+std::vector<std::string> Texts(const std::vector<std::filesystem::path>& inputs,
+                               const CorpusOptions& options = {}, CorpusSkips* skips = nullptr) {
   std::vector<std::string> texts;
   const CorpusSkips found = ForEachDocument(inputs, options, [&](Document document) {
     texts.push_back(std::move(document.text));
@@ -47,7 +47,8 @@ TEST(Corpus, ReadsZstdOfSeveralFrames) {
   const std::string first(kTwoLines.substr(0, 40)), second(kTwoLines.substr(40));
   WriteFile(folder / "a.jsonl.zst", Zstd(first) + Zstd("") + Zstd(second));
   WriteFile(folder / "b.txt.zst", Zstd("plain\ntext\n"));
-  EXPECT_THAT(Texts({folder / "a.jsonl.zst", folder / "b.txt.zst"}), ElementsAre("one\né", "two", "plain\ntext\n"));
+  EXPECT_THAT(Texts({folder / "a.jsonl.zst", folder / "b.txt.zst"}),
+              ElementsAre("one\né", "two", "plain\ntext\n"));
 }
 
 TEST(Corpus, ReadsLinesLongerThanItsBuffers) {
@@ -64,7 +65,9 @@ TEST(Corpus, ReadsFoldersInOrderAndPassesOverBinaryFiles) {
   WriteFile(folder / "b/2.md", "third");
   WriteFile(folder / "b/1.txt", "second");
   WriteFile(folder / "a.pod", "first");
-  WriteFile(folder / "c.so", std::string("\x7f" "ELF\0\0", 6));
+  WriteFile(folder / "c.so", std::string("\x7f"
+                                         "ELF\0\0",
+                                         6));
   WriteFile(folder / "d.txt", "");
   CorpusSkips skips;
   EXPECT_THAT(Texts({folder.path()}, {}, &skips), ElementsAre("first", "second", "third"));

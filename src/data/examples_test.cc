@@ -16,12 +16,13 @@ using Tokens = std::vector<std::int32_t>;
 
 constexpr std::int32_t kBos = 256, kEos = 257, kIgnore = Batch::kIgnore;
 
-// Documents whose tokens tell where they are from: document d has d * 1000, d * 1000 + 1, ...
+// Documents whose tokens tell where they are from: the first has 1000, 1001, ..., the second 2000, ...
 Shard Numbered(const TestFolder& folder, const std::vector<int>& lengths) {
   std::vector<Tokens> documents;
   for (std::size_t d = 0; d < lengths.size(); ++d) {
     documents.emplace_back();
-    for (int i = 0; i < lengths[d]; ++i) documents.back().push_back(static_cast<std::int32_t>((d + 1) * 1000 + static_cast<std::size_t>(i)));
+    const auto first = static_cast<std::int32_t>((d + 1) * 1000);
+    for (int i = 0; i < lengths[d]; ++i) documents.back().push_back(first + i);
   }
   return MakeShard(folder / "numbered.lsd", documents, {1'000'000, kBos, kEos});
 }
@@ -41,10 +42,16 @@ Tokens RowOf(const std::vector<std::int32_t>& values, const Batch& batch, std::i
 void CheckTargets(const Batch& batch, bool skips_text = false) {
   for (std::size_t i = 0; i < batch.tokens.size(); ++i) {
     const std::int32_t token = batch.tokens[i], target = batch.targets[i];
-    if (token >= 1000 && target != kIgnore) { EXPECT_EQ(target, token + 1); }
-    if (token == kEos) { EXPECT_EQ(target, kIgnore); }
+    if (token >= 1000 && target != kIgnore) {
+      EXPECT_EQ(target, token + 1);
+    }
+    if (token == kEos) {
+      EXPECT_EQ(target, kIgnore);
+    }
     const bool last = (i + 1) % static_cast<std::size_t>(batch.length) == 0;
-    if (token == kBos && !last && !skips_text) { EXPECT_EQ(target, batch.tokens[i + 1]); }
+    if (token == kBos && !last && !skips_text) {
+      EXPECT_EQ(target, batch.tokens[i + 1]);
+    }
   }
 }
 
@@ -62,8 +69,10 @@ TEST(Examples, CutsWindowsInOrderWithoutShuffling) {
   const Examples examples(Numbered(folder, {9, 2}), options);
   ASSERT_EQ(examples.size(), 3);
   const Batch batch = examples.Make(0, 3);
-  EXPECT_THAT(batch.tokens, ElementsAre(kBos, 1000, 1001, 1002, 1003, kBos, 1004, 1005, 1006, 1007, kBos, 2000, 2001, kEos, kEos));
-  EXPECT_THAT(batch.targets, ElementsAre(1000, 1001, 1002, 1003, 1004, 1004, 1005, 1006, 1007, 1008, 2000, 2001, kIgnore, kIgnore, kIgnore));
+  EXPECT_THAT(batch.tokens, ElementsAre(kBos, 1000, 1001, 1002, 1003, kBos, 1004, 1005, 1006, 1007, kBos,
+                                        2000, 2001, kEos, kEos));
+  EXPECT_THAT(batch.targets, ElementsAre(1000, 1001, 1002, 1003, 1004, 1004, 1005, 1006, 1007, 1008, 2000,
+                                         2001, kIgnore, kIgnore, kIgnore));
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 0, 1));
   EXPECT_THAT(batch.documents, ElementsAre(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1));
   ExpectSame(batch, examples.Make(3, 3));  // the next epoch is the same one
@@ -122,12 +131,14 @@ TEST(Examples, PacksDocumentsApart) {
   const Examples examples(Numbered(folder, {3, 4, 20}), options);
   ASSERT_EQ(examples.size(), 2);
   const Batch batch = examples.Make(0, 2);
-  EXPECT_THAT(RowOf(batch.tokens, batch, 0), ElementsAre(kBos, 1000, 1001, 1002, kBos, 2000, 2001, 2002, 2003, kEos, kEos, kEos));
-  EXPECT_THAT(RowOf(batch.targets, batch, 0),
-              ElementsAre(1000, 1001, 1002, kIgnore, 2000, 2001, 2002, 2003, kIgnore, kIgnore, kIgnore, kIgnore));
+  EXPECT_THAT(RowOf(batch.tokens, batch, 0),
+              ElementsAre(kBos, 1000, 1001, 1002, kBos, 2000, 2001, 2002, 2003, kEos, kEos, kEos));
+  EXPECT_THAT(RowOf(batch.targets, batch, 0), ElementsAre(1000, 1001, 1002, kIgnore, 2000, 2001, 2002, 2003,
+                                                          kIgnore, kIgnore, kIgnore, kIgnore));
   EXPECT_THAT(RowOf(batch.positions, batch, 0), ElementsAre(0, 1, 2, 3, 0, 1, 2, 3, 4, 0, 1, 2));
   EXPECT_THAT(RowOf(batch.documents, batch, 0), ElementsAre(0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2));
-  EXPECT_THAT(RowOf(batch.tokens, batch, 1), ElementsAre(kBos, 3000, 3001, 3002, 3003, 3004, 3005, 3006, 3007, 3008, 3009, 3010));
+  EXPECT_THAT(RowOf(batch.tokens, batch, 1),
+              ElementsAre(kBos, 3000, 3001, 3002, 3003, 3004, 3005, 3006, 3007, 3008, 3009, 3010));
   EXPECT_EQ(batch.targets.back(), 3011);
 }
 
@@ -136,7 +147,8 @@ TEST(Examples, PackedRowsAreAlwaysAsManyAsPromised) {
   Random random(9, 0, RandomPurpose::kTest);
   for (int trial = 0; trial < 50; ++trial) {
     std::vector<int> lengths;
-    for (std::int64_t i = 1 + random.Below(40); i > 0; --i) lengths.push_back(static_cast<int>(random.Below(60)));
+    for (std::int64_t i = 1 + random.Below(40); i > 0; --i)
+      lengths.push_back(static_cast<int>(random.Below(60)));
     lengths.push_back(1);
     ExampleOptions options = Options(2 + random.Below(40));
     options.pack = true;
@@ -153,7 +165,8 @@ TEST(Examples, PoseChangesPositionsOnly) {
     ExampleOptions options = Options(32);
     options.pack = pack;
     const Batch plain = Examples(shard, options).Make(0, 6);
-    for (const auto variant : {PoseOptions::Variant::kPaper, PoseOptions::Variant::kAxolotl, PoseOptions::Variant::kRandPos}) {
+    for (const auto variant :
+         {PoseOptions::Variant::kPaper, PoseOptions::Variant::kAxolotl, PoseOptions::Variant::kRandPos}) {
       options.pose.emplace();
       options.pose->variant = variant;
       options.pose->target_context = 4096;

@@ -35,7 +35,8 @@ TEST(Passkey, ReadsAsItShould) {
   const Passkey passkey(ByteEncoder());
   Random random = At(3);
   const PasskeyPrompt prompt = passkey.Make(1000, 0.5, random);
-  const std::string text = ByteText(prompt.tokens), line = fmt::format(" The pass key is {0}. Remember it. {0} is the pass key.", prompt.key);
+  const std::string text = ByteText(prompt.tokens),
+                    line = fmt::format(" The pass key is {0}. Remember it. {0} is the pass key.", prompt.key);
   EXPECT_EQ(prompt.tokens[0], 256);
   EXPECT_THAT(text, HasSubstr("." + line + " "));  // between whole sentences
   EXPECT_TRUE(text.ends_with(" What is the pass key? The pass key is"));
@@ -62,7 +63,8 @@ TEST(Passkey, PutsTheKeyAtItsDepth) {
 TEST(Passkey, FollowsTheRandomStream) {
   const Passkey passkey(ByteEncoder());
   Random a = At(1), b = At(1), c = At(2);
-  const PasskeyPrompt first = passkey.Make(600, 0.5, a), again = passkey.Make(600, 0.5, b), other = passkey.Make(600, 0.5, c);
+  const PasskeyPrompt first = passkey.Make(600, 0.5, a), again = passkey.Make(600, 0.5, b),
+                      other = passkey.Make(600, 0.5, c);
   EXPECT_EQ(first.tokens, again.tokens);
   EXPECT_NE(first.key, other.key);
 }
@@ -96,11 +98,15 @@ TEST(Passkey, SuitsRealTokenizers) {
       std::vector<std::int32_t> whole = prompt.tokens;
       whole.insert(whole.end(), prompt.answer_tokens.begin(), prompt.answer_tokens.end());
       const std::string text = tokenizer->Decode(whole);
-      EXPECT_TRUE(text.ends_with(fmt::format(" What is the pass key? The pass key is {}.", prompt.key))) << text;
-      EXPECT_THAT(text, HasSubstr(fmt::format(" The pass key is {0}. Remember it. {0} is the pass key.", prompt.key)));
+      EXPECT_TRUE(text.ends_with(fmt::format(" What is the pass key? The pass key is {}.", prompt.key)))
+          << text;
+      EXPECT_THAT(text, HasSubstr(fmt::format(" The pass key is {0}. Remember it. {0} is the pass key.",
+                                              prompt.key)));
       EXPECT_THAT(text, testing::Not(HasSubstr("  "))) << "no stray spaces where the parts meet";
-      EXPECT_EQ(tokenizer->Decode(Part(prompt, prompt.key_in_line), {.continues = true}), fmt::format(" {}", prompt.key));
-      EXPECT_EQ(tokenizer->Decode(prompt.answer_tokens, {.continues = true}), fmt::format(" {}.", prompt.key));
+      EXPECT_EQ(tokenizer->Decode(Part(prompt, prompt.key_in_line), {.continues = true}),
+                fmt::format(" {}", prompt.key));
+      EXPECT_EQ(tokenizer->Decode(prompt.answer_tokens, {.continues = true}),
+                fmt::format(" {}.", prompt.key));
     }
   }
 }

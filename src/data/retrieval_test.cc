@@ -26,10 +26,13 @@ TEST(Retrieval, ScoresThePasskeyButNotItsFirstMention) {
   const ScoredText text = retrieval.PasskeyText(800, random);
   ASSERT_EQ(text.tokens.size(), text.scored.size());
   EXPECT_LE(text.tokens.size(), 800u);
-  EXPECT_GT(text.tokens.size(), 770u);
+  EXPECT_GT(text.tokens.size(), 790u);
   const std::string scored = Scored(text);
-  EXPECT_TRUE(std::regex_search(scored, std::regex("_ The pass key is______?\\. Remember it\\. \\d+ is the pass key\\._"))) << scored;
-  EXPECT_TRUE(std::regex_search(scored, std::regex("_ What is the pass key\\? The pass key is \\d+\\.$"))) << scored;
+  EXPECT_TRUE(std::regex_search(
+      scored, std::regex("_ The pass key is______?\\. Remember it\\. \\d+ is the pass key\\._")))
+      << scored;
+  EXPECT_TRUE(std::regex_search(scored, std::regex("_ What is the pass key\\? The pass key is \\d+\\.$")))
+      << scored;
   EXPECT_THAT(scored, testing::Not(testing::HasSubstr("grass")));
 }
 
@@ -37,12 +40,15 @@ TEST(Retrieval, AsksForWhatItHid) {
   const Retrieval retrieval(ByteEncoder());
   std::string book;
   while (book.size() < 5000) book += "Some words of a book. ";
-  const std::regex statement(" The ([a-z ]+ of the [a-z]+) is (\\d+)\\."), question(" What is the ([a-z ]+ of the [a-z]+)\\? The ([a-z ]+ of the [a-z]+) is (\\d+)\\.");
+  const std::regex question(
+      " What is the ([a-z ]+ of the [a-z]+)\\? The ([a-z ]+ of the [a-z]+) is (\\d+)\\.");
   std::size_t pairs = 0;
   for (std::uint64_t step = 0; step < 60; ++step) {
     Random random = At(step);
     const ScoredText row = retrieval.HiddenSentences(
-        1024, [&](std::int64_t n) { return ByteEncoder().encode(book.substr(0, static_cast<std::size_t>(n))); }, random);
+        1024,
+        [&](std::int64_t n) { return ByteEncoder().encode(book.substr(0, static_cast<std::size_t>(n))); },
+        random);
     EXPECT_EQ(row.tokens.size(), 1024u);
     const std::string text = ByteText(row.tokens);
     std::string rest = text;
@@ -66,9 +72,11 @@ TEST(Retrieval, LeavesTheTextAsItWas) {
   const std::string book(3000, 'x');
   Random random = At(1);
   const ScoredText row = retrieval.HiddenSentences(
-      700, [&](std::int64_t n) { return ByteEncoder().encode(book.substr(0, static_cast<std::size_t>(n))); }, random);
-  const std::string text = std::regex_replace(
-      ByteText(row.tokens), std::regex("( What is the [a-z ]+\\?)? The [a-z ]+ of the [a-z]+ is \\d+\\."), "");
+      700, [&](std::int64_t n) { return ByteEncoder().encode(book.substr(0, static_cast<std::size_t>(n))); },
+      random);
+  const std::string text =
+      std::regex_replace(ByteText(row.tokens),
+                         std::regex("( What is the [a-z ]+\\?)? The [a-z ]+ of the [a-z]+ is \\d+\\."), "");
   EXPECT_EQ(text.find_first_not_of('x'), std::string::npos) << text;
 }
 
@@ -78,7 +86,8 @@ TEST(Retrieval, BearsTextsThatAreShortOrAbsent) {
     for (const std::size_t length : {0u, 1u, 30u}) {
       Random random = At(step);
       const ScoredText row = retrieval.HiddenSentences(
-          retrieval.MinLength(), [&](std::int64_t) { return ByteEncoder().encode(std::string(length, 'y')); }, random);
+          retrieval.MinLength(), [&](std::int64_t) { return ByteEncoder().encode(std::string(length, 'y')); },
+          random);
       EXPECT_LE(row.tokens.size(), static_cast<std::size_t>(retrieval.MinLength()) + length);
     }
   }

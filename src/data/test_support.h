@@ -50,7 +50,8 @@ class TestFolder {
 };
 
 // The shard of `documents`, whose tokens are below 256; BOS is 256 and EOS 257.
-inline Shard MakeShard(const std::filesystem::path& path, const std::vector<std::vector<std::int32_t>>& documents,
+inline Shard MakeShard(const std::filesystem::path& path,
+                       const std::vector<std::vector<std::int32_t>>& documents,
                        ShardVocabulary vocabulary = {258, 256, 257}) {
   ShardWriter writer(path, vocabulary);
   for (const auto& document : documents) writer.Add(document);
