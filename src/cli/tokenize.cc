@@ -46,11 +46,16 @@ std::string Quoted(std::string_view piece) {
   std::string quoted = "\"";
   for (const char c : piece) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') quoted += "\\n";
-    else if (c == '\t') quoted += "\\t";
-    else if (c == '"' || c == '\\') (quoted += '\\') += c;
-    else if (byte < 0x20 || byte == 0x7F) quoted += fmt::format("\\x{:02x}", byte);
-    else quoted += c;
+    if (c == '\n')
+      quoted += "\\n";
+    else if (c == '\t')
+      quoted += "\\t";
+    else if (c == '"' || c == '\\')
+      quoted.append({'\\', c});
+    else if (byte < 0x20 || byte == 0x7F)
+      quoted += fmt::format("\\x{:02x}", byte);
+    else
+      quoted += c;
   }
   return quoted + '"';
 }
@@ -68,8 +73,10 @@ std::string Input(const Options& options, bool given) {
 
 void PrintText(const Tokenizer& tokenizer, const Options& options) {
   const std::string text = tokenizer.Decode(ParseIds(options.decode), {.special = options.special});
-  if (options.json) fmt::print("{}\n", Dump({{"text", text}}));
-  else fmt::print("{}\n", text);
+  if (options.json)
+    fmt::print("{}\n", Dump({{"text", text}}));
+  else
+    fmt::print("{}\n", text);
 }
 
 void PrintIds(const Tokenizer& tokenizer, const Options& options, const std::string& text) {
@@ -94,11 +101,17 @@ void PrintIds(const Tokenizer& tokenizer, const Options& options, const std::str
 void AddTokenize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("tokenize", "Show how a model cuts text into tokens");
-  command->add_option("MODEL", options->model, "GGUF file with a vocabulary")->required()->check(CLI::ExistingFile);
-  CLI::Option* text = command->add_option("TEXT", options->text, "Text to tokenize (default: from --file or stdin)");
-  CLI::Option* file = command->add_option("--file", options->file, "File to tokenize; - is stdin")->excludes(text);
-  CLI::Option* decode = command->add_option("--decode", options->decode, "Ids to turn into text, such as \"9906,1917\"")
-                            ->excludes(text)->excludes(file);
+  command->add_option("MODEL", options->model, "GGUF file with a vocabulary")
+      ->required()
+      ->check(CLI::ExistingFile);
+  CLI::Option* text =
+      command->add_option("TEXT", options->text, "Text to tokenize (default: from --file or stdin)");
+  CLI::Option* file =
+      command->add_option("--file", options->file, "File to tokenize; - is stdin")->excludes(text);
+  CLI::Option* decode =
+      command->add_option("--decode", options->decode, "Ids to turn into text, such as \"9906,1917\"")
+          ->excludes(text)
+          ->excludes(file);
   command->add_flag("--special", options->special, "Read special tokens in text; write them when decoding");
   command->add_flag("--bos", options->bos, "Put the begin-of-text token in front")->excludes(decode);
   command->add_flag("--count", options->count, "Print only how many tokens there are")->excludes(decode);
@@ -106,8 +119,10 @@ void AddTokenize(CLI::App& app) {
   command->footer("Example:\n  longspan tokenize model.gguf \"Hello world\" --bos");
   command->callback([options, text, decode] {
     const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(options->model)->metadata()));
-    if (decode->count() > 0) PrintText(*tokenizer, *options);
-    else PrintIds(*tokenizer, *options, Input(*options, text->count() > 0));
+    if (decode->count() > 0)
+      PrintText(*tokenizer, *options);
+    else
+      PrintIds(*tokenizer, *options, Input(*options, text->count() > 0));
   });
 }
 

@@ -1,8 +1,11 @@
 #include "text/bpe_tokenizer.h"
 
 #include <algorithm>
+#include <limits>
 #include <queue>
+#include <span>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "text/byte_alphabet.h"
@@ -15,14 +18,9 @@ std::string PreTokenizerName(const Vocabulary& vocabulary) {
   return vocabulary.pre.empty() || vocabulary.pre == "default" ? "gpt-2" : vocabulary.pre;
 }
 
-std::vector<std::string> Pieces(const Vocabulary& vocabulary) {
-  std::vector<std::string> pieces;
-  pieces.reserve(vocabulary.tokens.size());
-  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    const bool normal = vocabulary.KindOf(static_cast<std::int32_t>(id)) == TokenKind::kNormal;
-    pieces.push_back(normal ? FromByteAlphabet(vocabulary.tokens[id]) : vocabulary.tokens[id]);
-  }
-  return pieces;
+std::string BytesOf(const Vocabulary& vocabulary, std::int32_t id) {
+  const std::string& token = vocabulary.tokens[id];
+  return vocabulary.KindOf(id) == TokenKind::kNormal ? FromByteAlphabet(token) : token;
 }
 
 std::uint64_t Pair(std::int32_t left, std::int32_t right) {
@@ -37,8 +35,8 @@ struct Symbol {
 
 struct Candidate {
   std::int32_t rank;
-  std::int32_t at;            // index of the left symbol
-  std::int32_t left, right;   // the ids when this was pushed: if they have changed, it is void
+  std::int32_t at;           // index of the left symbol
+  std::int32_t left, right;  // the ids when this was pushed: if they have changed, it is void
   std::int32_t joined;
 
   // std::priority_queue yields the greatest: the lowest rank, and of equal ones the leftmost.
@@ -47,11 +45,11 @@ struct Candidate {
 
 }  // namespace
 
-BpeTokenizer::BpeTokenizer(Vocabulary vocabulary)
-    : Tokenizer(vocabulary, Pieces(vocabulary)), pre_tokenizer_(PreTokenizerName(vocabulary)) {
+BpeTokenizer::BpeTokenizer(Vocabulary from)
+    : Tokenizer(std::move(from), BytesOf), pre_tokenizer_(PreTokenizerName(vocabulary())) {
   ids_.reserve(static_cast<std::size_t>(vocab_size()));
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
-    if (vocabulary.KindOf(id) == TokenKind::kNormal) ids_.try_emplace(Piece(id), id);
+    if (vocabulary().KindOf(id) == TokenKind::kNormal) ids_.try_emplace(Piece(id), id);
   }
   CollectBytes();
   CollectMerges();
@@ -62,8 +60,8 @@ void BpeTokenizer::CollectBytes() {
     const char text = static_cast<char>(byte);
     const auto found = ids_.find(std::string_view(&text, 1));
     if (found == ids_.end()) {
-      Fail(ErrorKind::kInvalidFile, "tokenizer: a byte-level vocabulary has a token for every byte; 0x{:02X} has none",
-           byte);
+      Fail(ErrorKind::kInvalidFile,
+           "tokenizer: a byte-level vocabulary has a token for every byte; 0x{:02X} has none", byte);
     }
     byte_ids_[byte] = found->second;
   }
@@ -77,7 +75,8 @@ void BpeTokenizer::CollectMerges() {
     const std::string_view merge = merges[rank];
     const std::size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos || space + 1 == merge.size()) {
-      Fail(ErrorKind::kInvalidFile, "tokenizer: merge {} is \"{}\", expected two tokens and a space between", rank, merge);
+      Fail(ErrorKind::kInvalidFile, "tokenizer: merge {} is \"{}\", expected two tokens and a space between",
+           rank, merge);
     }
     const std::string left = FromByteAlphabet(merge.substr(0, space));
     const std::string right = FromByteAlphabet(merge.substr(space + 1));
@@ -126,7 +125,8 @@ void BpeTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& i
     if (at < 0 || symbols[at].next < 0) return;
     const Symbol& left = symbols[at];
     const Symbol& right = symbols[left.next];
-    if (const Merge* merge = FindMerge(left.id, right.id)) queue.push({merge->rank, at, left.id, right.id, merge->id});
+    if (const Merge* merge = FindMerge(left.id, right.id))
+      queue.push({merge->rank, at, left.id, right.id, merge->id});
   };
 
   for (std::int32_t i = 0; i < size; ++i) {

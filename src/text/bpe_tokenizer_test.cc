@@ -64,11 +64,13 @@ TEST(BpeTokenizer, ReadsSpecialTokensOnlyWhereAsked) {
   const auto user = AddToken(vocabulary, "[U]", TokenKind::kUserDefined);
   const BpeTokenizer tokenizer(vocabulary);
   EXPECT_THAT(tokenizer.Encode("a<s>"), ElementsAre('a', '<', 's', '>'));
-  EXPECT_THAT(tokenizer.Encode("a<s>[U]", {.parse_special = true, .add_bos = true}), ElementsAre(bos, 'a', bos, user));
+  EXPECT_THAT(tokenizer.Encode("a<s>[U]", {.parse_special = true, .add_bos = true}),
+              ElementsAre(bos, 'a', bos, user));
   EXPECT_THAT(tokenizer.Encode("<s>>", {.parse_special = true}), ElementsAre(longer));
   EXPECT_THAT(tokenizer.Encode("[U]b"), ElementsAre(user, 'b'));
   EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("a<s>[U]", {.parse_special = true})), "a[U]");
-  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("a<s>[U]", {.parse_special = true}), {.special = true}), "a<s>[U]");
+  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("a<s>[U]", {.parse_special = true}), {.special = true}),
+            "a<s>[U]");
 }
 
 TEST(BpeTokenizer, KnowsWhatEndsGeneration) {

@@ -20,13 +20,14 @@ using Pair = std::pair<std::int32_t, std::int32_t>;
 
 struct PairHash {
   std::size_t operator()(const Pair& pair) const {
-    const std::uint64_t key = std::uint64_t{static_cast<std::uint32_t>(pair.first)} << 32 |
-                              static_cast<std::uint32_t>(pair.second);
+    const std::uint64_t key =
+        std::uint64_t{static_cast<std::uint32_t>(pair.first)} << 32 | static_cast<std::uint32_t>(pair.second);
     return static_cast<std::size_t>((key ^ key >> 31) * 0x9E3779B97F4A7C15);
   }
 };
 
-// The pairs of all words, kept up to date while symbols are merged: a merge touches only the words that hold it.
+// The pairs of all words, kept up to date while symbols are merged. A merge touches only the words that hold
+// its pair.
 class PairCounter {
  public:
   explicit PairCounter(std::span<const std::pair<std::string_view, std::int64_t>> words) {
@@ -47,7 +48,7 @@ class PairCounter {
     PushChanged();
   }
 
-  // The most frequent pair, and of equally frequent ones the one with the lowest ids. False when no pair is left.
+  // The most frequent pair, and of equally frequent ones that with the lowest ids. False when none is left.
   bool Best(Pair& pair, std::int64_t& count) {
     while (!queue_.empty()) {
       const Candidate best = queue_.top();
@@ -90,12 +91,15 @@ class PairCounter {
     }
   };
 
-  std::span<std::int32_t> SymbolsOf(const Word& word) { return std::span(symbols_).subspan(word.begin, word.size); }
+  std::span<std::int32_t> SymbolsOf(const Word& word) {
+    return std::span(symbols_).subspan(word.begin, word.size);
+  }
 
   void Change(const Pair& pair, std::int64_t by, std::uint32_t word) {
     Occurrences& occurrences = pairs_[pair];
     occurrences.count += by;
-    if (by > 0 && (occurrences.words.empty() || occurrences.words.back() != word)) occurrences.words.push_back(word);
+    if (by > 0 && (occurrences.words.empty() || occurrences.words.back() != word))
+      occurrences.words.push_back(word);
     if (!std::exchange(occurrences.changed, true)) changed_.push_back(pair);
   }
 
@@ -127,8 +131,10 @@ class PairCounter {
       const auto found = pairs_.find(pair);
       if (found == pairs_.end()) continue;
       found->second.changed = false;
-      if (found->second.count > 0) queue_.push({found->second.count, pair});
-      else pairs_.erase(found);
+      if (found->second.count > 0)
+        queue_.push({found->second.count, pair});
+      else
+        pairs_.erase(found);
     }
     changed_.clear();
   }
@@ -143,10 +149,12 @@ class PairCounter {
 void CheckOptions(const TrainBpeOptions& options) {
   const auto least = kBytes + static_cast<std::int64_t>(options.special_tokens.size());
   if (options.vocab_size < least || options.vocab_size > 1 << 24) {
-    Fail(ErrorKind::kBadOption, "a vocabulary of {} tokens: from {} (the bytes and special tokens) to {} are possible",
+    Fail(ErrorKind::kBadOption,
+         "a vocabulary of {} tokens: from {} (the bytes and special tokens) to {} are possible",
          options.vocab_size, least, 1 << 24);
   }
-  if (options.min_frequency < 1) Fail(ErrorKind::kBadOption, "a minimum frequency of {}: 1 is the least", options.min_frequency);
+  if (options.min_frequency < 1)
+    Fail(ErrorKind::kBadOption, "a minimum frequency of {}: 1 is the least", options.min_frequency);
 }
 
 }  // namespace
@@ -157,8 +165,10 @@ void BpeTrainer::Add(std::string_view text) {
   bytes_ += text.size();
   pre_tokenizer_.Split(text, [&](std::string_view word) {
     const auto found = counts_.find(word);
-    if (found != counts_.end()) ++found->second;
-    else counts_.emplace(word, 1);
+    if (found != counts_.end())
+      ++found->second;
+    else
+      counts_.emplace(word, 1);
   });
 }
 

@@ -24,13 +24,13 @@ struct TrainBpeOptions {
   std::size_t max_token_bytes = 32;  // so that rulers of dashes and the like do not become tokens
 };
 
-// Texts are added one by one and only their word counts are kept, so they may be larger than memory. The result
-// depends on the counts alone: not on the order of texts, nor on any hash.
+// Texts are added one by one and only their word counts are kept, so they may be larger than memory. The
+// result depends on the counts alone: not on the order of texts, nor on any hash.
 class BpeTrainer {
  public:
   BpeTrainer();
   void Add(std::string_view text);
-  std::uint64_t bytes() const { return bytes_; }  // of text so far
+  std::uint64_t bytes() const { return bytes_; }        // of text so far
   std::size_t words() const { return counts_.size(); }  // different ones
 
   // Ids are the 256 bytes in order, then tokens in the order of their merges, then special tokens. The first

@@ -87,8 +87,10 @@ TEST(BpeTrainer, AgreesWithTheDefinition) {
   for (std::string& merge : expected) {
     for (std::size_t at = 0; (at = merge.find(' ', at)) != std::string::npos;) {
       // A space that is a symbol's own is written U+0120; the one between symbols stays.
-      if (at == 0 || merge[at - 1] == ' ') merge.replace(at, 1, "\u0120");
-      else ++at;
+      if (at == 0 || merge[at - 1] == ' ')
+        merge.replace(at, 1, "\u0120");
+      else
+        ++at;
     }
   }
   EXPECT_EQ(vocabulary.merges, expected);
@@ -107,7 +109,8 @@ TEST(BpeTrainer, StopsAtRarePairsAndLongTokens) {
 }
 
 TEST(BpeTrainer, MakesAVocabularyThatTokenizes) {
-  const std::vector<std::string> texts = {"the cat and the hat and the bat \u00E4\u00F6\u00FC \u00E4\u00F6\u00FC"};
+  const std::vector<std::string> texts = {
+      "the cat and the hat and the bat \u00E4\u00F6\u00FC \u00E4\u00F6\u00FC"};
   const auto tokenizer = Tokenizer::Make(TrainBpe(texts, {.vocab_size = 280}));
   const auto ids = tokenizer->Encode(texts[0]);
   EXPECT_LT(ids.size(), texts[0].size());

@@ -46,7 +46,9 @@ std::vector<std::string> Copies(Strings views) { return {views.begin(), views.en
 
 std::vector<TokenKind> ReadKinds(const GgufMetadata& metadata) {
   std::vector<TokenKind> kinds;
-  for (const std::int32_t kind : metadata.Find<std::vector<std::int32_t>>(kKinds).value_or(std::vector<std::int32_t>())) {
+  const auto stored = metadata.Find<std::vector<std::int32_t>>(kKinds);
+  if (!stored) return kinds;
+  for (const std::int32_t kind : *stored) {
     // 0 is "undefined", which some converters wrote for ordinary tokens.
     if (kind < 0 || kind > static_cast<std::int32_t>(TokenKind::kByte)) {
       Fail(ErrorKind::kInvalidFile, "{}: {} holds {}, expected 1 to 6", metadata.source(), kKinds, kind);
@@ -70,10 +72,12 @@ Vocabulary ReadVocabulary(const GgufMetadata& metadata) {
   for (const SpecialKey& special : kSpecialKeys) {
     // An id that does not fit is as wrong as one beyond the vocabulary. Some files store -1 as 2^32 - 1.
     const std::int64_t id = metadata.Find<std::int64_t>(special.key).value_or(-1);
-    vocabulary.*special.id = id == 0xFFFFFFFF ? -1 : std::in_range<std::int32_t>(id) ? static_cast<std::int32_t>(id) : -2;
+    if (id == 0xFFFFFFFF) continue;
+    vocabulary.*special.id = std::in_range<std::int32_t>(id) ? static_cast<std::int32_t>(id) : -2;
   }
   // Where files are silent, the makers' tokenizers decide: Llama 2's and Llama 3's both begin with bos.
-  const bool llama3 = vocabulary.pre == "llama-bpe" || vocabulary.pre == "llama3" || vocabulary.pre == "llama-v3";
+  const bool llama3 =
+      vocabulary.pre == "llama-bpe" || vocabulary.pre == "llama3" || vocabulary.pre == "llama-v3";
   vocabulary.add_bos = metadata.Find<bool>(kAddBos).value_or((spm || llama3) && vocabulary.bos >= 0);
   vocabulary.add_eos = metadata.Find<bool>(kAddEos).value_or(false);
   vocabulary.add_space_prefix = metadata.Find<bool>(kAddSpacePrefix).value_or(spm);

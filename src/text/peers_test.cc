@@ -1,6 +1,8 @@
-// Against what others made: llama.cpp's vocabularies of Llama 2 and Llama 3, with texts and the ids they give.
+// Against what others made: llama.cpp's vocabularies of Llama 2 and Llama 3, with texts and the ids they
+// give.
 #include <gtest/gtest.h>
 
+#include <random>
 #include <sstream>
 
 #include "base/file.h"
@@ -69,8 +71,19 @@ TEST_P(Peers, WikitextComesBackUnchanged) {
   EXPECT_TRUE(tokenizer_->Decode(ids) == text);
 }
 
+TEST_P(Peers, AnyBytesComeBackUnchanged) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 300; ++round) {
+    std::string bytes(random() % 200, '\0');
+    const unsigned range = round % 3 == 0 ? 256 : 128;
+    for (char& byte : bytes) byte = random() % 4 == 0 ? ' ' : static_cast<char>(random() % range);
+    EXPECT_EQ(tokenizer_->Decode(tokenizer_->Encode(bytes)), bytes);
+  }
+}
+
 TEST_P(Peers, EveryTokenIsReadable) {
-  for (std::int32_t id = 0; id < tokenizer_->vocab_size(); ++id) EXPECT_FALSE(tokenizer_->Piece(id).empty()) << id;
+  for (std::int32_t id = 0; id < tokenizer_->vocab_size(); ++id)
+    EXPECT_FALSE(tokenizer_->Piece(id).empty()) << id;
   EXPECT_GE(tokenizer_->bos(), 0);
   EXPECT_TRUE(tokenizer_->IsEndOfGeneration(tokenizer_->eos()));
   EXPECT_TRUE(tokenizer_->add_bos());

@@ -20,12 +20,14 @@ struct Rule {
 };
 
 // tiktoken's cl100k pattern with digits in groups of at most three, as Meta published Llama 3's.
-constexpr const char* kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* kLlama3 = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
+                                R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr const char* kGpt2 = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 constexpr std::array kRules = {
-    Rule{"llama-bpe", kLlama3, true}, Rule{"llama3", kLlama3, true}, Rule{"llama-v3", kLlama3, true},
+    Rule{"llama-bpe", kLlama3, true},
+    Rule{"llama3", kLlama3, true},
+    Rule{"llama-v3", kLlama3, true},
     Rule{"gpt-2", kGpt2, false},
 };
 
@@ -52,8 +54,8 @@ struct PreTokenizer::Pattern {
     int error = 0;
     PCRE2_SIZE offset = 0;
     // PCRE2_UCP: without it \s would know ASCII's spaces only.
-    code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(), PCRE2_UTF | PCRE2_UCP, &error,
-                         &offset, nullptr);
+    code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.data()), regex.size(), PCRE2_UTF | PCRE2_UCP,
+                         &error, &offset, nullptr);
     if (code == nullptr) {
       Fail(ErrorKind::kInternal, "the pre-tokenizer's pattern fails at {}: {}", offset, Message(error));
     }
@@ -82,13 +84,15 @@ void PreTokenizer::Split(std::string_view text, const std::function<void(std::st
     SplitValid(text.substr(0, valid), each);
     text.remove_prefix(valid);
     std::size_t invalid = 0;
-    while (invalid < text.size() && FirstUtf8Char(text.substr(invalid)).state != Utf8Char::State::kValid) ++invalid;
+    while (invalid < text.size() && FirstUtf8Char(text.substr(invalid)).state != Utf8Char::State::kValid)
+      ++invalid;
     if (invalid > 0) each(text.substr(0, invalid));
     text.remove_prefix(invalid);
   }
 }
 
-void PreTokenizer::SplitValid(std::string_view text, const std::function<void(std::string_view)>& each) const {
+void PreTokenizer::SplitValid(std::string_view text,
+                              const std::function<void(std::string_view)>& each) const {
   if (text.empty()) return;
   const MatchData match(pattern_->code);
   const PCRE2_SIZE* span = pcre2_get_ovector_pointer(match.data);
@@ -96,7 +100,8 @@ void PreTokenizer::SplitValid(std::string_view text, const std::function<void(st
   std::size_t at = 0;
   while (at < text.size()) {
     // The text was checked once as a whole; checking it at every word would take quadratic time.
-    const int rc = pcre2_match(pattern_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, match.data, nullptr);
+    const int rc =
+        pcre2_match(pattern_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, match.data, nullptr);
     if (rc == PCRE2_ERROR_NOMATCH) break;
     if (rc < 0) Fail(ErrorKind::kInternal, "the pre-tokenizer fails at byte {}: {}", at, Message(rc));
     if (span[0] > at) each(text.substr(at, span[0] - at));

@@ -4,7 +4,8 @@
 #include <charconv>
 #include <limits>
 #include <queue>
-#include <tuple>
+#include <span>
+#include <utility>
 
 #include "base/error.h"
 #include "text/utf8.h"
@@ -38,20 +39,12 @@ std::string WithPlainSpaces(std::string_view text) {
 
 bool IsText(TokenKind kind) { return kind == TokenKind::kNormal || kind == TokenKind::kUserDefined; }
 
-std::vector<std::string> Pieces(const Vocabulary& vocabulary) {
-  std::vector<std::string> pieces;
-  pieces.reserve(vocabulary.tokens.size());
-  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
-    const std::string& token = vocabulary.tokens[id];
-    const TokenKind kind = vocabulary.KindOf(static_cast<std::int32_t>(id));
-    const int byte = kind == TokenKind::kByte ? ByteOf(token) : -1;
-    if (byte >= 0) {
-      pieces.emplace_back(1, static_cast<char>(byte));
-    } else {
-      pieces.push_back(IsText(kind) ? WithPlainSpaces(token) : token);
-    }
-  }
-  return pieces;
+std::string BytesOf(const Vocabulary& vocabulary, std::int32_t id) {
+  const std::string& token = vocabulary.tokens[id];
+  const TokenKind kind = vocabulary.KindOf(id);
+  const int byte = kind == TokenKind::kByte ? ByteOf(token) : -1;
+  if (byte >= 0) return std::string(1, static_cast<char>(byte));
+  return IsText(kind) ? WithPlainSpaces(token) : token;
 }
 
 // The end of the word that begins at `begin`: spaces, then what is not a space.
@@ -63,7 +56,7 @@ std::size_t WordEnd(std::string_view text, std::size_t begin) {
 
 // A word while it is merged: a doubly linked list of pieces of the text.
 struct Symbol {
-  std::string_view text;       // empty: merged into the one before it
+  std::string_view text;        // empty: merged into the one before it
   std::int32_t previous, next;  // -1: none
 };
 
@@ -93,9 +86,10 @@ std::vector<Symbol> Characters(std::string_view text) {
 
 }  // namespace
 
-SpmTokenizer::SpmTokenizer(Vocabulary vocabulary) : Tokenizer(vocabulary, Pieces(vocabulary)) {
-  if (vocabulary.scores.empty()) {
-    Fail(ErrorKind::kInvalidFile, "tokenizer: a SentencePiece vocabulary has a score for every token; this has none");
+SpmTokenizer::SpmTokenizer(Vocabulary from) : Tokenizer(std::move(from), BytesOf) {
+  if (vocabulary().scores.empty()) {
+    Fail(ErrorKind::kInvalidFile,
+         "tokenizer: a SentencePiece vocabulary has a score for every token; this has none");
   }
   CollectTokens();
 }
@@ -113,7 +107,8 @@ void SpmTokenizer::CollectTokens() {
   }
   const bool complete = std::find(byte_ids_.begin(), byte_ids_.end(), -1) == byte_ids_.end();
   if (!complete && vocabulary().unknown < 0) {
-    Fail(ErrorKind::kInvalidFile, "tokenizer: the vocabulary has neither a token for every byte nor an unknown token");
+    Fail(ErrorKind::kInvalidFile,
+         "tokenizer: the vocabulary has neither a token for every byte nor an unknown token");
   }
 }
 
@@ -171,8 +166,10 @@ void SpmTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& i
   }
   for (std::int32_t i = 0; i >= 0; i = symbols[i].next) {
     const auto found = ids_.find(symbols[i].text);
-    if (found != ids_.end()) ids.push_back(found->second);
-    else AppendBytes(symbols[i].text, ids);
+    if (found != ids_.end())
+      ids.push_back(found->second);
+    else
+      AppendBytes(symbols[i].text, ids);
   }
 }
 

@@ -8,8 +8,8 @@
 
 namespace longspan {
 
-// A character may be spread over several tokens; it is held back until it is whole. The tokenizer must outlive
-// the decoder.
+// A character may be spread over several tokens; it is held back until it is whole. The tokenizer must
+// outlive the decoder.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, DecodeOptions options = {})

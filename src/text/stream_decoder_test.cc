@@ -16,7 +16,9 @@ TEST(StreamDecoder, HoldsBackUnfinishedCharacters) {
   EXPECT_EQ(decoder.Push(0xAC), "\u20AC");
   EXPECT_EQ(decoder.Push(0xFF), "\xFF");  // can become nothing: let through
   EXPECT_EQ(decoder.Push(0xF0), "");
-  EXPECT_EQ(decoder.Push('b'), "\xF0" "b");
+  EXPECT_EQ(decoder.Push('b'),
+            "\xF0"
+            "b");
   EXPECT_EQ(decoder.Push(0xC3), "");
   EXPECT_EQ(decoder.Finish(), "\xC3");
   EXPECT_EQ(decoder.Finish(), "");

@@ -20,7 +20,8 @@ inline Vocabulary ByteVocabulary() {
   return vocabulary;
 }
 
-inline std::int32_t AddToken(Vocabulary& vocabulary, std::string_view token, TokenKind kind = TokenKind::kNormal) {
+inline std::int32_t AddToken(Vocabulary& vocabulary, std::string_view token,
+                             TokenKind kind = TokenKind::kNormal) {
   vocabulary.tokens.emplace_back(token);
   vocabulary.kinds.push_back(kind);
   return static_cast<std::int32_t>(vocabulary.tokens.size()) - 1;

@@ -11,7 +11,7 @@ namespace {
 
 // Names under which models end their turn. Files that predate the key for it say so by name only.
 constexpr std::array<std::string_view, 8> kEndNames = {
-    "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",     "<|endoftext|>",
+    "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",    "<|endoftext|>",
     "<|im_end|>",      "<|end|>",    "<end_of_turn>", "<EOT>",
 };
 
@@ -23,8 +23,10 @@ std::unique_ptr<Tokenizer> Tokenizer::Make(Vocabulary vocabulary) {
   return std::make_unique<BpeTokenizer>(std::move(vocabulary));
 }
 
-Tokenizer::Tokenizer(Vocabulary vocabulary, std::vector<std::string> pieces)
-    : vocabulary_(std::move(vocabulary)), pieces_(std::move(pieces)) {
+Tokenizer::Tokenizer(Vocabulary vocabulary, PieceOf piece_of) : vocabulary_(std::move(vocabulary)) {
+  const auto size = static_cast<std::int32_t>(vocabulary_.tokens.size());
+  pieces_.reserve(vocabulary_.tokens.size());
+  for (std::int32_t id = 0; id < size; ++id) pieces_.push_back(piece_of(vocabulary_, id));
   CollectLiterals();
   CollectEnds();
 }

@@ -28,8 +28,8 @@ struct DecodeOptions {
 // Thread-safe after construction.
 class Tokenizer {
  public:
-  // The tokenizer that `vocabulary` describes. Error(kInvalidFile) where it is inconsistent, Error(kUnsupported)
-  // for a pre-tokenizer that longspan does not know.
+  // The tokenizer that `vocabulary` describes. Error(kInvalidFile) where it is inconsistent,
+  // Error(kUnsupported) for a pre-tokenizer that longspan does not know.
   static std::unique_ptr<Tokenizer> Make(Vocabulary vocabulary);
   virtual ~Tokenizer() = default;
   Tokenizer(const Tokenizer&) = delete;
@@ -57,10 +57,12 @@ class Tokenizer {
   bool IsEndOfGeneration(std::int32_t id) const;
 
  protected:
-  // `pieces` by id: the bytes that each token stands for.
-  Tokenizer(Vocabulary vocabulary, std::vector<std::string> pieces);
+  // The bytes that a token stands for.
+  using PieceOf = std::string (*)(const Vocabulary& vocabulary, std::int32_t id);
+  Tokenizer(Vocabulary vocabulary, PieceOf piece_of);
 
-  // Appends the ids of `text`, which holds no special token. `first`: nothing, or a special token, is before it.
+  // Appends the ids of `text`, which holds no special token. `first`: nothing, or a special token, is before
+  // it.
   virtual void EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const = 0;
 
  private:

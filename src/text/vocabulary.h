@@ -15,7 +15,7 @@ enum class TokenKind : std::int32_t {
   kControl = 3,      // no text of its own: <|begin_of_text|>; read from text only where asked
   kUserDefined = 4,  // literal text that is always one token
   kUnused = 5,
-  kByte = 6,         // <0x0A>: one byte, for what no other token covers
+  kByte = 6,  // <0x0A>: one byte, for what no other token covers
 };
 
 struct Vocabulary {
@@ -24,11 +24,11 @@ struct Vocabulary {
     kSpm,  // SentencePiece BPE (Llama 2): merges by score, spaces as U+2581
   };
   Kind kind = Kind::kBpe;
-  std::string pre;                   // which pre-tokenizer, for kBpe: "llama-bpe"
-  std::vector<std::string> tokens;   // by id
-  std::vector<float> scores;         // by id, or empty
-  std::vector<TokenKind> kinds;      // by id, or empty: all normal
-  std::vector<std::string> merges;   // "left right", best first, for kBpe
+  std::string pre;                  // which pre-tokenizer, for kBpe: "llama-bpe"
+  std::vector<std::string> tokens;  // by id
+  std::vector<float> scores;        // by id, or empty
+  std::vector<TokenKind> kinds;     // by id, or empty: all normal
+  std::vector<std::string> merges;  // "left right", best first, for kBpe
   std::int32_t bos = -1, eos = -1, unknown = -1, eot = -1, pad = -1;  // -1: there is none
   bool add_bos = false, add_eos = false;  // whether a text to be continued is given them
   bool add_space_prefix = false;          // whether a text gets a space in front, for kSpm
