@@ -48,7 +48,8 @@ void PrintText(const PrepareReport& report, const std::string& out) {
   fmt::print("train       {:>12} tokens in {} pieces\n", report.train_tokens, report.train_pieces);
   fmt::print("validation  {:>12} tokens in {} pieces\n", report.validation_tokens, report.validation_pieces);
   if (report.skips.lines + report.skips.files > 0) {
-    fmt::print("unusable    {:>12} lines, {} files; first: {}\n", report.skips.lines, report.skips.files, report.skips.first);
+    fmt::print("unusable    {:>12} lines, {} files; first: {}\n", report.skips.lines, report.skips.files,
+               report.skips.first);
   }
   fmt::print("wrote {}\n", out);
 }
@@ -60,22 +61,34 @@ void AddPrepare(CLI::App& app) {
   PrepareOptions& prepare = options->prepare;
   CLI::App* command = app.add_subcommand("prepare", "Filter and tokenise text into shards for training");
   command->add_option("INPUT", options->inputs, ".jsonl, .jsonl.zst, text files, or folders of them")
-      ->required()->check(CLI::ExistingPath);
-  command->add_option("--tokenizer", options->tokenizer, "GGUF file whose vocabulary to use")->required()->check(CLI::ExistingFile);
+      ->required()
+      ->check(CLI::ExistingPath);
+  command->add_option("--tokenizer", options->tokenizer, "GGUF file whose vocabulary to use")
+      ->required()
+      ->check(CLI::ExistingFile);
   command->add_option("--out", options->out, "Folder for train.lsd and validation.lsd")->required();
   command->add_option("--min-tokens", prepare.min_tokens, "Leave out documents with fewer tokens")
-      ->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_option("--max-tokens", prepare.max_tokens, "Leave out documents with more tokens (default: no limit)")
+      ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  command->add_flag("--slice", prepare.slice, "Cut documents over --max-tokens into pieces instead of leaving them out");
-  command->add_option("--text-field", prepare.corpus.text_field, "Field of a JSON line that holds the text")->capture_default_str();
+  command
+      ->add_option("--max-tokens", prepare.max_tokens,
+                   "Leave out documents with more tokens (default: no limit)")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--slice", prepare.slice,
+                    "Cut documents over --max-tokens into pieces instead of leaving them out");
+  command->add_option("--text-field", prepare.corpus.text_field, "Field of a JSON line that holds the text")
+      ->capture_default_str();
   command->add_option("--validation", prepare.validation_share, "Share of documents to keep for validation")
-      ->capture_default_str()->check(CLI::Range(0.0, 0.99));
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 0.99));
   command->add_flag("--no-eos", options->no_eos, "Do not put the end-of-text token behind a document");
-  command->add_flag("--strict", prepare.corpus.strict, "Stop at the first unusable line or file instead of passing it over");
+  command->add_flag("--strict", prepare.corpus.strict,
+                    "Stop at the first unusable line or file instead of passing it over");
   command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer("Lengths are measured on whole documents, before any slicing.\n\nExample:\n"
-                  "  longspan prepare books.jsonl.zst --tokenizer model.gguf --out data --min-tokens 6000 --max-tokens 8000");
+  command->footer(
+      "Lengths are measured on whole documents, before any slicing.\n\nExample:\n"
+      "  longspan prepare books.jsonl.zst --tokenizer model.gguf --out data --min-tokens 6000 "
+      "--max-tokens 8000");
   command->callback([options] {
     const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(options->tokenizer)->metadata()));
     options->prepare.append_eos = !options->no_eos;

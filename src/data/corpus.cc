@@ -22,13 +22,16 @@ bool IsJsonLines(fs::path path) {
   return path.extension() == ".jsonl";
 }
 
-// The text field of a JSON object into `text`; says what is wrong where there is none. The whole line is parsed, so
-// that one which breaks off after its text is found out.
-std::string ParseText(simdjson::dom::parser& parser, std::string& line, const std::string& field, std::string& text) {
+// The text field of a JSON object into `text`; says what is wrong where there is none. The whole line is
+// parsed, so that one which breaks off after its text is found out.
+std::string ParseText(simdjson::dom::parser& parser, std::string& line, const std::string& field,
+                      std::string& text) {
   line.reserve(line.size() + simdjson::SIMDJSON_PADDING);
   simdjson::dom::object object;
   const bool copy = false;  // the padding is there
-  if (auto error = parser.parse(line.data(), line.size(), copy).get(object)) return simdjson::error_message(error);
+  if (auto error = parser.parse(line.data(), line.size(), copy).get(object)) {
+    return simdjson::error_message(error);
+  }
   simdjson::dom::element value;
   if (object.at_key(field).get(value)) return fmt::format("no field \"{}\"", field);
   std::string_view content;
@@ -149,7 +152,8 @@ std::optional<Document> Corpus::NextLine() {
     const Lines::Status status = lines_->Next(line);
     if (status == Lines::Status::kEnd) return std::nullopt;
     if (status == Lines::Status::kTooLong) {
-      Skip(skips_.lines, fmt::format("{}: the line has over {} bytes", lines_->Where(), options_.max_document_bytes));
+      Skip(skips_.lines,
+           fmt::format("{}: the line has over {} bytes", lines_->Where(), options_.max_document_bytes));
       continue;
     }
     if (line.find_first_not_of(" \t\r") == line.npos) continue;
@@ -165,14 +169,16 @@ std::optional<Document> Corpus::WholeFile(const File& file) {
   Document document{{}, file.path.string()};
   std::vector<char> buffer(kReadBytes);
   while (const std::size_t n = stream->Read(buffer)) {
-    if (document.text.empty() && std::string_view(buffer.data(), std::min(n, kBinaryProbe)).find('\0') != std::string_view::npos) {
+    const std::string_view front(buffer.data(), std::min(n, kBinaryProbe));
+    if (document.text.empty() && front.find('\0') != front.npos) {
       const std::string reason = fmt::format("{}: expected text, found a binary file", document.source);
       if (file.named) throw Error(ErrorKind::kInvalidFile, reason);
       Skip(skips_.files, reason);
       return std::nullopt;
     }
     if (document.text.size() + n > options_.max_document_bytes) {
-      Skip(skips_.files, fmt::format("{}: over {} bytes of text in one document", document.source, options_.max_document_bytes));
+      Skip(skips_.files, fmt::format("{}: over {} bytes of text in one document", document.source,
+                                     options_.max_document_bytes));
       return std::nullopt;
     }
     document.text.append(buffer.data(), n);

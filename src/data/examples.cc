@@ -12,7 +12,8 @@ namespace {
 
 using Tokens = std::vector<std::int32_t>;
 
-constexpr std::int64_t kLeastPiece = 8;  // of a document in a packed row; a shorter rest of the row is padding
+// The fewest tokens worth cutting off a document to fill a packed row; a shorter rest is padding.
+constexpr std::int64_t kLeastPiece = 8;
 
 template <class T>
 void Shuffle(std::vector<T>& items, Random& random) {
@@ -38,6 +39,9 @@ class Examples::Row {
 
   void Add(std::span<const std::int32_t> tokens, std::span<const std::int32_t> targets,
            std::span<const std::int32_t> positions) {
+    if (std::ssize(tokens) > room()) {
+      Fail(ErrorKind::kInternal, "{} tokens for a row with room for {}", tokens.size(), room());
+    }
     for (std::size_t i = 0; i < tokens.size(); ++i, ++at_) {
       const auto at = static_cast<std::size_t>(at_);
       batch_.tokens[at] = tokens[i];
@@ -82,8 +86,8 @@ Examples::Examples(Shard shard, ExampleOptions options, std::optional<TextEncode
   if (options_.retrieval_share > 0) {
     if (!encoder) Fail(ErrorKind::kBadOption, "retrieval examples need a tokenizer");
     if (encoder->vocab_size != vocabulary.size) {
-      Fail(ErrorKind::kBadOption, "{}: made with a vocabulary of {}, but the tokenizer has {}", shard_.path().string(),
-           vocabulary.size, encoder->vocab_size);
+      Fail(ErrorKind::kBadOption, "{}: made with a vocabulary of {}, but the tokenizer has {}",
+           shard_.path().string(), vocabulary.size, encoder->vocab_size);
     }
     if (!options_.add_bos) encoder->bos = -1;
     retrieval_.emplace(*encoder);
@@ -93,8 +97,8 @@ Examples::Examples(Shard shard, ExampleOptions options, std::optional<TextEncode
     }
   }
   if (options_.pack) {
-    // How many rows come out varies a little with the order. This many always do: cutting a document only ever
-    // adds tokens, the BOS of its next piece.
+    // How many rows come out varies a little with the order. This many always do: cutting a document only
+    // ever adds tokens, the BOS of its next piece.
     const std::int64_t tokens = shard_.tokens() + (bos_ >= 0 ? shard_.documents() : 0);
     size_ = shard_.tokens() == 0 ? 0 : std::max<std::int64_t>(1, tokens / options_.length);
   } else {
@@ -162,7 +166,9 @@ std::shared_ptr<const Examples::Epoch> Examples::Plan(std::int64_t number) const
 
 // Evenly spaced, so that every batch has its part.
 bool Examples::IsRetrieval(std::int64_t row_in_epoch) const {
-  const auto Before = [this](std::int64_t n) { return std::floor(static_cast<double>(n) * options_.retrieval_share); };
+  const auto Before = [this](std::int64_t n) {
+    return std::floor(static_cast<double>(n) * options_.retrieval_share);
+  };
   return Before(row_in_epoch + 1) > Before(row_in_epoch);
 }
 
@@ -179,7 +185,9 @@ Batch Examples::Make(std::int64_t first, std::int64_t count) const {
       Random draws(options_.seed, static_cast<std::uint64_t>(index), RandomPurpose::kPasskey);
       AddRetrieval(epoch->pieces[static_cast<std::size_t>(begin)], draws, positions, row);
     } else {
-      for (std::int64_t p = begin; p < end; ++p) AddPiece(epoch->pieces[static_cast<std::size_t>(p)], positions, row);
+      for (std::int64_t p = begin; p < end; ++p) {
+        AddPiece(epoch->pieces[static_cast<std::size_t>(p)], positions, row);
+      }
     }
     row.Pad(pad_);
   }
@@ -187,7 +195,7 @@ Batch Examples::Make(std::int64_t first, std::int64_t count) const {
 }
 
 std::vector<std::int32_t> Examples::Positions(std::span<const std::int32_t> tokens, Random& random) const {
-  if (options_.pose) return PosePositions(static_cast<std::int64_t>(tokens.size()), *options_.pose, random, tokens);
+  if (options_.pose) return PosePositions(std::ssize(tokens), *options_.pose, random, tokens);
   std::vector<std::int32_t> positions(tokens.size());
   std::iota(positions.begin(), positions.end(), 0);
   return positions;
@@ -206,7 +214,8 @@ void Examples::AddPiece(const Piece& piece, Random& random, Row& row) const {
     tokens.insert(tokens.end(), text.begin(), text.begin() + count);
     // A BOS has no target yet; the first token of later text is nobody's successor.
     const std::size_t skip = targets.empty() && bos ? 0 : 1;
-    targets.insert(targets.end(), text.begin() + static_cast<std::ptrdiff_t>(std::min(skip, text.size())), text.end());
+    const auto successors = std::span(text).subspan(std::min(skip, text.size()));
+    targets.insert(targets.end(), successors.begin(), successors.end());
     if (!more) targets.push_back(Batch::kIgnore);
   };
   if (options_.pose && options_.pose->skip_text) {
@@ -245,7 +254,8 @@ void Examples::AddRetrieval(const Piece& piece, Random& draws, Random& positions
   // One long prompt, or several shorter ones: every length, and more answers to learn from.
   const std::int64_t least = retrieval_->MinLength();
   while (row.room() >= least) {
-    const std::int64_t length = draws.Below(2) == 0 ? row.room() : least + draws.Below(row.room() - least + 1);
+    const bool whole = draws.Below(2) == 0;
+    const std::int64_t length = whole ? row.room() : least + draws.Below(row.room() - least + 1);
     Add(retrieval_->PasskeyText(length, draws));
   }
 }

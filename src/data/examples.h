@@ -18,17 +18,18 @@ namespace longspan {
 struct ExampleOptions {
   std::int64_t length = 0;  // tokens in a row, BOS among them
   bool add_bos = true;      // in front of each piece of a document, where the vocabulary has one
-  // Several documents in a row, one after the other, told apart by their ids. Without it a row is a window of one
-  // document, and what is left of the row after a short document is padding.
+  // Several documents in a row, one after the other, told apart by their ids. Without it a row is a window of
+  // one document, and what is left of the row after a short document is padding.
   bool pack = false;
-  bool shuffle = true;  // a new order and new windows every epoch; without it, the same ones in the shard's order
+  bool shuffle = true;  // a new order and new windows every epoch, rather than the shard's order every time
   std::optional<PoseOptions> pose;
   double retrieval_share = 0;  // of the rows; these teach retrieval (retrieval.h) in place of plain text
   std::uint64_t seed = 0;
 };
 
-// Every row is a pure function of the shard, the options and the row's index: nothing is remembered from one call
-// to the next, so training that is resumed at a row sees what it would have seen. Safe for use by several threads.
+// Every row is a pure function of the shard, the options and the row's index: nothing is remembered from one
+// call to the next, so training that is resumed at a row sees what it would have seen. Safe for use by
+// several threads.
 class Examples {
  public:
   // `encoder` is needed for retrieval examples only. Error(kBadOption) for options that cannot be followed.
@@ -37,8 +38,8 @@ class Examples {
   std::int64_t size() const { return size_; }  // rows in an epoch
   const ExampleOptions& options() const { return options_; }
 
-  // Rows [first, first + count). Indices run on through the epochs: row i is row i % size() of epoch i / size().
-  // The target of a token is the one that follows it in its document, even where the row goes on with another.
+  // Rows [first, first + count). Indices run on through the epochs: row size() is the first of the second.
+  // The target of a token is what follows it in its document, even where the row goes on with something else.
   Batch Make(std::int64_t first, std::int64_t count) const;
 
  private:

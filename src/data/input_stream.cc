@@ -55,8 +55,8 @@ class ZstdStream : public InputStream {
           // The frame may still hold text that found no room in an earlier call.
           if (inside_frame_) Step(output);
           if (inside_frame_ && output.pos == 0) {
-            Fail(ErrorKind::kInvalidFile, "{}: the zstd stream ends within a frame, at byte {}", path_.string(),
-                 file_.consumed());
+            Fail(ErrorKind::kInvalidFile, "{}: the zstd stream ends within a frame, at byte {}",
+                 path_.string(), file_.consumed());
           }
           break;
         }
@@ -72,8 +72,8 @@ class ZstdStream : public InputStream {
   void Step(ZSTD_outBuffer& output) {
     const std::size_t left = ZSTD_decompressStream(context_.get(), &output, &input_);
     if (ZSTD_isError(left)) {
-      Fail(ErrorKind::kInvalidFile, "{}: broken zstd stream before byte {}: {}", path_.string(), file_.consumed(),
-           ZSTD_getErrorName(left));
+      Fail(ErrorKind::kInvalidFile, "{}: broken zstd stream before byte {}: {}", path_.string(),
+           file_.consumed(), ZSTD_getErrorName(left));
     }
     inside_frame_ = left != 0;
   }

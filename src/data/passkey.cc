@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <iterator>
 
 #include "base/error.h"
 
@@ -12,10 +12,12 @@ namespace {
 using Tokens = std::vector<std::int32_t>;
 
 constexpr std::string_view kTask =
-    "A pass key is hidden somewhere in the long and dull text below. Find it and keep it in mind, for you will be "
-    "asked for it at the end.";
+    "A pass key is hidden somewhere in the long and dull text below. Find it and keep it in mind, "
+    "for you will be asked for it at the end.";
 constexpr std::array<std::string_view, 5> kFiller = {
-    " The grass is green.", " The sky is blue.", " The sun is yellow.", " Here we go.", " There and back again."};
+    " The grass is green.", " The sky is blue.", " The sun is yellow.",
+    " Here we go.",         " There and back again."};
+constexpr std::int64_t kMaxKeyTokens = 6;  // a space and five digits
 
 void Append(Tokens& to, const Tokens& from) { to.insert(to.end(), from.begin(), from.end()); }
 
@@ -68,8 +70,9 @@ struct Passkey::Parts {
 };
 
 Passkey::Parts Passkey::Encode(std::int64_t key) const {
-  return {EncodeAround(encoder_, " The pass key is", key, fmt::format(". Remember it. {} is the pass key.", key)),
-          EncodeAround(encoder_, " What is the pass key? The pass key is", key, ".")};
+  return {
+      EncodeAround(encoder_, " The pass key is", key, fmt::format(". Remember it. {} is the pass key.", key)),
+      EncodeAround(encoder_, " What is the pass key? The pass key is", key, ".")};
 }
 
 Passkey::Passkey(const TextEncoder& encoder, std::string_view filler) : encoder_(encoder) {
@@ -82,15 +85,19 @@ Passkey::Passkey(const TextEncoder& encoder, std::string_view filler) : encoder_
     Append(filler_, EncodeInside(encoder, sentence));
   }
   if (filler_.empty()) Fail(ErrorKind::kBadOption, "the filler of the passkey test has no tokens");
-  // How many tokens a key takes depends on the tokenizer; five digits take the most.
-  for (const std::int64_t key : {kMaxKey, std::int64_t{12345}, std::int64_t{49999}, std::int64_t{40817}}) {
-    const Parts parts = Encode(key);
-    min_length_ = std::max(min_length_, Size(task_) + Size(parts.line.tokens) + parts.question_length());
-  }
+  // How many tokens a key takes depends on how its digits merge; five that do not are the most.
+  const Parts parts = Encode(kMaxKey);
+  const std::int64_t key_tokens = parts.line.number_end - parts.line.number_begin;
+  const std::int64_t longer = std::max<std::int64_t>(kMaxKeyTokens - key_tokens, 0);
+  constexpr std::int64_t kMentions = 2;  // in the key line
+  min_length_ = Size(task_) + Size(parts.line.tokens) + parts.question_length() + kMentions * longer;
+  max_answer_length_ = Size(parts.question.tokens) - parts.question_length() + longer;
 }
 
 PasskeyPrompt Passkey::Make(std::int64_t length, double depth, Random& random) const {
-  if (!(depth >= 0 && depth <= 1)) Fail(ErrorKind::kBadOption, "a passkey depth of {}, expected 0 to 1", depth);
+  if (!(depth >= 0 && depth <= 1)) {
+    Fail(ErrorKind::kBadOption, "a passkey depth of {}, expected 0 to 1", depth);
+  }
   PasskeyPrompt prompt;
   prompt.key = 1 + random.Below(kMaxKey);
   prompt.answer = std::to_string(prompt.key);
@@ -100,21 +107,23 @@ PasskeyPrompt Passkey::Make(std::int64_t length, double depth, Random& random) c
     Fail(ErrorKind::kBadOption, "a passkey prompt of {} tokens, expected at least {}", length, min_length_);
   }
 
-  // The filler runs on from a random sentence; the key line cuts it at the sentence's end nearest to the depth.
+  // The filler runs on from a random sentence. The key line cuts it at the end of the sentence that is
+  // nearest to the depth.
   const auto round = Size(filler_);
-  const std::size_t first = static_cast<std::size_t>(random.Below(static_cast<std::int64_t>(sentences_.size())));
+  const auto first = static_cast<std::size_t>(random.Below(std::ssize(sentences_)));
   const std::int64_t start = sentences_[first];
   const double wanted = depth * static_cast<double>(room);
   std::int64_t before = 0;
-  for (std::size_t i = first + 1, rounds = 0; sentences_.size() > 0; ++i) {
+  for (std::size_t i = first + 1, rounds = 0;; ++i) {
     if (i == sentences_.size()) {
       i = 0;
       ++rounds;
     }
     const std::int64_t boundary = static_cast<std::int64_t>(rounds) * round + sentences_[i] - start;
     if (boundary > room) break;
-    if (std::abs(static_cast<double>(boundary) - wanted) <= std::abs(static_cast<double>(before) - wanted)) before = boundary;
-    if (static_cast<double>(boundary) > wanted) break;
+    const double over = static_cast<double>(boundary) - wanted, under = wanted - static_cast<double>(before);
+    if (over <= under) before = boundary;
+    if (over > 0) break;
   }
   // The end is where the question stands, whether or not a sentence ends there.
   if (depth == 1) before = room;
@@ -122,7 +131,9 @@ PasskeyPrompt Passkey::Make(std::int64_t length, double depth, Random& random) c
   Tokens& tokens = prompt.tokens;
   tokens.reserve(static_cast<std::size_t>(length));
   const auto Fill = [&](std::int64_t from, std::int64_t to) {
-    for (std::int64_t i = from; i < to; ++i) tokens.push_back(filler_[static_cast<std::size_t>((start + i) % round)]);
+    for (std::int64_t i = from; i < to; ++i) {
+      tokens.push_back(filler_[static_cast<std::size_t>((start + i) % round)]);
+    }
   };
   Append(tokens, task_);
   prompt.task = {0, Size(tokens)};

@@ -22,8 +22,8 @@ std::vector<std::int64_t> EqualBoundaries(std::int64_t length, std::int64_t chun
   return boundaries;
 }
 
-// Each chunk takes 1 to ceil(rest / chunks left) tokens, the last one all that remain: the paper's rule for two
-// chunks, whose first has 1 to ceil(length / 2), carried on to any number.
+// Each chunk takes 1 to ceil(rest / chunks left) tokens, the last one all that remain: the paper's rule for
+// two chunks, whose first has 1 to ceil(length / 2), carried on to any number.
 std::vector<std::int64_t> RandomBoundaries(std::int64_t length, std::int64_t chunks, Random& random) {
   std::vector<std::int64_t> boundaries;
   std::int64_t begin = 0;
@@ -65,7 +65,8 @@ void ValidatePose(const PoseOptions& options, std::int64_t length) {
     Fail(ErrorKind::kBadOption, "PoSE: split tokens belong to the axolotl variant");
   }
   if (options.skip_text && (options.variant == Variant::kRandPos || !options.split_tokens.empty())) {
-    Fail(ErrorKind::kBadOption, "PoSE: text can be skipped only between chunks whose bounds do not depend on it");
+    Fail(ErrorKind::kBadOption,
+         "PoSE: text can be skipped only between chunks whose bounds do not depend on it");
   }
 }
 
@@ -113,7 +114,8 @@ std::vector<std::int32_t> ChunkPositions(std::span<const PoseChunk> chunks) {
 
 std::vector<std::int32_t> PosePositions(std::int64_t length, const PoseOptions& options, Random& random,
                                         std::span<const std::int32_t> tokens) {
-  if (options.variant != Variant::kRandPos) return ChunkPositions(DrawChunks(length, options, random, tokens));
+  if (options.variant != Variant::kRandPos)
+    return ChunkPositions(DrawChunks(length, options, random, tokens));
   ValidatePose(options, length);
   const bool unmodified = random.Uniform() < options.unmodified_share;
   return RandomPositions(length, unmodified ? length : options.target_context, random);

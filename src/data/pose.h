@@ -1,6 +1,6 @@
-// PoSE, Positional Skip-wisE training (Zhu et al. 2023, arXiv 2309.10400): a short example takes positions from
-// the whole target window, so that a model learns distances longer than anything it attends over in training.
-// It is positions and nothing else: the mask goes by order, and jumps in position mean nothing to it.
+// PoSE, Positional Skip-wisE training (Zhu et al. 2023, arXiv 2309.10400): a short example takes positions
+// from the whole target window, so that a model learns distances longer than anything it attends over in
+// training. It is positions and nothing else: the mask goes by order, and a jump means nothing to it.
 //
 //   an example of 8 tokens, a target of 32, 2 chunks:
 //   order      0 1 2 3 | 4  5  6  7
@@ -28,7 +28,7 @@ struct PoseOptions {
   int chunks = 2;
   Lengths lengths = Lengths::kVariant;
   double unmodified_share = 0;  // of examples that keep the positions 0, 1, 2, ...
-  bool skip_text = false;       // where the document is longer, a chunk's text is skipped ahead too (the paper's v)
+  bool skip_text = false;       // in longer documents, a later chunk's text skips ahead too (the paper's v)
   std::vector<std::int32_t> split_tokens;  // kAxolotl: chunks begin at these, and `chunks` is not used
 };
 
@@ -42,8 +42,8 @@ struct PoseChunk {
   std::int64_t shift = 0;   // position = order + shift; 0 in the first chunk, non-decreasing
 };
 
-// The chunks of an example of `length` tokens: one where the example stays unmodified, fewer than asked where it
-// has too few tokens. `tokens` are needed for split tokens only. Not for kRandPos.
+// The chunks of an example of `length` tokens: one where the example stays unmodified, fewer than asked where
+// it has too few tokens. `tokens` are needed for split tokens only. Not for kRandPos.
 std::vector<PoseChunk> DrawChunks(std::int64_t length, const PoseOptions& options, Random& random,
                                   std::span<const std::int32_t> tokens = {});
 

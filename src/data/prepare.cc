@@ -14,16 +14,20 @@ namespace {
 using Tokens = std::vector<std::int32_t>;
 
 constexpr std::size_t kBatchDocuments = 256;
-constexpr std::size_t kBatchBytes = std::size_t{32} << 20;  // of text tokenised at once, give or take one document
+// Of text tokenised at once, give or take one document.
+constexpr std::size_t kBatchBytes = std::size_t{32} << 20;
 
 void Validate(const PrepareOptions& options) {
   if (options.min_tokens < 1) {
     Fail(ErrorKind::kBadOption, "the least document length is {}, expected at least 1", options.min_tokens);
   }
   if (options.max_tokens != 0 && options.max_tokens < options.min_tokens) {
-    Fail(ErrorKind::kBadOption, "documents of {} to {} tokens: the range is empty", options.min_tokens, options.max_tokens);
+    Fail(ErrorKind::kBadOption, "documents of {} to {} tokens: the range is empty", options.min_tokens,
+         options.max_tokens);
   }
-  if (options.slice && options.max_tokens == 0) Fail(ErrorKind::kBadOption, "slicing needs the most tokens of a slice");
+  if (options.slice && options.max_tokens == 0) {
+    Fail(ErrorKind::kBadOption, "slicing needs the most tokens of a slice");
+  }
   if (!(options.validation_share >= 0 && options.validation_share < 1)) {
     Fail(ErrorKind::kBadOption, "a validation share of {}, expected [0, 1)", options.validation_share);
   }
@@ -69,7 +73,7 @@ class Sorter {
     for (std::int64_t begin = 0; begin < length; begin += step) {
       const std::int64_t end = std::min(begin + step, length);
       if (end - begin < options_.min_tokens) break;
-      const auto piece = std::span(tokens).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+      const std::span piece(tokens.begin() + begin, tokens.begin() + end);
       if (end < length || eos_ < 0) {
         shard.Add(piece);
       } else {
@@ -83,7 +87,8 @@ class Sorter {
   PrepareReport Finish(const std::filesystem::path& out, const CorpusSkips& skips) {
     report_.skips = skips;
     if (train_.documents() == 0) {
-      Fail(ErrorKind::kBadOption, "no document is left to train on: {} found, {} too short, {} too long, {} unusable{}{}",
+      Fail(ErrorKind::kBadOption,
+           "no document is left to train on: {} found, {} too short, {} too long, {} unusable{}{}",
            report_.documents, report_.too_short, report_.too_long, skips.lines + skips.files,
            skips.first.empty() ? "" : "; first: ", skips.first);
     }
@@ -91,16 +96,19 @@ class Sorter {
     report_.train_tokens = train_.tokens();
     report_.validation_pieces = validation_.documents();
     report_.validation_tokens = validation_.tokens();
+    // Without validation, an earlier run's would be of other documents.
     if (validation_.documents() > 0) validation_.Commit();
-    else std::filesystem::remove(out / ShardSet::kValidation);  // an earlier run's would be of other documents
-    train_.Commit();  // last: where it stands, the folder is whole
+    else std::filesystem::remove(out / ShardSet::kValidation);
+    train_.Commit();
     return report_;
   }
 
  private:
   // Every 1/share-th of the kept documents, from the middle of the first such stretch on.
   bool NextIsValidation() const {
-    const auto Count = [this](std::int64_t n) { return std::floor(static_cast<double>(n) * options_.validation_share + 0.5); };
+    const auto Count = [this](std::int64_t n) {
+      return std::floor(static_cast<double>(n) * options_.validation_share + 0.5);
+    };
     return Count(report_.kept + 1) > Count(report_.kept);
   }
 

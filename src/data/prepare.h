@@ -17,7 +17,8 @@ struct PrepareOptions {
   // any slicing: a filter for 6k to 8k then keeps documents that are truly that long.
   std::int64_t min_tokens = 1;
   std::int64_t max_tokens = 0;  // 0: no limit
-  // Cut longer documents into pieces of max_tokens instead of leaving them out; a last piece under min_tokens goes.
+  // Cut longer documents into pieces of max_tokens instead of leaving them out. A last piece that is shorter
+  // than min_tokens is dropped.
   bool slice = false;
   // The share of documents, evenly spaced, that goes to validation.lsd. All pieces of a document go together.
   double validation_share = 0;
@@ -28,8 +29,8 @@ struct PrepareReport {
   std::int64_t documents = 0;  // found
   std::int64_t kept = 0;       // of them, those in the shards, whole or sliced
   std::int64_t too_short = 0;
-  std::int64_t too_long = 0;   // left out for it; with slice, always 0
-  std::int64_t sliced = 0;     // of the kept, those cut into pieces
+  std::int64_t too_long = 0;                        // left out for it; with slice, always 0
+  std::int64_t sliced = 0;                          // of the kept, those cut into pieces
   std::int64_t train_pieces = 0, train_tokens = 0;  // what the shards hold
   std::int64_t validation_pieces = 0, validation_tokens = 0;
   CorpusSkips skips;

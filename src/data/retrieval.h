@@ -38,7 +38,7 @@ class Retrieval {
   struct Insertion {
     std::int64_t place;  // before this token of the text
     NumberSentence sentence;
-    bool answer;         // whether its number is the answer to a question
+    bool answer;  // whether its number is the answer to a question
   };
   std::vector<Insertion> DrawSentences(std::int64_t length, Random& random) const;
   std::int64_t SentenceEnd(const std::vector<std::int32_t>& text, std::int64_t place) const;

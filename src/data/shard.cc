@@ -74,17 +74,22 @@ Shard Shard::Open(const std::filesystem::path& path) {
   shard.file_ = MappedFile::Open(path);
   const std::span<const std::byte> bytes = shard.file_->bytes();
   const std::string name = path.string();
-  const auto Bad = [&](const std::string& why) { Fail(ErrorKind::kInvalidFile, "{}: not a whole shard: {}", name, why); };
+  const auto Bad = [&](const std::string& why) {
+    Fail(ErrorKind::kInvalidFile, "{}: not a whole shard: {}", name, why);
+  };
   if (bytes.size() < kHeaderBytes + kFooterBytes) Bad(fmt::format("{} bytes", bytes.size()));
   if (std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) Bad("the magic number is missing");
   if (const auto version = Load<std::uint32_t>(&bytes[8]); version != kVersion) {
     Fail(ErrorKind::kUnsupported, "{}: shard version {}, expected {}", name, version, kVersion);
   }
-  shard.vocabulary_ = {Load<std::int64_t>(&bytes[16]), Load<std::int32_t>(&bytes[24]), Load<std::int32_t>(&bytes[28])};
+  shard.vocabulary_ = {Load<std::int64_t>(&bytes[16]), Load<std::int32_t>(&bytes[24]),
+                       Load<std::int32_t>(&bytes[28])};
   const auto& [vocab_size, bos, eos] = shard.vocabulary_;
   if (vocab_size < 1 || vocab_size > INT32_MAX) Bad(fmt::format("a vocabulary of {}", vocab_size));
   for (const std::int32_t special : {bos, eos}) {
-    if (special < -1 || special >= vocab_size) Bad(fmt::format("special token {} of {}", special, vocab_size));
+    if (special < -1 || special >= vocab_size) {
+      Bad(fmt::format("special token {} of {}", special, vocab_size));
+    }
   }
   const auto token_bytes = Load<std::uint32_t>(&bytes[12]);
   if (token_bytes != TokenBytes(vocab_size)) Bad(fmt::format("{} bytes a token", token_bytes));
@@ -94,11 +99,13 @@ Shard Shard::Open(const std::filesystem::path& path) {
   const auto documents = Load<std::uint64_t>(footer), tokens = Load<std::uint64_t>(footer + 8);
   const std::uint64_t data_bytes = CheckedMul<std::uint64_t>(tokens, token_bytes, "shard tokens");
   const std::uint64_t padded = CheckedAdd(data_bytes, PadTo8(data_bytes), "shard tokens");
-  const std::uint64_t table = CheckedMul<std::uint64_t>(CheckedAdd<std::uint64_t>(documents, 1, "shard documents"), 8, "shard documents");
-  const std::uint64_t expected =
+  const auto offsets = CheckedAdd<std::uint64_t>(documents, 1, "shard documents");
+  const auto table = CheckedMul<std::uint64_t>(offsets, 8, "shard documents");
+  const auto expected =
       CheckedAdd(CheckedAdd(padded, table, "shard size"), kHeaderBytes + kFooterBytes, "shard size");
   if (expected != bytes.size()) {
-    Bad(fmt::format("{} documents of {} tokens make {} bytes, found {}", documents, tokens, expected, bytes.size()));
+    Bad(fmt::format("{} documents of {} tokens make {} bytes, found {}", documents, tokens, expected,
+                    bytes.size()));
   }
   shard.documents_ = static_cast<std::int64_t>(documents);
   shard.tokens_ = static_cast<std::int64_t>(tokens);
@@ -124,14 +131,15 @@ std::int64_t Shard::Offset(std::int64_t document) const {
 void Shard::Read(std::int64_t document, std::int64_t first, std::span<std::int32_t> out) const {
   const auto count = static_cast<std::int64_t>(out.size());
   if (document < 0 || document >= documents_ || first < 0 || first > Length(document) - count) {
-    Fail(ErrorKind::kInternal, "{}: tokens {}+{} of document {} do not exist", path().string(), first, count, document);
+    Fail(ErrorKind::kInternal, "{}: tokens {}+{} of document {} do not exist", path().string(), first, count,
+         document);
   }
   const std::byte* from = token_data_ + (Offset(document) + first) * token_bytes_;
   for (std::int64_t i = 0; i < count; ++i, from += token_bytes_) {
     const std::uint32_t token = token_bytes_ == 2 ? Load<std::uint16_t>(from) : Load<std::uint32_t>(from);
     if (token >= vocabulary_.size) {
-      Fail(ErrorKind::kInvalidFile, "{}: token {} in document {}, expected below {}", path().string(), token, document,
-           vocabulary_.size);
+      Fail(ErrorKind::kInvalidFile, "{}: token {} in document {}, expected below {}", path().string(), token,
+           document, vocabulary_.size);
     }
     out[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(token);
   }
@@ -148,8 +156,9 @@ ShardSet ShardSet::Open(const std::filesystem::path& folder) {
   if (std::filesystem::exists(folder / kValidation)) {
     set.validation = Shard::Open(folder / kValidation);
     if (set.validation->vocabulary().size != set.train.vocabulary().size) {
-      Fail(ErrorKind::kInvalidFile, "{}: a vocabulary of {}, expected {} as in {}", (folder / kValidation).string(),
-           set.validation->vocabulary().size, set.train.vocabulary().size, kTrain);
+      Fail(ErrorKind::kInvalidFile, "{}: a vocabulary of {}, expected {} as in {}",
+           (folder / kValidation).string(), set.validation->vocabulary().size, set.train.vocabulary().size,
+           kTrain);
     }
   }
   return set;

@@ -57,7 +57,7 @@ class Shard {
   std::int64_t tokens() const { return tokens_; }
   std::int64_t Length(std::int64_t document) const { return Offset(document + 1) - Offset(document); }
 
-  // Tokens [first, first + out.size()) of a document. Error(kInvalidFile) where one is outside the vocabulary.
+  // Tokens [first, first + out.size()) of a document. Error(kInvalidFile) for one outside the vocabulary.
   void Read(std::int64_t document, std::int64_t first, std::span<std::int32_t> out) const;
   std::vector<std::int32_t> ReadDocument(std::int64_t document) const;
 
