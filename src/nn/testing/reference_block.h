@@ -55,7 +55,7 @@ struct ReferenceContext {
   std::vector<double> inverse_frequencies;
   double magnitude = 1;
   std::int64_t sequences = 1;
-  std::vector<std::int32_t> documents;  // of each row of x, or empty
+  std::vector<std::int32_t> documents = {};  // of each row of x, or empty
 };
 
 inline DoubleMatrix Turned(const ReferenceContext& c, DoubleMatrix x) {
