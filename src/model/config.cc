@@ -15,6 +15,7 @@ constexpr std::array<std::pair<Kind, std::string_view>, 5> kKinds{{{Kind::kNone,
                                                                    {Kind::kNtk, "ntk"},
                                                                    {Kind::kYarn, "yarn"},
                                                                    {Kind::kLlama3, "llama3"}}};
+constexpr std::int64_t kLongestContext = std::int64_t{1} << 32;
 
 }  // namespace
 
@@ -53,7 +54,7 @@ void LlamaConfig::Validate(std::string_view where) const {
   check(kv_heads, heads, "number of KV heads");
   check(head_dim, 1 << 12, "head dimension");
   check(hidden_dim, 1 << 22, "feed-forward width");
-  check(context, std::int64_t{1} << 32, "context length");
+  check(context, kLongestContext, "context length");
   if (heads % kv_heads != 0) {
     Fail(ErrorKind::kInvalidFile, "{}: {} heads cannot share {} KV heads evenly", where, heads, kv_heads);
   }
@@ -66,6 +67,21 @@ void LlamaConfig::Validate(std::string_view where) const {
   }
   if (!(rope_scaling.factor > 0 && std::isfinite(rope_scaling.factor))) {
     Fail(ErrorKind::kInvalidFile, "{}: rope scaling factor {} is out of range", where, rope_scaling.factor);
+  }
+  const RopeScaling& s = rope_scaling;
+  if (s.original_context < 0 || s.original_context > kLongestContext) {
+    Fail(ErrorKind::kInvalidFile, "{}: original context {} is out of range", where, s.original_context);
+  }
+  if (!(s.beta_slow > 0 && s.beta_fast >= s.beta_slow && std::isfinite(s.beta_fast))) {
+    Fail(ErrorKind::kInvalidFile, "{}: YaRN beta {} to {} is no range of rotations", where, s.beta_slow, s.beta_fast);
+  }
+  if (!(s.attention_factor >= 0 && std::isfinite(s.attention_factor))) {
+    Fail(ErrorKind::kInvalidFile, "{}: attention factor {} is out of range", where, s.attention_factor);
+  }
+  if (!(s.low_frequency_factor > 0 && s.high_frequency_factor > s.low_frequency_factor &&
+        std::isfinite(s.high_frequency_factor))) {
+    Fail(ErrorKind::kInvalidFile, "{}: frequency factors {} and {} are no range", where, s.low_frequency_factor,
+         s.high_frequency_factor);
   }
 }
 

@@ -14,6 +14,8 @@ namespace longspan {
 class KvCache {
  public:
   explicit KvCache(const LlamaConfig& config);
+  KvCache(KvCache&&) = default;  // not to be copied: a layer points into its own pages
+  KvCache& operator=(KvCache&&) = default;
 
   std::int64_t length() const { return length_; }  // tokens held
   void Truncate(std::int64_t length);              // forgets all tokens from `length` on

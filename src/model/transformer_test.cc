@@ -1,0 +1,214 @@
+// A small random model: every implementation of the kernels against doubles, and the same sequence in any chunks.
+#include "model/transformer.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "model/testing/small_model.h"
+
+namespace longspan {
+namespace {
+
+using oracle::LivelyWeights;
+using oracle::RandomTokens;
+using oracle::ReferenceLogits;
+using oracle::SmallConfig;
+
+class TransformerTest : public testing::TestWithParam<std::string> {
+ protected:
+  const Kernels& kernels() const { return ChooseKernels(GetParam()); }
+};
+
+// Logits of tokens that follow what is in the cache, given to the model in chunks.
+Matrix Logits(const Transformer& model, KvCache& cache, std::span<const std::int32_t> tokens,
+              std::span<const std::int64_t> chunks) {
+  Matrix hidden(static_cast<std::int64_t>(tokens.size()), model.config().dim);
+  Matrix logits(hidden.rows(), model.config().vocab_size);
+  std::int64_t first = 0;
+  for (const std::int64_t chunk : chunks) {
+    const std::int64_t count = std::min(chunk, hidden.rows() - first);
+    model.Forward(tokens.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), cache,
+                  Rows(hidden).Slice(first, count));
+    first += count;
+  }
+  EXPECT_EQ(first, hidden.rows()) << "the chunks do not cover the sequence";
+  model.Logits(hidden, logits);
+  return logits;
+}
+
+Matrix Logits(const Transformer& model, std::span<const std::int32_t> tokens) {
+  KvCache cache(model.config());
+  const std::int64_t all = static_cast<std::int64_t>(tokens.size());
+  return Logits(model, cache, tokens, {&all, 1});
+}
+
+TEST_P(TransformerTest, MatchesDoublePrecision) {
+  struct Case {
+    std::int64_t kv_heads;
+    bool tied;
+    RopeScaling::Kind scaling;
+    Type type;
+  };
+  for (const Case& test : {Case{2, false, RopeScaling::Kind::kNone, Type::kF32},
+                           Case{4, true, RopeScaling::Kind::kLinear, Type::kF32},
+                           Case{1, true, RopeScaling::Kind::kYarn, Type::kBF16},
+                           Case{4, false, RopeScaling::Kind::kLlama3, Type::kF16}}) {
+    LlamaConfig c = SmallConfig();
+    c.kv_heads = test.kv_heads;
+    c.tied_embeddings = test.tied;
+    c.rope_scaling.kind = test.scaling;
+    c.rope_scaling.factor = 4;
+    c.rope_scaling.original_context = 64;
+    Weights weights = LivelyWeights(c, 7);
+    if (test.type != Type::kF32) weights = oracle::InType(weights, test.tied, test.type);
+    ASSERT_NO_THROW(weights.Validate(c, "test"));
+    const std::vector<std::int32_t> tokens = RandomTokens(90, c.vocab_size);
+    const Transformer model(c, weights, kernels());
+    oracle::ExpectClose(Logits(model, tokens), ReferenceLogits(c, weights, tokens), 3e-5,
+                        fmt::format("{} KV heads, {}, {}, {}", test.kv_heads, test.tied ? "tied" : "untied",
+                                    Name(test.scaling), Traits(test.type).name));
+  }
+}
+
+TEST_P(TransformerTest, ChunksDoNotMatter) {
+  const LlamaConfig c = SmallConfig();
+  const Weights weights = LivelyWeights(c, 3);
+  const Transformer model(c, weights, kernels());
+  const std::vector<std::int32_t> tokens = RandomTokens(200, c.vocab_size);
+  const oracle::DoubleMatrix want = oracle::Widen(Logits(model, tokens));
+  const std::vector<std::vector<std::int64_t>> ways = {
+      std::vector<std::int64_t>(200, 1),  // token by token
+      {63, 1, 136}, {64, 64, 72}, {65, 135}, {63, 64, 65, 8}, {1, 127, 2, 70}, {7, 13, 100, 80}, {199, 1}};
+  for (const std::vector<std::int64_t>& chunks : ways) {
+    KvCache cache(c);
+    oracle::ExpectClose(Logits(model, cache, tokens, chunks), want, 2e-5, fmt::format("chunks {}", fmt::join(chunks, " ")));
+    EXPECT_EQ(cache.length(), 200);
+  }
+}
+
+TEST_P(TransformerTest, TruncateAndRunAgainGivesTheSame) {
+  const LlamaConfig c = SmallConfig();
+  const Transformer model(c, LivelyWeights(c, 3), kernels());
+  const std::vector<std::int32_t> tokens = RandomTokens(140, c.vocab_size);
+  for (const std::int64_t keep : {0, 1, 63, 64, 65, 128}) {
+    const std::span<const std::int32_t> rest = std::span(tokens).subspan(static_cast<std::size_t>(keep));
+    const std::vector<std::int64_t> chunks{keep, 140 - keep}, rest_chunk{140 - keep};
+    KvCache cache(c);
+    const Matrix whole = Logits(model, cache, tokens, keep > 0 ? chunks : rest_chunk);
+    // Other tokens were there in between.
+    cache.Truncate(keep);
+    const std::vector<std::int32_t> other(30, 5);
+    const std::vector<std::int64_t> other_chunk{30};
+    Logits(model, cache, other, other_chunk);
+    cache.Truncate(keep);
+    const Matrix again = Logits(model, cache, rest, rest_chunk);
+    EXPECT_TRUE(std::ranges::equal(again.span(), whole.span().subspan(static_cast<std::size_t>(keep * c.vocab_size))))
+        << "kept " << keep;
+  }
+}
+
+TEST_P(TransformerTest, EarlierTokensMatterAndLaterOnesDoNot) {
+  const LlamaConfig c = SmallConfig();
+  const Transformer model(c, LivelyWeights(c, 3), kernels());
+  std::vector<std::int32_t> tokens = RandomTokens(130, c.vocab_size);
+  const Matrix before = Logits(model, tokens);
+  tokens[70] = (tokens[70] + 1) % 61;
+  const Matrix after = Logits(model, tokens);
+  for (std::int64_t i = 0; i < 130; ++i) {
+    EXPECT_EQ(std::ranges::equal(before[i], after[i]), i < 70) << i;
+  }
+}
+
+TEST_P(TransformerTest, TiedEqualsUntiedWithTheSameHead) {
+  LlamaConfig c = SmallConfig();
+  c.tied_embeddings = true;
+  const Weights tied = LivelyWeights(c, 5);
+  EXPECT_EQ(tied.output.bytes().data(), tied.embedding.bytes().data());
+  Weights untied = tied;
+  untied.output = tied.embedding.ToF32();
+  const std::vector<std::int32_t> tokens = RandomTokens(20, c.vocab_size);
+  const Matrix a = Logits(Transformer(c, tied, kernels()), tokens);
+  c.tied_embeddings = false;
+  const Matrix b = Logits(Transformer(c, untied, kernels()), tokens);
+  EXPECT_TRUE(std::ranges::equal(a.span(), b.span()));
+}
+
+// Grouped queries are multi-head attention whose heads share keys and values.
+TEST_P(TransformerTest, GroupedQueriesEqualRepeatedHeads) {
+  LlamaConfig grouped = SmallConfig();
+  grouped.kv_heads = 2;
+  const Weights weights = LivelyWeights(grouped, 5);
+  LlamaConfig repeated = grouped;
+  repeated.kv_heads = 4;
+  Weights wide = weights;
+  for (LayerWeights& l : wide.layers) {
+    for (Tensor* t : {&l.k, &l.v}) {
+      Matrix rows(repeated.kv_dim(), repeated.dim);
+      for (std::int64_t i = 0; i < rows.rows(); ++i) {
+        const std::int64_t head = i / grouped.head_dim / 2, within = i % grouped.head_dim;
+        std::ranges::copy(t->AsRows()[head * grouped.head_dim + within], rows[i].begin());
+      }
+      *t = Tensor::FromRows(rows);
+    }
+  }
+  const std::vector<std::int32_t> tokens = RandomTokens(100, grouped.vocab_size);
+  const Matrix want = Logits(Transformer(grouped, weights, kernels()), tokens);
+  oracle::ExpectClose(Logits(Transformer(repeated, wide, kernels()), tokens), oracle::Widen(want), 1e-5, "repeated");
+}
+
+TEST_P(TransformerTest, ThreadsDoNotChangeResults) {
+  LlamaConfig c = SmallConfig();
+  c.dim = 96;
+  c.hidden_dim = 200;
+  c.vocab_size = 300;
+  const Transformer model(c, LivelyWeights(c, 3), kernels());
+  const std::vector<std::int32_t> tokens = RandomTokens(140, c.vocab_size);
+  const std::vector<std::int64_t> chunks{130, 1, 9};
+  const int kept = Threads();
+  Matrix one;
+  for (int threads = 1; threads <= 4; ++threads) {
+    SetThreads(threads);
+    KvCache cache(c);
+    const Matrix logits = Logits(model, cache, tokens, chunks);
+    if (threads == 1) one = logits;
+    EXPECT_TRUE(std::ranges::equal(logits.span(), one.span())) << threads << " threads";
+  }
+  SetThreads(kept);
+}
+
+TEST_P(TransformerTest, RopeFactorsOfAFileCount) {
+  const LlamaConfig c = SmallConfig();
+  Weights weights = LivelyWeights(c, 5);
+  const std::vector<std::int32_t> tokens = RandomTokens(80, c.vocab_size);
+  LlamaConfig linear = c;
+  linear.rope_scaling.kind = RopeScaling::Kind::kLinear;
+  linear.rope_scaling.factor = 4;
+  const Matrix want = Logits(Transformer(linear, weights, kernels()), tokens);
+  weights.rope_factors = Tensor::Allocate(Type::kF32, {c.head_dim / 2});
+  for (float& x : weights.rope_factors.mutable_floats()) x = 4;
+  EXPECT_TRUE(std::ranges::equal(Logits(Transformer(c, weights, kernels()), tokens).span(), want.span()));
+}
+
+// A refused token leaves the cache as it was.
+TEST_P(TransformerTest, RefusesTokensOutsideTheVocabulary) {
+  const LlamaConfig c = SmallConfig();
+  const Transformer model(c, LivelyWeights(c, 3), kernels());
+  const std::vector<std::int32_t> tokens = RandomTokens(20, c.vocab_size), bad{3, 61};
+  const std::vector<std::int64_t> chunks{12, 8}, first{12}, second{8};
+  KvCache cache(c), undisturbed(c);
+  const Matrix want = Logits(model, undisturbed, tokens, chunks);
+  Logits(model, cache, std::span(tokens).first(12), first);
+  Matrix hidden(2, c.dim);
+  EXPECT_THROW(model.Forward(bad, cache, hidden), Error);
+  EXPECT_EQ(cache.length(), 12);
+  const Matrix rest = Logits(model, cache, std::span(tokens).subspan(12), second);
+  EXPECT_TRUE(std::ranges::equal(rest.span(), want.span().subspan(static_cast<std::size_t>(12 * c.vocab_size))));
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, TransformerTest, testing::ValuesIn(AvailableKernels()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace longspan

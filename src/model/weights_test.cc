@@ -1,0 +1,108 @@
+#include "model/weights.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "model/testing/small_model.h"
+
+namespace longspan {
+namespace {
+
+using oracle::SmallConfig;
+
+TEST(WeightsTest, RandomWeightsFitTheirConfiguration) {
+  for (const bool tied : {false, true}) {
+    LlamaConfig c = SmallConfig();
+    c.tied_embeddings = tied;
+    const Weights w = RandomWeights(c, 1);
+    EXPECT_NO_THROW(w.Validate(c, "here"));
+    std::int64_t parameters = 0;
+    ForEachTensor(w, tied, [&](const std::string&, const Tensor& t) { parameters += t.elements(); });
+    EXPECT_EQ(parameters, c.Parameters());
+  }
+}
+
+TEST(WeightsTest, RandomWeightsAreAFunctionOfTheSeed) {
+  const LlamaConfig c = SmallConfig();
+  const Weights a = RandomWeights(c, 1), same = RandomWeights(c, 1), other = RandomWeights(c, 2);
+  EXPECT_TRUE(std::ranges::equal(a.layers[1].gate.floats(), same.layers[1].gate.floats()));
+  EXPECT_FALSE(std::ranges::equal(a.layers[1].gate.floats(), other.layers[1].gate.floats()));
+  EXPECT_FALSE(std::ranges::equal(a.layers[0].gate.floats(), a.layers[1].gate.floats()));
+}
+
+TEST(WeightsTest, RandomWeightsHaveTheDeviationsOfThePaper) {
+  LlamaConfig c = SmallConfig();
+  c.dim = 256;
+  c.hidden_dim = 256;
+  c.layers = 8;
+  const Weights w = RandomWeights(c, 3);
+  const auto deviation = [](const Tensor& t) {
+    double squares = 0;
+    for (const float x : t.floats()) squares += static_cast<double>(x) * static_cast<double>(x);
+    return std::sqrt(squares / static_cast<double>(t.elements()));
+  };
+  EXPECT_NEAR(deviation(w.layers[0].up), 0.02, 0.0005);
+  EXPECT_NEAR(deviation(w.layers[0].down), 0.02 / 4, 0.0002);  // sqrt(2 * 8) = 4
+  for (const float x : w.layers[0].mlp_norm.floats()) EXPECT_EQ(x, 1);
+}
+
+TEST(WeightsTest, VisitsTensorsInAFixedOrder) {
+  LlamaConfig c = SmallConfig();
+  c.layers = 1;
+  const Weights w = RandomWeights(c, 1);
+  std::vector<std::string> names;
+  ForEachTensor(w, false, [&](const std::string& name, const Tensor&) { names.push_back(name); });
+  EXPECT_THAT(names, testing::ElementsAre("embedding", "layers.0.attention_norm", "layers.0.q", "layers.0.k",
+                                          "layers.0.v", "layers.0.o", "layers.0.mlp_norm", "layers.0.gate",
+                                          "layers.0.up", "layers.0.down", "output_norm", "output"));
+}
+
+TEST(WeightsTest, ValidateNamesTheTensorAtFault) {
+  const LlamaConfig c = SmallConfig();
+  const auto message = [&](const Weights& w) -> std::string {
+    try {
+      w.Validate(c, "a/model.gguf");
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  Weights w = RandomWeights(c, 1);
+  w.layers[1].k = Tensor();
+  EXPECT_THAT(message(w), testing::AllOf(testing::StartsWith("a/model.gguf"), testing::HasSubstr("k of layer 1")));
+  w = RandomWeights(c, 1);
+  w.layers[0].down = w.layers[0].up;
+  EXPECT_THAT(message(w), testing::HasSubstr("down of layer 0"));
+  w = RandomWeights(c, 1);
+  w.layers.pop_back();
+  EXPECT_THAT(message(w), testing::HasSubstr("1 layers, expected 2"));
+  w = RandomWeights(c, 1);
+  w.output_norm = Tensor::Allocate(Type::kF32, {c.dim + 1});
+  EXPECT_THAT(message(w), testing::HasSubstr("output norm"));
+  w = RandomWeights(c, 1);
+  w.output = Tensor::Allocate(Type::kI32, {c.vocab_size, c.dim});
+  EXPECT_THAT(message(w), testing::HasSubstr("I32"));
+  w = RandomWeights(c, 1);
+  w.rope_factors = Tensor::Allocate(Type::kF32, {c.head_dim});
+  EXPECT_THAT(message(w), testing::HasSubstr("rope factors"));
+}
+
+TEST(WeightsTest, ToF32CopiesAndKeepsTying) {
+  LlamaConfig c = SmallConfig();
+  for (const bool tied : {false, true}) {
+    c.tied_embeddings = tied;
+    const Weights halves = oracle::InType(oracle::LivelyWeights(c, 1), tied, Type::kBF16), w = ToF32(halves);
+    EXPECT_EQ(w.output.bytes().data() == w.embedding.bytes().data(), tied);
+    EXPECT_NE(w.embedding.bytes().data(), halves.embedding.bytes().data());
+    EXPECT_EQ(w.layers[1].q.type(), Type::kF32);
+    const Tensor want = halves.layers[1].q.ToF32();
+    EXPECT_TRUE(std::ranges::equal(w.layers[1].q.floats(), want.floats()));
+    EXPECT_NO_THROW(w.Validate(c, "here"));
+  }
+}
+
+}  // namespace
+}  // namespace longspan
