@@ -6,9 +6,11 @@
 namespace longspan {
 
 // In the order in which --help lists them. Each lives in the file of its name.
+void AddExtend(CLI::App& app);
 void AddPrepare(CLI::App& app);
 void AddTokenizer(CLI::App& app);
 void AddTrain(CLI::App& app);
+void AddMerge(CLI::App& app);
 void AddConvert(CLI::App& app);
 void AddQuantize(CLI::App& app);
 void AddEval(CLI::App& app);

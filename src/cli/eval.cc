@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "cli/commands.h"
-#include "cli/loaded_model.h"
+#include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "data/corpus.h"
 #include "data/shard.h"
@@ -76,9 +76,8 @@ void Print(const Json& json) {
 }
 
 struct PplOptions {
-  std::string model;
+  ModelOptions model;
   TextOptions text;
-  RopeOptions rope;
   PerplexityOptions perplexity{.contexts = {}};
   bool all_tokens = false, halves = false, json = false;
 };
@@ -97,7 +96,7 @@ std::string Describe(PerplexityMethod method, const PerplexityOptions& options) 
 }
 
 void RunPpl(PplOptions& options) {
-  const LoadedModel model(options.model, options.rope);
+  const LoadedModel model = options.model.Load();
   PerplexityOptions& perplexity = options.perplexity;
   if (perplexity.contexts.empty()) perplexity.contexts = {model.config().context};
   if (options.halves) perplexity.method = PerplexityMethod::kHalves;
@@ -108,7 +107,7 @@ void RunPpl(PplOptions& options) {
   const auto results = MeasurePerplexity(sequence, documents, model.bos(), perplexity, Terminal());
 
   if (options.json) {
-    Json json{{"model", options.model},
+    Json json{{"model", options.model.path},
               {"files", options.text.files},
               {"method", Name(perplexity.Method())},
               {"stride", perplexity.stride},
@@ -127,7 +126,7 @@ void RunPpl(PplOptions& options) {
     }
     return Print(json);
   }
-  fmt::print("{} on {} ({} documents): {}\n", options.model, options.text.Names(), documents.size(),
+  fmt::print("{} on {} ({} documents): {}\n", options.model.path, options.text.Names(), documents.size(),
              Describe(perplexity.Method(), perplexity));
   fmt::print("{:>9} {:>9} {:>9} {:>11} {:>11} {:>9} {:>11} {:>9}\n", "context", "documents", "windows",
              "tokens", "perplexity", "+-", "by window", "tokens/s");
@@ -141,7 +140,7 @@ void AddPpl(CLI::App& eval) {
   auto options = std::make_shared<PplOptions>();
   PerplexityOptions& perplexity = options->perplexity;
   CLI::App* ppl = eval.add_subcommand("ppl", "Perplexity at one or several context lengths");
-  ppl->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
+  options->model.AddTo(*ppl);
   options->text.AddTo(*ppl);
   ppl->add_option("--context", perplexity.contexts,
                   "Context lengths, BOS included (default: the model's window)")
@@ -158,27 +157,27 @@ void AddPpl(CLI::App& eval) {
                 "Score every token at each context, rather than those that all contexts can score")
       ->excludes(halves);
   ppl->add_flag("--json", options->json, "Print JSON");
-  options->rope.AddTo(*ppl);
   ppl->footer(
       "Example:\n  longspan eval ppl model.gguf --file book.txt --context 512,1024,2048,4096 --stride 256");
   ppl->callback([options] { RunPpl(*options); });
 }
 
 struct KldCommand {
-  std::string model, reference;
+  ModelOptions model;
+  std::string reference;
   TextOptions text;
   KldOptions kld;
   bool json = false;
 };
 
 void RunKld(const KldCommand& options) {
-  const LoadedModel model(options.model), reference(options.reference);
+  const LoadedModel model = options.model.Load(), reference(options.reference, {}, options.model.isa);
   const std::vector<TokenDocument> documents = ReadDocuments(options.text, reference);
   TransformerSequence sequence(model.transformer()), reference_sequence(reference.transformer());
   const KldResult r =
       MeasureKld(sequence, reference_sequence, documents, reference.bos(), options.kld, Terminal());
   if (options.json) {
-    return Print({{"model", options.model},
+    return Print({{"model", options.model.path},
                   {"reference", options.reference},
                   {"files", options.text.files},
                   {"context", options.kld.context},
@@ -195,7 +194,7 @@ void RunKld(const KldCommand& options) {
                   {"reference_perplexity", r.reference_perplexity},
                   {"seconds", r.seconds}});
   }
-  fmt::print("{} against {} on {}: {} tokens, windows of {}\n", options.model, options.reference,
+  fmt::print("{} against {} on {}: {} tokens, windows of {}\n", options.model.path, options.reference,
              options.text.Names(), r.tokens, options.kld.context);
   fmt::print("KL divergence   mean {:.6f} +- {:.6f}  median {:.6f}  90% {:.6f}  99% {:.6f}  max {:.4f}\n",
              r.mean, r.standard_error, r.median, r.p90, r.p99, r.max);
@@ -208,7 +207,7 @@ void RunKld(const KldCommand& options) {
 void AddKld(CLI::App& eval) {
   auto options = std::make_shared<KldCommand>();
   CLI::App* kld = eval.add_subcommand("kld", "Divergence of a model's predictions from a reference model's");
-  kld->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
+  options->model.AddTo(*kld);
   kld->add_option("--reference", options->reference,
                   "GGUF file that is right by definition, such as the F16 one")
       ->required()
@@ -225,15 +224,14 @@ void AddKld(CLI::App& eval) {
 }
 
 struct PasskeyCommand {
-  std::string model;
+  ModelOptions model;
   PasskeyOptions passkey;
-  RopeOptions rope;
   std::uint64_t seed = 1;
   bool json = false;
 };
 
 void RunPasskey(const PasskeyCommand& options) {
-  const LoadedModel model(options.model, options.rope);
+  const LoadedModel model = options.model.Load();
   const Tokenizer& tokenizer = model.tokenizer();
   const TextEncoder encoder{.encode = [&](std::string_view text) { return tokenizer.Encode(text); },
                             .vocab_size = tokenizer.vocab_size(),
@@ -254,14 +252,14 @@ void RunPasskey(const PasskeyCommand& options) {
       MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey, Terminal());
   if (options.json) {
     Json json{
-        {"model", options.model}, {"seed", options.seed}, {"seconds", r.seconds}, {"results", Json::array()}};
+        {"model", options.model.path}, {"seed", options.seed}, {"seconds", r.seconds}, {"results", Json::array()}};
     for (const PasskeyTally& t : r.tallies) {
       json["results"].push_back(
           {{"length", t.length}, {"depth", t.depth}, {"trials", t.trials}, {"found", t.found}});
     }
     return Print(json);
   }
-  fmt::print("{}: passkeys found, {} trials a cell, seed {}\n{:>10}", options.model, options.passkey.trials,
+  fmt::print("{}: passkeys found, {} trials a cell, seed {}\n{:>10}", options.model.path, options.passkey.trials,
              options.seed, "length");
   for (std::int64_t i = 0; i < r.depths; ++i)
     fmt::print(" {:>7}", fmt::format("at {:.0f}%", 100 * options.passkey.Depth(i)));
@@ -277,7 +275,7 @@ void RunPasskey(const PasskeyCommand& options) {
 void AddPasskey(CLI::App& eval) {
   auto options = std::make_shared<PasskeyCommand>();
   CLI::App* passkey = eval.add_subcommand("passkey", "Whether a model finds a number that it read long ago");
-  passkey->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
+  options->model.AddTo(*passkey);
   passkey->add_option("--lengths", options->passkey.lengths, "Tokens of a prompt, such as 256,512,1024")
       ->required()
       ->delimiter(',')
@@ -288,7 +286,6 @@ void AddPasskey(CLI::App& eval) {
       ->capture_default_str();
   passkey->add_option("--seed", options->seed, "Which keys")->capture_default_str();
   passkey->add_flag("--json", options->json, "Print JSON");
-  options->rope.AddTo(*passkey);
   passkey->footer(
       "Example:\n  longspan eval passkey model.gguf --lengths 256,512,1024,2048,4096 --depths 5 --trials 10");
   passkey->callback([options] { RunPasskey(*options); });

@@ -36,9 +36,11 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Threads to use (default: all)")->check(CLI::Range(1, 1024));
   app.parse_complete_callback([&] { if (threads > 0) SetThreads(threads); });
 
+  AddExtend(app);
   AddPrepare(app);
   AddTokenizer(app);
   AddTrain(app);
+  AddMerge(app);
   AddConvert(app);
   AddQuantize(app);
   AddEval(app);

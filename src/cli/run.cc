@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
-#include "cli/loaded_model.h"
+#include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "infer/session.h"
 #include "text/stream_decoder.h"
@@ -20,13 +20,12 @@ namespace longspan {
 namespace {
 
 struct RunOptions {
-  std::string model;
+  ModelOptions model;
   std::optional<std::string> prompt;
   std::string file;
   std::int64_t tokens = 256;
   std::int64_t context = 0;
   SamplerOptions sampler;
-  RopeOptions rope;
   bool greedy = false, no_bos = false, special = false, json = false, stats = false;
 };
 
@@ -71,7 +70,7 @@ double Seconds(std::chrono::steady_clock::time_point since) {
 }
 
 void Run(const RunOptions& options) {
-  const LoadedModel model(options.model, options.rope);
+  const LoadedModel model = options.model.Load();
   const Tokenizer& tokenizer = model.tokenizer();
   const std::string text = PromptOf(options);
   const auto prompt = tokenizer.Encode(text, {.parse_special = options.special,
@@ -137,7 +136,7 @@ void AddRun(CLI::App& app) {
   auto options = std::make_shared<RunOptions>();
   SamplerOptions& sampler = options->sampler;
   CLI::App* run = app.add_subcommand("run", "Continue a text with a model");
-  run->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
+  options->model.AddTo(*run);
   auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");
   run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")
       ->excludes(prompt);
@@ -164,7 +163,6 @@ void AddRun(CLI::App& app) {
   run->add_flag("--special", options->special, "Read special tokens in the prompt, and write them out");
   run->add_flag("--json", options->json, "Print one JSON object at the end");
   run->add_flag("--stats", options->stats, "Print speeds to standard error at the end");
-  options->rope.AddTo(*run);
   run->footer(
       "Example:\n  longspan run model.gguf -p 'Once upon a time' -n 200 --temperature 0.7 --seed 1\n"
       "  longspan run model.gguf -f book.txt --stats");

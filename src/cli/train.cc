@@ -11,7 +11,7 @@
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
 #include "train/config.h"
-#include "train/trainer.h"
+#include "train/train_data.h"
 
 namespace longspan {
 namespace {
@@ -34,11 +34,7 @@ Start LoadStart(const TrainConfig& c) {
     start.config.Validate(c.file.string());
     start.weights = RandomWeights(start.config, c.train.seed);
   }
-  if (c.rope_theta) start.config.rope_theta = *c.rope_theta;
-  if (c.rope_scaling) {
-    start.config.rope_scaling = *c.rope_scaling;
-    if (start.config.rope_scaling.original_context == 0) start.config.rope_scaling.original_context = start.config.context;
-  }
+  Apply(c.rope, start.config, start.weights);
   return start;
 }
 
@@ -74,30 +70,12 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
   const auto tokenizer = Tokenizer::Make(ReadVocabulary(start.metadata));
   const TextEncoder encoder = EncoderOf(*tokenizer);
   const ShardSet shards = ShardSet::Open(c.shards);
-  const Examples examples(shards.train, c.examples, encoder);
-
-  TrainData data;
-  data.examples = [&](std::int64_t first, std::int64_t count) { return examples.Make(first, count); };
-  if (shards.validation && c.train.eval_examples > 0) {
-    ExampleOptions options = c.examples;
-    options.shuffle = true;   // a spread over all documents, the same at every evaluation
-    options.retrieval_share = 0;
-    options.pose.reset();
-    const Examples validation(*shards.validation, options);
-    const std::int64_t count = std::min(c.train.eval_examples, validation.size());
-    for (std::int64_t i = 0; i < count; i += c.train.batch_size) {
-      data.validation.push_back(validation.Make(i, std::min(c.train.batch_size, count - i)));
-    }
-  }
-
+  const TrainData data = MakeTrainData(shards, c.examples, c.train, encoder);
   const Kernels& kernels = ChooseKernels(isa);
   Network network(start.config, start.weights, c.train, kernels);
   Terminal().Message(fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
-                                 path.string(), start.config.Parameters(), [&] {
-                                   std::int64_t n = 0;
-                                   for (const Parameter& p : network.parameters()) n += p.value.elements();
-                                   return n;
-                                 }(), examples.size(), c.examples.length, kernels.name()));
+                                 path.string(), start.config.Parameters(), network.TrainedParameters(), data.examples_per_epoch,
+                                 c.examples.length, kernels.name()));
   Train(network, data, c.train, Describe(c, start.config, shards), c.out, Terminal());
   SaveResult(c, start, network);
 }

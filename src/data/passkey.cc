@@ -17,7 +17,6 @@ constexpr std::string_view kTask =
 constexpr std::array<std::string_view, 5> kFiller = {
     " The grass is green.", " The sky is blue.", " The sun is yellow.",
     " Here we go.",         " There and back again."};
-constexpr std::int64_t kMaxKeyTokens = 6;  // a space and five digits
 
 void Append(Tokens& to, const Tokens& from) { to.insert(to.end(), from.begin(), from.end()); }
 
@@ -85,13 +84,17 @@ Passkey::Passkey(const TextEncoder& encoder, std::string_view filler) : encoder_
     Append(filler_, EncodeInside(encoder, sentence));
   }
   if (filler_.empty()) Fail(ErrorKind::kBadOption, "the filler of the passkey test has no tokens");
-  // How many tokens a key takes depends on how its digits merge; five that do not are the most.
-  const Parts parts = Encode(kMaxKey);
-  const std::int64_t key_tokens = parts.line.number_end - parts.line.number_begin;
-  const std::int64_t longer = std::max<std::int64_t>(kMaxKeyTokens - key_tokens, 0);
-  constexpr std::int64_t kMentions = 2;  // in the key line
-  min_length_ = Size(task_) + Size(parts.line.tokens) + parts.question_length() + kMentions * longer;
-  max_answer_length_ = Size(parts.question.tokens) - parts.question_length() + longer;
+  // How many tokens a key and what stands around it take depends on how its digits merge: the most over a sample of
+  // keys, and a token or two more for the keys between them.
+  constexpr std::int64_t kSampleStep = 97, kMargin = 2;
+  std::int64_t prompt = 0, answer = 0;
+  for (std::int64_t key = 1; key <= kMaxKey; key += kSampleStep) {
+    const Parts parts = Encode(key);
+    prompt = std::max(prompt, Size(parts.line.tokens) + parts.question_length());
+    answer = std::max(answer, Size(parts.question.tokens) - parts.question_length());
+  }
+  min_length_ = Size(task_) + prompt + kMargin;
+  max_answer_length_ = answer + kMargin;
 }
 
 PasskeyPrompt Passkey::Make(std::int64_t length, double depth, Random& random) const {

@@ -49,6 +49,15 @@ std::vector<std::int64_t> SplitBoundaries(std::span<const std::int32_t> tokens, 
 
 }  // namespace
 
+std::string_view Name(PoseOptions::Variant variant) {
+  switch (variant) {
+    case PoseOptions::Variant::kPaper: return "paper";
+    case PoseOptions::Variant::kAxolotl: return "axolotl";
+    case PoseOptions::Variant::kRandPos: return "randpos";
+  }
+  return "?";
+}
+
 void ValidatePose(const PoseOptions& options, std::int64_t length) {
   if (options.target_context < 1 || options.target_context > INT32_MAX) {
     Fail(ErrorKind::kBadOption, "PoSE needs a target context, found {}", options.target_context);

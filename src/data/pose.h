@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/random.h"
@@ -31,6 +32,8 @@ struct PoseOptions {
   bool skip_text = false;       // in longer documents, a later chunk's text skips ahead too (the paper's v)
   std::vector<std::int32_t> split_tokens;  // kAxolotl: chunks begin at these, and `chunks` is not used
 };
+
+std::string_view Name(PoseOptions::Variant variant);  // "paper", "axolotl", "randpos"
 
 // Error(kBadOption) where no example of `length` tokens can follow the options.
 void ValidatePose(const PoseOptions& options, std::int64_t length);

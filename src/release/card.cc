@@ -114,8 +114,10 @@ std::string Settings(const Recipe& recipe, const Measurements& m) {
   if (recipe.rope.release_theta) rope += fmt::format("; theta {} in the released files", WithCommas(std::llround(*recipe.rope.release_theta)));
   add("RoPE scaling", rope);
   if (recipe.pose.enabled) {
-    add("PoSE", fmt::format("{} variant, {} chunks of {} length, {} of examples unmodified", Name(recipe.pose.variant),
-                            recipe.pose.chunks, recipe.pose.random_lengths ? "random" : "equal", Percent(recipe.pose.unmodified)));
+    add("PoSE", fmt::format("{} variant, {} chunks of {} length, {} of examples unmodified", Name(recipe.pose.options.variant),
+                            recipe.pose.options.chunks,
+                            recipe.pose.options.lengths == PoseOptions::Lengths::kEqual ? "equal" : "random",
+                            Percent(recipe.pose.options.unmodified_share)));
   }
   add("training", AdapterName(recipe.train.adapter));
   if (recipe.train.adapter != AdapterKind::kFull) {

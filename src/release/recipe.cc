@@ -3,12 +3,11 @@
 #include <glob.h>
 
 #include <algorithm>
-#include <array>
-#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/yaml_section.h"
+#include "train/config.h"
 
 namespace longspan {
 namespace {
@@ -17,37 +16,6 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t kMaxContext = 1 << 24;
 constexpr std::int64_t kMaxCount = std::int64_t{1} << 40;
-
-constexpr std::array<std::pair<std::string_view, PoseVariant>, 2> kVariants = {
-    {{"paper", PoseVariant::kPaper}, {"axolotl", PoseVariant::kAxolotl}}};
-constexpr std::array<std::pair<std::string_view, AdapterKind>, 3> kAdapters = {
-    {{"full", AdapterKind::kFull}, {"lora", AdapterKind::kLora}, {"rslora", AdapterKind::kRsLora}}};
-constexpr std::array<std::pair<std::string_view, ScheduleKind>, 2> kSchedules = {
-    {{"constant", ScheduleKind::kConstant}, {"cosine", ScheduleKind::kCosine}}};
-constexpr std::array<std::string_view, 7> kTargets = {"q", "k", "v", "o", "gate", "up", "down"};
-
-template <class Table, class T>
-std::string_view NameIn(const Table& table, T value) {
-  for (const auto& [name, known] : table) {
-    if (known == value) return name;
-  }
-  Fail(ErrorKind::kInternal, "a choice without a name");
-}
-
-template <class Table, class T>
-void ReadChoice(YamlSection& section, std::string_view key, const Table& table, T& out) {
-  std::string text(NameIn(table, out));
-  section.Read(key, text);
-  std::string names;
-  for (const auto& [name, value] : table) {
-    if (name == text) {
-      out = value;
-      return;
-    }
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
-  }
-  section.FailAt(key, fmt::format("expected one of {}, found '{}'", names, text));
-}
 
 // What may become part of a file's name.
 bool IsPlainName(std::string_view text) {
@@ -106,53 +74,22 @@ RopeRecipe ReadRope(YamlSection section) {
   return rope;
 }
 
-PoseRecipe ReadPose(YamlSection section) {
+PoseRecipe ReadPose(YamlSection section, const ContextRecipe& context) {
   PoseRecipe pose;
   section.Read("enabled", pose.enabled);
-  ReadChoice(section, "variant", kVariants, pose.variant);
-  section.Read("chunks", pose.chunks, {1}, {1024});
-  std::string lengths = "random";
-  section.Read("lengths", lengths);
-  if (lengths != "random" && lengths != "equal") {
-    section.FailAt("lengths", fmt::format("expected random or equal, found '{}'", lengths));
-  }
-  pose.random_lengths = lengths == "random";
-  section.Read("unmodified", pose.unmodified, 0.0, 1.0);
+  pose.options = ReadPoseOptions(section);
+  pose.options.target_context = context.target;
   section.Finish();
   return pose;
 }
 
 TrainRecipe ReadTrain(YamlSection section) {
-  TrainRecipe train;
-  ReadChoice(section, "adapter", kAdapters, train.adapter);
-  section.Read("rank", train.rank, {1}, {65'536});
-  train.alpha = static_cast<double>(train.rank);
-  section.Read("alpha", train.alpha, 0.0, 1e6);
-  section.Read("dropout", train.dropout, 0.0, 0.95);
-  section.Read("targets", train.targets);
-  for (const std::string& target : train.targets) {
-    if (std::ranges::find(kTargets, target) == kTargets.end()) {
-      section.FailAt("targets", fmt::format("expected {}, found '{}'", fmt::join(kTargets, ", "), target));
-    }
-  }
-  if (train.targets.empty()) section.FailAt("targets", "expected at least one projection");
-  section.Require("learning_rate", train.learning_rate, 0.0, 10.0);
-  ReadChoice(section, "schedule", kSchedules, train.schedule);
-  section.Read("min_learning_rate_ratio", train.min_learning_rate_ratio, 0.0, 1.0);
-  section.Read("warmup", train.warmup, {0}, kMaxCount);
-  section.Read("steps", train.steps);
+  TrainRecipe train{ReadTrainOptions(section), {}, 0};
+  section.Read("steps", train.steps, {1}, kMaxCount);
   section.Read("epochs", train.epochs);
-  section.Read("batch_size", train.batch_size, {1}, {1 << 20});
-  section.Read("gradient_accumulation", train.gradient_accumulation, {1}, {1 << 20});
-  section.Read("weight_decay", train.weight_decay, 0.0, 10.0);
-  section.Read("max_grad_norm", train.max_grad_norm, 0.0, 1e9);
-  section.Read("seed", train.seed);
   section.Read("retrieval_share", train.retrieval_share, 0.0, 1.0);
-  section.Read("checkpoint_every", train.checkpoint_every, {1}, kMaxCount);
-  section.Read("eval_every", train.eval_every, {1}, kMaxCount);
   section.Finish();
-  if (train.steps.has_value() == train.epochs.has_value()) section.FailAt("steps", "expected either steps or epochs");
-  if (train.steps && *train.steps < 1) section.FailAt("steps", "expected at least 1");
+  if ((train.steps > 0) == train.epochs.has_value()) section.FailAt("steps", "expected either steps or epochs");
   if (train.epochs && !(*train.epochs > 0)) section.FailAt("epochs", "expected more than 0");
   return train;
 }
@@ -166,15 +103,12 @@ EvalRecipe ReadEval(YamlSection section, const ContextRecipe& context) {
   YamlSection passkey = section.Section("passkey");
   eval.passkey.lengths = eval.contexts;
   passkey.Read("lengths", eval.passkey.lengths);
-  passkey.Read("depths", eval.passkey.depths);
+  passkey.Read("depths", eval.passkey.depths, {1}, {1'000});
   passkey.Read("trials", eval.passkey.trials, {1}, {1'000'000});
   passkey.Read("seed", eval.passkey.seed);
   const auto in_window = [](std::int64_t n) { return n >= 2 && n <= kMaxContext; };
   if (!std::ranges::all_of(eval.contexts, in_window)) section.FailAt("contexts", "expected lengths of 2 tokens and more");
   if (!std::ranges::all_of(eval.passkey.lengths, in_window)) passkey.FailAt("lengths", "expected lengths of 2 tokens and more");
-  if (!std::ranges::all_of(eval.passkey.depths, [](double d) { return d >= 0 && d <= 1; })) {
-    passkey.FailAt("depths", "expected shares from 0, the start of the prompt, to 1, its end");
-  }
   for (auto* list : {&eval.contexts, &eval.passkey.lengths}) {
     std::ranges::sort(*list);
     list->erase(std::unique(list->begin(), list->end()), list->end());
@@ -210,8 +144,6 @@ ReleaseRecipe ReadRelease(YamlSection section, const fs::path& folder) {
 
 }  // namespace
 
-std::string_view Name(PoseVariant variant) { return NameIn(kVariants, variant); }
-
 Recipe LoadRecipe(const fs::path& path) {
   Recipe recipe;
   recipe.file = path;
@@ -229,7 +161,7 @@ Recipe LoadRecipe(const fs::path& path) {
   recipe.data = ReadData(document.RequireSection("data"));
   recipe.context = ReadContext(document.RequireSection("context"));
   recipe.rope = ReadRope(document.Section("rope"));
-  recipe.pose = ReadPose(document.Section("pose"));
+  recipe.pose = ReadPose(document.Section("pose"), recipe.context);
   recipe.train = ReadTrain(document.RequireSection("train"));
   YamlSection quantize = document.Section("quantize");
   recipe.quantize = {"F16"};

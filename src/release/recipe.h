@@ -9,17 +9,11 @@
 #include <string_view>
 #include <vector>
 
+#include "data/pose.h"
 #include "model/config.h"
 #include "train/options.h"
 
 namespace longspan {
-
-enum class PoseVariant {
-  kPaper,    // chunk lengths and one bias a chunk drawn from the whole target (Zhu et al. 2023)
-  kAxolotl,  // each chunk's extra skip is drawn from what the earlier ones left
-};
-
-std::string_view Name(PoseVariant variant);
 
 struct DataRecipe {
   std::vector<std::string> inputs;  // files, folders or glob patterns, relative to the recipe
@@ -47,37 +41,17 @@ struct RopeRecipe {
 
 struct PoseRecipe {
   bool enabled = true;
-  PoseVariant variant = PoseVariant::kPaper;
-  std::int64_t chunks = 2;
-  bool random_lengths = true;  // else chunks of equal length
-  double unmodified = 0;       // share of examples that keep their plain positions
+  PoseOptions options;  // its target is context.target
 };
 
-struct TrainRecipe {
-  AdapterKind adapter = AdapterKind::kRsLora;
-  std::int64_t rank = 64;
-  double alpha = 64;
-  double dropout = 0;
-  std::vector<std::string> targets = {"q", "k", "v", "o"};
-  double learning_rate = 0;
-  ScheduleKind schedule = ScheduleKind::kCosine;
-  double min_learning_rate_ratio = 0.1;  // where cosine ends, as a share of learning_rate
-  std::int64_t warmup = 0;               // steps
-  std::optional<std::int64_t> steps;     // either these
-  std::optional<double> epochs;          // or this
-  std::int64_t batch_size = 1;           // examples a pass
-  std::int64_t gradient_accumulation = 1;
-  double weight_decay = 0;
-  double max_grad_norm = 1;
-  std::uint64_t seed = 42;
+struct TrainRecipe : TrainOptions {  // with `steps`, unless `epochs` is given
+  std::optional<double> epochs;
   double retrieval_share = 0;  // of examples that hold a passkey
-  std::int64_t checkpoint_every = 100;
-  std::int64_t eval_every = 50;
 };
 
 struct PasskeyRecipe {
   std::vector<std::int64_t> lengths;
-  std::vector<double> depths = {0, 0.25, 0.5, 0.75, 1};
+  std::int64_t depths = 5;  // places of the key, evenly from the start of the prompt to its end
   std::int64_t trials = 10;
   std::uint64_t seed = 1;
 };

@@ -33,16 +33,15 @@ void ReadNewModel(YamlSection s, const std::filesystem::path& file, TrainConfig&
   s.Finish();
 }
 
-void ReadRope(YamlSection s, TrainConfig& c) {
-  if (s.Has("theta")) s.Read("theta", c.rope_theta.emplace(), 1.0001, 1e12);
+void ReadRope(YamlSection s, RopeOverride& rope) {
+  if (s.Has("theta")) s.Read("theta", rope.theta.emplace(), 1.0001, 1e12);
   if (s.Has("scaling")) {
     std::string kind;
     s.Read("scaling", kind);
-    RopeScaling& scaling = c.rope_scaling.emplace();
-    scaling.kind = RopeScalingKind(kind);
-    s.Read("factor", scaling.factor, 1e-3, 1e6);
-    s.Read<std::int64_t>("original_context", scaling.original_context, 0, kMany);
+    rope.scaling = RopeScalingKind(kind);
   }
+  s.Read("factor", rope.factor, 1e-3, 1e6);
+  s.Read<std::int64_t>("original_context", rope.original_context, 0, kMany);
   s.Finish();
 }
 
@@ -61,20 +60,19 @@ void ReadData(YamlSection s, const std::filesystem::path& file, TrainConfig& c) 
 PoseOptions ReadPoseOptions(YamlSection& s) {
   PoseOptions pose;
   std::string variant = "paper", lengths = "random";
-  s.Require<std::int64_t>("target", pose.target_context, 2, kMany);
   s.Read("variant", variant);
   if (variant == "paper") pose.variant = PoseOptions::Variant::kPaper;
   else if (variant == "axolotl") pose.variant = PoseOptions::Variant::kAxolotl;
   else if (variant == "randpos") pose.variant = PoseOptions::Variant::kRandPos;
-  else s.FailAt("variant", "expected paper, axolotl or randpos");
+  else s.FailAt("variant", fmt::format("expected one of paper, axolotl, randpos, found '{}'", variant));
   if (s.Has("lengths")) {
     s.Read("lengths", lengths);
     if (lengths == "random") pose.lengths = PoseOptions::Lengths::kRandom;
     else if (lengths == "equal") pose.lengths = PoseOptions::Lengths::kEqual;
-    else s.FailAt("lengths", "expected random or equal");
+    else s.FailAt("lengths", fmt::format("expected random or equal, found '{}'", lengths));
   }
   std::int64_t chunks = pose.chunks;
-  s.Read<std::int64_t>("chunks", chunks, 1, 1 << 16);
+  s.Read<std::int64_t>("chunks", chunks, 1, 1024);
   pose.chunks = static_cast<int>(chunks);
   s.Read("unmodified", pose.unmodified_share, 0.0, 1.0);
   s.Read("skip_text", pose.skip_text);
@@ -92,11 +90,12 @@ TrainConfig LoadTrainConfig(const std::filesystem::path& path) {
   if (model.Has("new") == !base.empty()) model.FailAt("base", "give either base (a file) or new (measures)");
   if (model.Has("new")) ReadNewModel(model.Section("new"), path, c);
   model.Finish();
-  if (root.Has("rope")) ReadRope(root.Section("rope"), c);
+  if (root.Has("rope")) ReadRope(root.Section("rope"), c.rope);
   ReadData(root.RequireSection("data"), path, c);
   if (root.Has("pose")) {
     YamlSection pose = root.Section("pose");
     c.examples.pose = ReadPoseOptions(pose);
+    pose.Require<std::int64_t>("target", c.examples.pose->target_context, 2, kMany);
     pose.Finish();
   }
   YamlSection train = root.RequireSection("train");

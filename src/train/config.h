@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "data/examples.h"
+#include "formats/rope_override.h"
 #include "model/config.h"
 #include "train/options.h"
 
@@ -16,8 +17,7 @@ struct TrainConfig {
   LlamaConfig new_model;             // its measures; the vocabulary's size is filled in later
   std::filesystem::path vocabulary;  // GGUF file with the new model's tokenizer
   std::string new_type = "F16";      // what a fully trained model is written as
-  std::optional<double> rope_theta;
-  std::optional<RopeScaling> rope_scaling;
+  RopeOverride rope;
   std::filesystem::path shards;  // folder that `prepare` wrote
   ExampleOptions examples;
   TrainOptions train;
@@ -27,7 +27,7 @@ struct TrainConfig {
 // Paths are relative to the file. Error(kInvalidFile) with file, line and key.
 TrainConfig LoadTrainConfig(const std::filesystem::path& path);
 
-// A `pose` section, shared with recipes.
+// The keys of a `pose` section that configurations and recipes share; the target window is the caller's.
 PoseOptions ReadPoseOptions(YamlSection& section);
 
 }  // namespace longspan

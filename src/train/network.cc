@@ -90,6 +90,12 @@ void Network::AddAdapters(const TrainOptions& o) {
   }
 }
 
+std::int64_t Network::TrainedParameters() const {
+  std::int64_t n = 0;
+  for (const Parameter& p : parameters_) n += p.value.elements();
+  return n;
+}
+
 LoraAdapter Network::adapter() const {
   LoraAdapter out;
   out.rank = options_.rank;

@@ -28,6 +28,7 @@ class Network {
   std::span<Parameter> parameters() { return parameters_; }
   const LlamaConfig& config() const { return transformer_.config(); }
   const Transformer& transformer() const { return transformer_; }
+  std::int64_t TrainedParameters() const;
   bool full() const { return adapters_.empty(); }
 
   // The result: weights where all were trained, an adapter otherwise. Both share memory with the parameters.

@@ -26,7 +26,7 @@ void ReadName(YamlSection& section, std::string_view key, const Table& table, T&
   if (found == table.end()) {
     std::string names;
     for (const auto& entry : table) names += (names.empty() ? "" : ", ") + std::string(entry.second);
-    section.FailAt(key, fmt::format("'{}' is none of {}", text, names));
+    section.FailAt(key, fmt::format("expected one of {}, found '{}'", names, text));
   }
   out = found->first;
 }
@@ -40,15 +40,17 @@ TrainOptions ReadTrainOptions(YamlSection& s) {
   constexpr std::int64_t kMany = std::int64_t{1} << 40;
   TrainOptions o;
   ReadName(s, "adapter", kAdapters, o.adapter);
-  s.Read<std::int64_t>("rank", o.rank, 1, 1 << 16);
+  s.Read<std::int64_t>("rank", o.rank, 1, 65'536);
+  o.alpha = static_cast<double>(o.rank);
   s.Read("alpha", o.alpha, 1e-6, 1e6);
   s.Read("dropout", o.dropout, 0.0, 0.95);
   s.Read("targets", o.targets);
   for (const std::string& target : o.targets) {
     if (std::ranges::find(kTargets, target) == kTargets.end()) {
-      s.FailAt("targets", fmt::format("'{}' is none of q, k, v, o, gate, up, down", target));
+      s.FailAt("targets", fmt::format("expected {}, found '{}'", fmt::join(kTargets, ", "), target));
     }
   }
+  if (o.targets.empty()) s.FailAt("targets", "expected at least one projection");
   s.Require("learning_rate", o.learning_rate, 0.0, 10.0);
   ReadName(s, "schedule", kSchedules, o.schedule);
   s.Read("min_learning_rate_ratio", o.min_learning_rate_ratio, 0.0, 1.0);

@@ -16,6 +16,7 @@ namespace longspan {
 struct TrainData {
   // Examples [first, first + count): a pure function, so that a resumed run sees what it would have seen.
   std::function<Batch(std::int64_t first, std::int64_t count)> examples;
+  std::int64_t examples_per_epoch = 0;
   std::vector<Batch> validation;  // may be empty
 };
 

@@ -1,0 +1,36 @@
+// longspan merge: an adapter folded into its base.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "formats/llama_gguf.h"
+#include "formats/peft.h"
+#include "train/merge.h"
+
+namespace longspan {
+
+void AddMerge(CLI::App& app) {
+  struct Options {
+    std::string base, adapter, out;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("merge", "Fold an adapter into its base model");
+  command->add_option("BASE", options->base, "GGUF file of the base")->required()->check(CLI::ExistingFile);
+  command->add_option("ADAPTER", options->adapter, "PEFT folder, or GGUF adapter")->required()->check(CLI::ExistingPath);
+  command->add_option("OUT", options->out, "GGUF file to write")->required();
+  command->footer(
+      "Sums are made in F32 and rounded once, to the base's own float type (F16 where the base is quantised).\n\n"
+      "Example:\n  longspan merge base.gguf out/adapter merged.gguf");
+  command->callback([options] {
+    const ModelFile base = LoadModel(options->base);
+    const LoraAdapter adapter = std::filesystem::is_directory(options->adapter) ? ReadPeft(options->adapter, base.config)
+                                                                                : ReadGgufAdapter(options->adapter, base.config);
+    const Weights merged = MergeAdapter(base.weights, adapter, ChooseKernels("auto"), Terminal());
+    SaveModel(options->out, base.config, merged, base.file->metadata());
+    fmt::print("{}\n", options->out);
+  });
+}
+
+}  // namespace longspan

@@ -1,0 +1,23 @@
+// Options that several commands which run a model share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+
+#include "formats/rope_override.h"
+#include "infer/loaded_model.h"
+
+namespace longspan {
+
+struct ModelOptions {
+  std::string path;
+  std::string isa = "auto";
+  RopeOverride rope;
+
+  // MODEL, --isa and the --rope-* overrides.
+  void AddTo(CLI::App& command);
+  LoadedModel Load() const { return LoadedModel(path, rope, isa); }
+};
+
+}  // namespace longspan

@@ -1,0 +1,22 @@
+// RoPE as somebody wants it rather than as a file says it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace longspan {
+
+struct RopeOverride {
+  std::optional<double> theta;
+  std::optional<RopeScaling::Kind> scaling;
+  double factor = 0;                  // 0: as it is
+  std::int64_t original_context = 0;  // 0: as it is, or else the model's window
+};
+
+// Error(kBadOption) for a scaling without a factor.
+void Apply(const RopeOverride& rope, LlamaConfig& config, Weights& weights);
+
+}  // namespace longspan

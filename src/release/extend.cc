@@ -1,0 +1,349 @@
+#include "release/extend.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/file.h"
+#include "base/machine.h"
+#include "base/parallel.h"
+#include "data/prepare.h"
+#include "eval/kld.h"
+#include "eval/passkey.h"
+#include "eval/perplexity.h"
+#include "formats/peft.h"
+#include "infer/loaded_model.h"
+#include "infer/session.h"
+#include "quantize/quantize.h"
+#include "release/card.h"
+#include "release/checksums.h"
+#include "release/stages.h"
+#include "text/stream_decoder.h"
+#include "train/merge.h"
+#include "train/train_data.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Job {
+ public:
+  Job(const Recipe& recipe, const ExtendOptions& options, Progress& progress)
+      : recipe_(recipe),
+        options_(options),
+        progress_(progress),
+        out_(recipe.release.out.lexically_normal()),
+        work_(out_.string() + ".work"),
+        runner_(work_, progress) {}
+
+  Measurements Run() {
+    CheckRecipe();
+    Prepare();
+    Train();
+    Merge();
+    Quantize();
+    m_.before = EvaluateStage("evaluate-base", recipe_.base, recipe_.base_id);
+    m_.after = EvaluateStage("evaluate-result", merged_, recipe_.release.name);
+    CompareQuantized();
+    WriteSample();
+    Release();
+    return m_;
+  }
+
+ private:
+  // What only a look at the base can tell, before hours are spent.
+  void CheckRecipe() {
+    for (const std::string& type : recipe_.quantize) FindMix(type);
+    const LoadedModel base(recipe_.base, {}, options_.isa);
+    const LlamaConfig& c = base.config();
+    window_ = recipe_.context.window > 0 ? recipe_.context.window : c.context;
+    m_.longspan_version = options_.version;
+    m_.base = {recipe_.base_id, recipe_.base.filename().string(), static_cast<std::int64_t>(fs::file_size(recipe_.base)),
+               c.Parameters(), c.layers, c.dim, c.heads, c.kv_heads, c.vocab_size, c.context, c.rope_theta};
+    m_.energy = {recipe_.release.power_watts, recipe_.release.power_source, recipe_.release.grid_g_per_kwh,
+                 recipe_.release.grid_source};
+    if (recipe_.context.target <= c.context) {
+      Fail(ErrorKind::kBadOption, "{}: context.target is {}, the base's window is {} already", recipe_.file.string(),
+           recipe_.context.target, c.context);
+    }
+    rope_.theta = recipe_.rope.theta;
+    if (recipe_.rope.scaling != RopeScaling::Kind::kNone) {
+      rope_.scaling = recipe_.rope.scaling;
+      rope_.original_context = c.context;
+      rope_.factor = recipe_.rope.factor.value_or(static_cast<double>(recipe_.context.target) / static_cast<double>(c.context));
+    }
+  }
+
+  fs::path Facts(std::string_view name) const { return work_ / fmt::format("{}.json", name); }
+
+  void Prepare() {
+    const auto inputs = ResolveInputs(recipe_);
+    const DataRecipe& d = recipe_.data;
+    shards_ = work_ / "shards";
+    const StageInputs stage{{fmt::format("{} {} {} {} {}", d.text_field, d.min_tokens, d.max_tokens, d.slice, d.validation)},
+                            [&] { auto files = inputs; files.push_back(recipe_.base); return files; }()};
+    RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
+      const LoadedModel base(recipe_.base, {}, options_.isa);
+      PrepareOptions options;
+      options.corpus.text_field = d.text_field;
+      options.min_tokens = std::max<std::int64_t>(1, d.min_tokens);
+      options.max_tokens = d.max_tokens;
+      options.slice = d.slice && d.max_tokens > 0;
+      options.validation_share = d.validation;
+      const PrepareReport report = longspan::Prepare(inputs, EncoderOf(base.tokenizer()), options, shards_, progress_);
+      SaveMeasurement(Facts("data"), DataFacts{d.inputs, report.kept, report.too_short, report.too_long,
+                                               report.train_tokens, report.validation_tokens});
+    });
+    m_.data = LoadMeasurement<DataFacts>(Facts("data"));
+  }
+
+  ExampleOptions Examples() const {
+    ExampleOptions examples;
+    examples.length = window_;
+    examples.retrieval_share = recipe_.train.retrieval_share;
+    examples.seed = recipe_.train.seed;
+    if (recipe_.pose.enabled) examples.pose = recipe_.pose.options;
+    return examples;
+  }
+
+  // Settings as text: what a stage depends on besides files.
+  std::string TrainSettings() const {
+    // The sections as they are written; comments count, which at worst trains once more.
+    const auto& t = recipe_.train;
+    const auto& p = recipe_.pose;
+    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} | {} {} {} {} {} {} {} | {} {} {} {}", Name(t.adapter), t.rank, t.alpha,
+                       t.dropout, fmt::join(t.targets, ","), t.learning_rate, Name(t.schedule), t.min_learning_rate_ratio,
+                       t.warmup, t.steps, t.epochs.value_or(0), t.batch_size, t.gradient_accumulation, t.weight_decay,
+                       t.max_grad_norm, t.seed, t.retrieval_share, p.enabled, Name(p.options.variant),
+                       p.options.target_context, p.options.chunks, static_cast<int>(p.options.lengths),
+                       p.options.unmodified_share, p.options.skip_text, window_, rope_.theta.value_or(0),
+                       Name(recipe_.rope.scaling), rope_.factor);
+  }
+
+  void Train() {
+    trained_ = work_ / (recipe_.train.adapter == AdapterKind::kFull ? "trained.gguf" : "adapter");
+    RunStage("train", {{TrainSettings()}, {recipe_.base, shards_}}, {trained_, Facts("train")}, [&] {
+      ModelFile base = LoadModel(recipe_.base);
+      const LoadedModel tokens(recipe_.base, {}, options_.isa);
+      const TextEncoder encoder = EncoderOf(tokens.tokenizer());
+      Apply(rope_, base.config, base.weights);
+      const ShardSet shards = ShardSet::Open(shards_);
+      TrainOptions options = recipe_.train;
+      const TrainData data = MakeTrainData(shards, Examples(), options, encoder);
+      if (recipe_.train.epochs) {
+        const double examples = *recipe_.train.epochs * static_cast<double>(data.examples_per_epoch);
+        options.steps = std::max<std::int64_t>(1, std::llround(examples / static_cast<double>(options.ExamplesPerStep())));
+      }
+      Network network(base.config, base.weights, options, ChooseKernels(options_.isa));
+      const TrainState state = longspan::Train(network, data, options, TrainSettings(), runner_.Scratch("train"), progress_);
+      SaveTrained(base, network);
+      SaveMeasurement(Facts("train"), FactsOf(network, state));
+    });
+    m_.training = LoadMeasurement<TrainingFacts>(Facts("train"));
+  }
+
+  void SaveTrained(const ModelFile& base, const Network& network) const {
+    if (network.full()) {
+      SaveModel(trained_, network.config(), ToFloat(network.weights(), ReleaseType(base.weights)), base.file->metadata());
+      return;
+    }
+    LoraAdapter adapter = network.adapter();
+    adapter.base_model = recipe_.base_id;
+    WritePeft(trained_, adapter, base.config);
+  }
+
+  TrainingFacts FactsOf(const Network& network, const TrainState& state) const {
+    TrainingFacts facts;
+    facts.steps = state.step;
+    facts.tokens = state.tokens;
+    facts.trainable_parameters = network.TrainedParameters();
+    facts.adapter_scale = network.full() ? 0 : network.adapter().Scale();
+    facts.seconds = state.seconds;
+    facts.peak_memory_bytes = static_cast<std::int64_t>(PeakMemoryBytes());
+    facts.processor = ProcessorName();
+    facts.threads = Threads();
+    for (const TrainLogPoint& p : state.log.points) {
+      facts.points.push_back({p.step, p.tokens, p.loss, p.learning_rate, p.validation_loss});
+    }
+    return facts;
+  }
+
+  // What a merged model is kept as: the base's own type where that is a float type.
+  static Type ReleaseType(const Weights& base) {
+    const Type type = MainType(base, base.output.bytes().data() == base.embedding.bytes().data());
+    return IsFloat(type) ? type : Type::kF16;
+  }
+
+  void Merge() {
+    merged_ = work_ / "merged.gguf";
+    const std::int64_t declared = recipe_.context.release > 0 ? recipe_.context.release : recipe_.context.target;
+    const std::string settings = fmt::format("{} {} {}", recipe_.release.name, declared, recipe_.rope.release_theta.value_or(0));
+    RunStage("merge", {{settings, TrainSettings()}, {recipe_.base, trained_}}, {merged_}, [&] {
+      const bool full = recipe_.train.adapter == AdapterKind::kFull;
+      ModelFile model = LoadModel(full ? trained_ : recipe_.base);
+      Apply(rope_, model.config, model.weights);
+      if (recipe_.rope.release_theta) model.config.rope_theta = *recipe_.rope.release_theta;
+      if (!full) {
+        const Weights& base = model.weights;
+        model.weights = MergeAdapter(base, ReadPeft(trained_, model.config), ChooseKernels(options_.isa), progress_);
+      }
+      model.config.context = declared;
+      model.config.name = recipe_.release.name;
+      SaveModel(merged_, model.config, model.weights, model.file->metadata());
+    });
+  }
+
+  fs::path FileOf(std::string_view type) const { return out_ / fmt::format("{}-{}.gguf", recipe_.release.name, type); }
+
+  void Quantize() {
+    for (const std::string& type : recipe_.quantize) {
+      RunStage("quantize-" + type, {{type}, {merged_}}, {FileOf(type)}, [&] {
+        QuantizeOptions options;
+        options.allow_requantize = true;  // tensors that no adapter touched may be quantised already
+        QuantizeFile(merged_, FileOf(type), FindMix(type), options, progress_);
+      });
+    }
+  }
+
+  std::vector<TokenDocument> ValidationDocuments() const {
+    const ShardSet shards = ShardSet::Open(shards_);
+    if (!shards.validation) {
+      Fail(ErrorKind::kBadOption, "{}: data.validation leaves no document to measure on", recipe_.file.string());
+    }
+    std::vector<TokenDocument> documents;
+    for (std::int64_t i = 0; i < shards.validation->documents(); ++i) documents.push_back(shards.validation->ReadDocument(i));
+    return documents;
+  }
+
+  Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const std::string& name) {
+    const EvalRecipe& e = recipe_.eval;
+    const std::string settings = fmt::format("{} {} {} | {} {} {} {}", fmt::join(e.contexts, ","), e.stride, e.max_tokens,
+                                             fmt::join(e.passkey.lengths, ","), e.passkey.depths, e.passkey.trials, e.passkey.seed);
+    RunStage(stage, {{settings}, {file, shards_}}, {Facts(stage)}, [&] { SaveMeasurement(Facts(stage), Evaluate(file, name)); });
+    return LoadMeasurement<Evaluation>(Facts(stage));
+  }
+
+  Evaluation Evaluate(const fs::path& file, const std::string& name) {
+    const EvalRecipe& e = recipe_.eval;
+    const LoadedModel model(file, {}, options_.isa);
+    TransformerSequence sequence(model.transformer());
+    Evaluation evaluation;
+    evaluation.file = name;
+    evaluation.text = "documents held out from training";
+    evaluation.stride = e.stride;
+    PerplexityOptions ppl;
+    ppl.contexts = e.contexts;
+    ppl.stride = e.stride;
+    ppl.max_tokens = e.max_tokens;
+    for (const PerplexityResult& r : MeasurePerplexity(sequence, ValidationDocuments(), model.bos(), ppl, progress_)) {
+      evaluation.perplexity.push_back({r.context, r.perplexity, r.window_perplexity, r.tokens});
+    }
+    PasskeyOptions passkey;
+    passkey.lengths = e.passkey.lengths;
+    passkey.depths = e.passkey.depths;
+    passkey.trials = e.passkey.trials;
+    const Tokenizer& tokenizer = model.tokenizer();
+    const Passkey prompts(EncoderOf(tokenizer));
+    const auto decode = [&](std::span<const std::int32_t> ids) {
+      return tokenizer.Decode(ids, {.special = false, .continues = true});
+    };
+    for (const PasskeyTally& t :
+         MeasurePasskey(sequence, PasskeyPrompts(prompts, e.passkey.seed), decode, passkey, progress_).tallies) {
+      evaluation.passkey.push_back({t.length, t.depth, t.trials, t.found});
+    }
+    return evaluation;
+  }
+
+  void CompareQuantized() {
+    m_.quantization.reference = Traits(ReleaseType(LoadModel(merged_).weights)).name;
+    m_.quantization.context = recipe_.context.target;
+    for (const std::string& type : recipe_.quantize) {
+      const std::string stage = "compare-" + type;
+      const std::string settings = fmt::format("{} {}", recipe_.context.target, recipe_.eval.max_tokens);
+      RunStage(stage, {{settings}, {FileOf(type), merged_, shards_}}, {Facts(stage)},
+               [&] { SaveMeasurement(Facts(stage), Compare(type)); });
+      const auto facts = LoadMeasurement<QuantizationFacts>(Facts(stage));
+      m_.quantization.tokens = facts.tokens;
+      m_.quantization.rows.push_back(facts.rows.front());
+    }
+  }
+
+  QuantizationFacts Compare(const std::string& type) {
+    const LoadedModel model(FileOf(type), {}, options_.isa), reference(merged_, {}, options_.isa);
+    TransformerSequence sequence(model.transformer()), reference_sequence(reference.transformer());
+    KldOptions options;
+    options.context = recipe_.context.target;
+    options.max_tokens = recipe_.eval.max_tokens;
+    const KldResult r = MeasureKld(sequence, reference_sequence, ValidationDocuments(), model.bos(), options, progress_);
+    std::int64_t bytes = 0;
+    ForEachTensor(model.transformer().weights(), model.config().tied_embeddings,
+                  [&](const std::string&, const Tensor& t) { bytes += static_cast<std::int64_t>(t.bytes().size()); });
+    QuantizationRow row{type, FileOf(type).filename().string(), static_cast<std::int64_t>(fs::file_size(FileOf(type))),
+                        8.0 * static_cast<double>(bytes) / static_cast<double>(model.config().Parameters()),
+                        r.perplexity, r.mean, r.median, r.p99, r.max, r.same_top};
+    return {std::string(), options.context, r.tokens, {row}};
+  }
+
+  void WriteSample() {
+    const SampleRecipe& s = recipe_.release.sample;
+    if (s.prompt.empty()) return;
+    const std::string settings = fmt::format("{} {} {} {}", s.prompt, s.tokens, s.temperature, s.seed);
+    RunStage("sample", {{settings}, {merged_}}, {Facts("sample")}, [&] {
+      const LoadedModel model(merged_, {}, options_.isa);
+      const Tokenizer& tokenizer = model.tokenizer();
+      SamplerOptions sampling;
+      sampling.temperature = s.temperature;
+      sampling.seed = s.seed;
+      Sampler sampler(sampling);
+      Session session(model.transformer());
+      session.Prefill(tokenizer.Encode(s.prompt, {.add_bos = tokenizer.add_bos()}));
+      StreamDecoder decoder(tokenizer, {.special = false, .continues = true});
+      std::string text;
+      GenerateOptions generate;
+      generate.max_tokens = s.tokens;
+      if (tokenizer.eos() >= 0) generate.stop_tokens = {tokenizer.eos()};
+      session.Generate(sampler, generate, [&](std::int32_t token) {
+        text += decoder.Push(token);
+        return true;
+      });
+      text += decoder.Finish();
+      SaveMeasurement(Facts("sample"), SampleText{recipe_.release.name, s.prompt, text, s.temperature, s.seed});
+    });
+    m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
+  }
+
+  void Release() {
+    for (StageTime& stage : m_.stages) stage.seconds = runner_.Seconds(stage.name);
+    if (recipe_.train.adapter != AdapterKind::kFull) {
+      for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) {
+        WriteFile(out_ / "adapter" / file, ReadFile(trained_ / file, std::uint64_t{1} << 40));
+      }
+    }
+    WriteCard(out_, recipe_, m_);
+    WriteChecksums(out_);
+  }
+
+  void RunStage(const std::string& name, const StageInputs& inputs, const std::vector<fs::path>& outputs,
+                const std::function<void()>& body) {
+    runner_.Run(name, inputs, outputs, body);
+    m_.stages.push_back({name, 0});
+  }
+
+  const Recipe& recipe_;
+  const ExtendOptions& options_;
+  Progress& progress_;
+  fs::path out_, work_;
+  StageRunner runner_;
+  RopeOverride rope_;
+  std::int64_t window_ = 0;
+  fs::path shards_, trained_, merged_;
+  Measurements m_;
+};
+
+}  // namespace
+
+Measurements Extend(const Recipe& recipe, const ExtendOptions& options, Progress& progress) {
+  return Job(recipe, options, progress).Run();
+}
+
+}  // namespace longspan
