@@ -6,6 +6,8 @@
 namespace longspan {
 
 // In the order in which --help lists them. Each lives in the file of its name.
+void AddConvert(CLI::App& app);
 void AddQuantize(CLI::App& app);
+void AddInspect(CLI::App& app);
 
 }  // namespace longspan

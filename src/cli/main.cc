@@ -35,8 +35,9 @@ int Main(int argc, char** argv) {
   int threads = 0;
   app.add_option("--threads", threads, "Threads to use (default: all)")->check(CLI::Range(1, 1024));
   app.parse_complete_callback([&] { if (threads > 0) SetThreads(threads); });
-
+  AddConvert(app);
   AddQuantize(app);
+  AddInspect(app);
 
   try {
     app.parse(argc, argv);
