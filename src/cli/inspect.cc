@@ -40,7 +40,7 @@ struct TensorFacts {
 struct Report {
   std::string format;
   std::uint64_t file_bytes = 0;
-  ordered_json facts = ordered_json::object();     // as numbers and strings, for programs
+  ordered_json facts = ordered_json::object();             // as numbers and strings, for programs
   std::vector<std::pair<std::string, std::string>> lines;  // the same for people
   std::vector<TensorFacts> tensors;
 
@@ -55,7 +55,9 @@ struct Report {
   }
 };
 
-std::string ShapeText(const std::vector<std::int64_t>& shape) { return fmt::format("{}", fmt::join(shape, " x ")); }
+std::string ShapeText(const std::vector<std::int64_t>& shape) {
+  return fmt::format("{}", fmt::join(shape, " x "));
+}
 
 std::int64_t Elements(const std::vector<std::int64_t>& shape) {
   std::int64_t n = 1;
@@ -154,9 +156,12 @@ struct Totals {
 
 void PrintJson(const Report& report, bool tensors) {
   const Totals totals(report.tensors);
-  ordered_json out = {{"format", report.format},       {"file_bytes", report.file_bytes},
-                      {"tensor_count", report.tensors.size()}, {"parameters", totals.parameters},
-                      {"tensor_bytes", totals.bytes},  {"bits_per_weight", totals.BitsPerWeight()},
+  ordered_json out = {{"format", report.format},
+                      {"file_bytes", report.file_bytes},
+                      {"tensor_count", report.tensors.size()},
+                      {"parameters", totals.parameters},
+                      {"tensor_bytes", totals.bytes},
+                      {"bits_per_weight", totals.BitsPerWeight()},
                       {"metadata", report.facts}};
   for (const auto& [type, sums] : totals.by_type) {
     out["types"][std::string(Traits(type).name)] = {{"tensors", sums.first}, {"bytes", sums.second}};
@@ -189,26 +194,30 @@ void PrintText(const Report& report, bool tensors) {
   }
   if (!tensors) return;
   for (const TensorFacts& t : report.tensors) {
-    fmt::print("  {:<32} {:<8} {:>18} {:>14}\n", Printable(t.name, 160), Traits(t.type).name, ShapeText(t.shape),
-               t.bytes);
+    fmt::print("  {:<32} {:<8} {:>18} {:>14}\n", Printable(t.name, 160), Traits(t.type).name,
+               ShapeText(t.shape), t.bytes);
   }
 }
 
 }  // namespace
 
 void AddInspect(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("inspect", "Show what a GGUF file, safetensors file or adapter holds");
+  CLI::App* command =
+      app.add_subcommand("inspect", "Show what a GGUF file, safetensors file or adapter holds");
   const auto options = std::make_shared<InspectOptions>();
   command->add_option("file", options->path, "GGUF or safetensors file, or a PEFT adapter's folder")
       ->required()
       ->check(CLI::ExistingPath);
   command->add_flag("--json", options->json, "Print JSON");
-  command->add_flag("--tensors", options->tensors, "List every tensor: name, type, shape (rows x columns), bytes");
+  command->add_flag("--tensors", options->tensors,
+                    "List every tensor: name, type, shape (rows x columns), bytes");
   command->footer("Example: longspan inspect model.gguf --tensors");
   command->callback([options] {
     const Report report = Inspect(options->path);
-    if (options->json) PrintJson(report, options->tensors);
-    else PrintText(report, options->tensors);
+    if (options->json)
+      PrintJson(report, options->tensors);
+    else
+      PrintText(report, options->tensors);
   });
 }
 

@@ -76,22 +76,26 @@ void PrintTable(const QuantizeReport& report, bool dry_run) {
       fmt::print("{:<40} {}\n", choice.name, Traits(choice.type).name);
     }
   }
-  fmt::print("{:<6} {:>8} {:>14} {:>10}{}\n", "type", "tensors", "weights", "MiB", dry_run ? "" : "  RMS error");
+  fmt::print("{:<6} {:>8} {:>14} {:>10}{}\n", "type", "tensors", "weights", "MiB",
+             dry_run ? "" : "  RMS error");
   for (const auto& [type, part] : report.types) {
     fmt::print("{:<6} {:>8} {:>14} {:>10.2f}", Traits(type).name, part.tensors, part.elements,
                static_cast<double>(part.bytes) / kMiB);
     if (!dry_run) fmt::print(" {:>9.4f}%", 100 * part.RelativeError());
     fmt::print("\n");
   }
-  fmt::print("{:.2f} MiB -> {:.2f} MiB, {:.3f} bits per weight\n", static_cast<double>(report.bytes_before) / kMiB,
-             static_cast<double>(report.bytes_after) / kMiB, report.BitsPerWeight());
+  fmt::print("{:.2f} MiB -> {:.2f} MiB, {:.3f} bits per weight\n",
+             static_cast<double>(report.bytes_before) / kMiB, static_cast<double>(report.bytes_after) / kMiB,
+             report.BitsPerWeight());
 }
 
 void Run(const Options& options) {
   const QuantizeReport report =
       QuantizeFile(options.in, options.out, FindMix(options.mix), LibraryOptions(options), Terminal());
-  if (options.json) PrintJson(report, options.dry_run);
-  else PrintTable(report, options.dry_run);
+  if (options.json)
+    PrintJson(report, options.dry_run);
+  else
+    PrintTable(report, options.dry_run);
 }
 
 std::string MixNames() {
@@ -108,15 +112,19 @@ void AddQuantize(CLI::App& app) {
   command->add_option("IN", options->in, "GGUF file to read")->required()->check(CLI::ExistingFile);
   command->add_option("OUT", options->out, "GGUF file to write")->required();
   command->add_option("TYPE", options->mix, "One of " + MixNames())->required();
-  command->add_option("--type", options->rules, "REGEX=TYPE: tensors with a matching name get this type; repeatable")
+  command
+      ->add_option("--type", options->rules,
+                   "REGEX=TYPE: tensors with a matching name get this type; repeatable")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--output-type", options->output_type, "Type of the output matrix");
   command->add_option("--embedding-type", options->embedding_type, "Type of the token embedding");
-  command->add_flag("--allow-requantize", options->allow_requantize, "Accept weights that are quantised already");
+  command->add_flag("--allow-requantize", options->allow_requantize,
+                    "Accept weights that are quantised already");
   command->add_flag("--dry-run", options->dry_run, "Show types and sizes; write nothing");
   command->add_flag("--json", options->json, "Print the report as JSON");
-  command->footer("Example:\n  longspan quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M --type 'attn_v=Q8_0'");
+  command->footer(
+      "Example:\n  longspan quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M --type 'attn_v=Q8_0'");
   command->callback([options] { Run(*options); });
 }
 

@@ -16,9 +16,11 @@
 
 namespace longspan {
 
-static_assert(std::endian::native == std::endian::little, "files are read by copying their little-endian values");
+static_assert(std::endian::native == std::endian::little,
+              "files are read by copying their little-endian values");
 
-// `text` from a file as it may stand in a one-line message: control and non-ASCII bytes escaped, long text cut.
+// `text` from a file as it may stand in a one-line message: control and non-ASCII bytes escaped, long text
+// cut.
 std::string Printable(std::string_view text, std::size_t limit = 80);
 
 class ByteReader {
@@ -37,8 +39,7 @@ class ByteReader {
   }
 
   template <class T>
-    requires std::integral<T> || std::floating_point<T>
-  T Read(std::string_view what) {
+  requires std::integral<T> || std::floating_point<T> T Read(std::string_view what) {
     T value;
     std::memcpy(&value, Take(sizeof(T), what).data(), sizeof(T));
     return value;
@@ -53,8 +54,8 @@ class ByteReader {
   // only then may memory be reserved for them.
   std::size_t CheckCount(std::uint64_t count, std::size_t item_bytes, std::string_view what) const {
     if (count > remaining() / item_bytes) {
-      FailAt("{} {} of at least {} bytes each cannot fit in the {} bytes that remain", count, what, item_bytes,
-             remaining());
+      FailAt("{} {} of at least {} bytes each cannot fit in the {} bytes that remain", count, what,
+             item_bytes, remaining());
     }
     return static_cast<std::size_t>(count);
   }

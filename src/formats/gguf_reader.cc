@@ -11,11 +11,11 @@
 namespace longspan {
 namespace {
 
-constexpr int kMaxDepth = 8;                  // arrays within arrays
-constexpr std::uint64_t kMaxName = 65535;     // bytes of a key, as the format says, and of a tensor's name
-constexpr std::uint32_t kMaxDimensions = 4;   // as the format says
-constexpr std::size_t kStringHead = 8;        // a string's length
-constexpr std::size_t kArrayHead = 4 + 8;     // an array's element type and count
+constexpr int kMaxDepth = 8;                 // arrays within arrays
+constexpr std::uint64_t kMaxName = 65535;    // bytes of a key, as the format says, and of a tensor's name
+constexpr std::uint32_t kMaxDimensions = 4;  // as the format says
+constexpr std::size_t kStringHead = 8;       // a string's length
+constexpr std::size_t kArrayHead = 4 + 8;    // an array's element type and count
 constexpr std::size_t kSmallestEntry = kStringHead + 4 + 1;
 constexpr std::size_t kSmallestTensor = kStringHead + 4 + 8 + 4 + 8;
 
@@ -23,8 +23,8 @@ constexpr std::size_t kSmallestTensor = kStringHead + 4 + 8 + 4 + 8;
 
 void CheckGgufAlignment(std::uint64_t alignment, std::string_view where) {
   if (!std::has_single_bit(alignment) || alignment < 8 || alignment > (1 << 20)) {
-    Fail(ErrorKind::kInvalidFile, "{}: general.alignment is {}, expected a power of two from 8 to 1048576", where,
-         alignment);
+    Fail(ErrorKind::kInvalidFile, "{}: general.alignment is {}, expected a power of two from 8 to 1048576",
+         where, alignment);
   }
 }
 
@@ -41,7 +41,8 @@ class GgufParser {
     const auto tensors = reader_.Read<std::uint64_t>("tensor count");
     const auto entries = reader_.Read<std::uint64_t>("metadata count");
     ReadMetadata(reader_.CheckCount(entries, kSmallestEntry, "metadata entries"));
-    file_->alignment_ = file_->metadata_.Find<std::uint64_t>("general.alignment").value_or(kGgufDefaultAlignment);
+    file_->alignment_ =
+        file_->metadata_.Find<std::uint64_t>("general.alignment").value_or(kGgufDefaultAlignment);
     CheckGgufAlignment(file_->alignment_, name_);
     ReadTensors(reader_.CheckCount(tensors, kSmallestTensor, "tensors"));
     LocateTensors();
@@ -52,7 +53,8 @@ class GgufParser {
   void ReadVersion() {
     const std::string_view magic = reader_.ReadText(kGgufMagic.size(), "the magic");
     if (magic != kGgufMagic) {
-      Fail(ErrorKind::kInvalidFile, "{}: not a GGUF file: starts with '{}', expected 'GGUF'", name_, Printable(magic));
+      Fail(ErrorKind::kInvalidFile, "{}: not a GGUF file: starts with '{}', expected 'GGUF'", name_,
+           Printable(magic));
     }
     file_->version_ = reader_.Read<std::uint32_t>("version");
     const std::uint32_t version = file_->version_;
@@ -97,19 +99,32 @@ class GgufParser {
 
   GgufValue ReadValue(GgufType type) {
     switch (type) {
-      case GgufType::kUint8: return reader_.Read<std::uint8_t>("u8");
-      case GgufType::kInt8: return reader_.Read<std::int8_t>("i8");
-      case GgufType::kUint16: return reader_.Read<std::uint16_t>("u16");
-      case GgufType::kInt16: return reader_.Read<std::int16_t>("i16");
-      case GgufType::kUint32: return reader_.Read<std::uint32_t>("u32");
-      case GgufType::kInt32: return reader_.Read<std::int32_t>("i32");
-      case GgufType::kFloat32: return reader_.Read<float>("f32");
-      case GgufType::kBool: return ReadBool();
-      case GgufType::kString: return std::string(ReadString("string"));
-      case GgufType::kArray: return ReadArray(1);
-      case GgufType::kUint64: return reader_.Read<std::uint64_t>("u64");
-      case GgufType::kInt64: return reader_.Read<std::int64_t>("i64");
-      case GgufType::kFloat64: return reader_.Read<double>("f64");
+      case GgufType::kUint8:
+        return reader_.Read<std::uint8_t>("u8");
+      case GgufType::kInt8:
+        return reader_.Read<std::int8_t>("i8");
+      case GgufType::kUint16:
+        return reader_.Read<std::uint16_t>("u16");
+      case GgufType::kInt16:
+        return reader_.Read<std::int16_t>("i16");
+      case GgufType::kUint32:
+        return reader_.Read<std::uint32_t>("u32");
+      case GgufType::kInt32:
+        return reader_.Read<std::int32_t>("i32");
+      case GgufType::kFloat32:
+        return reader_.Read<float>("f32");
+      case GgufType::kBool:
+        return ReadBool();
+      case GgufType::kString:
+        return std::string(ReadString("string"));
+      case GgufType::kArray:
+        return ReadArray(1);
+      case GgufType::kUint64:
+        return reader_.Read<std::uint64_t>("u64");
+      case GgufType::kInt64:
+        return reader_.Read<std::int64_t>("i64");
+      case GgufType::kFloat64:
+        return reader_.Read<double>("f64");
     }
     reader_.FailAt("value type {}", static_cast<std::uint32_t>(type));
   }
@@ -147,19 +162,32 @@ class GgufParser {
     const GgufType type = ReadType();
     const auto count = reader_.Read<std::uint64_t>("array length");
     switch (type) {
-      case GgufType::kUint8: return ReadNumbers<std::uint8_t>(count);
-      case GgufType::kInt8: return ReadNumbers<std::int8_t>(count);
-      case GgufType::kUint16: return ReadNumbers<std::uint16_t>(count);
-      case GgufType::kInt16: return ReadNumbers<std::int16_t>(count);
-      case GgufType::kUint32: return ReadNumbers<std::uint32_t>(count);
-      case GgufType::kInt32: return ReadNumbers<std::int32_t>(count);
-      case GgufType::kFloat32: return ReadNumbers<float>(count);
-      case GgufType::kBool: return ReadBools(count);
-      case GgufType::kString: return ReadStrings(count);
-      case GgufType::kArray: return ReadArrays(count, depth);
-      case GgufType::kUint64: return ReadNumbers<std::uint64_t>(count);
-      case GgufType::kInt64: return ReadNumbers<std::int64_t>(count);
-      case GgufType::kFloat64: return ReadNumbers<double>(count);
+      case GgufType::kUint8:
+        return ReadNumbers<std::uint8_t>(count);
+      case GgufType::kInt8:
+        return ReadNumbers<std::int8_t>(count);
+      case GgufType::kUint16:
+        return ReadNumbers<std::uint16_t>(count);
+      case GgufType::kInt16:
+        return ReadNumbers<std::int16_t>(count);
+      case GgufType::kUint32:
+        return ReadNumbers<std::uint32_t>(count);
+      case GgufType::kInt32:
+        return ReadNumbers<std::int32_t>(count);
+      case GgufType::kFloat32:
+        return ReadNumbers<float>(count);
+      case GgufType::kBool:
+        return ReadBools(count);
+      case GgufType::kString:
+        return ReadStrings(count);
+      case GgufType::kArray:
+        return ReadArrays(count, depth);
+      case GgufType::kUint64:
+        return ReadNumbers<std::uint64_t>(count);
+      case GgufType::kInt64:
+        return ReadNumbers<std::int64_t>(count);
+      case GgufType::kFloat64:
+        return ReadNumbers<double>(count);
     }
     reader_.FailAt("array element type {}", static_cast<std::uint32_t>(type));
   }
@@ -208,10 +236,11 @@ class GgufParser {
         CheckedAlignUp<std::uint64_t>(reader_.offset(), file_->alignment_, "start of tensor data");
     for (GgufTensor& tensor : file_->tensors_) {
       const auto fail = [&](const std::string& why) {
-        Fail(ErrorKind::kInvalidFile, "{}: tensor {} at byte {} of the data, which starts at byte {}: {}", name_,
-             Printable(tensor.name), tensor.offset, start, why);
+        Fail(ErrorKind::kInvalidFile, "{}: tensor {} at byte {} of the data, which starts at byte {}: {}",
+             name_, Printable(tensor.name), tensor.offset, start, why);
       };
-      if (tensor.offset % file_->alignment_ != 0) fail(fmt::format("not aligned to {} bytes", file_->alignment_));
+      if (tensor.offset % file_->alignment_ != 0)
+        fail(fmt::format("not aligned to {} bytes", file_->alignment_));
       const std::int64_t size = SizeOf(tensor);
       if (start > all.size() || tensor.offset > all.size() - start ||
           std::cmp_greater(size, all.size() - start - tensor.offset)) {
@@ -237,8 +266,8 @@ class GgufParser {
     std::ranges::sort(order, {}, &GgufTensor::offset);
     for (std::size_t i = 1; i < order.size(); ++i) {
       if (order[i - 1]->offset + order[i - 1]->bytes.size() > order[i]->offset) {
-        Fail(ErrorKind::kInvalidFile, "{}: tensors {} and {} overlap at byte {}", name_, Printable(order[i - 1]->name),
-             Printable(order[i]->name), order[i]->offset);
+        Fail(ErrorKind::kInvalidFile, "{}: tensors {} and {} overlap at byte {}", name_,
+             Printable(order[i - 1]->name), Printable(order[i]->name), order[i]->offset);
       }
     }
   }

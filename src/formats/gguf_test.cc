@@ -21,7 +21,8 @@ namespace {
 using ::testing::HasSubstr;
 
 std::filesystem::path Scratch(const std::string& name) {
-  return std::filesystem::temp_directory_path() / ("longspan_gguf_" + std::to_string(::getpid()) + "_" + name);
+  return std::filesystem::temp_directory_path() /
+         ("longspan_gguf_" + std::to_string(::getpid()) + "_" + name);
 }
 
 GgufMetadata EveryType() {
@@ -50,7 +51,8 @@ GgufMetadata EveryType() {
   m.Set("a.u64", std::vector<std::uint64_t>{7});
   m.Set("a.i64", std::vector<std::int64_t>{-7});
   m.Set("a.f64", std::vector<double>{-0.25});
-  m.Set("nested", std::vector<GgufArray>{{std::vector<std::int32_t>{1}}, {GgufStrings({"x"})}, {std::vector<GgufArray>{}}});
+  m.Set("nested", std::vector<GgufArray>{
+                      {std::vector<std::int32_t>{1}}, {GgufStrings({"x"})}, {std::vector<GgufArray>{}}});
   return m;
 }
 
@@ -82,7 +84,8 @@ struct Bytes {
     Bytes bytes{"GGUF"};
     return bytes.Put(version).Put(tensors).Put(entries);
   }
-  Bytes& TensorInfo(std::string_view name, std::vector<std::uint64_t> dims, std::uint32_t type, std::uint64_t offset) {
+  Bytes& TensorInfo(std::string_view name, std::vector<std::uint64_t> dims, std::uint32_t type,
+                    std::uint64_t offset) {
     String(name).Put(static_cast<std::uint32_t>(dims.size()));
     for (const std::uint64_t d : dims) Put(d);
     return Put(type).Put(offset);
@@ -187,7 +190,8 @@ TEST(Gguf, RefusesWhatItCannotRead) {
   EXPECT_THAT(OpenError(""), HasSubstr("byte 0"));
   EXPECT_THAT(OpenError("GGML1234"), HasSubstr("not a GGUF file"));
   EXPECT_THAT(OpenError(Bytes::Header(0, 0, 1).text, ErrorKind::kUnsupported), HasSubstr("version 1"));
-  EXPECT_THAT(OpenError(Bytes::Header(0, 0, 0x03000000).text, ErrorKind::kUnsupported), HasSubstr("big-endian"));
+  EXPECT_THAT(OpenError(Bytes::Header(0, 0, 0x03000000).text, ErrorKind::kUnsupported),
+              HasSubstr("big-endian"));
   EXPECT_EQ(OpenError(Bytes::Header(0, 0, 2).text), "");
 }
 
@@ -196,20 +200,25 @@ TEST(Gguf, RefusesHugeCountsAtOnce) {
   for (const std::uint64_t n : kHuge) {
     EXPECT_THAT(OpenError(Bytes::Header(n, 0).text), HasSubstr("tensors"));
     EXPECT_THAT(OpenError(Bytes::Header(0, n).text), HasSubstr("metadata"));
-    EXPECT_NE(OpenError(Bytes::Header(0, 1).Put(n).Data(64).text), "");                       // key
-    EXPECT_NE(OpenError(Bytes::Header(0, 1).String("k").Put(8u).Put(n).Data(64).text), "");   // string
+    EXPECT_NE(OpenError(Bytes::Header(0, 1).Put(n).Data(64).text), "");                      // key
+    EXPECT_NE(OpenError(Bytes::Header(0, 1).String("k").Put(8u).Put(n).Data(64).text), "");  // string
     for (std::uint32_t type = 0; type < kGgufTypes; ++type) {
-      EXPECT_NE(OpenError(Bytes::Header(0, 1).String("k").Put(9u).Put(type).Put(n).Data(64).text), "") << type;
+      EXPECT_NE(OpenError(Bytes::Header(0, 1).String("k").Put(9u).Put(type).Put(n).Data(64).text), "")
+          << type;
     }
     EXPECT_NE(OpenError(Bytes::Header(1, 0).TensorInfo("t", {n}, 0, 0).Data(64).text), "");
-    EXPECT_NE(OpenError(Bytes::Header(1, 0).TensorInfo("t", {1 << 20, 1 << 20, 1 << 20, 1 << 20}, 0, 0).Data(64).text), "");
+    EXPECT_NE(
+        OpenError(
+            Bytes::Header(1, 0).TensorInfo("t", {1 << 20, 1 << 20, 1 << 20, 1 << 20}, 0, 0).Data(64).text),
+        "");
     EXPECT_NE(OpenError(Bytes::Header(1, 0).TensorInfo("t", {4}, 0, n & ~31ull).Data(64).text), "");
   }
 }
 
 TEST(Gguf, RefusesBadMetadata) {
   EXPECT_THAT(OpenError(Bytes::Header(0, 1).String("k").Put(13u).Put(0ull).text), HasSubstr("value type 13"));
-  EXPECT_THAT(OpenError(Bytes::Header(0, 1).String("k").Put(7u).Put(std::uint8_t{2}).text), HasSubstr("bool"));
+  EXPECT_THAT(OpenError(Bytes::Header(0, 1).String("k").Put(7u).Put(std::uint8_t{2}).text),
+              HasSubstr("bool"));
   const auto entry = [](Bytes b) { return b.String("k").Put(0u).Put(std::uint8_t{1}); };
   EXPECT_THAT(OpenError(entry(entry(Bytes::Header(0, 2))).text), HasSubstr("twice"));
   for (const std::uint32_t alignment : {0u, 1u, 4u, 33u, 1u << 30}) {

@@ -47,8 +47,10 @@ GgufStrings::GgufStrings(std::vector<std::string> strings) {
 
 void GgufMetadata::Set(std::string_view key, GgufValue value) {
   const auto [it, inserted] = index_.try_emplace(std::string(key), entries_.size());
-  if (inserted) entries_.emplace_back(std::string(key), std::move(value));
-  else entries_[it->second].second = std::move(value);
+  if (inserted)
+    entries_.emplace_back(std::string(key), std::move(value));
+  else
+    entries_[it->second].second = std::move(value);
 }
 
 bool GgufMetadata::Erase(std::string_view key) {
@@ -77,9 +79,12 @@ std::string Summary(const GgufValue& value) {
   return std::visit(
       [](const auto& v) -> std::string {
         using V = std::decay_t<decltype(v)>;
-        if constexpr (std::same_as<V, std::string>) return fmt::format("\"{}\"", Printable(v));
-        else if constexpr (std::same_as<V, GgufArray>) return ArraySummary(v);
-        else return fmt::format("{}", v);
+        if constexpr (std::same_as<V, std::string>)
+          return fmt::format("\"{}\"", Printable(v));
+        else if constexpr (std::same_as<V, GgufArray>)
+          return ArraySummary(v);
+        else
+          return fmt::format("{}", v);
       },
       value.variant());
 }

@@ -104,18 +104,19 @@ struct IsVector<std::vector<T>> : std::true_type {};
 
 class GgufValue {
  public:
-  using Variant = std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t,
-                               std::int32_t, float, bool, std::string, GgufArray, std::uint64_t, std::int64_t,
-                               double>;
+  using Variant =
+      std::variant<std::uint8_t, std::int8_t, std::uint16_t, std::int16_t, std::uint32_t, std::int32_t, float,
+                   bool, std::string, GgufArray, std::uint64_t, std::int64_t, double>;
 
   GgufValue() = default;
   // Exactly the alternative given: write std::uint32_t{7} or 1.0f, for the type lands in the file.
   template <class T>
-    requires(std::same_as<T, std::uint8_t> || std::same_as<T, std::int8_t> || std::same_as<T, std::uint16_t> ||
-             std::same_as<T, std::int16_t> || std::same_as<T, std::uint32_t> || std::same_as<T, std::int32_t> ||
-             std::same_as<T, float> || std::same_as<T, bool> || std::same_as<T, std::uint64_t> ||
-             std::same_as<T, std::int64_t> || std::same_as<T, double> || std::same_as<T, GgufArray>)
-  GgufValue(T value) : value_(std::move(value)) {}
+  requires(std::same_as<T, std::uint8_t> || std::same_as<T, std::int8_t> || std::same_as<T, std::uint16_t> ||
+           std::same_as<T, std::int16_t> || std::same_as<T, std::uint32_t> || std::same_as<T, std::int32_t> ||
+           std::same_as<T, float> || std::same_as<T, bool> || std::same_as<T, std::uint64_t> ||
+           std::same_as<T, std::int64_t> || std::same_as<T, double> || std::same_as<T, GgufArray>)
+      GgufValue(T value)
+      : value_(std::move(value)) {}
   GgufValue(std::string value) : value_(std::move(value)) {}
   GgufValue(std::string_view value) : value_(std::string(value)) {}
   GgufValue(const char* value) : value_(std::string(value)) {}

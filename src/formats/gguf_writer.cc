@@ -48,10 +48,14 @@ void PutValue(AtomicFile& file, const GgufValue& value) {
   std::visit(
       [&file](const auto& v) {
         using V = std::decay_t<decltype(v)>;
-        if constexpr (std::same_as<V, std::string>) PutString(file, v);
-        else if constexpr (std::same_as<V, GgufArray>) PutArray(file, v);
-        else if constexpr (std::same_as<V, bool>) Put(file, static_cast<std::uint8_t>(v));
-        else Put(file, v);
+        if constexpr (std::same_as<V, std::string>)
+          PutString(file, v);
+        else if constexpr (std::same_as<V, GgufArray>)
+          PutArray(file, v);
+        else if constexpr (std::same_as<V, bool>)
+          Put(file, static_cast<std::uint8_t>(v));
+        else
+          Put(file, v);
       },
       value.variant());
 }

@@ -1,5 +1,6 @@
 // Writing GGUF version 3: metadata and the list of tensors first, then the tensors' data one after the other,
-// so that no more than one tensor need be in memory. The file appears when Commit returns, whole or not at all.
+// so that no more than one tensor need be in memory. The file appears when Commit returns, whole or not at
+// all.
 #pragma once
 
 #include <cstddef>

@@ -32,8 +32,8 @@ LlamaConfig ReadHeader(ByteReader& reader, const std::string& where) {
   c.vocab_size = std::abs(vocabulary);
   c.tied_embeddings = vocabulary > 0;
   if (c.heads < 1 || c.dim % c.heads != 0) {
-    Fail(ErrorKind::kInvalidFile, "{}: not a llama2.c checkpoint: width {} does not divide among {} heads", where,
-         c.dim, c.heads);
+    Fail(ErrorKind::kInvalidFile, "{}: not a llama2.c checkpoint: width {} does not divide among {} heads",
+         where, c.dim, c.heads);
   }
   c.head_dim = c.dim / c.heads;
   c.norm_epsilon = 1e-5;
@@ -46,8 +46,10 @@ LlamaConfig ReadHeader(ByteReader& reader, const std::string& where) {
 std::string EscapeSpaces(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c == ' ') out += "\xe2\x96\x81";
-    else out += c;
+    if (c == ' ')
+      out += "\xe2\x96\x81";
+    else
+      out += c;
   }
   return out;
 }
@@ -70,7 +72,8 @@ Llama2cModel ReadLlama2c(const std::filesystem::path& path) {
   Weights& w = model.weights;
   w.embedding = take("token embedding", {c.vocab_size, c.dim});
   w.layers.resize(static_cast<std::size_t>(c.layers));
-  const auto take_layers = [&](const char* what, Tensor LayerWeights::* member, std::vector<std::int64_t> shape) {
+  const auto take_layers = [&](const char* what, Tensor LayerWeights::*member,
+                               std::vector<std::int64_t> shape) {
     for (LayerWeights& layer : w.layers) layer.*member = take(what, shape);
   };
   take_layers("attention norm", &LayerWeights::attention_norm, {c.dim});
@@ -105,12 +108,16 @@ GgufMetadata ReadLlama2cTokenizer(const std::filesystem::path& path, std::int64_
   for (std::int64_t id = 0; id < vocab_size; ++id) {
     scores.push_back(reader.Read<float>("score"));
     const auto length = reader.Read<std::int32_t>("token length");
-    if (length < 0 || length > longest) reader.FailAt("token {} has {} bytes, expected 0 to {}", id, length, longest);
+    if (length < 0 || length > longest)
+      reader.FailAt("token {} has {} bytes, expected 0 to {}", id, length, longest);
     const std::string_view text = reader.ReadText(static_cast<std::uint64_t>(length), "token");
     TokenType type = TokenType::kNormal;
-    if (id == 0) type = TokenType::kUnknown;
-    else if (id < kBytesFirst) type = TokenType::kControl;
-    else if (id < kBytesFirst + kBytesCount) type = TokenType::kByte;
+    if (id == 0)
+      type = TokenType::kUnknown;
+    else if (id < kBytesFirst)
+      type = TokenType::kControl;
+    else if (id < kBytesFirst + kBytesCount)
+      type = TokenType::kByte;
     // llama2.c writes control tokens as it would print them, with line breaks around.
     constexpr std::string_view kSpecial[kBytesFirst] = {"<unk>", "<s>", "</s>"};
     if (type == TokenType::kByte && text != fmt::format("<0x{:02X}>", id - kBytesFirst)) {

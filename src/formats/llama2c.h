@@ -15,9 +15,9 @@ struct Llama2cModel {
   Weights weights;  // views into the mapped file, which they keep alive
 };
 
-// Layout, little-endian: seven int32 (dim, hidden_dim, layers, heads, kv_heads, vocabulary size, negative where
-// the output is not tied, window), then F32 tensors, each kind for all layers in turn. Rows of q and k already
-// are in the order of interleaved-pair RoPE.
+// Layout, little-endian: seven int32 (dim, hidden_dim, layers, heads, kv_heads, vocabulary size, negative
+// where the output is not tied, window), then F32 tensors, each kind for all layers in turn. Rows of q and k
+// already are in the order of interleaved-pair RoPE.
 Llama2cModel ReadLlama2c(const std::filesystem::path& path);
 
 // The tokenizer as the tokenizer.ggml.* keys of a SentencePiece vocabulary. Layout: int32 longest token, then

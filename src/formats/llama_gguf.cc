@@ -8,7 +8,9 @@
 #include <set>
 #include <utility>
 
+#include "base/checked.h"
 #include "base/error.h"
+#include "formats/byte_reader.h"
 #include "formats/gguf_writer.h"
 
 namespace longspan {
@@ -91,13 +93,14 @@ RopeScaling ReadRopeScaling(const GgufFile& file) {
     scaling.beta_fast = file.Find<double>("llama.rope.scaling.yarn_beta_fast").value_or(scaling.beta_fast);
     scaling.beta_slow = file.Find<double>("llama.rope.scaling.yarn_beta_slow").value_or(scaling.beta_slow);
   } else {
-    Fail(ErrorKind::kUnsupported, "{}: rope scaling '{}', expected none, linear or yarn", file.path().string(),
-         *type);
+    Fail(ErrorKind::kUnsupported, "{}: rope scaling '{}', expected none, linear or yarn",
+         file.path().string(), Printable(*type));
   }
   // A factor of 0 means that nothing is scaled.
   const double factor = file.Find<double>("llama.rope.scaling.factor").value_or(1.0);
   scaling.factor = factor == 0.0 ? 1.0 : factor;
-  scaling.original_context = file.Find<std::int64_t>("llama.rope.scaling.original_context_length").value_or(0);
+  scaling.original_context =
+      file.Find<std::int64_t>("llama.rope.scaling.original_context_length").value_or(0);
   if (scaling.kind == RopeScaling::Kind::kYarn) {
     if (scaling.original_context < 1) {
       Fail(ErrorKind::kInvalidFile, "{}: YaRN needs llama.rope.scaling.original_context_length, found {}",
@@ -106,6 +109,12 @@ RopeScaling ReadRopeScaling(const GgufFile& file) {
     // GGUF multiplies YaRN's own magnitude by attn_factor; the configuration has the product.
     const auto extra = file.Find<double>("llama.rope.scaling.attn_factor");
     if (extra && *extra != 1.0) scaling.attention_factor = *extra * YarnMagnitude(scaling.factor);
+  }
+  for (const double value :
+       {scaling.factor, scaling.beta_fast, scaling.beta_slow, scaling.attention_factor}) {
+    if (!(value >= 0 && std::isfinite(value))) {
+      Fail(ErrorKind::kInvalidFile, "{}: a number of the rope scaling is {}", file.path().string(), value);
+    }
   }
   return scaling;
 }
@@ -118,7 +127,8 @@ void WriteRopeScaling(const LlamaConfig& config, GgufMetadata& out) {
   out.Set("llama.rope.scaling.type", linear ? "linear" : "yarn");
   out.Set("llama.rope.scaling.factor", static_cast<float>(scaling.factor));
   if (scaling.original_context > 0) {
-    out.Set("llama.rope.scaling.original_context_length", static_cast<std::uint32_t>(scaling.original_context));
+    out.Set("llama.rope.scaling.original_context_length",
+            CheckedCast<std::uint32_t>(scaling.original_context, "original context"));
   }
   if (!yarn) return;
   out.Set("llama.rope.scaling.finetuned", true);
@@ -156,7 +166,8 @@ void CheckNothingIsLeft(const GgufFile& file, const std::set<std::string_view>& 
   for (const GgufTensor& tensor : file.tensors()) {
     // Old converters stored the inverse frequencies that every reader computes for itself.
     if (used.contains(tensor.name) || tensor.name.ends_with("attn_rot_embd")) continue;
-    Fail(ErrorKind::kUnsupported, "{}: tensor {} is no part of a plain Llama", file.path().string(), tensor.name);
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} is no part of a plain Llama", file.path().string(),
+         Printable(tensor.name));
   }
 }
 
@@ -184,10 +195,10 @@ std::string_view FileTypeName(std::uint32_t file_type) {
 LlamaConfig ReadLlamaConfig(const GgufFile& file) {
   const std::string where = file.path().string();
   if (const auto type = file.Find<std::string>("general.type"); type && *type != "model") {
-    Fail(ErrorKind::kUnsupported, "{}: holds a GGUF '{}', expected a model", where, *type);
+    Fail(ErrorKind::kUnsupported, "{}: holds a GGUF '{}', expected a model", where, Printable(*type));
   }
   if (const auto architecture = file.Get<std::string>("general.architecture"); architecture != "llama") {
-    Fail(ErrorKind::kUnsupported, "{}: architecture '{}', expected llama", where, architecture);
+    Fail(ErrorKind::kUnsupported, "{}: architecture '{}', expected llama", where, Printable(architecture));
   }
   if (const auto experts = file.Find<std::int64_t>("llama.expert_count"); experts && *experts > 0) {
     Fail(ErrorKind::kUnsupported, "{}: a mixture of {} experts, expected a dense model", where, *experts);
@@ -213,7 +224,8 @@ LlamaConfig ReadLlamaConfig(const GgufFile& file) {
   c.head_dim = key_length.value_or(rotated.value_or(split));
   const auto same = [&](std::optional<std::int64_t> other, const char* key) {
     if (other && *other != c.head_dim) {
-      Fail(ErrorKind::kUnsupported, "{}: {} is {}, expected the head dimension, {}", where, key, *other, c.head_dim);
+      Fail(ErrorKind::kUnsupported, "{}: {} is {}, expected the head dimension, {}", where, key, *other,
+           c.head_dim);
     }
   };
   same(rotated, "llama.rope.dimension_count");
@@ -229,8 +241,8 @@ ModelFile LoadModel(const std::filesystem::path& path) {
   model.config = ReadLlamaConfig(file);
   // A layer has nine tensors; a count far beyond the file's is refused before layers are made for it.
   if (std::cmp_greater(model.config.layers, file.tensors().size())) {
-    Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", path.string(), file.tensors().size(),
-         model.config.layers);
+    Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", path.string(),
+         file.tensors().size(), model.config.layers);
   }
   model.weights.layers.resize(static_cast<std::size_t>(model.config.layers));
   std::set<std::string_view> used{kRopeFactorsTensor};
@@ -251,19 +263,23 @@ ModelFile LoadModel(const std::filesystem::path& path) {
 
 Type MainType(const Weights& weights, bool tied) {
   std::map<Type, std::int64_t> elements;
-  ForEachTensor(weights, tied, [&](const std::string&, const Tensor& t) { elements[t.type()] += t.elements(); });
+  ForEachTensor(weights, tied,
+                [&](const std::string&, const Tensor& t) { elements[t.type()] += t.elements(); });
   return std::ranges::max_element(elements, {}, &std::pair<const Type, std::int64_t>::second)->first;
 }
 
 GgufMetadata LlamaMetadata(const LlamaConfig& c, const GgufMetadata& extra, Type main_type) {
   const FileType& file_type = ChooseFileType(main_type, extra.Find<std::uint32_t>("general.file_type"));
-  const auto u32 = [](std::int64_t value) { return static_cast<std::uint32_t>(value); };
+  const auto u32 = [](std::int64_t value) {
+    return CheckedCast<std::uint32_t>(value, "a measure of the model");
+  };
   GgufMetadata out;
   out.Set("general.architecture", "llama");
   out.Set("general.type", "model");
   if (!c.name.empty()) out.Set("general.name", c.name);
   out.Set("general.file_type", file_type.id);
-  if (Traits(file_type.type).block_elements > 1) out.Set("general.quantization_version", kQuantizationVersion);
+  if (Traits(file_type.type).block_elements > 1)
+    out.Set("general.quantization_version", kQuantizationVersion);
   out.Set("llama.vocab_size", u32(c.vocab_size));
   out.Set("llama.context_length", u32(c.context));
   out.Set("llama.embedding_length", u32(c.dim));
@@ -287,6 +303,12 @@ GgufMetadata LlamaMetadata(const LlamaConfig& c, const GgufMetadata& extra, Type
 
 Tensor Llama3RopeFactors(const LlamaConfig& c) {
   const RopeScaling& s = c.rope_scaling;
+  if (s.original_context < 1 || !(s.high_frequency_factor > s.low_frequency_factor)) {
+    Fail(ErrorKind::kInvalidFile,
+         "llama3 rope scaling needs an original context and a high above a low frequency factor, found {}, "
+         "{} and {}",
+         s.original_context, s.high_frequency_factor, s.low_frequency_factor);
+  }
   Tensor factors = Tensor::Allocate(Type::kF32, {c.head_dim / 2});
   const auto original = static_cast<double>(s.original_context);
   const std::span<float> out = factors.mutable_floats();
@@ -307,14 +329,17 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
   config.Validate(where);
   weights.Validate(config, where);
   Tensor factors = weights.rope_factors;
-  if (factors.empty() && config.rope_scaling.kind == RopeScaling::Kind::kLlama3) factors = Llama3RopeFactors(config);
+  if (factors.empty() && config.rope_scaling.kind == RopeScaling::Kind::kLlama3)
+    factors = Llama3RopeFactors(config);
 
   GgufWriter writer(path, LlamaMetadata(config, extra, MainType(weights, config.tied_embeddings)));
   const auto is_norm = [](const std::string& name) { return name.ends_with("norm"); };
   if (!factors.empty()) writer.Declare(kRopeFactorsTensor, Type::kF32, {factors.cols()});
   ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
-    if (is_norm(name)) writer.Declare(GgufTensorName(name), Type::kF32, {t.cols()});
-    else writer.Declare(GgufTensorName(name), t.type(), t.shape());
+    if (is_norm(name))
+      writer.Declare(GgufTensorName(name), Type::kF32, {t.cols()});
+    else
+      writer.Declare(GgufTensorName(name), t.type(), t.shape());
   });
   if (!factors.empty()) writer.Write(kRopeFactorsTensor, factors.ToF32().bytes());
   ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {

@@ -21,8 +21,8 @@ struct ModelFile {
   Weights weights;  // views into the mapped file
 };
 
-// Error(kInvalidFile) where something is missing or contradicts itself, Error(kUnsupported) where the file is a
-// model of another kind (another architecture, biases, experts).
+// Error(kInvalidFile) where something is missing or contradicts itself, Error(kUnsupported) where the file is
+// a model of another kind (another architecture, biases, experts).
 ModelFile LoadModel(const std::filesystem::path& path);
 
 // The measures alone: works for a vocabulary file without tensors too, as far as it has the keys.

@@ -7,11 +7,13 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <string>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/random.h"
 #include "base/testdata.h"
 #include "formats/gguf_writer.h"
 #include "formats/llama2c.h"
@@ -23,7 +25,8 @@ using ::testing::HasSubstr;
 using Kind = RopeScaling::Kind;
 
 std::filesystem::path Scratch(const std::string& name) {
-  return std::filesystem::temp_directory_path() / ("longspan_llama_" + std::to_string(::getpid()) + "_" + name);
+  return std::filesystem::temp_directory_path() /
+         ("longspan_llama_" + std::to_string(::getpid()) + "_" + name);
 }
 
 LlamaConfig Small(bool tied = true) {
@@ -197,7 +200,8 @@ TEST(LlamaGguf, SaysWhatIsWrongWithAModel) {
   const auto nothing = [](GgufMetadata&) {};
   EXPECT_EQ(LoadError(nothing), "");
   EXPECT_EQ(LoadError(set("llama.attention.head_count", std::vector<std::int32_t>{4, 4})), "");
-  EXPECT_THAT(LoadError(set("llama.attention.head_count", std::vector<std::int32_t>{4, 2})), HasSubstr("differs"));
+  EXPECT_THAT(LoadError(set("llama.attention.head_count", std::vector<std::int32_t>{4, 2})),
+              HasSubstr("differs"));
   EXPECT_THAT(LoadError(set("general.architecture", "gemma")), HasSubstr("gemma"));
   EXPECT_THAT(LoadError(set("general.type", "adapter")), HasSubstr("adapter"));
   EXPECT_THAT(LoadError(set("llama.expert_count", 8)), HasSubstr("experts"));
@@ -210,7 +214,38 @@ TEST(LlamaGguf, SaysWhatIsWrongWithAModel) {
   EXPECT_THAT(LoadError(set("llama.rope.scaling.type", "yarn")), HasSubstr("original_context_length"));
   EXPECT_THAT(LoadError(nothing, "blk.0.attn_q.bias"), HasSubstr("blk.0.attn_q.bias"));
   EXPECT_THAT(LoadError(nothing, "", "blk.1.ffn_up.weight"), HasSubstr("blk.1.ffn_up.weight is missing"));
-  EXPECT_THAT(LoadError([](GgufMetadata& m) { m.Erase("llama.embedding_length"); }), HasSubstr("embedding_length"));
+  EXPECT_THAT(LoadError([](GgufMetadata& m) { m.Erase("llama.embedding_length"); }),
+              HasSubstr("embedding_length"));
+}
+
+TEST(LlamaGguf, SurvivesFlippedBytes) {
+  const auto path = Scratch("flip.gguf");
+  LlamaConfig config = Small();
+  config.rope_scaling = {.kind = Kind::kYarn, .factor = 8.0, .original_context = 512};
+  SaveModel(path, config, RandomWeights(config, 1), {});
+  const std::string whole = ReadFile(path);
+  const auto header = static_cast<std::int64_t>(LoadModel(path).file->tensors().front().offset);
+  Random random(4, 0, RandomPurpose::kTest);
+  for (int trial = 0; trial < 2000; ++trial) {
+    std::string bent = whole;
+    bent[static_cast<std::size_t>(random.Below(header))] = static_cast<char>(random.Below(256));
+    std::ofstream(path, std::ios::binary) << bent;
+    try {
+      LoadModel(path).weights.Validate(config, "flipped");
+    } catch (const Error& error) {
+      EXPECT_NE(error.kind(), ErrorKind::kInternal) << error.what();
+    }
+  }
+  std::filesystem::remove(path);
+}
+
+TEST(LlamaGguf, ReadsTheConfigOfAVocabularyFile) {
+  const auto path = SharedData("models/ggml-vocab-llama-bpe.gguf");
+  if (!path) GTEST_SKIP() << "shared vocabularies are absent";
+  const LlamaConfig config = ReadLlamaConfig(*GgufFile::Open(*path));
+  EXPECT_EQ(config.vocab_size, 128256);
+  EXPECT_EQ(config.head_dim, 128);
+  EXPECT_EQ(config.rope_theta, 500000.0);
 }
 
 TEST(Llama2c, ConvertsStories) {
@@ -234,7 +269,9 @@ TEST(Llama2c, ConvertsStories) {
   const std::string source = ReadFile(*model_path);
   EXPECT_EQ(std::memcmp(model.weights.embedding.bytes().data(), source.data() + 28, 64 * 4), 0);
   const std::size_t table = 512 * 8 * 4;  // cosines and sines of 4 pairs
-  EXPECT_EQ(std::memcmp(model.weights.output_norm.bytes().data(), source.data() + source.size() - table - 256, 256), 0);
+  EXPECT_EQ(
+      std::memcmp(model.weights.output_norm.bytes().data(), source.data() + source.size() - table - 256, 256),
+      0);
 
   const auto tokens = model.file->Get<std::span<const std::string_view>>("tokenizer.ggml.tokens");
   ASSERT_EQ(tokens.size(), 512u);
@@ -252,8 +289,9 @@ TEST(Llama2c, ConvertsStories) {
 
 TEST(Llama2c, RefusesOtherFiles) {
   const auto path = Scratch("bad.bin");
-  for (const std::string& text : {std::string(), std::string(28, '\0'), std::string(28, '\xff'), std::string(4096, '\1'),
-                                  std::string("\x40\0\0\0\x10\0\0\0\1\0\0\0\4\0\0\0\4\0\0\0\0\0\0\x80\4\0\0\0", 28)}) {
+  for (const std::string& text :
+       {std::string(), std::string(28, '\0'), std::string(28, '\xff'), std::string(4096, '\1'),
+        std::string("\x40\0\0\0\x10\0\0\0\1\0\0\0\4\0\0\0\4\0\0\0\0\0\0\x80\4\0\0\0", 28)}) {
     WriteFile(path, text);
     EXPECT_THROW(ReadLlama2c(path), Error);
     EXPECT_THROW(ReadLlama2cTokenizer(path, 1 << 24), Error);

@@ -35,7 +35,7 @@ struct Projection {
   std::string_view name;
   std::string_view module;  // below the layer
   std::string_view block;
-  bool rotated;             // by RoPE, so that the order of rows matters
+  bool rotated;  // by RoPE, so that the order of rows matters
 };
 constexpr std::array<Projection, 7> kProjections{{{"q", "q_proj", "self_attn", true},
                                                   {"k", "k_proj", "self_attn", true},
@@ -121,6 +121,12 @@ std::pair<std::int64_t, std::int64_t> Measures(const LlamaConfig& c, std::string
   return {c.hidden_dim, c.dim};
 }
 
+// A JSON value for a message. Lists and objects are only counted: they may be nested deeper than a stack is.
+std::string Describe(const json& value) {
+  if (value.is_structured()) return fmt::format("an {} of {}", value.type_name(), value.size());
+  return Printable(value.dump(-1, ' ', true, json::error_handler_t::replace));
+}
+
 // Reads a key of the JSON, or `otherwise` where it is absent or null.
 template <class T>
 T ValueOr(const json& config, const char* key, T otherwise, const std::string& where) {
@@ -130,7 +136,7 @@ T ValueOr(const json& config, const char* key, T otherwise, const std::string& w
                     : std::is_same_v<T, std::string> ? it->is_string()
                     : std::is_floating_point_v<T>    ? it->is_number()
                                                      : it->is_number_integer();
-  if (!fits) Fail(ErrorKind::kInvalidFile, "{}: {} is {}", where, key, Printable(it->dump(-1, ' ', true)));
+  if (!fits) Fail(ErrorKind::kInvalidFile, "{}: {} is {}", where, key, Describe(*it));
   return it->get<T>();
 }
 
@@ -138,13 +144,13 @@ T ValueOr(const json& config, const char* key, T otherwise, const std::string& w
 void RefuseUnlessEmpty(const json& config, const char* key, const std::string& where) {
   const auto it = config.find(key);
   if (it == config.end() || it->is_null() || (it->is_boolean() && !it->get<bool>())) return;
-  if ((it->is_structured() || it->is_string()) && it->size() == 0) return;
+  if (it->is_structured() && it->empty()) return;
   if (it->is_string() && it->get_ref<const std::string&>().empty()) return;
-  Fail(ErrorKind::kUnsupported, "{}: {} is {}, which longspan does not handle", where, key,
-       Printable(it->dump(-1, ' ', true)));
+  Fail(ErrorKind::kUnsupported, "{}: {} is {}, which longspan does not handle", where, key, Describe(*it));
 }
 
-std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found, const std::string& where) {
+std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found,
+                                            const std::string& where) {
   std::vector<LoraAdapter::Pair> pairs;
   for (auto& [target, pair] : found) {
     if (pair.a.empty() || pair.b.empty()) {
@@ -178,8 +184,8 @@ Tensor PermuteRows(const Tensor& tensor, std::int64_t head_dim, RopeOrder to) {
     const std::int64_t interleaved = head + 2 * (split % half) + split / half;
     const std::int64_t from = to == RopeOrder::kInterleaved ? row : interleaved;
     const std::int64_t target = to == RopeOrder::kInterleaved ? interleaved : row;
-    std::memcpy(out.mutable_bytes().data() + static_cast<std::size_t>(target) * row_bytes, tensor.row(from).data(),
-                row_bytes);
+    std::memcpy(out.mutable_bytes().data() + static_cast<std::size_t>(target) * row_bytes,
+                tensor.row(from).data(), row_bytes);
   }
   return out;
 }
@@ -194,15 +200,16 @@ void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, cons
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     const auto target = ParseTarget(pair.target);
     if (!target || target->layer >= config.layers) {
-      Fail(ErrorKind::kInvalidFile, "{}: {} is no projection of a model of {} layers", where, Printable(pair.target),
-           config.layers);
+      Fail(ErrorKind::kInvalidFile, "{}: {} is no projection of a model of {} layers", where,
+           Printable(pair.target), config.layers);
     }
-    if (!seen.insert(pair.target).second) Fail(ErrorKind::kInvalidFile, "{}: {} appears twice", where, pair.target);
+    if (!seen.insert(pair.target).second)
+      Fail(ErrorKind::kInvalidFile, "{}: {} appears twice", where, pair.target);
     const auto [out, in] = Measures(config, target->projection->name);
     const auto check = [&](const Tensor& t, std::int64_t rows, std::int64_t cols, char which) {
       if (t.shape().size() == 2 && t.rows() == rows && t.cols() == cols && t.type() == Type::kF32) return;
-      Fail(ErrorKind::kInvalidFile, "{}: {} of {} is {} x {} {}, expected {} x {} F32", where, which, pair.target,
-           t.rows(), t.cols(), Traits(t.type()).name, rows, cols);
+      Fail(ErrorKind::kInvalidFile, "{}: {} of {} is {} x {} {}, expected {} x {} F32", where, which,
+           pair.target, t.rows(), t.cols(), Traits(t.type()).name, rows, cols);
     };
     check(pair.a, adapter.rank, in, 'A');
     check(pair.b, out, adapter.rank, 'B');
@@ -220,8 +227,8 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder) {
   if (const auto bias = ValueOr<std::string>(config, "bias", "none", where); bias != "none") {
     Fail(ErrorKind::kUnsupported, "{}: bias {}, expected none", where, Printable(bias));
   }
-  for (const char* key : {"use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias",
-                          "trainable_token_indices"}) {
+  for (const char* key : {"use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern",
+                          "lora_bias", "trainable_token_indices"}) {
     RefuseUnlessEmpty(config, key, where);
   }
   PeftConfig out;
@@ -257,10 +264,12 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
            Printable(entry.name, 160));
     }
     Tensor& tensor = place->is_b ? found[place->target].b : found[place->target].a;
-    if (!tensor.empty()) Fail(ErrorKind::kInvalidFile, "{}: {} appears twice", where, Printable(entry.name, 160));
+    if (!tensor.empty())
+      Fail(ErrorKind::kInvalidFile, "{}: {} appears twice", where, Printable(entry.name, 160));
     tensor = ToFloat(file->LoadTensor(entry.name));
   }
-  LoraAdapter adapter{peft.rank, peft.alpha, peft.rslora, peft.dropout, peft.base_model, CollectPairs(found, where)};
+  LoraAdapter adapter{peft.rank,    peft.alpha,      peft.rslora,
+                      peft.dropout, peft.base_model, CollectPairs(found, where)};
   ValidateAdapter(adapter, config, where);
   for (LoraAdapter::Pair& pair : adapter.pairs) {
     if (IsRotated(pair.target)) pair.b = PermuteRows(pair.b, config.head_dim, RopeOrder::kInterleaved);
@@ -279,7 +288,8 @@ void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, 
   }
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     writer.Write(PeftName(pair.target, 'A'), pair.a.bytes());
-    const Tensor b = IsRotated(pair.target) ? PermuteRows(pair.b, config.head_dim, RopeOrder::kHalfSplit) : pair.b;
+    const Tensor b =
+        IsRotated(pair.target) ? PermuteRows(pair.b, config.head_dim, RopeOrder::kHalfSplit) : pair.b;
     writer.Write(PeftName(pair.target, 'B'), b.bytes());
   }
   writer.Commit();
@@ -323,7 +333,8 @@ void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adap
 LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig& config) {
   const auto file = GgufFile::Open(path);
   const std::string where = path.string();
-  if (file->Get<std::string>("general.type") != "adapter" || file->Get<std::string>("adapter.type") != "lora") {
+  if (file->Get<std::string>("general.type") != "adapter" ||
+      file->Get<std::string>("adapter.type") != "lora") {
     Fail(ErrorKind::kUnsupported, "{}: not a LoRA adapter", where);
   }
   LoraAdapter adapter;

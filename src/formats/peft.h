@@ -38,8 +38,8 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder);
 LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& config);
 void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config);
 
-// A GGUF adapter, as llama.cpp loads with --lora. Its readers scale by alpha / rank and know nothing of rsLoRA,
-// so a rank-stabilised adapter is written with alpha * sqrt(rank).
+// A GGUF adapter, as llama.cpp loads with --lora. Its readers scale by alpha / rank and know nothing of
+// rsLoRA, so a rank-stabilised adapter is written with alpha * sqrt(rank).
 void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter);
 LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig& config);
 

@@ -71,7 +71,8 @@ TEST(PermuteRows, PairsHalvesUp) {
   std::iota(split.mutable_floats().begin(), split.mutable_floats().end(), 0.0f);
   const Tensor pairs = PermuteRows(split, 6, RopeOrder::kInterleaved);
   EXPECT_THAT(pairs.floats(), ElementsAre(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11));
-  EXPECT_THAT(PermuteRows(pairs, 6, RopeOrder::kHalfSplit).floats(), ::testing::ElementsAreArray(split.floats()));
+  EXPECT_THAT(PermuteRows(pairs, 6, RopeOrder::kHalfSplit).floats(),
+              ::testing::ElementsAreArray(split.floats()));
   EXPECT_THROW(PermuteRows(split, 8, RopeOrder::kHalfSplit), Error);
 }
 
@@ -87,7 +88,8 @@ TEST(Peft, RoundTripsAFolder) {
   EXPECT_EQ(read.dropout, 0.1);
   EXPECT_EQ(read.base_model, adapter.base_model);
   ExpectSamePairs(read, adapter);
-  EXPECT_THAT(ReadPeftConfig(folder.path).target_modules, ElementsAre("down_proj", "k_proj", "o_proj", "q_proj"));
+  EXPECT_THAT(ReadPeftConfig(folder.path).target_modules,
+              ElementsAre("down_proj", "k_proj", "o_proj", "q_proj"));
 }
 
 TEST(Peft, FolderHasTheNamesAndRowsOfHuggingFace) {
@@ -117,11 +119,15 @@ TEST(Peft, ToleratesNullsAndRefusesWhatItWouldGetWrong) {
     }
     return "";
   };
-  EXPECT_EQ(error(R"({"peft_type":"LORA","r":16,"lora_alpha":16,"use_rslora":null,"bias":null,"modules_to_save":null,
+  EXPECT_EQ(
+      error(
+          R"({"peft_type":"LORA","r":16,"lora_alpha":16,"use_rslora":null,"bias":null,"modules_to_save":null,
                       "rank_pattern":{},"use_dora":false,"revision":null,"target_modules":null})"),
-            "");
+      "");
   EXPECT_THAT(error("["), HasSubstr("JSON"));
   EXPECT_THAT(error(R"({"r":8})"), HasSubstr("expected 8 x 32"));
+  EXPECT_THAT(error(R"({"use_dora":)" + std::string(400000, '[') + std::string(400000, ']') + "}"),
+              HasSubstr("use_dora"));
   EXPECT_THAT(error(R"({"r":0})"), HasSubstr("r is 0"));
   EXPECT_THAT(error(R"({"r":"16"})"), HasSubstr("r is"));
   EXPECT_THAT(error(R"({"r":16,"use_dora":true})"), HasSubstr("use_dora"));

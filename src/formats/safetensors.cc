@@ -18,7 +18,8 @@ namespace {
 
 using nlohmann::json;
 
-// A header takes about 100 bytes a tensor, so this is far above any model; parsed, JSON takes some 20 times more.
+// A header takes about 100 bytes a tensor, so this is far above any model; parsed, JSON takes some 20 times
+// more.
 constexpr std::uint64_t kMaxHeader = 16 << 20;
 constexpr std::size_t kMaxDimensions = 8;
 constexpr std::size_t kChunk = 1 << 20;  // AtomicFile copies what it is given; big tensors go in pieces
@@ -50,7 +51,8 @@ Type ReadType(const std::string& name, const json& entry) {
 
 std::vector<std::int64_t> ReadShape(const std::string& name, const json& entry) {
   const auto it = entry.find("shape");
-  if (it == entry.end() || !it->is_array() || it->size() > kMaxDimensions) Bad(name, "no shape of up to 8 numbers");
+  if (it == entry.end() || !it->is_array() || it->size() > kMaxDimensions)
+    Bad(name, "no shape of up to 8 numbers");
   std::vector<std::int64_t> shape;
   std::int64_t elements = 1;
   for (const json& n : *it) {
@@ -62,7 +64,8 @@ std::vector<std::int64_t> ReadShape(const std::string& name, const json& entry) 
   return shape;
 }
 
-std::span<const std::byte> ReadPlace(const std::string& name, const json& entry, std::span<const std::byte> data) {
+std::span<const std::byte> ReadPlace(const std::string& name, const json& entry,
+                                     std::span<const std::byte> data) {
   const auto it = entry.find("data_offsets");
   if (it == entry.end() || !it->is_array() || it->size() != 2 || !(*it)[0].is_number_unsigned() ||
       !(*it)[1].is_number_unsigned()) {
@@ -124,12 +127,14 @@ void SafetensorsFile::ReadHeader() {
       continue;
     }
     SafetensorsEntry entry{name, ReadType(name, value), ReadShape(name, value), ReadPlace(name, value, data)};
-    if (const std::int64_t bytes = TensorBytes(entry.type, entry.shape); !std::cmp_equal(bytes, entry.bytes.size())) {
+    if (const std::int64_t bytes = TensorBytes(entry.type, entry.shape);
+        !std::cmp_equal(bytes, entry.bytes.size())) {
       Bad(name, fmt::format("{} bytes, its dtype and shape say {}", entry.bytes.size(), bytes));
     }
     entries_.push_back(std::move(entry));
   }
   std::ranges::stable_sort(entries_, {}, [](const SafetensorsEntry& e) { return e.bytes.data(); });
+  for (std::size_t i = 0; i < entries_.size(); ++i) index_.emplace(entries_[i].name, i);
   CheckPlaces(data);
 }
 
@@ -149,20 +154,21 @@ void SafetensorsFile::CheckPlaces(std::span<const std::byte> data) const {
 }
 
 Tensor SafetensorsFile::LoadTensor(std::string_view name) const {
-  const auto it = std::ranges::find(entries_, name, &SafetensorsEntry::name);
-  if (it == entries_.end()) return {};
-  const bool aligned = reinterpret_cast<std::uintptr_t>(it->bytes.data()) % ElementBytes(it->type) == 0;
-  if (aligned) return Tensor(it->type, it->shape, it->bytes, mapped_);
-  Tensor copy = Tensor::Allocate(it->type, it->shape);
-  std::memcpy(copy.mutable_bytes().data(), it->bytes.data(), it->bytes.size());
+  const auto it = index_.find(name);
+  if (it == index_.end()) return {};
+  const SafetensorsEntry& entry = entries_[it->second];
+  const bool aligned = reinterpret_cast<std::uintptr_t>(entry.bytes.data()) % ElementBytes(entry.type) == 0;
+  if (aligned) return Tensor(entry.type, entry.shape, entry.bytes, mapped_);
+  Tensor copy = Tensor::Allocate(entry.type, entry.shape);
+  std::memcpy(copy.mutable_bytes().data(), entry.bytes.data(), entry.bytes.size());
   return copy;
 }
 
 void SafetensorsWriter::Declare(std::string_view name, Type type, std::vector<std::int64_t> shape) {
   if (header_written_) Fail(ErrorKind::kInternal, "{}: tensor {} declared after data", name_, name);
   if (type != Type::kF32 && type != Type::kF16 && type != Type::kBF16) {
-    Fail(ErrorKind::kUnsupported, "{}: tensor {} of type {}: safetensors are written as F32, F16 or BF16", name_,
-         name, Traits(type).name);
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} of type {}: safetensors are written as F32, F16 or BF16",
+         name_, name, Traits(type).name);
   }
   TensorBytes(type, shape);  // throws where the size overflows
   entries_.push_back({std::string(name), type, std::move(shape), {}});
@@ -174,9 +180,11 @@ void SafetensorsWriter::WriteHeader() {
   std::int64_t offset = 0;
   for (const SafetensorsEntry& entry : entries_) {
     const std::int64_t end = CheckedAdd(offset, TensorBytes(entry.type, entry.shape), "file size");
-    const bool fresh =
-        header.emplace(entry.name, json{{"dtype", Traits(entry.type).name}, {"shape", entry.shape}, {"data_offsets", {offset, end}}})
-            .second;
+    const bool fresh = header
+                           .emplace(entry.name, json{{"dtype", Traits(entry.type).name},
+                                                     {"shape", entry.shape},
+                                                     {"data_offsets", {offset, end}}})
+                           .second;
     if (!fresh) Fail(ErrorKind::kInternal, "{}: tensor {} declared twice", name_, entry.name);
     offset = end;
   }
@@ -191,7 +199,8 @@ void SafetensorsWriter::Write(std::string_view name, std::span<const std::byte> 
   if (!header_written_) WriteHeader();
   const bool in_turn = next_ < entries_.size() && entries_[next_].name == name &&
                        std::cmp_equal(TensorBytes(entries_[next_].type, entries_[next_].shape), bytes.size());
-  if (!in_turn) Fail(ErrorKind::kInternal, "{}: {} bytes of tensor {} written out of turn", name_, bytes.size(), name);
+  if (!in_turn)
+    Fail(ErrorKind::kInternal, "{}: {} bytes of tensor {} written out of turn", name_, bytes.size(), name);
   while (!bytes.empty()) {
     ThrowIfCancelled();
     const std::size_t n = std::min(bytes.size(), kChunk);

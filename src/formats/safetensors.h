@@ -35,8 +35,8 @@ class SafetensorsFile {
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }  // in the order of their bytes
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  // A view that keeps the file mapped (a copy where the bytes are not aligned for their type); an empty tensor
-  // where the file has none of this name.
+  // A view that keeps the file mapped (a copy where the bytes are not aligned for their type); an empty
+  // tensor where the file has none of this name.
   Tensor LoadTensor(std::string_view name) const;
 
  private:
@@ -46,6 +46,7 @@ class SafetensorsFile {
 
   std::shared_ptr<const MappedFile> mapped_;
   std::vector<SafetensorsEntry> entries_;
+  std::map<std::string, std::size_t, std::less<>> index_;  // of entries_, by name
   std::map<std::string, std::string> metadata_;
 };
 

@@ -16,7 +16,8 @@ namespace {
 using ::testing::HasSubstr;
 
 std::filesystem::path Scratch(const std::string& name) {
-  return std::filesystem::temp_directory_path() / ("longspan_safetensors_" + std::to_string(::getpid()) + "_" + name);
+  return std::filesystem::temp_directory_path() /
+         ("longspan_safetensors_" + std::to_string(::getpid()) + "_" + name);
 }
 
 // A file with this header and `data` bytes behind it.
@@ -97,11 +98,14 @@ TEST(Safetensors, RefusesHostileHeaders) {
   EXPECT_THAT(one(R"({"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]})"), HasSubstr("F8_E4M3"));
   EXPECT_THAT(one(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})"), HasSubstr("dimension"));
   EXPECT_THAT(one(R"({"dtype":"F32","shape":[3],"data_offsets":[0,8]})"), HasSubstr("12"));
-  EXPECT_THAT(one(R"({"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,8]})"), HasSubstr("overflows"));
-  EXPECT_THAT(one(R"({"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8]})"), HasSubstr("range"));
+  EXPECT_THAT(one(R"({"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,8]})"),
+              HasSubstr("overflows"));
+  EXPECT_THAT(one(R"({"dtype":"F32","shape":[18446744073709551615],"data_offsets":[0,8]})"),
+              HasSubstr("range"));
   EXPECT_THAT(one(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})"), HasSubstr("bytes 8 to 0"));
   EXPECT_THAT(one(R"({"dtype":"F32","shape":[4],"data_offsets":[0,16]})"), HasSubstr("of 8 bytes"));
-  EXPECT_THAT(one(R"({"dtype":"F32","shape":[2],"data_offsets":[4,12]})", 12), HasSubstr("belong to no tensor"));
+  EXPECT_THAT(one(R"({"dtype":"F32","shape":[2],"data_offsets":[4,12]})", 12),
+              HasSubstr("belong to no tensor"));
   EXPECT_THAT(one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})", 12), HasSubstr("after the last"));
   const std::string entry = R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
   EXPECT_THAT(OpenError(Build(R"({"t":)" + entry + R"(,"t":)" + entry + "}", 8)), HasSubstr("twice"));
@@ -109,12 +113,13 @@ TEST(Safetensors, RefusesHostileHeaders) {
 }
 
 TEST(Safetensors, SurvivesTruncationAndFlippedBytes) {
-  const std::string whole = Build(
-      R"({"__metadata__":{"format":"pt"},"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
-      R"("u":{"dtype":"F16","shape":[2,2],"data_offsets":[8,16]}})",
-      16);
+  const std::string whole =
+      Build(R"({"__metadata__":{"format":"pt"},"t":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+            R"("u":{"dtype":"F16","shape":[2,2],"data_offsets":[8,16]}})",
+            16);
   ASSERT_EQ(OpenError(whole), "");
-  for (std::size_t size = 0; size < whole.size(); ++size) EXPECT_NE(OpenError(whole.substr(0, size)), "") << size;
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    EXPECT_NE(OpenError(whole.substr(0, size)), "") << size;
   Random random(2, 0, RandomPurpose::kTest);
   for (int trial = 0; trial < 3000; ++trial) {
     std::string bent = whole;

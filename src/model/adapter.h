@@ -10,8 +10,8 @@
 
 namespace longspan {
 
-// The adapted projection computes y = W x + Scale() * B (A x) (Hu et al. 2021). As in Weights, rows of q and k
-// (here: of their B) are in the order of interleaved-pair RoPE.
+// The adapted projection computes y = W x + Scale() * B (A x) (Hu et al. 2021). As in Weights, rows of q and
+// k (here: of their B) are in the order of interleaved-pair RoPE.
 struct LoraAdapter {
   struct Pair {
     std::string target;  // a name of ForEachTensor: "layers.3.q"

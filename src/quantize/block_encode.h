@@ -1,5 +1,5 @@
-// Encoders of the quantised types, one a type: the inverse of tensor/block_codec.h. `importance` is null or one
-// non-negative number a value; values are finite. encode.h checks and chooses.
+// Encoders of the quantised types, one a type: the inverse of tensor/block_codec.h. `importance` is null or
+// one non-negative number a value; values are finite. encode.h checks and chooses.
 #pragma once
 
 #include <cstddef>

@@ -35,18 +35,30 @@ void EncodeBF16(const float* from, std::byte* to, std::int64_t elements, const f
 
 Encoder FindEncoder(Type type) {
   switch (type) {
-    case Type::kF32: return EncodeF32;
-    case Type::kF16: return EncodeF16;
-    case Type::kBF16: return EncodeBF16;
-    case Type::kQ8_0: return EncodeQ8_0;
-    case Type::kQ4_0: return EncodeQ4_0;
-    case Type::kQ4_1: return EncodeQ4_1;
-    case Type::kQ5_0: return EncodeQ5_0;
-    case Type::kQ5_1: return EncodeQ5_1;
-    case Type::kQ4_K: return EncodeQ4_K;
-    case Type::kQ5_K: return EncodeQ5_K;
-    case Type::kQ6_K: return EncodeQ6_K;
-    default: return nullptr;
+    case Type::kF32:
+      return EncodeF32;
+    case Type::kF16:
+      return EncodeF16;
+    case Type::kBF16:
+      return EncodeBF16;
+    case Type::kQ8_0:
+      return EncodeQ8_0;
+    case Type::kQ4_0:
+      return EncodeQ4_0;
+    case Type::kQ4_1:
+      return EncodeQ4_1;
+    case Type::kQ5_0:
+      return EncodeQ5_0;
+    case Type::kQ5_1:
+      return EncodeQ5_1;
+    case Type::kQ4_K:
+      return EncodeQ4_K;
+    case Type::kQ5_K:
+      return EncodeQ5_K;
+    case Type::kQ6_K:
+      return EncodeQ6_K;
+    default:
+      return nullptr;
   }
 }
 

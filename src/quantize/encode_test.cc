@@ -68,17 +68,18 @@ TEST_P(GaussianError, IsSmallAtEveryMagnitude) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Types, GaussianError,
-    testing::Values(Bound{Type::kF16, 0.00022}, Bound{Type::kBF16, 0.0017}, Bound{Type::kQ8_0, 0.0055},
-                    Bound{Type::kQ6_K, 0.0170}, Bound{Type::kQ5_K, 0.0350}, Bound{Type::kQ4_K, 0.0715},
-                    Bound{Type::kQ5_1, 0.0340}, Bound{Type::kQ5_0, 0.0410}, Bound{Type::kQ4_1, 0.0710},
-                    Bound{Type::kQ4_0, 0.0830}),
-    [](const auto& info) { return std::string(Traits(info.param.type).name); });
+INSTANTIATE_TEST_SUITE_P(Types, GaussianError,
+                         testing::Values(Bound{Type::kF16, 0.00022}, Bound{Type::kBF16, 0.0017},
+                                         Bound{Type::kQ8_0, 0.0055}, Bound{Type::kQ6_K, 0.0170},
+                                         Bound{Type::kQ5_K, 0.0350}, Bound{Type::kQ4_K, 0.0715},
+                                         Bound{Type::kQ5_1, 0.0340}, Bound{Type::kQ5_0, 0.0410},
+                                         Bound{Type::kQ4_1, 0.0710}, Bound{Type::kQ4_0, 0.0830}),
+                         [](const auto& info) { return std::string(Traits(info.param.type).name); });
 
 TEST(Encode, ZerosStayZeros) {
   for (const Type type : kEncoded) {
-    for (const float y : RoundTrip(type, std::vector<float>(512, 0.0f))) EXPECT_EQ(y, 0.0f) << Traits(type).name;
+    for (const float y : RoundTrip(type, std::vector<float>(512, 0.0f)))
+      EXPECT_EQ(y, 0.0f) << Traits(type).name;
   }
 }
 
@@ -158,7 +159,8 @@ TEST(Encode, RepresentableValuesAreExact) {
       const float offset = -static_cast<float>(min);
       for (const float x : grid(0, 15, static_cast<float>(scale), offset)) k4.push_back(x / 64);
       for (const float x : grid(0, 31, static_cast<float>(scale), offset)) k5.push_back(x / 64);
-      for (const float x : grid(-32, 31, static_cast<float>(sub == 0 ? -128 : scale), 0)) k6.push_back(x / 64);
+      for (const float x : grid(-32, 31, static_cast<float>(sub == 0 ? -128 : scale), 0))
+        k6.push_back(x / 64);
     }
     expect_exact(Type::kQ4_K, k4);
     expect_exact(Type::kQ5_K, k5);
@@ -183,7 +185,8 @@ TEST(Encode, ImportantColumnsLoseLess) {
     return error;
   };
   for (const Type type : {Type::kQ4_0, Type::kQ4_1, Type::kQ4_K, Type::kQ5_K, Type::kQ6_K}) {
-    EXPECT_LT(error_of_important(RoundTrip(type, x, importance.data())), 0.8 * error_of_important(RoundTrip(type, x)))
+    EXPECT_LT(error_of_important(RoundTrip(type, x, importance.data())),
+              0.8 * error_of_important(RoundTrip(type, x)))
         << Traits(type).name;
   }
   // Importances of zero say nothing.

@@ -7,8 +7,9 @@
 namespace longspan {
 namespace {
 
-// Where the largest value lands, relative to the end of the code range. Whole numbers recover values that were
-// quantised before; the others let a few outliers be clipped, or leave room at the end, for the others' sake.
+// Where the largest value lands, relative to the end of the code range. Whole numbers recover values that
+// were quantised before; the others let a few outliers be clipped, or leave room at the end, for the others'
+// sake.
 constexpr std::array<float, 8> kShifts{0, -0.5f, -1, -1.5f, -2, -3, 0.5f, 1};
 
 // A candidate must win by this much, so that an exact fit is not traded for its equal up to rounding.
@@ -45,8 +46,8 @@ Line Solve(const Moments& m, OffsetSign sign, const Line& otherwise) {
 
 // Encode for a count that the compiler knows.
 template <int kCount>
-float EncodeFixed(const float* __restrict x, const float* __restrict weights, float scale, float offset, int low,
-                  int high, float* __restrict codes) {
+float EncodeFixed(const float* __restrict x, const float* __restrict weights, float scale, float offset,
+                  int low, int high, float* __restrict codes) {
   const float inverse = scale != 0 ? 1 / scale : 0;
   // Shifted to be positive, rounding is truncation, which every instruction set has.
   const float shift = 0.5f - static_cast<float>(low), top = static_cast<float>(high - low) + 0.5f;
@@ -66,7 +67,8 @@ float EncodeFixed(const float* __restrict x, const float* __restrict weights, fl
 
 }  // namespace
 
-Coded Encode(std::span<const float> x, std::span<const float> weights, float scale, float offset, int low, int high) {
+Coded Encode(std::span<const float> x, std::span<const float> weights, float scale, float offset, int low,
+             int high) {
   Coded coded;
   coded.error = x.size() == 32
                     ? EncodeFixed<32>(x.data(), weights.data(), scale, offset, low, high, coded.codes)

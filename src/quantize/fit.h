@@ -15,7 +15,8 @@ struct Coded {
   float error = 0;
   float codes[kMaxFit];
 };
-Coded Encode(std::span<const float> x, std::span<const float> weights, float scale, float offset, int low, int high);
+Coded Encode(std::span<const float> x, std::span<const float> weights, float scale, float offset, int low,
+             int high);
 
 // x ~ scale * code, code in [-half, half - 1]. The scale may be negative, for the code that has no positive
 // counterpart serves whichever sign is longer.

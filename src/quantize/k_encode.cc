@@ -1,6 +1,6 @@
-// The K types quantise twice: values to codes, and the sub-blocks' scales to small integers. Each sub-block is
-// fitted alone; then the integer scales are settled by looking at the error they cause once decoded, and the
-// block's own F16 scales are refitted to all that was chosen.
+// The K types quantise twice: values to codes, and the sub-blocks' scales to small integers. Each sub-block
+// is fitted alone; then the integer scales are settled by looking at the error they cause once decoded, and
+// the block's own F16 scales are refitted to all that was chosen.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -18,7 +18,8 @@ constexpr int kRefits = 2;
 // `value / unit` as an integer in [low, high].
 int RoundTo(float value, float unit, int low, int high) {
   if (unit == 0) return 0;
-  return static_cast<int>(std::clamp(std::round(value / unit), static_cast<float>(low), static_cast<float>(high)));
+  return static_cast<int>(
+      std::clamp(std::round(value / unit), static_cast<float>(low), static_cast<float>(high)));
 }
 
 // ---- Q4_K and Q5_K: x = d scale q - dmin min, 8 sub-blocks of 32.
@@ -45,12 +46,14 @@ AffineBlock SettleAffine(const BlockValues& block, float d, float dmin, const st
     const auto x = block.values(kSub * sub, kSub), weights = block.weight(kSub * sub, kSub);
     const int scale0 = RoundTo(lines[sub].scale, d, 0, kMaxSubScale);
     const int min0 = RoundTo(-lines[sub].offset, dmin, 0, kMaxSubScale);
-    Coded best = Encode(x, weights, d * static_cast<float>(scale0), -dmin * static_cast<float>(min0), 0, levels);
+    Coded best =
+        Encode(x, weights, d * static_cast<float>(scale0), -dmin * static_cast<float>(min0), 0, levels);
     int best_scale = scale0, best_min = min0;
     for (int scale = std::max(0, scale0 - 1); scale <= std::min(kMaxSubScale, scale0 + 1); ++scale) {
       for (int min = std::max(0, min0 - 1); min <= std::min(kMaxSubScale, min0 + 1); ++min) {
         if (scale == scale0 && min == min0) continue;
-        const Coded coded = Encode(x, weights, d * static_cast<float>(scale), -dmin * static_cast<float>(min), 0, levels);
+        const Coded coded =
+            Encode(x, weights, d * static_cast<float>(scale), -dmin * static_cast<float>(min), 0, levels);
         if (coded.error < best.error) {
           best = coded;
           best_scale = scale;
@@ -66,7 +69,8 @@ AffineBlock SettleAffine(const BlockValues& block, float d, float dmin, const st
   return out;
 }
 
-// The d and dmin that suit given integer scales and codes best: least squares of x ~ d (scale q) - dmin (min).
+// The d and dmin that suit given integer scales and codes best: least squares of x ~ d (scale q) - dmin
+// (min).
 void RefitAffine(const BlockValues& block, const AffineBlock& chosen, float& d, float& dmin) {
   double aa = 0, ab = 0, bb = 0, xa = 0, xb = 0;
   for (int sub = 0; sub < kSubs; ++sub) {
@@ -110,7 +114,8 @@ AffineBlock EncodeAffine(const BlockValues& block, int levels) {
     RefitAffine(block, best, d, dmin);
     if (!(d > 0) || dmin < 0) break;
     for (int sub = 0; sub < kSubs; ++sub) {
-      lines[sub] = {d * static_cast<float>(best.scales.scale[sub]), -dmin * static_cast<float>(best.scales.min[sub])};
+      lines[sub] = {d * static_cast<float>(best.scales.scale[sub]),
+                    -dmin * static_cast<float>(best.scales.min[sub])};
     }
     const AffineBlock next = SettleAffine(block, d, dmin, lines, levels);
     if (next.error >= best.error) break;

@@ -12,7 +12,8 @@ namespace {
 // The nibbles of codes 0-31, and their fifth bits.
 std::array<std::uint8_t, 16> PackNibbles(const std::array<std::uint8_t, kBlock>& codes) {
   std::array<std::uint8_t, 16> packed;
-  for (int i = 0; i < 16; ++i) packed[i] = static_cast<std::uint8_t>((codes[i] & 15) | (codes[i + 16] & 15) << 4);
+  for (int i = 0; i < 16; ++i)
+    packed[i] = static_cast<std::uint8_t>((codes[i] & 15) | (codes[i + 16] & 15) << 4);
   return packed;
 }
 
@@ -33,7 +34,8 @@ Symmetric EncodeSymmetric(const BlockValues& block, int half) {
   float scale = FitScale(x, weights, half);
   out.d = block.PackScale(scale);
   const Coded coded = Encode(x, weights, scale, 0, -half, half - 1);
-  for (int i = 0; i < kBlock; ++i) out.codes[i] = static_cast<std::uint8_t>(static_cast<int>(coded.codes[i]) + half);
+  for (int i = 0; i < kBlock; ++i)
+    out.codes[i] = static_cast<std::uint8_t>(static_cast<int>(coded.codes[i]) + half);
   return out;
 }
 

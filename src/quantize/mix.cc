@@ -30,7 +30,8 @@ constexpr std::array<Mix, 10> kMixes{{
 bool IsQuantized(Type type) { return Traits(type).block_elements > 1; }
 
 bool IsFloat(Type type) {
-  return IsQuantized(type) || type == Type::kF32 || type == Type::kF16 || type == Type::kBF16 || type == Type::kF64;
+  return IsQuantized(type) || type == Type::kF32 || type == Type::kF16 || type == Type::kBF16 ||
+         type == Type::kF64;
 }
 
 // N of "blk.N.attn_v.weight".
@@ -40,7 +41,8 @@ std::optional<std::int64_t> LayerOf(std::string_view name) {
   name.remove_prefix(kPrefix.size());
   std::int32_t layer;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc() || layer < 0 || end == name.data() + name.size() || *end != '.') return std::nullopt;
+  if (error != std::errc() || layer < 0 || end == name.data() + name.size() || *end != '.')
+    return std::nullopt;
   return layer;
 }
 
@@ -51,8 +53,8 @@ bool IsMatrix(const TensorInfo& tensor) {
          name.find("ffn_gate_inp") == std::string_view::npos && IsFloat(tensor.type);
 }
 
-// The layers whose attn_v and ffn_down deserve more bits: the first and the last eighth, where errors hurt most,
-// and every third between.
+// The layers whose attn_v and ffn_down deserve more bits: the first and the last eighth, where errors hurt
+// most, and every third between.
 bool DeservesMoreBits(std::int64_t layer, std::int64_t layers) {
   const std::int64_t eighth = layers / 8;
   return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
@@ -153,9 +155,10 @@ std::vector<std::string> DescribeFallBacks(std::span<const TypeChoice> choices) 
   std::vector<std::string> lines;
   for (const auto& [types, group] : groups) {
     const TypeTraits& wanted = Traits(types.first);
-    lines.push_back(fmt::format("{} instead of {} for {} tensor{} whose rows are no multiple of {} ({} has {} columns)",
-                                Traits(types.second).name, wanted.name, group.count, group.count == 1 ? "" : "s",
-                                wanted.block_elements, group.first->name, group.first->cols));
+    lines.push_back(
+        fmt::format("{} instead of {} for {} tensor{} whose rows are no multiple of {} ({} has {} columns)",
+                    Traits(types.second).name, wanted.name, group.count, group.count == 1 ? "" : "s",
+                    wanted.block_elements, group.first->name, group.first->cols));
   }
   return lines;
 }

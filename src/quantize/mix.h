@@ -43,8 +43,8 @@ struct MixOverrides {
   std::optional<Type> embedding_type;
 };
 
-// `wanted` is what mix and overrides say; `type` is that, or the type it falls back to where the row length is no
-// whole number of blocks.
+// `wanted` is what mix and overrides say; `type` is that, or the type it falls back to where the row length
+// is no whole number of blocks.
 struct TypeChoice {
   std::string name;
   std::int64_t cols = 0;
@@ -52,13 +52,13 @@ struct TypeChoice {
   Type type = Type::kF32;
 };
 
-// The table of types, in the order of `tensors`. Vectors become F32 (or stay integers). The number of layers and
-// whether the embedding serves as the output are read off the names.
+// The table of types, in the order of `tensors`. Vectors become F32 (or stay integers). The number of layers
+// and whether the embedding serves as the output are read off the names.
 std::vector<TypeChoice> ChooseTypes(const Mix& mix, std::span<const TensorInfo> tensors,
                                     const MixOverrides& overrides = {});
 
-// `wanted` for rows of `cols`, or the nearest type that fits them: Q4_K -> Q5_0, Q5_K -> Q5_1, Q6_K -> Q8_0, and
-// F16 where nothing else divides.
+// `wanted` for rows of `cols`, or the nearest type that fits them: Q4_K -> Q5_0, Q5_K -> Q5_1, Q6_K -> Q8_0,
+// and F16 where nothing else divides.
 Type FallBack(Type wanted, std::int64_t cols);
 
 // One line for each kind of fall-back.

@@ -31,11 +31,13 @@ std::vector<TensorInfo> Llama(int layers, std::int64_t dim = 4096, bool tied = f
 std::map<std::string, Type> Table(std::string_view mix, const std::vector<TensorInfo>& tensors,
                                   const MixOverrides& overrides = {}) {
   std::map<std::string, Type> table;
-  for (const TypeChoice& choice : ChooseTypes(FindMix(mix), tensors, overrides)) table[choice.name] = choice.type;
+  for (const TypeChoice& choice : ChooseTypes(FindMix(mix), tensors, overrides))
+    table[choice.name] = choice.type;
   return table;
 }
 
-std::set<int> LayersWith(const std::map<std::string, Type>& table, std::string_view name, Type type, int layers) {
+std::set<int> LayersWith(const std::map<std::string, Type>& table, std::string_view name, Type type,
+                         int layers) {
   std::set<int> with;
   for (int i = 0; i < layers; ++i) {
     if (table.at(fmt::format("blk.{}.{}.weight", i, name)) == type) with.insert(i);

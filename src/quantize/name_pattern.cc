@@ -10,8 +10,8 @@ namespace longspan {
 NamePattern::NamePattern(const std::string& pattern) : text_(pattern) {
   int error;
   PCRE2_SIZE offset;
-  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), 0, &error, &offset,
-                                   nullptr);
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), 0, &error,
+                                   &offset, nullptr);
   if (code == nullptr) {
     PCRE2_UCHAR message[256] = {};
     pcre2_get_error_message(error, message, sizeof(message));
@@ -28,7 +28,8 @@ bool NamePattern::Matches(std::string_view name) const {
   const int found =
       pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(name.data()), name.size(), 0, 0, match.get(), nullptr);
   if (found == PCRE2_ERROR_NOMATCH) return false;
-  if (found < 0) Fail(ErrorKind::kBadOption, "{} cannot be matched with {}: PCRE2 error {}", text_, name, found);
+  if (found < 0)
+    Fail(ErrorKind::kBadOption, "{} cannot be matched with {}: PCRE2 error {}", text_, name, found);
   return true;
 }
 

@@ -27,7 +27,8 @@ bool IsCopied(const GgufTensor& tensor, const TypeChoice& choice) {
   return choice.type == tensor.type && (IsQuantized(tensor.type) || !CanEncode(tensor.type));
 }
 
-void CheckPossible(const GgufFile& file, const GgufTensor& tensor, const TypeChoice& choice, bool allow_requantize) {
+void CheckPossible(const GgufFile& file, const GgufTensor& tensor, const TypeChoice& choice,
+                   bool allow_requantize) {
   if (IsCopied(tensor, choice)) return;
   const std::string path = file.path().string();
   if (!CanDecode(tensor.type)) {
@@ -35,13 +36,13 @@ void CheckPossible(const GgufFile& file, const GgufTensor& tensor, const TypeCho
          Traits(tensor.type).name);
   }
   if (!CanEncode(choice.type)) {
-    Fail(ErrorKind::kUnsupported, "{}: tensor {} should become {}, which longspan does not encode", path, tensor.name,
-         Traits(choice.type).name);
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} should become {}, which longspan does not encode", path,
+         tensor.name, Traits(choice.type).name);
   }
   if (IsQuantized(tensor.type) && choice.type != Type::kF32 && !allow_requantize) {
     Fail(ErrorKind::kBadOption,
-         "{}: tensor {} is already {}; quantise the original, or accept the loss with --allow-requantize", path,
-         tensor.name, Traits(tensor.type).name);
+         "{}: tensor {} is already {}; quantise the original, or accept the loss with --allow-requantize",
+         path, tensor.name, Traits(tensor.type).name);
   }
 }
 
@@ -81,7 +82,9 @@ QuantizeReport CountBytes(const GgufFile& file, std::vector<TypeChoice> choices)
 
 }  // namespace
 
-double TypeReport::RelativeError() const { return squared_sum > 0 ? std::sqrt(squared_error / squared_sum) : 0; }
+double TypeReport::RelativeError() const {
+  return squared_sum > 0 ? std::sqrt(squared_error / squared_sum) : 0;
+}
 
 double QuantizeReport::BitsPerWeight() const {
   return elements > 0 ? 8.0 * static_cast<double>(bytes_after) / static_cast<double>(elements) : 0;
@@ -93,8 +96,8 @@ EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_
   if (!std::cmp_equal(from.size(), rows * from_bytes) || !std::cmp_equal(to.size(), rows * to_bytes)) {
     Fail(ErrorKind::kInternal, "{} rows of {} do not fill the memory given", rows, cols);
   }
-  // A task is some ten thousand values, so that handing it out costs nothing beside it. Sums are kept by task, for
-  // the total must not depend on the threads.
+  // A task is some ten thousand values, so that handing it out costs nothing beside it. Sums are kept by
+  // task, for the total must not depend on the threads.
   const std::int64_t step = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols));
   std::vector<EncodingError> errors(static_cast<std::size_t>((rows + step - 1) / step));
   ParallelFor(std::ssize(errors), [&](std::int64_t task) {

@@ -35,16 +35,16 @@ struct QuantizeReport {
   std::vector<TypeChoice> choices;   // in file order
   std::map<Type, TypeReport> types;  // by the type stored
   std::int64_t elements = 0;
-  std::int64_t bytes_before = 0;     // of tensor data, without metadata
+  std::int64_t bytes_before = 0;  // of tensor data, without metadata
   std::int64_t bytes_after = 0;
 
   double BitsPerWeight() const;
 };
 
 // Writes `out`, whole or not at all. Needs memory for the largest tensor as it is stored in `out`.
-// Error(kInvalidFile) for a tensor with a NaN or an infinity, Error(kBadOption) for a tensor that is quantised
-// already (unless the options allow it; F32 always may be made of it), Error(kUnsupported) for types that longspan
-// cannot decode or encode. Tensors that keep a quantised type are copied as they are.
+// Error(kInvalidFile) for a tensor with a NaN or an infinity, Error(kBadOption) for a tensor that is
+// quantised already (unless the options allow it; F32 always may be made of it), Error(kUnsupported) for
+// types that longspan cannot decode or encode. Tensors that keep a quantised type are copied as they are.
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress);
 

@@ -82,10 +82,12 @@ TEST_F(QuantizeFileTest, WritesWhatTheMixSays) {
   const Tensor norm_before = before->LoadTensor("blk.0.ffn_norm.weight");
   const Tensor norm_after = after->LoadTensor("blk.0.ffn_norm.weight");
   EXPECT_TRUE(std::ranges::equal(norm_before.bytes(), norm_after.bytes()));
-  EXPECT_TRUE(std::ranges::equal(before->FindTensor("extra.ids")->bytes, after->FindTensor("extra.ids")->bytes));
+  EXPECT_TRUE(
+      std::ranges::equal(before->FindTensor("extra.ids")->bytes, after->FindTensor("extra.ids")->bytes));
 
   // The report's error is the file's.
-  const Tensor x = before->LoadTensor("token_embd.weight"), y = after->LoadTensor("token_embd.weight").ToF32();
+  const Tensor x = before->LoadTensor("token_embd.weight"),
+               y = after->LoadTensor("token_embd.weight").ToF32();
   double error = 0, power = 0;
   for (std::size_t i = 0; i < x.floats().size(); ++i) {
     error += std::pow(double{x.floats()[i]} - y.floats()[i], 2);
@@ -119,7 +121,8 @@ TEST_F(QuantizeFileTest, NotANumberNamesTheTensor) {
         FAIL() << mix;
       } catch (const Error& error) {
         EXPECT_EQ(error.kind(), ErrorKind::kInvalidFile);
-        EXPECT_THAT(error.what(), testing::HasSubstr("in.gguf: tensor blk.0.ffn_down.weight: row 3, column 7"));
+        EXPECT_THAT(error.what(),
+                    testing::HasSubstr("in.gguf: tensor blk.0.ffn_down.weight: row 3, column 7"));
       }
       EXPECT_FALSE(fs::exists(Path("out.gguf")));
     }
@@ -151,7 +154,8 @@ TEST_F(QuantizeFileTest, QuantisesTwiceOnlyWhereAsked) {
 TEST_F(QuantizeFileTest, DryRunWritesNothing) {
   QuantizeOptions options;
   options.dry_run = true;
-  const QuantizeReport report = QuantizeFile(WriteModel(256), Path("out.gguf"), FindMix("Q4_0"), options, NoProgress());
+  const QuantizeReport report =
+      QuantizeFile(WriteModel(256), Path("out.gguf"), FindMix("Q4_0"), options, NoProgress());
   EXPECT_FALSE(fs::exists(Path("out.gguf")));
   EXPECT_EQ(report.types.at(Type::kQ4_0).bytes, 256 * 256 / 32 * 18);
 }

@@ -1,4 +1,5 @@
-// Known answers, worked out by hand from the format: each test sets a few bits and says which elements they are.
+// Known answers, worked out by hand from the format: each test sets a few bits and says which elements they
+// are.
 #include "tensor/blocks.h"
 
 #include <gtest/gtest.h>
@@ -70,9 +71,9 @@ TEST(Blocks, Q5_0) {
   block.q[1] = 0x03;
   block.q[15] = 0xf0;
   const auto x = Decode(Type::kQ5_0, block);
-  EXPECT_EQ(x[1], 3.0f);     // 16 + 3 - 16
-  EXPECT_EQ(x[16], 0.0f);    // 16 + 0 - 16
-  EXPECT_EQ(x[31], 15.0f);   // 16 + 15 - 16
+  EXPECT_EQ(x[1], 3.0f);    // 16 + 3 - 16
+  EXPECT_EQ(x[16], 0.0f);   // 16 + 0 - 16
+  EXPECT_EQ(x[31], 15.0f);  // 16 + 15 - 16
   EXPECT_EQ(x[17], -16.0f);
 }
 
@@ -98,24 +99,24 @@ TEST(Blocks, Q2_K) {
   block.q[16] = 0x0c;       // bits 2-3: stripe 1, so element 32 + 16
   block.q[63] = 0x80;       // bits 6-7: half 1, stripe 3, byte 31: element 128 + 96 + 31
   const auto x = Decode(Type::kQ2_K, block);
-  EXPECT_EQ(x[48], 29.0f);   // 10 * 3 - 0.5 * 2
+  EXPECT_EQ(x[48], 29.0f);  // 10 * 3 - 0.5 * 2
   EXPECT_EQ(x[49], -1.0f);
-  EXPECT_EQ(x[255], 5.5f);   // 3 * 2 - 0.5
+  EXPECT_EQ(x[255], 5.5f);  // 3 * 2 - 0.5
   EXPECT_EQ(x[0], 0.0f);
 }
 
 TEST(Blocks, Q3_K) {
   BlockQ3_K block{};
   block.d = PackedHalf::FromFloat(1.0f);
-  block.scales[0] = 0x21;  // scale 0 has low bits 1, scale 8 has 2
-  block.scales[7] = 0x50;  // scale 15 has low bits 5
-  block.scales[8] = 0x32;  // scale 0 has high bits 2 (bits 0-1), scale 8 has 3 (bits 4-5)
-  block.scales[11] = 0x80; // scale 15 has high bits 2 (bits 6-7)
-  block.q[0] = 0x03;       // element 0
-  block.q[32] = 0x01;      // element 128
-  block.q[63] = 0xc0;      // element 255
-  block.high[0] = 0x11;    // elements 0 (stripe 0) and 128 (stripe 4)
-  block.high[31] = 0x80;   // element 255 (stripe 7)
+  block.scales[0] = 0x21;   // scale 0 has low bits 1, scale 8 has 2
+  block.scales[7] = 0x50;   // scale 15 has low bits 5
+  block.scales[8] = 0x32;   // scale 0 has high bits 2 (bits 0-1), scale 8 has 3 (bits 4-5)
+  block.scales[11] = 0x80;  // scale 15 has high bits 2 (bits 6-7)
+  block.q[0] = 0x03;        // element 0
+  block.q[32] = 0x01;       // element 128
+  block.q[63] = 0xc0;       // element 255
+  block.high[0] = 0x11;     // elements 0 (stripe 0) and 128 (stripe 4)
+  block.high[31] = 0x80;    // element 255 (stripe 7)
   const auto x = Decode(Type::kQ3_K, block);
   EXPECT_EQ(x[0], (33 - 32) * (7 - 4));
   EXPECT_EQ(x[128], (50 - 32) * (5 - 4));
@@ -179,7 +180,7 @@ TEST(Blocks, Q5_K) {
   block.high[5] = 0x04;     // bit 2: sub-block 2
   block.high[31] = 0x80;    // bit 7: sub-block 7
   const auto x = Decode(Type::kQ5_K, block);
-  EXPECT_EQ(x[69], 17.0f);   // 16 + 4 - 3
+  EXPECT_EQ(x[69], 17.0f);  // 16 + 4 - 3
   EXPECT_EQ(x[255], 31.0f);
   EXPECT_EQ(x[64], -3.0f);
 }

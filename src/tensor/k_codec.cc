@@ -1,13 +1,13 @@
-// The K types store codes in stripes: a byte holds codes of elements that lie 32 or more apart, so that one load
-// of consecutive bytes serves consecutive elements. The loops below follow the stripes.
+// The K types store codes in stripes: a byte holds codes of elements that lie 32 or more apart, so that one
+// load of consecutive bytes serves consecutive elements. The loops below follow the stripes.
 #include "tensor/block_codec.h"
 #include "tensor/blocks.h"
 
 namespace longspan {
 namespace {
 
-// Q3_K's sixteen 6-bit scales, less 32: the low four bits are the nibbles of bytes 0-7 (low nibbles first), the
-// high two bits lie in bytes 8-11, four scales to a bit pair.
+// Q3_K's sixteen 6-bit scales, less 32: the low four bits are the nibbles of bytes 0-7 (low nibbles first),
+// the high two bits lie in bytes 8-11, four scales to a bit pair.
 std::array<int, 16> UnpackQ3Scales(const std::array<std::uint8_t, 12>& p) {
   std::array<int, 16> scales;
   for (int i = 0; i < 16; ++i) {
@@ -62,7 +62,8 @@ void DecodeQ4_K(const std::byte* from, float* to, std::int64_t elements) {
     const SubScales s = UnpackScales(block->scales);
     for (int pair = 0; pair < 4; ++pair) {  // two sub-blocks share 32 bytes: one has the low nibbles
       const std::uint8_t* q = block->q.data() + 32 * pair;
-      const float scale0 = d * static_cast<float>(s.scale[2 * pair]), min0 = dmin * static_cast<float>(s.min[2 * pair]);
+      const float scale0 = d * static_cast<float>(s.scale[2 * pair]),
+                  min0 = dmin * static_cast<float>(s.min[2 * pair]);
       const float scale1 = d * static_cast<float>(s.scale[2 * pair + 1]);
       const float min1 = dmin * static_cast<float>(s.min[2 * pair + 1]);
       float* x = to + 64 * pair;
@@ -95,8 +96,8 @@ void DecodeQ6_K(const std::byte* from, float* to, std::int64_t elements) {
   for (std::int64_t n = elements / kSuperBlock; n > 0; --n, ++block, to += kSuperBlock) {
     const float d = block->d.ToFloat();
     for (int sub = 0; sub < 16; ++sub) {
-      // Each half of the block has 64 bytes of low nibbles and 32 bytes of high bit pairs, for four stripes of
-      // 32 elements: stripes 0 and 1 have the low nibbles, 2 and 3 the high ones.
+      // Each half of the block has 64 bytes of low nibbles and 32 bytes of high bit pairs, for four stripes
+      // of 32 elements: stripes 0 and 1 have the low nibbles, 2 and 3 the high ones.
       const int half = sub / 8, stripe = sub / 2 % 4, offset = 16 * (sub % 2);
       const std::uint8_t* low = block->low.data() + 64 * half + 32 * (stripe % 2) + offset;
       const std::uint8_t* high = block->high.data() + 32 * half + offset;
@@ -104,7 +105,8 @@ void DecodeQ6_K(const std::byte* from, float* to, std::int64_t elements) {
       const float scale = d * static_cast<float>(block->scales[sub]);
       float* x = to + 16 * sub;
       for (int i = 0; i < 16; ++i) {
-        x[i] = scale * static_cast<float>(((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4) - 32);
+        x[i] =
+            scale * static_cast<float>(((low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4) - 32);
       }
     }
   }

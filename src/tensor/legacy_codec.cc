@@ -1,4 +1,5 @@
-// The loops are kept free of branches and of types wider than they need, so that the compiler vectorises them.
+// The loops are kept free of branches and of types wider than they need, so that the compiler vectorises
+// them.
 #include <cstring>
 
 #include "tensor/block_codec.h"
