@@ -6,5 +6,14 @@
 namespace longspan {
 
 // In the order in which --help lists them. Each lives in the file of its name.
+void AddPrepare(CLI::App& app);
+void AddTokenizer(CLI::App& app);
+void AddTrain(CLI::App& app);
+void AddConvert(CLI::App& app);
+void AddQuantize(CLI::App& app);
+void AddEval(CLI::App& app);
+void AddRun(CLI::App& app);
+void AddInspect(CLI::App& app);
+void AddTokenize(CLI::App& app);
 
 }  // namespace longspan

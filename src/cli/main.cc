@@ -36,6 +36,16 @@ int Main(int argc, char** argv) {
   app.add_option("--threads", threads, "Threads to use (default: all)")->check(CLI::Range(1, 1024));
   app.parse_complete_callback([&] { if (threads > 0) SetThreads(threads); });
 
+  AddPrepare(app);
+  AddTokenizer(app);
+  AddTrain(app);
+  AddConvert(app);
+  AddQuantize(app);
+  AddEval(app);
+  AddRun(app);
+  AddInspect(app);
+  AddTokenize(app);
+
   try {
     app.parse(argc, argv);
     return 0;

@@ -89,10 +89,14 @@ Weights RandomWeights(const LlamaConfig& c, std::uint64_t seed) {
   return w;
 }
 
-Weights ToF32(const Weights& weights) {
+Weights ToF32(const Weights& weights) { return ToFloat(weights, Type::kF32); }
+
+Weights ToFloat(const Weights& weights, Type type) {
   const bool tied = weights.output.bytes().data() == weights.embedding.bytes().data();
   Weights out = weights;
-  ForEachTensor(out, tied, [](const std::string&, Tensor& tensor) { tensor = tensor.ToF32(); });
+  ForEachTensor(out, tied, [type](const std::string&, Tensor& tensor) {
+    tensor = tensor.ToFloat(tensor.shape().size() > 1 ? type : Type::kF32);
+  });
   if (tied) out.output = out.embedding;
   return out;
 }

@@ -44,6 +44,9 @@ Weights RandomWeights(const LlamaConfig& config, std::uint64_t seed);
 // Every weight decoded to F32 in memory of its own, as full training needs.
 Weights ToF32(const Weights& weights);
 
+// Matrices rounded to a float type; norms stay F32.
+Weights ToFloat(const Weights& weights, Type type);
+
 // Visits (name, tensor) in a fixed order; names are the field's: "layers.3.q". Tied output is not visited.
 template <class W, class Visitor>
 void ForEachTensor(W& weights, bool tied, Visitor&& visit) {

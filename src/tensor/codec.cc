@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "tensor/block_codec.h"
 #include "tensor/float16.h"
 
 namespace longspan {
@@ -28,6 +29,16 @@ Decoder FindDecoder(Type type) {
     case Type::kF32: return DecodeF32;
     case Type::kF16: return DecodeHalf<F16ToF32>;
     case Type::kBF16: return DecodeHalf<BF16ToF32>;
+    case Type::kQ8_0: return DecodeQ8_0;
+    case Type::kQ4_0: return DecodeQ4_0;
+    case Type::kQ4_1: return DecodeQ4_1;
+    case Type::kQ5_0: return DecodeQ5_0;
+    case Type::kQ5_1: return DecodeQ5_1;
+    case Type::kQ2_K: return DecodeQ2_K;
+    case Type::kQ3_K: return DecodeQ3_K;
+    case Type::kQ4_K: return DecodeQ4_K;
+    case Type::kQ5_K: return DecodeQ5_K;
+    case Type::kQ6_K: return DecodeQ6_K;
     default: return nullptr;
   }
 }

@@ -1,10 +1,12 @@
 #include "tensor/tensor.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/checked.h"
 #include "base/error.h"
 #include "tensor/codec.h"
+#include "tensor/float16.h"
 
 namespace longspan {
 
@@ -76,5 +78,17 @@ Tensor Tensor::ToF32() const {
   for (std::int64_t i = 0; i < rows(); ++i) DecodeRow(type_, row(i).data(), to + i * cols(), cols());
   return out;
 }
+
+Tensor Tensor::ToFloat(Type type) const {
+  if (!IsFloat(type)) Fail(ErrorKind::kBadOption, "type {}: expected F32, F16 or BF16", Traits(type).name);
+  const Tensor values = ToF32();
+  if (type == Type::kF32) return values;
+  Tensor out = Allocate(type, shape_);
+  auto* to = reinterpret_cast<std::uint16_t*>(out.mutable_bytes().data());
+  std::ranges::transform(values.floats(), to, type == Type::kF16 ? F32ToF16 : F32ToBF16);
+  return out;
+}
+
+bool IsFloat(Type type) { return type == Type::kF32 || type == Type::kF16 || type == Type::kBF16; }
 
 }  // namespace longspan

@@ -48,6 +48,8 @@ class Tensor {
 
   // A copy decoded to F32.
   Tensor ToF32() const;
+  // A copy decoded and rounded once to F32, F16 or BF16. Error(kBadOption) for other types.
+  Tensor ToFloat(Type type) const;
 
  private:
   Type type_ = Type::kF32;
@@ -56,6 +58,9 @@ class Tensor {
   std::shared_ptr<const void> owner_;
   bool writable_ = false;
 };
+
+// F32, F16 and BF16.
+bool IsFloat(Type type);
 
 // Bytes of a tensor, with every product checked. Error(kInvalidFile).
 std::int64_t TensorBytes(Type type, std::span<const std::int64_t> shape);

@@ -116,7 +116,8 @@ class Strips {
       float* to = copy_ + i * depth;
       for (std::int64_t k = 0; k < depth; ++k, to += kTileRows) {
         const float* from = a.data + i * a.row_stride + k * a.column_stride;
-        for (std::int64_t r = 0; r < rows; ++r) to[r] = from[r * a.row_stride];
+        if (rows == kTileRows && a.row_stride == 1) std::memcpy(to, from, kTileRows * sizeof(float));
+        else for (std::int64_t r = 0; r < rows; ++r) to[r] = from[r * a.row_stride];
       }
     }
   }

@@ -1,0 +1,308 @@
+// longspan eval: perplexity, divergence from a reference, passkey retrieval.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "cli/commands.h"
+#include "cli/loaded_model.h"
+#include "cli/terminal.h"
+#include "data/corpus.h"
+#include "data/shard.h"
+#include "eval/kld.h"
+#include "eval/passkey.h"
+#include "eval/perplexity.h"
+
+namespace longspan {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The texts to measure on.
+struct TextOptions {
+  std::vector<std::string> files;
+  std::int64_t max_documents = 0;
+
+  void AddTo(CLI::App& command) {
+    command
+        .add_option("--file", files, "Text: .txt (one document), .jsonl[.zst], a folder, or a shard (.lsd)")
+        ->required()
+        ->check(CLI::ExistingPath);
+    command.add_option("--max-documents", max_documents, "Read at most so many documents; 0: all")
+        ->check(CLI::NonNegativeNumber);
+  }
+  std::string Names() const { return fmt::format("{}", fmt::join(files, ", ")); }
+};
+
+std::vector<TokenDocument> ReadShard(const std::string& path, std::size_t limit, const LoadedModel& model) {
+  const Shard shard = Shard::Open(path);
+  if (shard.vocabulary().size != model.config().vocab_size) {
+    Fail(ErrorKind::kBadOption, "{}: made for a vocabulary of {}, but the model has {}", path,
+         shard.vocabulary().size, model.config().vocab_size);
+  }
+  std::vector<TokenDocument> documents;
+  for (std::int64_t i = 0; i < shard.documents() && documents.size() < limit; ++i) {
+    TokenDocument document = shard.ReadDocument(i);
+    if (!document.empty() && document.front() == shard.vocabulary().bos) document.erase(document.begin());
+    documents.push_back(std::move(document));
+  }
+  return documents;
+}
+
+std::vector<TokenDocument> ReadDocuments(const TextOptions& options, const LoadedModel& model) {
+  const std::size_t limit =
+      options.max_documents > 0 ? static_cast<std::size_t>(options.max_documents) : SIZE_MAX;
+  std::vector<TokenDocument> documents;
+  for (const std::string& file : options.files) {
+    if (file.ends_with(".lsd")) {
+      for (TokenDocument& document : ReadShard(file, limit - documents.size(), model)) {
+        documents.push_back(std::move(document));
+      }
+      continue;
+    }
+    Corpus corpus({file}, {});
+    while (documents.size() < limit) {
+      const std::optional<Document> document = corpus.Next();
+      if (!document) break;
+      documents.push_back(model.tokenizer().Encode(document->text));
+    }
+  }
+  return documents;
+}
+
+void Print(const Json& json) {
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+struct PplOptions {
+  std::string model;
+  TextOptions text;
+  RopeOptions rope;
+  PerplexityOptions perplexity{.contexts = {}};
+  bool all_tokens = false, halves = false, json = false;
+};
+
+std::string Describe(PerplexityMethod method, const PerplexityOptions& options) {
+  switch (method) {
+    case PerplexityMethod::kSliding:
+      return fmt::format("sliding windows, stride {}", options.stride);
+    case PerplexityMethod::kSameTokens:
+      return fmt::format("sliding windows, stride {}, the same tokens scored at every context",
+                         options.stride);
+    case PerplexityMethod::kHalves:
+      return "disjoint windows, second half scored, as llama.cpp does";
+  }
+  return "";
+}
+
+void RunPpl(PplOptions& options) {
+  const LoadedModel model(options.model, options.rope);
+  PerplexityOptions& perplexity = options.perplexity;
+  if (perplexity.contexts.empty()) perplexity.contexts = {model.config().context};
+  if (options.halves) perplexity.method = PerplexityMethod::kHalves;
+  if (options.all_tokens) perplexity.method = PerplexityMethod::kSliding;
+  perplexity.Validate();
+  const std::vector<TokenDocument> documents = ReadDocuments(options.text, model);
+  TransformerSequence sequence(model.transformer());
+  const auto results = MeasurePerplexity(sequence, documents, model.bos(), perplexity, Terminal());
+
+  if (options.json) {
+    Json json{{"model", options.model},
+              {"files", options.text.files},
+              {"method", Name(perplexity.Method())},
+              {"stride", perplexity.stride},
+              {"results", Json::array()}};
+    for (const PerplexityResult& r : results) {
+      json["results"].push_back({{"context", r.context},
+                                 {"documents", r.documents},
+                                 {"windows", r.windows},
+                                 {"tokens", r.tokens},
+                                 {"nll", r.nll},
+                                 {"perplexity", r.perplexity},
+                                 {"standard_error", r.standard_error},
+                                 {"window_perplexity", r.window_perplexity},
+                                 {"seconds", r.seconds},
+                                 {"tokens_per_second", r.tokens_per_second}});
+    }
+    return Print(json);
+  }
+  fmt::print("{} on {} ({} documents): {}\n", options.model, options.text.Names(), documents.size(),
+             Describe(perplexity.Method(), perplexity));
+  fmt::print("{:>9} {:>9} {:>9} {:>11} {:>11} {:>9} {:>11} {:>9}\n", "context", "documents", "windows",
+             "tokens", "perplexity", "+-", "by window", "tokens/s");
+  for (const PerplexityResult& r : results) {
+    fmt::print("{:>9} {:>9} {:>9} {:>11} {:>11.4f} {:>9.4f} {:>11.4f} {:>9.0f}\n", r.context, r.documents,
+               r.windows, r.tokens, r.perplexity, r.standard_error, r.window_perplexity, r.tokens_per_second);
+  }
+}
+
+void AddPpl(CLI::App& eval) {
+  auto options = std::make_shared<PplOptions>();
+  PerplexityOptions& perplexity = options->perplexity;
+  CLI::App* ppl = eval.add_subcommand("ppl", "Perplexity at one or several context lengths");
+  ppl->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
+  options->text.AddTo(*ppl);
+  ppl->add_option("--context", perplexity.contexts,
+                  "Context lengths, BOS included (default: the model's window)")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  ppl->add_option("--stride", perplexity.stride, "Tokens by which a window moves")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  ppl->add_option("--max-tokens", perplexity.max_tokens,
+                  "Score at most so many tokens at each context; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  auto* halves = ppl->add_flag("--llama-cpp-way", options->halves, "Disjoint windows, second half scored");
+  ppl->add_flag("--all-tokens", options->all_tokens,
+                "Score every token at each context, rather than those that all contexts can score")
+      ->excludes(halves);
+  ppl->add_flag("--json", options->json, "Print JSON");
+  options->rope.AddTo(*ppl);
+  ppl->footer(
+      "Example:\n  longspan eval ppl model.gguf --file book.txt --context 512,1024,2048,4096 --stride 256");
+  ppl->callback([options] { RunPpl(*options); });
+}
+
+struct KldCommand {
+  std::string model, reference;
+  TextOptions text;
+  KldOptions kld;
+  bool json = false;
+};
+
+void RunKld(const KldCommand& options) {
+  const LoadedModel model(options.model), reference(options.reference);
+  const std::vector<TokenDocument> documents = ReadDocuments(options.text, reference);
+  TransformerSequence sequence(model.transformer()), reference_sequence(reference.transformer());
+  const KldResult r =
+      MeasureKld(sequence, reference_sequence, documents, reference.bos(), options.kld, Terminal());
+  if (options.json) {
+    return Print({{"model", options.model},
+                  {"reference", options.reference},
+                  {"files", options.text.files},
+                  {"context", options.kld.context},
+                  {"tokens", r.tokens},
+                  {"mean", r.mean},
+                  {"standard_error", r.standard_error},
+                  {"median", r.median},
+                  {"p90", r.p90},
+                  {"p99", r.p99},
+                  {"max", r.max},
+                  {"same_top", r.same_top},
+                  {"rms_delta_p", r.rms_delta_p},
+                  {"perplexity", r.perplexity},
+                  {"reference_perplexity", r.reference_perplexity},
+                  {"seconds", r.seconds}});
+  }
+  fmt::print("{} against {} on {}: {} tokens, windows of {}\n", options.model, options.reference,
+             options.text.Names(), r.tokens, options.kld.context);
+  fmt::print("KL divergence   mean {:.6f} +- {:.6f}  median {:.6f}  90% {:.6f}  99% {:.6f}  max {:.4f}\n",
+             r.mean, r.standard_error, r.median, r.p90, r.p99, r.max);
+  fmt::print("same top token  {:.2f}%\n", 100 * r.same_top);
+  fmt::print("change of p     {:.3f}% (root mean square, of the true token's probability)\n",
+             100 * r.rms_delta_p);
+  fmt::print("perplexity      {:.4f}, reference {:.4f}\n", r.perplexity, r.reference_perplexity);
+}
+
+void AddKld(CLI::App& eval) {
+  auto options = std::make_shared<KldCommand>();
+  CLI::App* kld = eval.add_subcommand("kld", "Divergence of a model's predictions from a reference model's");
+  kld->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
+  kld->add_option("--reference", options->reference,
+                  "GGUF file that is right by definition, such as the F16 one")
+      ->required()
+      ->check(CLI::ExistingFile);
+  options->text.AddTo(*kld);
+  kld->add_option("--context", options->kld.context, "Window, BOS included")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  kld->add_option("--max-tokens", options->kld.max_tokens, "Compare at most so many tokens; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  kld->add_flag("--json", options->json, "Print JSON");
+  kld->footer("Example:\n  longspan eval kld model-Q4_K_M.gguf --reference model-F16.gguf --file book.txt");
+  kld->callback([options] { RunKld(*options); });
+}
+
+struct PasskeyCommand {
+  std::string model;
+  PasskeyOptions passkey;
+  RopeOptions rope;
+  std::uint64_t seed = 1;
+  bool json = false;
+};
+
+void RunPasskey(const PasskeyCommand& options) {
+  const LoadedModel model(options.model, options.rope);
+  const Tokenizer& tokenizer = model.tokenizer();
+  const TextEncoder encoder{.encode = [&](std::string_view text) { return tokenizer.Encode(text); },
+                            .vocab_size = tokenizer.vocab_size(),
+                            .bos = model.bos().value_or(-1),
+                            .eos = tokenizer.eos()};
+  const Passkey prompts(encoder);
+  for (const std::int64_t length : options.passkey.lengths) {
+    if (length < prompts.MinLength()) {
+      Fail(ErrorKind::kBadOption, "length {}: with this tokenizer a passkey prompt takes at least {} tokens",
+           length, prompts.MinLength());
+    }
+  }
+  const auto decode = [&](std::span<const std::int32_t> ids) {
+    return tokenizer.Decode(ids, {.special = false, .continues = true});
+  };
+  TransformerSequence sequence(model.transformer());
+  const PasskeyResult r =
+      MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey, Terminal());
+  if (options.json) {
+    Json json{
+        {"model", options.model}, {"seed", options.seed}, {"seconds", r.seconds}, {"results", Json::array()}};
+    for (const PasskeyTally& t : r.tallies) {
+      json["results"].push_back(
+          {{"length", t.length}, {"depth", t.depth}, {"trials", t.trials}, {"found", t.found}});
+    }
+    return Print(json);
+  }
+  fmt::print("{}: passkeys found, {} trials a cell, seed {}\n{:>10}", options.model, options.passkey.trials,
+             options.seed, "length");
+  for (std::int64_t i = 0; i < r.depths; ++i)
+    fmt::print(" {:>7}", fmt::format("at {:.0f}%", 100 * options.passkey.Depth(i)));
+  fmt::print(" {:>7}\n", "all");
+  for (std::size_t i = 0; i < r.lengths.size(); ++i) {
+    fmt::print("{:>10}", r.lengths[i]);
+    for (std::size_t d = 0; d < static_cast<std::size_t>(r.depths); ++d)
+      fmt::print(" {:>6.0f}%", 100 * r.at(i, d).accuracy());
+    fmt::print(" {:>6.1f}%\n", 100 * r.Accuracy(i));
+  }
+}
+
+void AddPasskey(CLI::App& eval) {
+  auto options = std::make_shared<PasskeyCommand>();
+  CLI::App* passkey = eval.add_subcommand("passkey", "Whether a model finds a number that it read long ago");
+  passkey->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
+  passkey->add_option("--lengths", options->passkey.lengths, "Tokens of a prompt, such as 256,512,1024")
+      ->required()
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  passkey->add_option("--depths", options->passkey.depths, "Places of the key, from the start to the end")
+      ->capture_default_str();
+  passkey->add_option("--trials", options->passkey.trials, "Prompts at each length and depth")
+      ->capture_default_str();
+  passkey->add_option("--seed", options->seed, "Which keys")->capture_default_str();
+  passkey->add_flag("--json", options->json, "Print JSON");
+  options->rope.AddTo(*passkey);
+  passkey->footer(
+      "Example:\n  longspan eval passkey model.gguf --lengths 256,512,1024,2048,4096 --depths 5 --trials 10");
+  passkey->callback([options] { RunPasskey(*options); });
+}
+
+}  // namespace
+
+void AddEval(CLI::App& app) {
+  CLI::App* eval =
+      app.add_subcommand("eval", "Measure a model: perplexity, KL divergence, passkey retrieval");
+  eval->require_subcommand(1);
+  AddPpl(*eval);
+  AddKld(*eval);
+  AddPasskey(*eval);
+}
+
+}  // namespace longspan

@@ -1,0 +1,123 @@
+// longspan quantize: a GGUF file with smaller weights.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "quantize/quantize.h"
+
+namespace longspan {
+namespace {
+
+struct Options {
+  std::string in, out, mix;
+  std::vector<std::string> rules;  // REGEX=TYPE
+  std::string output_type, embedding_type;
+  bool allow_requantize = false, dry_run = false, json = false;
+};
+
+Type ParseType(const std::string& name, std::string_view option) {
+  const std::optional<Type> type = TypeFromName(name);
+  if (!type) Fail(ErrorKind::kBadOption, "{}: no element type is called {}", option, name);
+  return *type;
+}
+
+TypeRule ParseRule(const std::string& rule) {
+  const std::size_t equals = rule.rfind('=');
+  if (equals == std::string::npos || equals == 0) {
+    Fail(ErrorKind::kBadOption, "--type: expected REGEX=TYPE, found {}", rule);
+  }
+  return {NamePattern(rule.substr(0, equals)), ParseType(rule.substr(equals + 1), "--type")};
+}
+
+QuantizeOptions LibraryOptions(const Options& options) {
+  QuantizeOptions library;
+  for (const std::string& rule : options.rules) library.overrides.rules.push_back(ParseRule(rule));
+  if (!options.output_type.empty()) {
+    library.overrides.output_type = ParseType(options.output_type, "--output-type");
+  }
+  if (!options.embedding_type.empty()) {
+    library.overrides.embedding_type = ParseType(options.embedding_type, "--embedding-type");
+  }
+  library.allow_requantize = options.allow_requantize;
+  library.dry_run = options.dry_run;
+  return library;
+}
+
+void PrintJson(const QuantizeReport& report, bool dry_run) {
+  nlohmann::ordered_json json;
+  json["bytes_before"] = report.bytes_before;
+  json["bytes_after"] = report.bytes_after;
+  json["weights"] = report.elements;
+  json["bits_per_weight"] = report.BitsPerWeight();
+  for (const auto& [type, part] : report.types) {
+    nlohmann::ordered_json& entry = json["types"][std::string(Traits(type).name)];
+    entry["tensors"] = part.tensors;
+    entry["weights"] = part.elements;
+    entry["bytes"] = part.bytes;
+    if (!dry_run) entry["relative_rms_error"] = part.RelativeError();
+  }
+  for (const TypeChoice& choice : report.choices) {
+    json["tensors"][choice.name] = std::string(Traits(choice.type).name);
+  }
+  // Names come from a file and need not be UTF-8.
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void PrintTable(const QuantizeReport& report, bool dry_run) {
+  constexpr double kMiB = 1024.0 * 1024.0;
+  if (dry_run) {
+    for (const TypeChoice& choice : report.choices) {
+      fmt::print("{:<40} {}\n", choice.name, Traits(choice.type).name);
+    }
+  }
+  fmt::print("{:<6} {:>8} {:>14} {:>10}{}\n", "type", "tensors", "weights", "MiB", dry_run ? "" : "  RMS error");
+  for (const auto& [type, part] : report.types) {
+    fmt::print("{:<6} {:>8} {:>14} {:>10.2f}", Traits(type).name, part.tensors, part.elements,
+               static_cast<double>(part.bytes) / kMiB);
+    if (!dry_run) fmt::print(" {:>9.4f}%", 100 * part.RelativeError());
+    fmt::print("\n");
+  }
+  fmt::print("{:.2f} MiB -> {:.2f} MiB, {:.3f} bits per weight\n", static_cast<double>(report.bytes_before) / kMiB,
+             static_cast<double>(report.bytes_after) / kMiB, report.BitsPerWeight());
+}
+
+void Run(const Options& options) {
+  const QuantizeReport report =
+      QuantizeFile(options.in, options.out, FindMix(options.mix), LibraryOptions(options), Terminal());
+  if (options.json) PrintJson(report, options.dry_run);
+  else PrintTable(report, options.dry_run);
+}
+
+std::string MixNames() {
+  std::string names;
+  for (const Mix& mix : AllMixes()) names += (names.empty() ? "" : ", ") + std::string(mix.name);
+  return names;
+}
+
+}  // namespace
+
+void AddQuantize(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("quantize", "Make a GGUF file with smaller weights");
+  const auto options = std::make_shared<Options>();
+  command->add_option("IN", options->in, "GGUF file to read")->required()->check(CLI::ExistingFile);
+  command->add_option("OUT", options->out, "GGUF file to write")->required();
+  command->add_option("TYPE", options->mix, "One of " + MixNames())->required();
+  command->add_option("--type", options->rules, "REGEX=TYPE: tensors with a matching name get this type; repeatable")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--output-type", options->output_type, "Type of the output matrix");
+  command->add_option("--embedding-type", options->embedding_type, "Type of the token embedding");
+  command->add_flag("--allow-requantize", options->allow_requantize, "Accept weights that are quantised already");
+  command->add_flag("--dry-run", options->dry_run, "Show types and sizes; write nothing");
+  command->add_flag("--json", options->json, "Print the report as JSON");
+  command->footer("Example:\n  longspan quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M --type 'attn_v=Q8_0'");
+  command->callback([options] { Run(*options); });
+}
+
+}  // namespace longspan

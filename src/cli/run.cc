@@ -1,0 +1,178 @@
+// longspan run: continue a text.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "base/cancel.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/loaded_model.h"
+#include "cli/terminal.h"
+#include "infer/session.h"
+#include "text/stream_decoder.h"
+
+namespace longspan {
+namespace {
+
+struct RunOptions {
+  std::string model;
+  std::optional<std::string> prompt;
+  std::string file;
+  std::int64_t tokens = 256;
+  std::int64_t context = 0;
+  SamplerOptions sampler;
+  RopeOptions rope;
+  bool greedy = false, no_bos = false, special = false, json = false, stats = false;
+};
+
+std::string ReadStandardInput() {
+  if (::isatty(STDIN_FILENO) != 0) {
+    Fail(ErrorKind::kBadOption, "no prompt: give one with -p, a file with -f, or text on standard input");
+  }
+  std::string text;
+  char buffer[1 << 16];
+  for (std::size_t n; (n = std::fread(buffer, 1, sizeof buffer, stdin)) > 0;) text.append(buffer, n);
+  return text;
+}
+
+std::string PromptOf(const RunOptions& options) {
+  if (options.prompt) return *options.prompt;
+  return options.file.empty() || options.file == "-" ? ReadStandardInput() : ReadFile(options.file);
+}
+
+// The most tokens that the session will hold. The model's window is no wall: past it, text gets worse, unless
+// the model was stretched, and the user hears of it.
+std::int64_t ContextFor(const RunOptions& options, const LlamaConfig& config, std::int64_t prompt_tokens) {
+  const std::int64_t context =
+      options.context > 0 ? options.context : std::max(config.context, prompt_tokens + options.tokens);
+  if (prompt_tokens > config.context) {
+    Terminal().Message(fmt::format("warning: the prompt has {} tokens, more than the model's window of {}",
+                                   prompt_tokens, config.context));
+  }
+  return context;
+}
+
+std::vector<std::int32_t> StopTokens(const Tokenizer& tokenizer) {
+  std::vector<std::int32_t> stops;
+  for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    // A model that was trained on texts set end to end says "another text begins" where this one ends.
+    if (tokenizer.IsEndOfGeneration(id) || id == tokenizer.bos()) stops.push_back(id);
+  }
+  return stops;
+}
+
+double Seconds(std::chrono::steady_clock::time_point since) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
+
+void Run(const RunOptions& options) {
+  const LoadedModel model(options.model, options.rope);
+  const Tokenizer& tokenizer = model.tokenizer();
+  const std::string text = PromptOf(options);
+  const auto prompt = tokenizer.Encode(text, {.parse_special = options.special,
+                                              .add_bos = tokenizer.add_bos() && !options.no_bos,
+                                              .add_eos = false});
+  if (prompt.empty())
+    Fail(ErrorKind::kBadOption, "the prompt is empty and the model has no token to begin with");
+
+  Session session(model.transformer(), ContextFor(options, model.config(), std::ssize(prompt)));
+  const auto prefill_start = std::chrono::steady_clock::now();
+  // Short prompts are read faster than a bar can be drawn.
+  session.Prefill(prompt, std::ssize(prompt) > 2 * Session::kChunk ? Terminal() : NoProgress());
+  const double prefill_seconds = Seconds(prefill_start);
+
+  Sampler sampler(options.sampler);
+  StreamDecoder decoder(tokenizer, {.special = options.special, .continues = !text.empty()});
+  std::string written;
+  std::vector<std::int32_t> tokens;
+  const auto write = [&](const std::string& piece) {
+    if (options.json) {
+      written += piece;
+    } else {
+      fmt::print("{}", piece);
+      std::fflush(stdout);
+    }
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const StopReason reason = session.Generate(
+      sampler, {.max_tokens = options.tokens, .stop_tokens = StopTokens(tokenizer)}, [&](std::int32_t token) {
+        tokens.push_back(token);
+        write(decoder.Push(token));
+        return true;
+      });
+  write(decoder.Finish());
+  const double seconds = Seconds(start);
+  const auto rate = [](std::size_t n, double s) { return static_cast<double>(n) / std::max(s, 1e-9); };
+
+  if (options.json) {
+    const nlohmann::json result{
+        {"prompt_tokens", prompt.size()},     {"tokens", tokens},  {"text", written}, {"stop", Name(reason)},
+        {"prefill_seconds", prefill_seconds}, {"seconds", seconds}};
+    fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  } else {
+    fmt::print("\n");
+  }
+  std::fflush(stdout);
+  if (options.stats) {
+    fmt::print(stderr,
+               "prompt {} tokens in {:.2f} s ({:.1f}/s), wrote {} in {:.2f} s ({:.1f}/s), stopped by: {}\n",
+               prompt.size(), prefill_seconds, rate(prompt.size(), prefill_seconds), tokens.size(), seconds,
+               rate(tokens.size(), seconds), Name(reason));
+  }
+  if (reason == StopReason::kContextFull) {
+    Terminal().Message(
+        fmt::format("note: stopped at the context of {} tokens; --context raises it", session.context()));
+  }
+  if (reason == StopReason::kCancelled) ThrowIfCancelled();
+}
+
+}  // namespace
+
+void AddRun(CLI::App& app) {
+  auto options = std::make_shared<RunOptions>();
+  SamplerOptions& sampler = options->sampler;
+  CLI::App* run = app.add_subcommand("run", "Continue a text with a model");
+  run->add_option("MODEL", options->model, "GGUF file")->required()->check(CLI::ExistingFile);
+  auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");
+  run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")
+      ->excludes(prompt);
+  run->add_option("-n,--tokens", options->tokens, "Most tokens to write")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  run->add_option("--context", options->context,
+                  "Most tokens of prompt and text together (default: what is needed)")
+      ->check(CLI::PositiveNumber);
+  run->add_option("--temperature", sampler.temperature, "0 always takes the likeliest token")
+      ->capture_default_str();
+  run->add_option("--top-k", sampler.top_k, "Keep the k likeliest tokens; 0: all")->capture_default_str();
+  run->add_option("--top-p", sampler.top_p, "Keep the fewest tokens that reach this probability")
+      ->capture_default_str();
+  run->add_option("--min-p", sampler.min_p, "Keep tokens this likely relative to the likeliest")
+      ->capture_default_str();
+  run->add_option("--repeat-penalty", sampler.repeat_penalty, "Make recent tokens less likely; 1: off")
+      ->capture_default_str();
+  run->add_option("--repeat-window", sampler.repeat_window, "How many tokens are recent")
+      ->capture_default_str();
+  run->add_option("--seed", sampler.seed, "The same seed writes the same text")->capture_default_str();
+  run->add_flag("--greedy", options->greedy, "The same as --temperature 0");
+  run->add_flag("--no-bos", options->no_bos, "Do not begin with the beginning-of-text token");
+  run->add_flag("--special", options->special, "Read special tokens in the prompt, and write them out");
+  run->add_flag("--json", options->json, "Print one JSON object at the end");
+  run->add_flag("--stats", options->stats, "Print speeds to standard error at the end");
+  options->rope.AddTo(*run);
+  run->footer(
+      "Example:\n  longspan run model.gguf -p 'Once upon a time' -n 200 --temperature 0.7 --seed 1\n"
+      "  longspan run model.gguf -f book.txt --stats");
+  run->callback([options] {
+    if (options->greedy) options->sampler.temperature = 0;
+    options->sampler.Validate();  // before a large model is read
+    Run(*options);
+  });
+}
+
+}  // namespace longspan

@@ -1,0 +1,52 @@
+// Training text that teaches a model to look things up in its window. A small model does not learn that from
+// books alone: there, what the far context says about the next word is mostly little.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/random.h"
+#include "data/encoder.h"
+#include "data/passkey.h"
+
+namespace longspan {
+
+struct ScoredText {
+  std::vector<std::int32_t> tokens;
+  std::vector<std::uint8_t> scored;  // whether a token is one to be predicted
+};
+
+class Retrieval {
+ public:
+  explicit Retrieval(const TextEncoder& encoder);
+
+  // A passkey prompt and its answer, at most `length` tokens and few less. Neither filler nor the key's first
+  // mention is scored.
+  ScoredText PasskeyText(std::int64_t length, Random& random) const;
+
+  // A real text with sentences hidden in it ("The code of the river is 4821.") that are asked for later on:
+  // at most `length` tokens. `text(n)` gives n tokens of a document, or all it has. All is scored but the
+  // numbers where they first appear, which nothing could predict.
+  using TextFn = std::function<std::vector<std::int32_t>(std::int64_t)>;
+  ScoredText HiddenSentences(std::int64_t length, const TextFn& text, Random& random) const;
+
+  // Below this there is no room for either.
+  std::int64_t MinLength() const { return min_length_; }
+
+ private:
+  struct Insertion {
+    std::int64_t place;  // before this token of the text
+    NumberSentence sentence;
+    bool answer;  // whether its number is the answer to a question
+  };
+  std::vector<Insertion> DrawSentences(std::int64_t length, Random& random) const;
+  std::int64_t SentenceEnd(const std::vector<std::int32_t>& text, std::int64_t place) const;
+
+  TextEncoder encoder_;
+  Passkey passkey_;
+  std::vector<std::int32_t> stops_;  // tokens that end a sentence or a line
+  std::int64_t min_length_;
+};
+
+}  // namespace longspan

@@ -1,0 +1,120 @@
+#include "data/shard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/file.h"
+#include "data/test_support.h"
+
+namespace longspan {
+namespace {
+
+using testing::ElementsAre;
+
+TEST(Shard, RoundTripsNarrowAndWideVocabularies) {
+  const TestFolder folder;
+  for (const std::int64_t size : {65536, 65537, 128256}) {
+    const auto last = static_cast<std::int32_t>(size - 1);
+    const Shard shard = MakeShard(folder / "a.lsd", {{1, 2, last}, {}, {last}}, {size, 1, -1});
+    EXPECT_EQ(shard.documents(), 3);
+    EXPECT_EQ(shard.tokens(), 4);
+    EXPECT_EQ(shard.vocabulary().size, size);
+    EXPECT_EQ(shard.vocabulary().bos, 1);
+    EXPECT_EQ(shard.vocabulary().eos, -1);
+    EXPECT_THAT(shard.ReadDocument(0), ElementsAre(1, 2, last));
+    EXPECT_THAT(shard.ReadDocument(1), ElementsAre());
+    EXPECT_THAT(shard.ReadDocument(2), ElementsAre(last));
+    std::vector<std::int32_t> two(2);
+    shard.Read(0, 1, two);
+    EXPECT_THAT(two, ElementsAre(2, last));
+    EXPECT_THROW(shard.Read(0, 2, two), Error);
+    EXPECT_THROW(shard.Read(3, 0, two), Error);
+  }
+}
+
+TEST(Shard, TakesTwoBytesATokenWhereTheyDo) {
+  const TestFolder folder;
+  const std::vector<std::int32_t> tokens(10'000, 7);
+  MakeShard(folder / "narrow.lsd", {tokens}, {65536, -1, -1});
+  MakeShard(folder / "wide.lsd", {tokens}, {65537, -1, -1});
+  EXPECT_LT(std::filesystem::file_size(folder / "narrow.lsd"), 20'100u);
+  EXPECT_LT(std::filesystem::file_size(folder / "wide.lsd"), 40'100u);
+}
+
+TEST(Shard, RefusesTokensOutsideTheVocabulary) {
+  const TestFolder folder;
+  ShardWriter writer(folder / "a.lsd", {10, -1, -1});
+  EXPECT_THROW(writer.Add(std::vector<std::int32_t>{10}), Error);
+  EXPECT_THROW(writer.Add(std::vector<std::int32_t>{-1}), Error);
+}
+
+TEST(Shard, AppearsOnlyWhenCommitted) {
+  const TestFolder folder;
+  {
+    ShardWriter writer(folder / "a.lsd", {10, -1, -1});
+    writer.Add(std::vector<std::int32_t>{1});
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(Shard, RefusesTruncationAtEveryByte) {
+  const TestFolder folder;
+  MakeShard(folder / "a.lsd", {{1, 2, 3}, {4, 5}});
+  const std::string whole = ReadFile(folder / "a.lsd");
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    WriteFile(folder / "b.lsd", whole.substr(0, length));
+    EXPECT_EQ(KindOf([&] { Shard::Open(folder / "b.lsd"); }), ErrorKind::kInvalidFile) << length;
+  }
+  WriteFile(folder / "b.lsd", whole + '\0');
+  EXPECT_THROW(Shard::Open(folder / "b.lsd"), Error);
+}
+
+// Whatever a byte is changed to, a shard either refuses with an Error or reads within its bounds.
+TEST(Shard, SurvivesEveryChangedByte) {
+  const TestFolder folder;
+  MakeShard(folder / "a.lsd", {{1, 2, 3}, {4, 5}});
+  const std::string whole = ReadFile(folder / "a.lsd");
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (const char value : {'\x00', '\x01', '\x7f', '\x80', '\xff'}) {
+      std::string changed = whole;
+      changed[at] = value;
+      WriteFile(folder / "b.lsd", changed);
+      try {
+        const Shard shard = Shard::Open(folder / "b.lsd");
+        for (std::int64_t i = 0; i < shard.documents(); ++i) {
+          for (const std::int32_t token : shard.ReadDocument(i)) EXPECT_LT(token, shard.vocabulary().size);
+        }
+      } catch (const Error&) {
+      }
+    }
+  }
+}
+
+TEST(Shard, RefusesHugeCountsInFewBytes) {
+  const TestFolder folder;
+  MakeShard(folder / "a.lsd", {{1, 2, 3}});
+  const std::string whole = ReadFile(folder / "a.lsd");
+  for (const std::uint64_t count : {UINT64_MAX, UINT64_MAX / 2, UINT64_MAX / 8, std::uint64_t{1} << 61}) {
+    for (const std::size_t from_end : {24, 16}) {
+      std::string changed = whole;
+      std::memcpy(changed.data() + changed.size() - from_end, &count, sizeof count);
+      WriteFile(folder / "b.lsd", changed);
+      EXPECT_EQ(KindOf([&] { Shard::Open(folder / "b.lsd"); }), ErrorKind::kInvalidFile);
+    }
+  }
+}
+
+TEST(ShardSet, OpensAFolder) {
+  const TestFolder folder;
+  MakeShard(folder / "train.lsd", {{1}});
+  EXPECT_FALSE(ShardSet::Open(folder.path()).validation);
+  MakeShard(folder / "validation.lsd", {{2}});
+  EXPECT_THAT(ShardSet::Open(folder.path()).validation->ReadDocument(0), ElementsAre(2));
+  MakeShard(folder / "validation.lsd", {{2}}, {300, -1, -1});
+  EXPECT_EQ(KindOf([&] { ShardSet::Open(folder.path()); }), ErrorKind::kInvalidFile);
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,74 @@
+// What this folder's tests share.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "data/encoder.h"
+#include "data/shard.h"
+
+namespace longspan {
+
+// A byte is a token; then BOS and EOS.
+inline TextEncoder ByteEncoder() {
+  return {[](std::string_view text) {
+            std::vector<std::int32_t> tokens;
+            for (const char c : text) tokens.push_back(static_cast<unsigned char>(c));
+            return tokens;
+          },
+          258, 256, 257};
+}
+
+inline std::string ByteText(std::span<const std::int32_t> tokens) {
+  std::string text;
+  for (const std::int32_t token : tokens) {
+    if (token < 256) text += static_cast<char>(token);
+  }
+  return text;
+}
+
+// A folder that is gone after the test.
+class TestFolder {
+ public:
+  TestFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "longspan-XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+  }
+  ~TestFolder() { std::filesystem::remove_all(path_); }
+  TestFolder(const TestFolder&) = delete;
+  TestFolder& operator=(const TestFolder&) = delete;
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// The shard of `documents`, whose tokens are below 256; BOS is 256 and EOS 257.
+inline Shard MakeShard(const std::filesystem::path& path,
+                       const std::vector<std::vector<std::int32_t>>& documents,
+                       ShardVocabulary vocabulary = {258, 256, 257}) {
+  ShardWriter writer(path, vocabulary);
+  for (const auto& document : documents) writer.Add(document);
+  writer.Commit();
+  return Shard::Open(path);
+}
+
+// Runs `body` and returns the kind of the Error it throws.
+template <class Body>
+ErrorKind KindOf(Body&& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.kind();
+  }
+  ADD_FAILURE() << "expected an Error";
+  return ErrorKind::kInternal;
+}
+
+}  // namespace longspan

@@ -1,0 +1,150 @@
+#include "eval/perplexity.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "eval/likelihood.h"
+#include "eval/window_reader.h"
+
+namespace longspan {
+namespace {
+
+std::vector<Window> WindowsOf(std::int64_t tokens, std::int64_t context, std::int64_t longest,
+                              const PerplexityOptions& options, bool bos) {
+  switch (options.Method()) {
+    case PerplexityMethod::kSliding:
+      return SlidingWindows(tokens, context, options.stride, bos);
+    case PerplexityMethod::kSameTokens:
+      return SameTokenWindows(tokens, context, longest, options.stride, bos);
+    case PerplexityMethod::kHalves:
+      return HalfWindows(tokens, context, bos);
+  }
+  return {};
+}
+
+// Sums over the tokens of a run.
+struct Sums {
+  std::int64_t tokens = 0;
+  double nll = 0, squares = 0;
+
+  void Add(std::span<const double> nlls) {
+    tokens += std::ssize(nlls);
+    for (const double x : nlls) {
+      if (std::isnan(x)) Fail(ErrorKind::kInternal, "the model's logits are not numbers");
+      nll += x;
+      squares += x * x;
+    }
+  }
+  double Mean() const { return nll / static_cast<double>(tokens); }
+};
+
+PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents,
+                       std::optional<std::int32_t> bos, std::int64_t context, std::span<const Window> windows,
+                       Progress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  std::int64_t planned = 0;
+  for (const Window& window : windows) planned += window.scored();
+  progress.Start(fmt::format("perplexity {}", context), planned, "tokens");
+
+  WindowReader reader(model, bos);
+  std::vector<bool> heard(documents.size());
+  std::vector<double> nlls;
+  Sums total;
+  double window_means = 0;
+  for (const Window& window : windows) {
+    const auto document = static_cast<std::size_t>(window.document);
+    heard[document] = true;
+    reader.Open(documents[document], window);
+    Sums of_window;
+    while (reader.Next()) {
+      const auto targets = reader.targets();
+      nlls.resize(targets.size());
+      ParallelFor(std::ssize(targets), [&](std::int64_t i) {
+        const auto at = static_cast<std::size_t>(i);
+        nlls[at] = NegativeLogLikelihood(reader.logits()[i], targets[at]);
+      });
+      total.Add(nlls);
+      of_window.Add(nlls);
+    }
+    window_means += of_window.Mean();
+    progress.Update(total.tokens, fmt::format("ppl {:.4f}", std::exp(total.Mean())));
+  }
+
+  PerplexityResult result;
+  result.context = context;
+  result.documents = std::ranges::count(heard, true);
+  result.windows = std::ssize(windows);
+  result.tokens = total.tokens;
+  result.nll = total.nll;
+  result.perplexity = std::exp(total.Mean());
+  result.window_perplexity = std::exp(window_means / static_cast<double>(windows.size()));
+  if (total.tokens > 1) {
+    const double variance =
+        std::max(0.0, total.squares / static_cast<double>(total.tokens) - total.Mean() * total.Mean());
+    result.standard_error = result.perplexity * std::sqrt(variance / static_cast<double>(total.tokens - 1));
+  }
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.tokens_per_second = static_cast<double>(reader.tokens_read()) / std::max(result.seconds, 1e-9);
+  progress.Finish();
+  return result;
+}
+
+}  // namespace
+
+std::string_view Name(PerplexityMethod method) {
+  switch (method) {
+    case PerplexityMethod::kSliding:
+      return "sliding";
+    case PerplexityMethod::kSameTokens:
+      return "same-tokens";
+    case PerplexityMethod::kHalves:
+      return "halves";
+  }
+  return "?";
+}
+
+PerplexityMethod PerplexityOptions::Method() const {
+  return method.value_or(contexts.size() > 1 ? PerplexityMethod::kSameTokens : PerplexityMethod::kSliding);
+}
+
+void PerplexityOptions::Validate() const {
+  if (contexts.empty()) Fail(ErrorKind::kBadOption, "context: none given");
+  const auto [shortest, longest] = std::ranges::minmax(contexts);
+  if (shortest < 4 || longest > (std::int64_t{1} << 31)) {
+    Fail(ErrorKind::kBadOption, "context {}: expected 4 to 2^31", shortest < 4 ? shortest : longest);
+  }
+  if (max_tokens < 0) Fail(ErrorKind::kBadOption, "max tokens is {}, expected 0 or more", max_tokens);
+  // A stride of the whole window would leave new tokens without any context before them.
+  if (Method() != PerplexityMethod::kHalves && (stride < 1 || stride >= shortest)) {
+    Fail(ErrorKind::kBadOption, "stride {}: expected 1 to {}, less than the shortest context", stride,
+         shortest - 1);
+  }
+}
+
+std::vector<PerplexityResult> MeasurePerplexity(Sequence& model, std::span<const TokenDocument> documents,
+                                                std::optional<std::int32_t> bos,
+                                                const PerplexityOptions& options, Progress& progress) {
+  options.Validate();
+  const std::int64_t longest = std::ranges::max(options.contexts);
+  std::vector<PerplexityResult> results;
+  for (const std::int64_t context : options.contexts) {
+    std::vector<std::vector<Window>> of_documents;
+    std::int64_t most = 0;
+    for (const TokenDocument& document : documents) {
+      of_documents.push_back(WindowsOf(std::ssize(document), context, longest, options, bos.has_value()));
+      most = std::max<std::int64_t>(most, std::ssize(document));
+    }
+    const std::vector<Window> windows = InTurn(of_documents, options.max_tokens);
+    if (windows.empty()) {
+      Fail(ErrorKind::kBadOption, "context {}: no document fills it, the longest of {} has {} tokens",
+           options.Method() == PerplexityMethod::kSameTokens ? longest : context, documents.size(), most);
+    }
+    results.push_back(Score(model, documents, bos, context, windows, progress));
+  }
+  return results;
+}
+
+}  // namespace longspan

@@ -1,0 +1,326 @@
+#include "formats/llama_gguf.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <map>
+#include <numbers>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "formats/gguf_writer.h"
+
+namespace longspan {
+namespace {
+
+// llama.cpp's llama_ftype: a number for a mix of types, and the type that most of the mix has.
+struct FileType {
+  std::uint32_t id;
+  Type type;
+  std::string_view name;
+};
+// The first of a type is the one written when nothing else is asked for.
+constexpr std::array<FileType, 17> kFileTypes{{{0, Type::kF32, "F32"},
+                                               {1, Type::kF16, "F16"},
+                                               {2, Type::kQ4_0, "Q4_0"},
+                                               {3, Type::kQ4_1, "Q4_1"},
+                                               {7, Type::kQ8_0, "Q8_0"},
+                                               {8, Type::kQ5_0, "Q5_0"},
+                                               {9, Type::kQ5_1, "Q5_1"},
+                                               {10, Type::kQ2_K, "Q2_K"},
+                                               {12, Type::kQ3_K, "Q3_K_M"},
+                                               {11, Type::kQ3_K, "Q3_K_S"},
+                                               {13, Type::kQ3_K, "Q3_K_L"},
+                                               {15, Type::kQ4_K, "Q4_K_M"},
+                                               {14, Type::kQ4_K, "Q4_K_S"},
+                                               {17, Type::kQ5_K, "Q5_K_M"},
+                                               {16, Type::kQ5_K, "Q5_K_S"},
+                                               {18, Type::kQ6_K, "Q6_K"},
+                                               {32, Type::kBF16, "BF16"}}};
+constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's block layouts
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kLayerNames{{
+    {"attention_norm", "attn_norm"},
+    {"q", "attn_q"},
+    {"k", "attn_k"},
+    {"v", "attn_v"},
+    {"o", "attn_output"},
+    {"mlp_norm", "ffn_norm"},
+    {"gate", "ffn_gate"},
+    {"up", "ffn_up"},
+    {"down", "ffn_down"},
+}};
+
+// A measure that some writers give once and others once a layer. longspan's layers are all alike.
+std::int64_t Uniform(const GgufFile& file, std::string_view key) {
+  const GgufValue* value = file.metadata().FindValue(key);
+  if (value == nullptr || value->type() != GgufType::kArray) return file.Get<std::int64_t>(key);
+  const auto all = file.Get<std::vector<std::int64_t>>(key);
+  if (all.empty() || std::ranges::count(all, all.front()) != std::ranges::ssize(all)) {
+    Fail(ErrorKind::kUnsupported, "{}: {} differs between layers", file.path().string(), key);
+  }
+  return all.front();
+}
+
+std::int64_t VocabularySize(const GgufFile& file) {
+  if (const GgufTensor* embedding = file.FindTensor("token_embd.weight"); embedding != nullptr) {
+    return embedding->shape.front();
+  }
+  if (const auto size = file.Find<std::int64_t>("llama.vocab_size")) return *size;
+  return std::ssize(file.Get<std::span<const std::string_view>>("tokenizer.ggml.tokens"));
+}
+
+double YarnMagnitude(double factor) { return 0.1 * std::log(factor) + 1.0; }
+
+RopeScaling ReadRopeScaling(const GgufFile& file) {
+  RopeScaling scaling;
+  const auto type = file.Find<std::string>("llama.rope.scaling.type");
+  // Before scaling.type there was a single number for linear scaling.
+  const auto old_linear = file.Find<double>("llama.rope.scale_linear");
+  if (!type && old_linear && *old_linear != 1.0) {
+    scaling.kind = RopeScaling::Kind::kLinear;
+    scaling.factor = *old_linear;
+    return scaling;
+  }
+  if (!type || *type == "none") return scaling;
+  if (*type == "linear") {
+    scaling.kind = RopeScaling::Kind::kLinear;
+  } else if (*type == "yarn") {
+    scaling.kind = RopeScaling::Kind::kYarn;
+    scaling.beta_fast = file.Find<double>("llama.rope.scaling.yarn_beta_fast").value_or(scaling.beta_fast);
+    scaling.beta_slow = file.Find<double>("llama.rope.scaling.yarn_beta_slow").value_or(scaling.beta_slow);
+  } else {
+    Fail(ErrorKind::kUnsupported, "{}: rope scaling '{}', expected none, linear or yarn", file.path().string(),
+         *type);
+  }
+  // A factor of 0 means that nothing is scaled.
+  const double factor = file.Find<double>("llama.rope.scaling.factor").value_or(1.0);
+  scaling.factor = factor == 0.0 ? 1.0 : factor;
+  scaling.original_context = file.Find<std::int64_t>("llama.rope.scaling.original_context_length").value_or(0);
+  if (scaling.kind == RopeScaling::Kind::kYarn) {
+    if (scaling.original_context < 1) {
+      Fail(ErrorKind::kInvalidFile, "{}: YaRN needs llama.rope.scaling.original_context_length, found {}",
+           file.path().string(), scaling.original_context);
+    }
+    // GGUF multiplies YaRN's own magnitude by attn_factor; the configuration has the product.
+    const auto extra = file.Find<double>("llama.rope.scaling.attn_factor");
+    if (extra && *extra != 1.0) scaling.attention_factor = *extra * YarnMagnitude(scaling.factor);
+  }
+  return scaling;
+}
+
+void WriteRopeScaling(const LlamaConfig& config, GgufMetadata& out) {
+  const RopeScaling& scaling = config.rope_scaling;
+  const bool linear = scaling.kind == RopeScaling::Kind::kLinear;
+  const bool yarn = scaling.kind == RopeScaling::Kind::kYarn;
+  if (!linear && !yarn) return;
+  out.Set("llama.rope.scaling.type", linear ? "linear" : "yarn");
+  out.Set("llama.rope.scaling.factor", static_cast<float>(scaling.factor));
+  if (scaling.original_context > 0) {
+    out.Set("llama.rope.scaling.original_context_length", static_cast<std::uint32_t>(scaling.original_context));
+  }
+  if (!yarn) return;
+  out.Set("llama.rope.scaling.finetuned", true);
+  const RopeScaling usual;
+  if (scaling.beta_fast != usual.beta_fast) {
+    out.Set("llama.rope.scaling.yarn_beta_fast", static_cast<float>(scaling.beta_fast));
+  }
+  if (scaling.beta_slow != usual.beta_slow) {
+    out.Set("llama.rope.scaling.yarn_beta_slow", static_cast<float>(scaling.beta_slow));
+  }
+  if (scaling.attention_factor != 0.0) {
+    const double extra = scaling.attention_factor / YarnMagnitude(scaling.factor);
+    out.Set("llama.rope.scaling.attn_factor", static_cast<float>(extra));
+  }
+}
+
+// NTK scaling is a change of base and nothing more; as GGUF has no word for it, the base is written changed,
+// base * alpha^(d / (d - 2)), and every reader gets the same angles.
+double WrittenRopeTheta(const LlamaConfig& config) {
+  if (config.rope_scaling.kind != RopeScaling::Kind::kNtk) return config.rope_theta;
+  const auto d = static_cast<double>(config.head_dim);
+  if (d <= 2) return config.rope_theta;
+  return config.rope_theta * std::pow(config.rope_scaling.factor, d / (d - 2.0));
+}
+
+const FileType& ChooseFileType(Type type, std::optional<std::uint32_t> wanted) {
+  const auto same = [&](const FileType& f) { return f.type == type && wanted == f.id; };
+  if (const auto it = std::ranges::find_if(kFileTypes, same); it != kFileTypes.end()) return *it;
+  const auto it = std::ranges::find(kFileTypes, type, &FileType::type);
+  return it != kFileTypes.end() ? *it : kFileTypes.front();
+}
+
+// What is in the file and is not used would change the answers of a reader that uses it.
+void CheckNothingIsLeft(const GgufFile& file, const std::set<std::string_view>& used) {
+  for (const GgufTensor& tensor : file.tensors()) {
+    // Old converters stored the inverse frequencies that every reader computes for itself.
+    if (used.contains(tensor.name) || tensor.name.ends_with("attn_rot_embd")) continue;
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} is no part of a plain Llama", file.path().string(), tensor.name);
+  }
+}
+
+}  // namespace
+
+std::string GgufTensorName(std::string_view name) {
+  if (name == "embedding") return "token_embd.weight";
+  if (name == "output_norm") return "output_norm.weight";
+  if (name == "output") return "output.weight";
+  constexpr std::string_view kPrefix = "layers.";
+  if (const auto dot = name.rfind('.'); name.starts_with(kPrefix) && dot > kPrefix.size()) {
+    for (const auto& [ours, theirs] : kLayerNames) {
+      if (name.substr(dot + 1) != ours) continue;
+      return fmt::format("blk.{}.{}.weight", name.substr(kPrefix.size(), dot - kPrefix.size()), theirs);
+    }
+  }
+  Fail(ErrorKind::kInternal, "no GGUF name for tensor {}", name);
+}
+
+std::string_view FileTypeName(std::uint32_t file_type) {
+  const auto it = std::ranges::find(kFileTypes, file_type, &FileType::id);
+  return it == kFileTypes.end() ? "?" : it->name;
+}
+
+LlamaConfig ReadLlamaConfig(const GgufFile& file) {
+  const std::string where = file.path().string();
+  if (const auto type = file.Find<std::string>("general.type"); type && *type != "model") {
+    Fail(ErrorKind::kUnsupported, "{}: holds a GGUF '{}', expected a model", where, *type);
+  }
+  if (const auto architecture = file.Get<std::string>("general.architecture"); architecture != "llama") {
+    Fail(ErrorKind::kUnsupported, "{}: architecture '{}', expected llama", where, architecture);
+  }
+  if (const auto experts = file.Find<std::int64_t>("llama.expert_count"); experts && *experts > 0) {
+    Fail(ErrorKind::kUnsupported, "{}: a mixture of {} experts, expected a dense model", where, *experts);
+  }
+  LlamaConfig c;
+  c.name = file.Find<std::string>("general.name").value_or("");
+  c.vocab_size = VocabularySize(file);
+  c.dim = file.Get<std::int64_t>("llama.embedding_length");
+  c.layers = file.Get<std::int64_t>("llama.block_count");
+  c.context = file.Get<std::int64_t>("llama.context_length");
+  c.hidden_dim = Uniform(file, "llama.feed_forward_length");
+  c.heads = Uniform(file, "llama.attention.head_count");
+  constexpr std::string_view kKvHeads = "llama.attention.head_count_kv";
+  c.kv_heads = file.metadata().Contains(kKvHeads) ? Uniform(file, kKvHeads) : c.heads;
+  c.norm_epsilon = file.Get<double>("llama.attention.layer_norm_rms_epsilon");
+  c.rope_theta = file.Find<double>("llama.rope.freq_base").value_or(c.rope_theta);
+  c.rope_scaling = ReadRopeScaling(file);
+  c.tied_embeddings = file.FindTensor("output.weight") == nullptr;
+
+  const auto rotated = file.Find<std::int64_t>("llama.rope.dimension_count");
+  const auto key_length = file.Find<std::int64_t>("llama.attention.key_length");
+  const std::int64_t split = c.heads > 0 ? c.dim / c.heads : 0;
+  c.head_dim = key_length.value_or(rotated.value_or(split));
+  const auto same = [&](std::optional<std::int64_t> other, const char* key) {
+    if (other && *other != c.head_dim) {
+      Fail(ErrorKind::kUnsupported, "{}: {} is {}, expected the head dimension, {}", where, key, *other, c.head_dim);
+    }
+  };
+  same(rotated, "llama.rope.dimension_count");
+  same(file.Find<std::int64_t>("llama.attention.value_length"), "llama.attention.value_length");
+  c.Validate(where);
+  return c;
+}
+
+ModelFile LoadModel(const std::filesystem::path& path) {
+  ModelFile model;
+  model.file = GgufFile::Open(path);
+  const GgufFile& file = *model.file;
+  model.config = ReadLlamaConfig(file);
+  // A layer has nine tensors; a count far beyond the file's is refused before layers are made for it.
+  if (std::cmp_greater(model.config.layers, file.tensors().size())) {
+    Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", path.string(), file.tensors().size(),
+         model.config.layers);
+  }
+  model.weights.layers.resize(static_cast<std::size_t>(model.config.layers));
+  std::set<std::string_view> used{kRopeFactorsTensor};
+  ForEachTensor(model.weights, model.config.tied_embeddings, [&](const std::string& name, Tensor& tensor) {
+    const GgufTensor* found = file.FindTensor(GgufTensorName(name));
+    if (found == nullptr) {
+      Fail(ErrorKind::kInvalidFile, "{}: tensor {} is missing", path.string(), GgufTensorName(name));
+    }
+    used.insert(found->name);
+    tensor = file.LoadTensor(found->name);
+  });
+  if (model.config.tied_embeddings) model.weights.output = model.weights.embedding;
+  model.weights.rope_factors = file.LoadTensor(kRopeFactorsTensor);
+  CheckNothingIsLeft(file, used);
+  model.weights.Validate(model.config, path.string());
+  return model;
+}
+
+Type MainType(const Weights& weights, bool tied) {
+  std::map<Type, std::int64_t> elements;
+  ForEachTensor(weights, tied, [&](const std::string&, const Tensor& t) { elements[t.type()] += t.elements(); });
+  return std::ranges::max_element(elements, {}, &std::pair<const Type, std::int64_t>::second)->first;
+}
+
+GgufMetadata LlamaMetadata(const LlamaConfig& c, const GgufMetadata& extra, Type main_type) {
+  const FileType& file_type = ChooseFileType(main_type, extra.Find<std::uint32_t>("general.file_type"));
+  const auto u32 = [](std::int64_t value) { return static_cast<std::uint32_t>(value); };
+  GgufMetadata out;
+  out.Set("general.architecture", "llama");
+  out.Set("general.type", "model");
+  if (!c.name.empty()) out.Set("general.name", c.name);
+  out.Set("general.file_type", file_type.id);
+  if (Traits(file_type.type).block_elements > 1) out.Set("general.quantization_version", kQuantizationVersion);
+  out.Set("llama.vocab_size", u32(c.vocab_size));
+  out.Set("llama.context_length", u32(c.context));
+  out.Set("llama.embedding_length", u32(c.dim));
+  out.Set("llama.block_count", u32(c.layers));
+  out.Set("llama.feed_forward_length", u32(c.hidden_dim));
+  out.Set("llama.attention.head_count", u32(c.heads));
+  out.Set("llama.attention.head_count_kv", u32(c.kv_heads));
+  out.Set("llama.attention.key_length", u32(c.head_dim));
+  out.Set("llama.attention.value_length", u32(c.head_dim));
+  out.Set("llama.attention.layer_norm_rms_epsilon", static_cast<float>(c.norm_epsilon));
+  out.Set("llama.rope.dimension_count", u32(c.head_dim));
+  out.Set("llama.rope.freq_base", static_cast<float>(WrittenRopeTheta(c)));
+  WriteRopeScaling(c, out);
+  for (const auto& [key, value] : extra) {
+    const bool decided = key.starts_with("llama.") || key == "general.alignment" ||
+                         key == "general.quantization_version" || out.Contains(key);
+    if (!decided) out.Set(key, value);
+  }
+  return out;
+}
+
+Tensor Llama3RopeFactors(const LlamaConfig& c) {
+  const RopeScaling& s = c.rope_scaling;
+  Tensor factors = Tensor::Allocate(Type::kF32, {c.head_dim / 2});
+  const auto original = static_cast<double>(s.original_context);
+  const std::span<float> out = factors.mutable_floats();
+  for (std::size_t j = 0; j < out.size(); ++j) {
+    const double frequency =
+        std::pow(c.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(c.head_dim));
+    const double turns = original * frequency / (2.0 * std::numbers::pi);  // over the original window
+    const double kept = std::clamp(
+        (turns - s.low_frequency_factor) / (s.high_frequency_factor - s.low_frequency_factor), 0.0, 1.0);
+    out[j] = static_cast<float>(1.0 / (kept + (1.0 - kept) / s.factor));
+  }
+  return factors;
+}
+
+void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, const Weights& weights,
+               const GgufMetadata& extra) {
+  const std::string where = path.string();
+  config.Validate(where);
+  weights.Validate(config, where);
+  Tensor factors = weights.rope_factors;
+  if (factors.empty() && config.rope_scaling.kind == RopeScaling::Kind::kLlama3) factors = Llama3RopeFactors(config);
+
+  GgufWriter writer(path, LlamaMetadata(config, extra, MainType(weights, config.tied_embeddings)));
+  const auto is_norm = [](const std::string& name) { return name.ends_with("norm"); };
+  if (!factors.empty()) writer.Declare(kRopeFactorsTensor, Type::kF32, {factors.cols()});
+  ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
+    if (is_norm(name)) writer.Declare(GgufTensorName(name), Type::kF32, {t.cols()});
+    else writer.Declare(GgufTensorName(name), t.type(), t.shape());
+  });
+  if (!factors.empty()) writer.Write(kRopeFactorsTensor, factors.ToF32().bytes());
+  ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
+    writer.Write(GgufTensorName(name), is_norm(name) ? t.ToF32().bytes() : t.bytes());
+  });
+  writer.Commit();
+}
+
+}  // namespace longspan

@@ -1,0 +1,58 @@
+// A Llama as a GGUF file: its measures as metadata, its weights under GGUF's tensor names.
+// Keys and names are those of ggml's docs/gguf.md and of llama.cpp's "llama" architecture.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/gguf_reader.h"
+#include "formats/gguf_value.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace longspan {
+
+struct ModelFile {
+  std::shared_ptr<const GgufFile> file;
+  LlamaConfig config;
+  Weights weights;  // views into the mapped file
+};
+
+// Error(kInvalidFile) where something is missing or contradicts itself, Error(kUnsupported) where the file is a
+// model of another kind (another architecture, biases, experts).
+ModelFile LoadModel(const std::filesystem::path& path);
+
+// The measures alone: works for a vocabulary file without tensors too, as far as it has the keys.
+LlamaConfig ReadLlamaConfig(const GgufFile& file);
+
+// Writes a model that any GGUF reader understands. Weights keep their types, norms become F32. `extra` is the
+// metadata to keep, typically all of the source file's: its tokenizer.* and general.* keys are written, its
+// llama.* keys give way to what `config` says.
+void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, const Weights& weights,
+               const GgufMetadata& extra);
+
+// The parts of SaveModel, for a writer that makes tensors one at a time.
+
+// general.*, llama.* for `config`, then what `extra` has to keep. `main_type`, that of most elements, gives
+// general.file_type, unless extra's own general.file_type is a mix of that type ("Q4_K_S" for Q4_K).
+GgufMetadata LlamaMetadata(const LlamaConfig& config, const GgufMetadata& extra, Type main_type);
+
+// "layers.3.q" of ForEachTensor as GGUF says it: "blk.3.attn_q.weight".
+std::string GgufTensorName(std::string_view name);
+inline constexpr std::string_view kRopeFactorsTensor = "rope_freqs.weight";
+
+// The type that most elements of the weights have.
+Type MainType(const Weights& weights, bool tied);
+
+// What llama3 scaling divides each inverse frequency by: {head_dim / 2}, F32, the tensor that GGUF carries.
+// Dubey et al. 2024 (Llama 3.1's reference code): wavelengths below original / high_frequency_factor stay,
+// those above original / low_frequency_factor stretch by `factor`, and between the two lies a smooth step.
+Tensor Llama3RopeFactors(const LlamaConfig& config);
+
+// general.file_type as people say it ("Q4_K_M"), "?" for a number that is not known.
+std::string_view FileTypeName(std::uint32_t file_type);
+
+}  // namespace longspan

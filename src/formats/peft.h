@@ -1,0 +1,50 @@
+// LoRA adapters as files: PEFT's folder (adapter_config.json and adapter_model.safetensors), and GGUF.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/adapter.h"
+#include "model/config.h"
+#include "tensor/tensor.h"
+
+namespace longspan {
+
+// Which two rows of a q or k head are one rotated pair j of head_dim / 2.
+enum class RopeOrder {
+  kHalfSplit,    // rows j and j + head_dim / 2: Hugging Face
+  kInterleaved,  // rows 2j and 2j + 1: GGUF, llama2.c, and Weights
+};
+
+// A copy of `tensor` [heads * head_dim, cols], its rows brought from the other order into `to`.
+Tensor PermuteRows(const Tensor& tensor, std::int64_t head_dim, RopeOrder to);
+
+// What adapter_config.json says. Keys that are null count as absent.
+struct PeftConfig {
+  std::int64_t rank = 0;
+  double alpha = 0.0;
+  bool rslora = false;
+  double dropout = 0.0;
+  std::string base_model;
+  std::vector<std::string> target_modules;
+};
+
+// Error(kUnsupported) for what longspan would compute wrongly: DoRA, biases, ranks that differ by pattern ...
+PeftConfig ReadPeftConfig(const std::filesystem::path& folder);
+
+// `config` is the base model's: it says which shapes must be, and how heads divide q and k.
+LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& config);
+void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config);
+
+// A GGUF adapter, as llama.cpp loads with --lora. Its readers scale by alpha / rank and know nothing of rsLoRA,
+// so a rank-stabilised adapter is written with alpha * sqrt(rank).
+void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter);
+LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig& config);
+
+// Error(kInvalidFile), naming `where`, unless every pair fits the model's projections and the rank, and no
+// target is there twice.
+void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, const std::string& where);
+
+}  // namespace longspan

@@ -1,0 +1,158 @@
+#include "formats/peft.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <numeric>
+#include <string>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "formats/gguf_reader.h"
+#include "formats/safetensors.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A folder that is gone when the test is.
+struct Folder {
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() / ("longspan_peft_" + std::to_string(::getpid()));
+  Folder() { std::filesystem::create_directories(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+LlamaConfig Small() {
+  LlamaConfig c;
+  c.vocab_size = 40;
+  c.dim = 32;
+  c.layers = 12;
+  c.heads = 4;
+  c.kv_heads = 2;
+  c.head_dim = 8;
+  c.hidden_dim = 48;
+  c.context = 128;
+  return c;
+}
+
+Tensor Noise(std::int64_t rows, std::int64_t cols, std::uint64_t step) {
+  Tensor t = Tensor::Allocate(Type::kF32, {rows, cols});
+  Random random(3, step, RandomPurpose::kTest);
+  for (float& x : t.mutable_floats()) x = random.Normal();
+  return t;
+}
+
+LoraAdapter Sample() {
+  LoraAdapter adapter{16, 16.0, true, 0.1, "meta-llama/Meta-Llama-3-8B", {}};
+  adapter.pairs.push_back({"layers.2.q", Noise(16, 32, 0), Noise(32, 16, 1)});
+  adapter.pairs.push_back({"layers.2.o", Noise(16, 32, 2), Noise(32, 16, 3)});
+  adapter.pairs.push_back({"layers.10.k", Noise(16, 32, 4), Noise(16, 16, 5)});
+  adapter.pairs.push_back({"layers.10.down", Noise(16, 48, 6), Noise(32, 16, 7)});
+  return adapter;
+}
+
+void ExpectSamePairs(const LoraAdapter& a, const LoraAdapter& b) {
+  ASSERT_EQ(a.pairs.size(), b.pairs.size());
+  for (std::size_t i = 0; i < a.pairs.size(); ++i) {
+    EXPECT_EQ(a.pairs[i].target, b.pairs[i].target);
+    EXPECT_THAT(a.pairs[i].a.floats(), ::testing::ElementsAreArray(b.pairs[i].a.floats()));
+    EXPECT_THAT(a.pairs[i].b.floats(), ::testing::ElementsAreArray(b.pairs[i].b.floats()));
+  }
+}
+
+TEST(PermuteRows, PairsHalvesUp) {
+  Tensor split = Tensor::Allocate(Type::kF32, {12, 1});  // two heads of 6 rows
+  std::iota(split.mutable_floats().begin(), split.mutable_floats().end(), 0.0f);
+  const Tensor pairs = PermuteRows(split, 6, RopeOrder::kInterleaved);
+  EXPECT_THAT(pairs.floats(), ElementsAre(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11));
+  EXPECT_THAT(PermuteRows(pairs, 6, RopeOrder::kHalfSplit).floats(), ::testing::ElementsAreArray(split.floats()));
+  EXPECT_THROW(PermuteRows(split, 8, RopeOrder::kHalfSplit), Error);
+}
+
+TEST(Peft, RoundTripsAFolder) {
+  const Folder folder;
+  const LoraAdapter adapter = Sample();
+  EXPECT_EQ(adapter.Scale(), 4.0);
+  WritePeft(folder.path, adapter, Small());
+  const LoraAdapter read = ReadPeft(folder.path, Small());
+  EXPECT_EQ(read.rank, 16);
+  EXPECT_EQ(read.alpha, 16.0);
+  EXPECT_TRUE(read.rslora);
+  EXPECT_EQ(read.dropout, 0.1);
+  EXPECT_EQ(read.base_model, adapter.base_model);
+  ExpectSamePairs(read, adapter);
+  EXPECT_THAT(ReadPeftConfig(folder.path).target_modules, ElementsAre("down_proj", "k_proj", "o_proj", "q_proj"));
+}
+
+TEST(Peft, FolderHasTheNamesAndRowsOfHuggingFace) {
+  const Folder folder;
+  const LoraAdapter adapter = Sample();
+  WritePeft(folder.path, adapter, Small());
+  const auto file = SafetensorsFile::Open(folder.path / "adapter_model.safetensors");
+  const Tensor b = file->LoadTensor("base_model.model.model.layers.2.self_attn.q_proj.lora_B.weight");
+  ASSERT_FALSE(b.empty());
+  // Row 1 of a half-split head of 8 is the first of pair 1, row 5 the second: rows 2 and 3 when interleaved.
+  const Tensor& ours = adapter.pairs[0].b;
+  EXPECT_EQ(std::memcmp(b.row(1).data(), ours.row(2).data(), ours.row(2).size()), 0);
+  EXPECT_EQ(std::memcmp(b.row(5).data(), ours.row(3).data(), ours.row(3).size()), 0);
+  EXPECT_FALSE(file->LoadTensor("base_model.model.model.layers.10.mlp.down_proj.lora_A.weight").empty());
+}
+
+TEST(Peft, ToleratesNullsAndRefusesWhatItWouldGetWrong) {
+  const Folder folder;
+  WritePeft(folder.path, Sample(), Small());
+  const auto error = [&](const std::string& text) -> std::string {
+    WriteFile(folder.path / "adapter_config.json", text);
+    try {
+      ReadPeft(folder.path, Small());
+    } catch (const Error& e) {
+      EXPECT_THAT(e.what(), HasSubstr(folder.path.string()));
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(error(R"({"peft_type":"LORA","r":16,"lora_alpha":16,"use_rslora":null,"bias":null,"modules_to_save":null,
+                      "rank_pattern":{},"use_dora":false,"revision":null,"target_modules":null})"),
+            "");
+  EXPECT_THAT(error("["), HasSubstr("JSON"));
+  EXPECT_THAT(error(R"({"r":8})"), HasSubstr("expected 8 x 32"));
+  EXPECT_THAT(error(R"({"r":0})"), HasSubstr("r is 0"));
+  EXPECT_THAT(error(R"({"r":"16"})"), HasSubstr("r is"));
+  EXPECT_THAT(error(R"({"r":16,"use_dora":true})"), HasSubstr("use_dora"));
+  EXPECT_THAT(error(R"({"r":16,"modules_to_save":["lm_head"]})"), HasSubstr("modules_to_save"));
+  EXPECT_THAT(error(R"({"r":16,"rank_pattern":{"q_proj":4}})"), HasSubstr("rank_pattern"));
+  EXPECT_THAT(error(R"({"r":16,"peft_type":"IA3"})"), HasSubstr("IA3"));
+  EXPECT_THAT(error(R"({"r":16,"bias":"all"})"), HasSubstr("bias"));
+}
+
+TEST(Peft, RefusesAnAdapterOfAnotherModel) {
+  const Folder folder;
+  WritePeft(folder.path, Sample(), Small());
+  LlamaConfig other = Small();
+  other.layers = 10;
+  EXPECT_THROW(ReadPeft(folder.path, other), Error);
+  other = Small();
+  other.hidden_dim = 64;
+  EXPECT_THROW(ReadPeft(folder.path, other), Error);
+}
+
+TEST(Peft, GgufAdapterScalesAsReadersDo) {
+  const Folder folder;
+  const LoraAdapter adapter = Sample();
+  const auto path = folder.path / "adapter.gguf";
+  WriteGgufAdapter(path, adapter);
+  EXPECT_EQ(GgufFile::Open(path)->Get<double>("adapter.lora.alpha"), 64.0);  // 16 * sqrt(16)
+  const LoraAdapter read = ReadGgufAdapter(path, Small());
+  EXPECT_FALSE(read.rslora);
+  EXPECT_EQ(read.Scale(), adapter.Scale());
+  ExpectSamePairs(read, adapter);
+}
+
+}  // namespace
+}  // namespace longspan

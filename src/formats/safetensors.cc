@@ -1,0 +1,212 @@
+#include "formats/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/cancel.h"
+#include "base/checked.h"
+#include "base/error.h"
+#include "formats/byte_reader.h"
+
+namespace longspan {
+namespace {
+
+using nlohmann::json;
+
+// A header takes about 100 bytes a tensor, so this is far above any model; parsed, JSON takes some 20 times more.
+constexpr std::uint64_t kMaxHeader = 16 << 20;
+constexpr std::size_t kMaxDimensions = 8;
+constexpr std::size_t kChunk = 1 << 20;  // AtomicFile copies what it is given; big tensors go in pieces
+
+constexpr std::array<std::pair<std::string_view, Type>, 8> kTypes{{{"F32", Type::kF32},
+                                                                   {"F16", Type::kF16},
+                                                                   {"BF16", Type::kBF16},
+                                                                   {"F64", Type::kF64},
+                                                                   {"I8", Type::kI8},
+                                                                   {"I16", Type::kI16},
+                                                                   {"I32", Type::kI32},
+                                                                   {"I64", Type::kI64}}};
+
+// What is wrong with a header, before the file's name is put in front.
+[[noreturn]] void Bad(std::string_view tensor, std::string_view why) {
+  Fail(ErrorKind::kInvalidFile, "tensor {}: {}", Printable(tensor), why);
+}
+
+Type ReadType(const std::string& name, const json& entry) {
+  const auto it = entry.find("dtype");
+  if (it == entry.end() || !it->is_string()) Bad(name, "no dtype");
+  const auto& text = it->get_ref<const std::string&>();
+  for (const auto& [type_name, type] : kTypes) {
+    if (type_name == text) return type;
+  }
+  Fail(ErrorKind::kUnsupported, "tensor {} has dtype {}, which longspan does not read", Printable(name),
+       Printable(text));
+}
+
+std::vector<std::int64_t> ReadShape(const std::string& name, const json& entry) {
+  const auto it = entry.find("shape");
+  if (it == entry.end() || !it->is_array() || it->size() > kMaxDimensions) Bad(name, "no shape of up to 8 numbers");
+  std::vector<std::int64_t> shape;
+  std::int64_t elements = 1;
+  for (const json& n : *it) {
+    if (!n.is_number_unsigned()) Bad(name, "a dimension is no whole number");
+    shape.push_back(CheckedCast<std::int64_t>(n.get<std::uint64_t>(), "dimension"));
+    elements = CheckedMul(elements, shape.back(), "elements");
+  }
+  if (shape.empty()) shape.push_back(1);
+  return shape;
+}
+
+std::span<const std::byte> ReadPlace(const std::string& name, const json& entry, std::span<const std::byte> data) {
+  const auto it = entry.find("data_offsets");
+  if (it == entry.end() || !it->is_array() || it->size() != 2 || !(*it)[0].is_number_unsigned() ||
+      !(*it)[1].is_number_unsigned()) {
+    Bad(name, "no data_offsets of two whole numbers");
+  }
+  const auto begin = (*it)[0].get<std::uint64_t>();
+  const auto end = (*it)[1].get<std::uint64_t>();
+  if (begin > end || end > data.size()) {
+    Bad(name, fmt::format("bytes {} to {} of {} bytes of data", begin, end, data.size()));
+  }
+  return data.subspan(begin, end - begin);
+}
+
+// Parses, refusing a name that appears twice (the parser alone would keep the last).
+json ParseHeader(std::string_view text) {
+  std::set<std::string> seen;
+  const auto look = [&seen](int depth, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::key && depth == 1) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (!seen.insert(key).second) Bad(key, "appears twice");
+    }
+    return true;
+  };
+  try {
+    return json::parse(text, look);
+  } catch (const json::exception& error) {
+    Fail(ErrorKind::kInvalidFile, "header is not JSON: {}", Printable(error.what(), 160));
+  }
+}
+
+std::size_t ElementBytes(Type type) { return static_cast<std::size_t>(Traits(type).block_bytes); }
+
+}  // namespace
+
+std::shared_ptr<const SafetensorsFile> SafetensorsFile::Open(const std::filesystem::path& path) {
+  std::shared_ptr<SafetensorsFile> file(new SafetensorsFile);
+  file->mapped_ = MappedFile::Open(path);
+  try {
+    file->ReadHeader();
+  } catch (const Error& error) {
+    Fail(error.kind(), "{}: {}", path.string(), error.what());
+  }
+  return file;
+}
+
+void SafetensorsFile::ReadHeader() {
+  ByteReader reader(mapped_->bytes(), "safetensors header");
+  const auto size = reader.Read<std::uint64_t>("header length");
+  if (size > kMaxHeader) reader.FailAt("a header of {} bytes, expected at most {}", size, kMaxHeader);
+  const json header = ParseHeader(reader.ReadText(size, "header"));
+  const auto data = reader.Take(reader.remaining(), "data");
+  if (!header.is_object()) Fail(ErrorKind::kInvalidFile, "header is no JSON object");
+  for (const auto& [name, value] : header.items()) {
+    if (!value.is_object()) Bad(name, "described by no JSON object");
+    if (name == "__metadata__") {
+      for (const auto& [key, text] : value.items()) {
+        if (text.is_string()) metadata_[key] = text.get<std::string>();
+      }
+      continue;
+    }
+    SafetensorsEntry entry{name, ReadType(name, value), ReadShape(name, value), ReadPlace(name, value, data)};
+    if (const std::int64_t bytes = TensorBytes(entry.type, entry.shape); !std::cmp_equal(bytes, entry.bytes.size())) {
+      Bad(name, fmt::format("{} bytes, its dtype and shape say {}", entry.bytes.size(), bytes));
+    }
+    entries_.push_back(std::move(entry));
+  }
+  std::ranges::stable_sort(entries_, {}, [](const SafetensorsEntry& e) { return e.bytes.data(); });
+  CheckPlaces(data);
+}
+
+// Every byte of the data belongs to exactly one tensor, as the format demands.
+void SafetensorsFile::CheckPlaces(std::span<const std::byte> data) const {
+  const std::byte* end = data.data();
+  for (const SafetensorsEntry& entry : entries_) {
+    if (entry.bytes.empty()) continue;
+    if (entry.bytes.data() != end) {
+      Bad(entry.name, entry.bytes.data() < end ? "overlaps another" : "bytes before it belong to no tensor");
+    }
+    end = entry.bytes.data() + entry.bytes.size();
+  }
+  if (end != data.data() + data.size()) {
+    Fail(ErrorKind::kInvalidFile, "{} bytes after the last tensor", data.data() + data.size() - end);
+  }
+}
+
+Tensor SafetensorsFile::LoadTensor(std::string_view name) const {
+  const auto it = std::ranges::find(entries_, name, &SafetensorsEntry::name);
+  if (it == entries_.end()) return {};
+  const bool aligned = reinterpret_cast<std::uintptr_t>(it->bytes.data()) % ElementBytes(it->type) == 0;
+  if (aligned) return Tensor(it->type, it->shape, it->bytes, mapped_);
+  Tensor copy = Tensor::Allocate(it->type, it->shape);
+  std::memcpy(copy.mutable_bytes().data(), it->bytes.data(), it->bytes.size());
+  return copy;
+}
+
+void SafetensorsWriter::Declare(std::string_view name, Type type, std::vector<std::int64_t> shape) {
+  if (header_written_) Fail(ErrorKind::kInternal, "{}: tensor {} declared after data", name_, name);
+  if (type != Type::kF32 && type != Type::kF16 && type != Type::kBF16) {
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} of type {}: safetensors are written as F32, F16 or BF16", name_,
+         name, Traits(type).name);
+  }
+  TensorBytes(type, shape);  // throws where the size overflows
+  entries_.push_back({std::string(name), type, std::move(shape), {}});
+}
+
+void SafetensorsWriter::WriteHeader() {
+  header_written_ = true;
+  json header = {{"__metadata__", {{"format", "pt"}}}};
+  std::int64_t offset = 0;
+  for (const SafetensorsEntry& entry : entries_) {
+    const std::int64_t end = CheckedAdd(offset, TensorBytes(entry.type, entry.shape), "file size");
+    const bool fresh =
+        header.emplace(entry.name, json{{"dtype", Traits(entry.type).name}, {"shape", entry.shape}, {"data_offsets", {offset, end}}})
+            .second;
+    if (!fresh) Fail(ErrorKind::kInternal, "{}: tensor {} declared twice", name_, entry.name);
+    offset = end;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data are aligned
+  const std::uint64_t size = text.size();
+  file_.Write(std::as_bytes(std::span(&size, 1)));
+  file_.Write(text);
+}
+
+void SafetensorsWriter::Write(std::string_view name, std::span<const std::byte> bytes) {
+  if (!header_written_) WriteHeader();
+  const bool in_turn = next_ < entries_.size() && entries_[next_].name == name &&
+                       std::cmp_equal(TensorBytes(entries_[next_].type, entries_[next_].shape), bytes.size());
+  if (!in_turn) Fail(ErrorKind::kInternal, "{}: {} bytes of tensor {} written out of turn", name_, bytes.size(), name);
+  while (!bytes.empty()) {
+    ThrowIfCancelled();
+    const std::size_t n = std::min(bytes.size(), kChunk);
+    file_.Write(bytes.first(n));
+    bytes = bytes.subspan(n);
+  }
+  ++next_;
+}
+
+void SafetensorsWriter::Commit() {
+  if (!header_written_) WriteHeader();
+  if (next_ != entries_.size()) {
+    Fail(ErrorKind::kInternal, "{}: tensor {} was declared but not written", name_, entries_[next_].name);
+  }
+  file_.Commit();
+}
+
+}  // namespace longspan

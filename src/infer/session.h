@@ -1,0 +1,66 @@
+// A conversation with a model: read tokens, look at the logits, write tokens.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/progress.h"
+#include "infer/sampler.h"
+#include "infer/sequence.h"
+#include "tensor/rows.h"
+
+namespace longspan {
+
+enum class StopReason { kStopToken, kTokenLimit, kContextFull, kCancelled, kCaller };
+const char* Name(StopReason reason);  // "stop token", "token limit", ...
+
+struct GenerateOptions {
+  std::int64_t max_tokens = 0;                 // 0: until something else stops it
+  std::vector<std::int32_t> stop_tokens = {};  // end of text, end of turn; never handed to the caller
+};
+
+class Session {
+ public:
+  static constexpr std::int64_t kChunk = 512;  // tokens read at a time
+
+  // `context` is the most tokens the sequence may hold; 0 takes the model's own window.
+  explicit Session(const Transformer& model, std::int64_t context = 0);
+  // Over a sequence that outlives the session and is emptied first.
+  Session(Sequence& sequence, std::int64_t context);
+
+  // Reads `tokens` after what has been read. Error(kBadOption) if they do not fit the context, before
+  // anything is read; Error(kCancelled) between chunks.
+  void Prefill(std::span<const std::int32_t> tokens, Progress& progress = NoProgress(),
+               std::int64_t chunk = kChunk);
+
+  // Makes `tokens` the whole of what has been read, and reads only what follows the prefix they share with
+  // it.
+  void PrefillShared(std::span<const std::int32_t> tokens, Progress& progress = NoProgress());
+
+  // Logits [vocab_size] for the token after the last one read. Error(kInternal) before any was.
+  std::span<const float> last_logits() const;
+
+  // Writes tokens until `on_token` returns false or the options, the context or Ctrl-C say stop. A stop token
+  // is not handed to `on_token`. The last token handed over may not yet have been read.
+  StopReason Generate(Sampler& sampler, const GenerateOptions& options,
+                      const std::function<bool(std::int32_t)>& on_token);
+
+  std::int64_t context() const { return context_; }
+  const std::vector<std::int32_t>& tokens() const { return tokens_; }  // all that was read
+
+ private:
+  Session(std::unique_ptr<Sequence> owned, std::int64_t context);
+  void Read(std::span<const std::int32_t> tokens);
+
+  std::unique_ptr<Sequence> owned_;  // where the session made the sequence itself
+  Sequence& sequence_;
+  std::int64_t context_;
+  std::vector<std::int32_t> tokens_;
+  Matrix hidden_;  // [at most kChunk, dim]
+  Matrix logits_;  // [1, vocab_size]
+};
+
+}  // namespace longspan

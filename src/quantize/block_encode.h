@@ -1,0 +1,22 @@
+// Encoders of the quantised types, one a type: the inverse of tensor/block_codec.h. `importance` is null or one
+// non-negative number a value; values are finite. encode.h checks and chooses.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace longspan {
+
+// legacy_encode.cc: blocks of 32.
+void EncodeQ8_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeQ4_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeQ4_1(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeQ5_1(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+
+// k_encode.cc: blocks of 256.
+void EncodeQ4_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeQ5_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeQ6_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+
+}  // namespace longspan

@@ -1,0 +1,69 @@
+#include "quantize/encode.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "quantize/block_encode.h"
+#include "tensor/float16.h"
+
+namespace longspan {
+namespace {
+
+using Encoder = void (*)(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+
+void EncodeF32(const float* from, std::byte* to, std::int64_t elements, const float*) {
+  std::memcpy(to, from, static_cast<std::size_t>(elements) * sizeof(float));
+}
+
+void EncodeF16(const float* from, std::byte* to, std::int64_t elements, const float*) {
+  constexpr float kLargest = 65504.0f;
+  for (std::int64_t i = 0; i < elements; ++i) {
+    const std::uint16_t bits = F32ToF16(std::clamp(from[i], -kLargest, kLargest));
+    std::memcpy(to + 2 * i, &bits, sizeof(bits));
+  }
+}
+
+void EncodeBF16(const float* from, std::byte* to, std::int64_t elements, const float*) {
+  constexpr float kLargest = 0x1.fep127f;
+  for (std::int64_t i = 0; i < elements; ++i) {
+    const std::uint16_t bits = F32ToBF16(std::clamp(from[i], -kLargest, kLargest));
+    std::memcpy(to + 2 * i, &bits, sizeof(bits));
+  }
+}
+
+Encoder FindEncoder(Type type) {
+  switch (type) {
+    case Type::kF32: return EncodeF32;
+    case Type::kF16: return EncodeF16;
+    case Type::kBF16: return EncodeBF16;
+    case Type::kQ8_0: return EncodeQ8_0;
+    case Type::kQ4_0: return EncodeQ4_0;
+    case Type::kQ4_1: return EncodeQ4_1;
+    case Type::kQ5_0: return EncodeQ5_0;
+    case Type::kQ5_1: return EncodeQ5_1;
+    case Type::kQ4_K: return EncodeQ4_K;
+    case Type::kQ5_K: return EncodeQ5_K;
+    case Type::kQ6_K: return EncodeQ6_K;
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+
+bool CanEncode(Type type) { return FindEncoder(type) != nullptr; }
+
+void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t elements, const float* importance) {
+  const Encoder encode = FindEncoder(type);
+  if (encode == nullptr) Fail(ErrorKind::kUnsupported, "encoding of {} is not supported", Traits(type).name);
+  RowBytes(type, elements);  // throws unless the row is a whole number of blocks
+  for (std::int64_t i = 0; i < elements; ++i) {
+    if (!std::isfinite(from[i])) {
+      Fail(ErrorKind::kInvalidFile, "column {} is {}, expected a finite number", i, from[i]);
+    }
+  }
+  encode(from, to, elements, importance);
+}
+
+}  // namespace longspan

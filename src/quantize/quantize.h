@@ -1,0 +1,58 @@
+// Quantising a GGUF file: each tensor in turn from the mapped input to the output.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "base/progress.h"
+#include "quantize/mix.h"
+#include "tensor/type.h"
+
+namespace longspan {
+
+struct QuantizeOptions {
+  MixOverrides overrides;
+  bool allow_requantize = false;  // quantise what is quantised already, and lose twice
+  bool dry_run = false;           // choose types and count bytes only
+};
+
+// What became of the tensors that are stored as one type.
+struct TypeReport {
+  std::int64_t tensors = 0;
+  std::int64_t elements = 0;
+  std::int64_t bytes = 0;
+  double squared_error = 0, squared_sum = 0;
+
+  // Root mean square of the error, relative to that of the values.
+  double RelativeError() const;
+};
+
+struct QuantizeReport {
+  std::vector<TypeChoice> choices;   // in file order
+  std::map<Type, TypeReport> types;  // by the type stored
+  std::int64_t elements = 0;
+  std::int64_t bytes_before = 0;     // of tensor data, without metadata
+  std::int64_t bytes_after = 0;
+
+  double BitsPerWeight() const;
+};
+
+// Writes `out`, whole or not at all. Needs memory for the largest tensor as it is stored in `out`.
+// Error(kInvalidFile) for a tensor with a NaN or an infinity, Error(kBadOption) for a tensor that is quantised
+// already (unless the options allow it; F32 always may be made of it), Error(kUnsupported) for types that longspan
+// cannot decode or encode. Tensors that keep a quantised type are copied as they are.
+QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
+                            const QuantizeOptions& options, Progress& progress);
+
+// A tensor's rows from one type to another with all threads; the error so made.
+struct EncodingError {
+  double squared_error = 0, squared_sum = 0;
+};
+EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
+                       std::int64_t rows, std::int64_t cols, const float* importance = nullptr);
+
+}  // namespace longspan

@@ -1,0 +1,157 @@
+// Every number that a run measures and its model card shows. Each stage saves its own struct as JSON in the
+// work folder, so the card can be written again without measuring again.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace longspan {
+
+// The model before anything was done to it.
+struct BaseFacts {
+  std::string name;
+  std::string file;
+  std::int64_t bytes = 0;
+  std::int64_t parameters = 0;
+  std::int64_t layers = 0;
+  std::int64_t dim = 0;
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t vocab_size = 0;
+  std::int64_t context = 0;  // native window, tokens
+  double rope_theta = 0;
+};
+
+// What `prepare` made of the corpus.
+struct DataFacts {
+  std::vector<std::string> sources;
+  std::int64_t documents_kept = 0;
+  std::int64_t documents_short = 0;  // below min_tokens
+  std::int64_t documents_long = 0;   // above max_tokens
+  std::int64_t tokens = 0;           // of the kept documents
+  std::int64_t validation_tokens = 0;
+};
+
+struct TrainingPoint {
+  std::int64_t step = 0;
+  std::int64_t tokens = 0;  // trained on so far
+  double loss = 0;
+  double learning_rate = 0;
+  std::optional<double> validation;  // where the step was evaluated
+};
+
+struct TrainingFacts {
+  std::int64_t steps = 0;
+  std::int64_t tokens = 0;
+  std::int64_t trainable_parameters = 0;
+  double adapter_scale = 0;  // what multiplies B A; 0 for full training
+  double seconds = 0;
+  std::int64_t peak_memory_bytes = 0;
+  std::string processor;
+  std::int64_t threads = 0;
+  std::vector<TrainingPoint> points;
+};
+
+// Sliding-window perplexity at one context length.
+struct PerplexityPoint {
+  std::int64_t context = 0;
+  double perplexity = 0;   // exp(total negative log-likelihood / tokens)
+  double window_mean = 0;  // exp(mean over windows of their mean negative log-likelihood)
+  std::int64_t tokens = 0;  // scored
+};
+
+// Passkey retrieval at one prompt length and one depth (0 the start of the prompt, 1 its end).
+struct PasskeyCell {
+  std::int64_t length = 0;
+  double depth = 0;
+  std::int64_t trials = 0;
+  std::int64_t solved = 0;
+};
+
+struct Evaluation {
+  std::string file;  // the model that was measured
+  std::string text;  // what perplexity was measured on
+  std::int64_t stride = 0;
+  std::vector<PerplexityPoint> perplexity;
+  std::vector<PasskeyCell> passkey;
+};
+
+struct QuantizationRow {
+  std::string name;  // "Q4_K_M"
+  std::string file;
+  std::int64_t bytes = 0;
+  double bits_per_weight = 0;
+  double perplexity = 0;
+  double kld_mean = 0;  // Kullback-Leibler divergence from the reference, nats a token
+  double kld_median = 0;
+  double kld_p99 = 0;
+  double kld_max = 0;
+  double top1 = 0;  // share of tokens whose likeliest next token agrees with the reference
+};
+
+struct QuantizationFacts {
+  std::string reference;  // the type that divergence is measured against, such as "F16"
+  std::int64_t context = 0;
+  std::int64_t tokens = 0;
+  std::vector<QuantizationRow> rows;
+};
+
+struct StageTime {
+  std::string name;
+  double seconds = 0;
+};
+
+// Power and grid intensity are assumptions, so each carries where it comes from.
+struct EnergyFacts {
+  double power_watts = 0;
+  std::string power_source;
+  double grid_g_per_kwh = 0;
+  std::string grid_source;
+
+  double KilowattHours(double seconds) const { return power_watts * seconds / 3.6e6; }
+  double GramsCo2(double seconds) const { return KilowattHours(seconds) * grid_g_per_kwh; }
+};
+
+struct SampleText {
+  std::string file;  // the model that wrote it
+  std::string prompt;
+  std::string text;
+  double temperature = 0;
+  std::uint64_t seed = 0;
+};
+
+struct Measurements {
+  std::string longspan_version;
+  BaseFacts base;
+  DataFacts data;
+  TrainingFacts training;
+  Evaluation before;
+  Evaluation after;
+  QuantizationFacts quantization;
+  std::vector<StageTime> stages;
+  EnergyFacts energy;
+  SampleText sample;
+
+  double TotalSeconds() const;
+};
+
+// The share of trials solved over the cells of one length; empty where there are none.
+std::optional<double> PasskeyShare(const std::vector<PasskeyCell>& cells, std::int64_t length);
+
+// JSON of the structs that a stage keeps, BaseFacts to Measurements. A number that is not finite becomes null and
+// comes back as NaN.
+template <class T>
+nlohmann::json ToJson(const T& facts);
+
+template <class T>
+void SaveMeasurement(const std::filesystem::path& path, const T& facts);
+
+// Error(kInvalidFile), naming the file and the key, for a missing key or a wrong type.
+template <class T>
+T LoadMeasurement(const std::filesystem::path& path);
+
+}  // namespace longspan

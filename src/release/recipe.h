@@ -1,0 +1,135 @@
+// The recipe of a whole job: what `longspan extend` reads. docs and the comments in recipes/demo.yml say what each
+// key does; this says what is kept of them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+#include "train/options.h"
+
+namespace longspan {
+
+enum class PoseVariant {
+  kPaper,    // chunk lengths and one bias a chunk drawn from the whole target (Zhu et al. 2023)
+  kAxolotl,  // each chunk's extra skip is drawn from what the earlier ones left
+};
+
+std::string_view Name(PoseVariant variant);
+
+struct DataRecipe {
+  std::vector<std::string> inputs;  // files, folders or glob patterns, relative to the recipe
+  std::vector<std::string> packages;  // Debian packages that install them: a hint for errors
+  std::string text_field = "text";
+  std::int64_t min_tokens = 0;
+  std::int64_t max_tokens = 0;  // 0: no limit
+  bool slice = false;           // longer documents are cut into windows instead of dropped
+  double validation = 0.05;     // share of documents held out
+};
+
+struct ContextRecipe {
+  std::int64_t target = 0;   // the window to reach
+  std::int64_t window = 0;   // tokens a training example holds; 0: the base's native window
+  std::int64_t release = 0;  // the window the released files declare; 0: the target
+};
+
+// RoPE while training; the released files may carry another theta, as the card's own run does.
+struct RopeRecipe {
+  RopeScaling::Kind scaling = RopeScaling::Kind::kNone;
+  std::optional<double> factor;         // absent: target / native window
+  std::optional<double> theta;          // absent: the base's
+  std::optional<double> release_theta;  // absent: as trained
+};
+
+struct PoseRecipe {
+  bool enabled = true;
+  PoseVariant variant = PoseVariant::kPaper;
+  std::int64_t chunks = 2;
+  bool random_lengths = true;  // else chunks of equal length
+  double unmodified = 0;       // share of examples that keep their plain positions
+};
+
+struct TrainRecipe {
+  AdapterKind adapter = AdapterKind::kRsLora;
+  std::int64_t rank = 64;
+  double alpha = 64;
+  double dropout = 0;
+  std::vector<std::string> targets = {"q", "k", "v", "o"};
+  double learning_rate = 0;
+  ScheduleKind schedule = ScheduleKind::kCosine;
+  double min_learning_rate_ratio = 0.1;  // where cosine ends, as a share of learning_rate
+  std::int64_t warmup = 0;               // steps
+  std::optional<std::int64_t> steps;     // either these
+  std::optional<double> epochs;          // or this
+  std::int64_t batch_size = 1;           // examples a pass
+  std::int64_t gradient_accumulation = 1;
+  double weight_decay = 0;
+  double max_grad_norm = 1;
+  std::uint64_t seed = 42;
+  double retrieval_share = 0;  // of examples that hold a passkey
+  std::int64_t checkpoint_every = 100;
+  std::int64_t eval_every = 50;
+};
+
+struct PasskeyRecipe {
+  std::vector<std::int64_t> lengths;
+  std::vector<double> depths = {0, 0.25, 0.5, 0.75, 1};
+  std::int64_t trials = 10;
+  std::uint64_t seed = 1;
+};
+
+struct EvalRecipe {
+  std::vector<std::int64_t> contexts;
+  std::int64_t stride = 256;
+  std::int64_t max_tokens = 65'536;
+  PasskeyRecipe passkey;
+};
+
+struct SampleRecipe {
+  std::string prompt;
+  std::int64_t tokens = 120;
+  double temperature = 0.7;
+  std::uint64_t seed = 1;
+};
+
+struct ReleaseRecipe {
+  std::string name;
+  std::string license;                // an identifier that model hubs know, such as apache-2.0
+  std::vector<std::string> language;  // ISO 639-1
+  std::vector<std::string> tags;      // besides those that follow from the job
+  std::filesystem::path out;          // resolved against the recipe's folder
+  double power_watts = 0;
+  std::string power_source = "an assumption";
+  double grid_g_per_kwh = 0;
+  std::string grid_source = "an assumption";
+  SampleRecipe sample;
+};
+
+struct Recipe {
+  std::filesystem::path file;
+  std::string text;            // of the file, for the card
+  std::filesystem::path base;  // resolved against the recipe's folder
+  std::string base_id;         // what the card names as base_model; default: the base's file name
+  DataRecipe data;
+  ContextRecipe context;
+  RopeRecipe rope;
+  PoseRecipe pose;
+  TrainRecipe train;
+  std::vector<std::string> quantize;  // mixes: F16, Q8_0, Q4_K_M, ...
+  EvalRecipe eval;
+  ReleaseRecipe release;
+};
+
+// Error(kInvalidFile) naming file, line and key for what is unknown, missing, of the wrong type or out of range;
+// files that the recipe names are not looked at.
+Recipe LoadRecipe(const std::filesystem::path& path);
+
+// The files and folders behind data.inputs, patterns expanded and sorted. Error(kIo) for an entry that names
+// nothing, with the packages to install.
+std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe);
+
+}  // namespace longspan

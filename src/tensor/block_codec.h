@@ -1,0 +1,24 @@
+// Decoders of the quantised types, one a type. Each decodes a whole number of blocks at `from`, which may have
+// any address, to `to` [elements]. codec.h chooses among them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace longspan {
+
+// legacy_codec.cc: blocks of 32.
+void DecodeQ8_0(const std::byte* from, float* to, std::int64_t elements);
+void DecodeQ4_0(const std::byte* from, float* to, std::int64_t elements);
+void DecodeQ4_1(const std::byte* from, float* to, std::int64_t elements);
+void DecodeQ5_0(const std::byte* from, float* to, std::int64_t elements);
+void DecodeQ5_1(const std::byte* from, float* to, std::int64_t elements);
+
+// k_codec.cc: blocks of 256.
+void DecodeQ2_K(const std::byte* from, float* to, std::int64_t elements);
+void DecodeQ3_K(const std::byte* from, float* to, std::int64_t elements);
+void DecodeQ4_K(const std::byte* from, float* to, std::int64_t elements);
+void DecodeQ5_K(const std::byte* from, float* to, std::int64_t elements);
+void DecodeQ6_K(const std::byte* from, float* to, std::int64_t elements);
+
+}  // namespace longspan

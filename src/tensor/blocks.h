@@ -1,0 +1,143 @@
+// Blocks of quantised weights, byte for byte as GGUF stores them (ggml's `block_*`). A block is `d` (and for
+// some types a minimum) with small integer codes; x is the decoded value, q a code, i an element's index.
+//
+// All blocks have alignment 1, for an offset in a file promises no more, and are little-endian.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+
+#include "tensor/float16.h"
+
+namespace longspan {
+
+static_assert(std::endian::native == std::endian::little, "GGUF's blocks are read in place");
+
+// An F16 at any address.
+struct PackedHalf {
+  std::array<std::uint8_t, 2> bytes;
+
+  std::uint16_t bits() const { return static_cast<std::uint16_t>(bytes[0] | bytes[1] << 8); }
+  float ToFloat() const { return F16ToF32(bits()); }
+  static PackedHalf FromFloat(float f) {
+    const std::uint16_t h = F32ToF16(f);
+    return {{static_cast<std::uint8_t>(h & 0xff), static_cast<std::uint8_t>(h >> 8)}};
+  }
+};
+
+inline constexpr int kBlock = 32;        // elements of a block of the older types
+inline constexpr int kSuperBlock = 256;  // elements of a block of the K types
+
+// ---- The older types: 32 elements. Element i < 16 is the low nibble of q[i], element i + 16 the high one.
+
+struct BlockQ8_0 {  // x = d q
+  PackedHalf d;
+  std::array<std::int8_t, 32> q;
+};
+
+struct BlockQ4_0 {  // x = d (q - 8)
+  PackedHalf d;
+  std::array<std::uint8_t, 16> q;
+};
+
+struct BlockQ4_1 {  // x = d q + m
+  PackedHalf d;
+  PackedHalf m;
+  std::array<std::uint8_t, 16> q;
+};
+
+struct BlockQ5_0 {  // x = d (q - 16); bit i of the 32-bit `high` is element i's fifth bit
+  PackedHalf d;
+  std::array<std::uint8_t, 4> high;
+  std::array<std::uint8_t, 16> q;
+};
+
+struct BlockQ5_1 {  // x = d q + m
+  PackedHalf d;
+  PackedHalf m;
+  std::array<std::uint8_t, 4> high;
+  std::array<std::uint8_t, 16> q;
+};
+
+// ---- The K types: 256 elements in sub-blocks of 16 or 32 that have small integer scales of their own.
+
+struct BlockQ2_K {  // 16 sub-blocks of 16: x = d (scale & 15) q - dmin (scale >> 4)
+  std::array<std::uint8_t, 16> scales;
+  std::array<std::uint8_t, 64> q;
+  PackedHalf d;
+  PackedHalf dmin;
+};
+
+struct BlockQ3_K {  // 16 sub-blocks of 16: x = d (scale - 32) (q - 4)
+  std::array<std::uint8_t, 32> high;
+  std::array<std::uint8_t, 64> q;
+  std::array<std::uint8_t, 12> scales;
+  PackedHalf d;
+};
+
+struct BlockQ4_K {  // 8 sub-blocks of 32: x = d scale q - dmin min
+  PackedHalf d;
+  PackedHalf dmin;
+  std::array<std::uint8_t, 12> scales;  // see UnpackScales
+  std::array<std::uint8_t, 128> q;
+};
+
+struct BlockQ5_K {  // 8 sub-blocks of 32: x = d scale q - dmin min
+  PackedHalf d;
+  PackedHalf dmin;
+  std::array<std::uint8_t, 12> scales;  // see UnpackScales
+  std::array<std::uint8_t, 32> high;
+  std::array<std::uint8_t, 128> q;
+};
+
+struct BlockQ6_K {  // 16 sub-blocks of 16: x = d scale (q - 32)
+  std::array<std::uint8_t, 128> low;
+  std::array<std::uint8_t, 64> high;
+  std::array<std::int8_t, 16> scales;
+  PackedHalf d;
+};
+
+static_assert(sizeof(BlockQ8_0) == 34 && alignof(BlockQ8_0) == 1);
+static_assert(sizeof(BlockQ4_0) == 18 && alignof(BlockQ4_0) == 1);
+static_assert(sizeof(BlockQ4_1) == 20 && alignof(BlockQ4_1) == 1);
+static_assert(sizeof(BlockQ5_0) == 22 && alignof(BlockQ5_0) == 1);
+static_assert(sizeof(BlockQ5_1) == 24 && alignof(BlockQ5_1) == 1);
+static_assert(sizeof(BlockQ2_K) == 84 && alignof(BlockQ2_K) == 1);
+static_assert(sizeof(BlockQ3_K) == 110 && alignof(BlockQ3_K) == 1);
+static_assert(sizeof(BlockQ4_K) == 144 && alignof(BlockQ4_K) == 1);
+static_assert(sizeof(BlockQ5_K) == 176 && alignof(BlockQ5_K) == 1);
+static_assert(sizeof(BlockQ6_K) == 210 && alignof(BlockQ6_K) == 1);
+
+// ---- The eight 6-bit scales and eight 6-bit minima of Q4_K and Q5_K, in 12 bytes:
+//   bytes 0-3   scale i   | high two bits of scale i + 4      for i in 0-3
+//   bytes 4-7   min i     | high two bits of min i + 4
+//   bytes 8-11  low four bits of scale i + 4 | low four bits of min i + 4
+
+struct SubScales {
+  std::array<std::uint8_t, 8> scale;
+  std::array<std::uint8_t, 8> min;
+};
+
+inline SubScales UnpackScales(const std::array<std::uint8_t, 12>& p) {
+  SubScales s;
+  for (int i = 0; i < 4; ++i) {
+    s.scale[i] = p[i] & 63;
+    s.min[i] = p[i + 4] & 63;
+    s.scale[i + 4] = static_cast<std::uint8_t>((p[i + 8] & 15) | (p[i] >> 6) << 4);
+    s.min[i + 4] = static_cast<std::uint8_t>(p[i + 8] >> 4 | (p[i + 4] >> 6) << 4);
+  }
+  return s;
+}
+
+inline std::array<std::uint8_t, 12> PackScales(const SubScales& s) {
+  std::array<std::uint8_t, 12> p;
+  for (int i = 0; i < 4; ++i) {
+    p[i] = static_cast<std::uint8_t>(s.scale[i] | (s.scale[i + 4] >> 4) << 6);
+    p[i + 4] = static_cast<std::uint8_t>(s.min[i] | (s.min[i + 4] >> 4) << 6);
+    p[i + 8] = static_cast<std::uint8_t>((s.scale[i + 4] & 15) | (s.min[i + 4] & 15) << 4);
+  }
+  return p;
+}
+
+}  // namespace longspan

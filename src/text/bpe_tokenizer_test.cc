@@ -1,0 +1,139 @@
+#include "text/bpe_tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "text/testing_vocabulary.h"
+
+namespace longspan {
+namespace {
+
+using testing::ElementsAre;
+
+std::vector<std::string> Words(std::string_view text) {
+  std::vector<std::string> words;
+  PreTokenizer("llama-bpe").Split(text, [&](std::string_view word) { words.emplace_back(word); });
+  return words;
+}
+
+TEST(PreTokenizer, CutsAsLlama3) {
+  EXPECT_THAT(Words("Hello world"), ElementsAre("Hello", " world"));
+  EXPECT_THAT(Words("I'LL it's"), ElementsAre("I", "'LL", " it", "'s"));
+  EXPECT_THAT(Words("1234567"), ElementsAre("123", "456", "7"));
+  EXPECT_THAT(Words("a   b"), ElementsAre("a", "  ", " b"));
+  EXPECT_THAT(Words("a \n\n b"), ElementsAre("a", " \n\n", " b"));
+  EXPECT_THAT(Words("end...\n(x)"), ElementsAre("end", "...\n", "(x", ")"));
+  EXPECT_THAT(Words("\u00A0\u00A0x"), ElementsAre("\u00A0", "\u00A0x"));  // \s knows Unicode's spaces
+  EXPECT_THAT(Words("\u0418\u0432\u0430\u043D"), ElementsAre("\u0418\u0432\u0430\u043D"));
+}
+
+TEST(PreTokenizer, KeepsBytesThatAreNotUtf8) {
+  EXPECT_THAT(Words("ab\xFF\xFE cd\xE2\x82"), ElementsAre("ab", "\xFF\xFE", " cd", "\xE2\x82"));
+}
+
+TEST(PreTokenizer, RefusesUnknownNames) { EXPECT_THROW(PreTokenizer("nobody"), Error); }
+
+TEST(BpeTokenizer, MergesByRankThenFromTheLeft) {
+  Vocabulary vocabulary = ByteVocabulary();
+  vocabulary.pre = "gpt-2";
+  const auto bc = AddMerge(vocabulary, "b", "c");
+  const auto ab = AddMerge(vocabulary, "a", "b");
+  const auto aa = AddMerge(vocabulary, "a", "a");
+  const BpeTokenizer tokenizer(vocabulary);
+  EXPECT_THAT(tokenizer.Encode("abc"), ElementsAre('a', bc));
+  EXPECT_THAT(tokenizer.Encode("abab"), ElementsAre(ab, ab));
+  EXPECT_THAT(tokenizer.Encode("aaaaa"), ElementsAre(aa, aa, 'a'));
+}
+
+TEST(BpeTokenizer, TakesWholeWordsForLlama3) {
+  Vocabulary vocabulary = ByteVocabulary();
+  const auto word = AddToken(vocabulary, "xyz");  // no merge leads there
+  EXPECT_THAT(BpeTokenizer(vocabulary).Encode("xyz"), ElementsAre(word));
+  vocabulary.pre = "gpt-2";
+  EXPECT_THAT(BpeTokenizer(vocabulary).Encode("xyz"), ElementsAre('x', 'y', 'z'));
+}
+
+TEST(BpeTokenizer, ReadsSpecialTokensOnlyWhereAsked) {
+  Vocabulary vocabulary = ByteVocabulary();
+  const auto bos = vocabulary.bos = AddToken(vocabulary, "<s>", TokenKind::kControl);
+  const auto longer = AddToken(vocabulary, "<s>>", TokenKind::kControl);
+  const auto user = AddToken(vocabulary, "[U]", TokenKind::kUserDefined);
+  const BpeTokenizer tokenizer(vocabulary);
+  EXPECT_THAT(tokenizer.Encode("a<s>"), ElementsAre('a', '<', 's', '>'));
+  EXPECT_THAT(tokenizer.Encode("a<s>[U]", {.parse_special = true, .add_bos = true}),
+              ElementsAre(bos, 'a', bos, user));
+  EXPECT_THAT(tokenizer.Encode("<s>>", {.parse_special = true}), ElementsAre(longer));
+  EXPECT_THAT(tokenizer.Encode("[U]b"), ElementsAre(user, 'b'));
+  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("a<s>[U]", {.parse_special = true})), "a[U]");
+  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("a<s>[U]", {.parse_special = true}), {.special = true}),
+            "a<s>[U]");
+}
+
+TEST(BpeTokenizer, KnowsWhatEndsGeneration) {
+  Vocabulary vocabulary = ByteVocabulary();
+  vocabulary.eos = AddToken(vocabulary, "</s>", TokenKind::kControl);
+  const auto turn = AddToken(vocabulary, "<|eot_id|>", TokenKind::kControl);
+  const BpeTokenizer tokenizer(vocabulary);
+  EXPECT_TRUE(tokenizer.IsEndOfGeneration(vocabulary.eos));
+  EXPECT_TRUE(tokenizer.IsEndOfGeneration(turn));
+  EXPECT_FALSE(tokenizer.IsEndOfGeneration('a'));
+  EXPECT_FALSE(tokenizer.IsEndOfGeneration(-1));
+}
+
+TEST(BpeTokenizer, GivesBackAnyBytes) {
+  Vocabulary vocabulary = ByteVocabulary();
+  AddMerge(vocabulary, ToByteAlphabet("\xE2"), ToByteAlphabet("\x82"));
+  const BpeTokenizer tokenizer(vocabulary);
+  std::mt19937 random(1);
+  for (int round = 0; round < 200; ++round) {
+    std::string bytes(random() % 300, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(random() % (round % 2 == 0 ? 256 : 128));
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(bytes)), bytes);
+  }
+}
+
+TEST(BpeTokenizer, IsQuickOnWhateverRepeats) {
+  Vocabulary vocabulary = ByteVocabulary();
+  std::string run = "a";
+  for (int i = 0; i < 4; ++i, run += run) AddMerge(vocabulary, run, run);
+  const BpeTokenizer tokenizer(vocabulary);
+  for (const char* unit : {"a", " ", "\n", "-", "7", "\u00A0", "\xFF", "'"}) {
+    std::string text;
+    while (text.size() < 400'000) text += unit;
+    EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text)), text);
+  }
+}
+
+TEST(BpeTokenizer, AnswersSeveralThreads) {
+  Vocabulary vocabulary = ByteVocabulary();
+  AddMerge(vocabulary, "a", "b");
+  const BpeTokenizer tokenizer(vocabulary);
+  const auto expected = tokenizer.Encode("abba cabab");
+  ParallelFor(64, [&](std::int64_t) { EXPECT_EQ(tokenizer.Encode("abba cabab"), expected); });
+}
+
+TEST(BpeTokenizer, RefusesBrokenVocabularies) {
+  Vocabulary no_bytes;
+  no_bytes.tokens = {"a"};
+  EXPECT_THROW(Tokenizer::Make(no_bytes), Error);
+  Vocabulary bad_merge = ByteVocabulary();
+  bad_merge.merges = {"ab"};
+  EXPECT_THROW(Tokenizer::Make(bad_merge), Error);
+  Vocabulary bad_id = ByteVocabulary();
+  bad_id.eos = 256;
+  EXPECT_THROW(Tokenizer::Make(bad_id), Error);
+  Vocabulary bad_kinds = ByteVocabulary();
+  bad_kinds.kinds.pop_back();
+  EXPECT_THROW(Tokenizer::Make(bad_kinds), Error);
+  EXPECT_THROW(Tokenizer::Make(Vocabulary{}), Error);
+  const auto tokenizer = Tokenizer::Make(ByteVocabulary());
+  EXPECT_THROW(tokenizer->Decode(std::vector<std::int32_t>{256}), Error);
+  EXPECT_THROW(tokenizer->Piece(-1), Error);
+}
+
+}  // namespace
+}  // namespace longspan

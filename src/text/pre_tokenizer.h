@@ -1,0 +1,32 @@
+// Cutting text into the words that byte-level BPE merges within.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+namespace longspan {
+
+// Thread-safe: Split may run in several threads at once.
+class PreTokenizer {
+ public:
+  // `name` as in GGUF's tokenizer.ggml.pre. Error(kUnsupported) for one that longspan does not know.
+  explicit PreTokenizer(std::string_view name);
+  ~PreTokenizer();
+
+  // Calls `each` with the words of `text` in order; they cover it without gaps. Bytes that are not UTF-8 are
+  // words of their own.
+  void Split(std::string_view text, const std::function<void(std::string_view)>& each) const;
+
+  // Whether a word that is itself a token is taken as it is, unmerged, as Llama 3 does.
+  bool takes_whole_words() const { return takes_whole_words_; }
+
+ private:
+  struct Pattern;  // the compiled regular expression
+  void SplitValid(std::string_view text, const std::function<void(std::string_view)>& each) const;
+
+  std::unique_ptr<Pattern> pattern_;
+  bool takes_whole_words_;
+};
+
+}  // namespace longspan

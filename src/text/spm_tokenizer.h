@@ -1,0 +1,39 @@
+// SentencePiece's BPE, as Llama 2 uses it (Kudo & Richardson 2018): a text's characters are the first
+// symbols, and of all neighbours that together are a token the pair of the best score is joined until none is
+// left. A character that is no token becomes its bytes, <0xE2> and so on. Spaces are U+2581 in the
+// vocabulary, so a U+2581 in the text comes back as a space: SentencePiece cannot tell them apart.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "text/tokenizer.h"
+#include "text/word_cache.h"
+
+namespace longspan {
+
+class SpmTokenizer : public Tokenizer {
+ public:
+  explicit SpmTokenizer(Vocabulary vocabulary);
+
+ protected:
+  void EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const override;
+
+ private:
+  void CollectTokens();
+  void EncodeWord(std::string_view word, std::vector<std::int32_t>& ids) const;
+  void MergeWord(std::string_view word, std::vector<std::int32_t>& ids) const;
+  void AppendBytes(std::string_view bytes, std::vector<std::int32_t>& ids) const;
+
+  std::unordered_map<std::string_view, std::int32_t>
+      ids_;                                   // of the tokens that text is made of, by their bytes
+  std::array<std::int32_t, 256> byte_ids_{};  // -1: none
+  bool splits_at_spaces_ = true;              // no token goes on after a space that follows something else
+  mutable WordCache cache_;
+};
+
+}  // namespace longspan

@@ -1,0 +1,36 @@
+// Small vocabularies for tests.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "text/byte_alphabet.h"
+#include "text/vocabulary.h"
+
+namespace longspan {
+
+// The 256 bytes, ids in order, and nothing to merge.
+inline Vocabulary ByteVocabulary() {
+  Vocabulary vocabulary;
+  vocabulary.pre = "llama-bpe";
+  for (int byte = 0; byte < 256; ++byte) {
+    vocabulary.tokens.push_back(ToByteAlphabet(std::string(1, static_cast<char>(byte))));
+    vocabulary.kinds.push_back(TokenKind::kNormal);
+  }
+  return vocabulary;
+}
+
+inline std::int32_t AddToken(Vocabulary& vocabulary, std::string_view token,
+                             TokenKind kind = TokenKind::kNormal) {
+  vocabulary.tokens.emplace_back(token);
+  vocabulary.kinds.push_back(kind);
+  return static_cast<std::int32_t>(vocabulary.tokens.size()) - 1;
+}
+
+// Adds the merge of two tokens and the token that it makes.
+inline std::int32_t AddMerge(Vocabulary& vocabulary, const std::string& left, const std::string& right) {
+  vocabulary.merges.push_back(left + ' ' + right);
+  return AddToken(vocabulary, left + right);
+}
+
+}  // namespace longspan

@@ -1,0 +1,86 @@
+// Text to token ids and back.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/vocabulary.h"
+
+namespace longspan {
+
+struct EncodeOptions {
+  bool parse_special = false;  // whether "<|eot_id|>" in the text is that token, or just these characters
+  bool add_bos = false;        // where the vocabulary has one
+  bool add_eos = false;
+};
+
+struct DecodeOptions {
+  bool special = false;    // whether control tokens are written out or left out
+  bool continues = false;  // whether the ids follow others, so that a first space belongs to the text
+};
+
+// Thread-safe after construction.
+class Tokenizer {
+ public:
+  // The tokenizer that `vocabulary` describes. Error(kInvalidFile) where it is inconsistent,
+  // Error(kUnsupported) for a pre-tokenizer that longspan does not know.
+  static std::unique_ptr<Tokenizer> Make(Vocabulary vocabulary);
+  virtual ~Tokenizer() = default;
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
+
+  // Bytes that are not UTF-8 are encoded as well, and come back from Decode unchanged.
+  std::vector<std::int32_t> Encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  // The bytes of `ids`. Error(kBadOption) for an id that names no token.
+  std::string Decode(std::span<const std::int32_t> ids, const DecodeOptions& options = {}) const;
+
+  // The bytes that a token stands for; for a control token, its name.
+  std::string_view Piece(std::int32_t id) const;
+
+  // The id of the token of this name, as the vocabulary spells it.
+  std::optional<std::int32_t> Find(std::string_view token) const;
+
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+  std::int32_t vocab_size() const { return static_cast<std::int32_t>(pieces_.size()); }
+  std::int32_t bos() const { return vocabulary_.bos; }  // -1: there is none
+  std::int32_t eos() const { return vocabulary_.eos; }
+  bool add_bos() const { return vocabulary_.add_bos; }
+  bool IsControl(std::int32_t id) const;
+  // Whether a model that says this token has nothing more to say: end of text, of turn, of message.
+  bool IsEndOfGeneration(std::int32_t id) const;
+
+ protected:
+  // The bytes that a token stands for.
+  using PieceOf = std::string (*)(const Vocabulary& vocabulary, std::int32_t id);
+  Tokenizer(Vocabulary vocabulary, PieceOf piece_of);
+
+  // Appends the ids of `text`, which holds no special token. `first`: nothing, or a special token, is before
+  // it.
+  virtual void EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const = 0;
+
+ private:
+  // The tokens that are found in text as a whole, by their first byte, longest first.
+  struct Literal {
+    std::string_view text;
+    std::int32_t id;
+    bool always;  // user-defined, rather than control
+  };
+  const Literal* LiteralAt(std::string_view text, bool parse_special) const;
+  bool TakesSpacePrefix() const;
+  void CollectLiterals();
+  void CollectEnds();
+
+  Vocabulary vocabulary_;
+  std::vector<std::string> pieces_;
+  std::array<std::vector<Literal>, 256> literals_;
+  std::vector<std::int32_t> ends_;
+};
+
+}  // namespace longspan

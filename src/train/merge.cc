@@ -1,0 +1,38 @@
+#include "train/merge.h"
+
+#include <algorithm>
+
+#include "base/cancel.h"
+#include "base/error.h"
+
+namespace longspan {
+Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels, Progress& progress) {
+  Weights out = base;
+  std::int64_t done = 0;
+  progress.Start("merge", static_cast<std::int64_t>(adapter.pairs.size()), "projections");
+  ForEachTensor(out, true, [&](const std::string& name, Tensor& tensor) {
+    const auto pair = std::ranges::find(adapter.pairs, name, &LoraAdapter::Pair::target);
+    if (pair == adapter.pairs.end()) return;
+    ThrowIfCancelled();
+    const Tensor &a = pair->a, &b = pair->b;
+    if (a.cols() != tensor.cols() || b.rows() != tensor.rows() || a.rows() != b.cols()) {
+      Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the base weight is {} x {}", name, b.rows(),
+           b.cols(), a.rows(), a.cols(), tensor.rows(), tensor.cols());
+    }
+    // B A is the input gradient of "weight A" for the rows of B.
+    Matrix delta(tensor.rows(), tensor.cols());
+    kernels.MatMulInputGradient(b.AsRows(), a, delta, Store::kSet);
+    kernels.Scale(static_cast<float>(adapter.Scale()), delta.span());
+    Tensor sum = tensor.ToF32();
+    kernels.Add(delta, Rows(sum.mutable_floats().data(), sum.rows(), sum.cols()));
+    tensor = sum.ToFloat(IsFloat(tensor.type()) ? tensor.type() : Type::kF16);
+    progress.Update(++done);
+  });
+  progress.Finish();
+  if (std::cmp_not_equal(done, adapter.pairs.size())) {
+    Fail(ErrorKind::kInvalidFile, "the adapter has {} projections, only {} of them are in the base", adapter.pairs.size(), done);
+  }
+  return out;
+}
+
+}  // namespace longspan

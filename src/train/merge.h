@@ -1,0 +1,15 @@
+// Folding an adapter into its base.
+#pragma once
+
+#include "base/progress.h"
+#include "kernels/kernels.h"
+#include "model/adapter.h"
+#include "model/weights.h"
+
+namespace longspan {
+
+// base + Scale() B A, computed in F32 and rounded once, to the base tensor's own type where that is a float type and
+// to F16 where it is quantised. Error(kInvalidFile) for a pair that does not fit the base.
+Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels, Progress& progress);
+
+}  // namespace longspan
