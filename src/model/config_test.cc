@@ -46,7 +46,8 @@ TEST(ConfigTest, AcceptsRealModels) {
 }
 
 TEST(ConfigTest, RefusesWhatCannotBe) {
-  const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  const double nan = std::numeric_limits<double>::quiet_NaN(),
+               infinity = std::numeric_limits<double>::infinity();
   struct Case {
     const char* says;  // part of the message
     std::function<void(LlamaConfig&)> spoil;

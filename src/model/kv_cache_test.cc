@@ -22,7 +22,9 @@ class KvCacheTest : public testing::Test {
   Matrix Run(KvCache& cache, std::int64_t first, std::int64_t count) const {
     EXPECT_EQ(cache.length(), first);
     Matrix hidden(count, config_.dim);
-    model_.Forward(std::span(tokens_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), cache, hidden);
+    model_.Forward(
+        std::span(tokens_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), cache,
+        hidden);
     return hidden;
   }
   void ExpectSame(const Matrix& a, const Matrix& b, const std::string& what) const {

@@ -97,7 +97,7 @@ TEST(RopeScalingTest, Llama3) {
   const auto original = [](double j) { return std::pow(500000.0, -2 * j / 128); };
   EXPECT_EQ(f.magnitude, 1);
   ExpectInverse(f, 0, 1);
-  ExpectInverse(f, 28, original(28));  // wavelength 1,956, below 8192 / 4
+  ExpectInverse(f, 28, original(28));      // wavelength 1,956, below 8192 / 4
   ExpectInverse(f, 35, original(35) / 8);  // wavelength 8,216, above 8192 / 1
   // Between them: smooth = (8192 / wavelength - 1) / (4 - 1), frequency = (1 - smooth) f / 8 + smooth f.
   for (const std::size_t pair : {30u, 34u}) {
@@ -136,9 +136,12 @@ TEST(RopeScalingTest, AnglesAtTheEndOfA64kWindow) {
     const RopeFrequencies f = MakeRopeFrequencies(Config(kind, 8));
     const RopeTable table(positions, f.inverse, f.magnitude);
     for (std::size_t j = 0; j < f.inverse.size(); ++j) {
-      const long double angle = std::fmod(65535.0L * static_cast<long double>(f.inverse[j]), 2 * std::numbers::pi_v<long double>);
-      EXPECT_NEAR(table.cos()[0][j], f.magnitude * static_cast<double>(std::cos(angle)), 2e-7) << Name(kind) << " pair " << j;
-      EXPECT_NEAR(table.sin()[0][j], f.magnitude * static_cast<double>(std::sin(angle)), 2e-7) << Name(kind) << " pair " << j;
+      const long double angle =
+          std::fmod(65535.0L * static_cast<long double>(f.inverse[j]), 2 * std::numbers::pi_v<long double>);
+      EXPECT_NEAR(table.cos()[0][j], f.magnitude * static_cast<double>(std::cos(angle)), 2e-7)
+          << Name(kind) << " pair " << j;
+      EXPECT_NEAR(table.sin()[0][j], f.magnitude * static_cast<double>(std::sin(angle)), 2e-7)
+          << Name(kind) << " pair " << j;
     }
   }
   // 65,535 radians are 10,430 turns and 1.377 radians.

@@ -1,4 +1,5 @@
-// A small random model: every implementation of the kernels against doubles, and the same sequence in any chunks.
+// A small random model: every implementation of the kernels against doubles, and the same sequence in any
+// chunks.
 #include "model/transformer.h"
 
 #include <fmt/format.h>
@@ -78,12 +79,18 @@ TEST_P(TransformerTest, ChunksDoNotMatter) {
   const Transformer model(c, weights, kernels());
   const std::vector<std::int32_t> tokens = RandomTokens(200, c.vocab_size);
   const oracle::DoubleMatrix want = oracle::Widen(Logits(model, tokens));
-  const std::vector<std::vector<std::int64_t>> ways = {
-      std::vector<std::int64_t>(200, 1),  // token by token
-      {63, 1, 136}, {64, 64, 72}, {65, 135}, {63, 64, 65, 8}, {1, 127, 2, 70}, {7, 13, 100, 80}, {199, 1}};
+  const std::vector<std::vector<std::int64_t>> ways = {std::vector<std::int64_t>(200, 1),  // token by token
+                                                       {63, 1, 136},
+                                                       {64, 64, 72},
+                                                       {65, 135},
+                                                       {63, 64, 65, 8},
+                                                       {1, 127, 2, 70},
+                                                       {7, 13, 100, 80},
+                                                       {199, 1}};
   for (const std::vector<std::int64_t>& chunks : ways) {
     KvCache cache(c);
-    oracle::ExpectClose(Logits(model, cache, tokens, chunks), want, 2e-5, fmt::format("chunks {}", fmt::join(chunks, " ")));
+    oracle::ExpectClose(Logits(model, cache, tokens, chunks), want, 2e-5,
+                        fmt::format("chunks {}", fmt::join(chunks, " ")));
     EXPECT_EQ(cache.length(), 200);
   }
 }
@@ -104,7 +111,8 @@ TEST_P(TransformerTest, TruncateAndRunAgainGivesTheSame) {
     Logits(model, cache, other, other_chunk);
     cache.Truncate(keep);
     const Matrix again = Logits(model, cache, rest, rest_chunk);
-    EXPECT_TRUE(std::ranges::equal(again.span(), whole.span().subspan(static_cast<std::size_t>(keep * c.vocab_size))))
+    EXPECT_TRUE(
+        std::ranges::equal(again.span(), whole.span().subspan(static_cast<std::size_t>(keep * c.vocab_size))))
         << "kept " << keep;
   }
 }
@@ -155,7 +163,8 @@ TEST_P(TransformerTest, GroupedQueriesEqualRepeatedHeads) {
   }
   const std::vector<std::int32_t> tokens = RandomTokens(100, grouped.vocab_size);
   const Matrix want = Logits(Transformer(grouped, weights, kernels()), tokens);
-  oracle::ExpectClose(Logits(Transformer(repeated, wide, kernels()), tokens), oracle::Widen(want), 1e-5, "repeated");
+  oracle::ExpectClose(Logits(Transformer(repeated, wide, kernels()), tokens), oracle::Widen(want), 1e-5,
+                      "repeated");
 }
 
 TEST_P(TransformerTest, ThreadsDoNotChangeResults) {
@@ -204,7 +213,8 @@ TEST_P(TransformerTest, RefusesTokensOutsideTheVocabulary) {
   EXPECT_THROW(model.Forward(bad, cache, hidden), Error);
   EXPECT_EQ(cache.length(), 12);
   const Matrix rest = Logits(model, cache, std::span(tokens).subspan(12), second);
-  EXPECT_TRUE(std::ranges::equal(rest.span(), want.span().subspan(static_cast<std::size_t>(12 * c.vocab_size))));
+  EXPECT_TRUE(
+      std::ranges::equal(rest.span(), want.span().subspan(static_cast<std::size_t>(12 * c.vocab_size))));
 }
 
 INSTANTIATE_TEST_SUITE_P(Isa, TransformerTest, testing::ValuesIn(AvailableKernels()),

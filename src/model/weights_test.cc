@@ -72,7 +72,8 @@ TEST(WeightsTest, ValidateNamesTheTensorAtFault) {
   };
   Weights w = RandomWeights(c, 1);
   w.layers[1].k = Tensor();
-  EXPECT_THAT(message(w), testing::AllOf(testing::StartsWith("a/model.gguf"), testing::HasSubstr("k of layer 1")));
+  EXPECT_THAT(message(w),
+              testing::AllOf(testing::StartsWith("a/model.gguf"), testing::HasSubstr("k of layer 1")));
   w = RandomWeights(c, 1);
   w.layers[0].down = w.layers[0].up;
   EXPECT_THAT(message(w), testing::HasSubstr("down of layer 0"));

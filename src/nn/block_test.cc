@@ -23,11 +23,13 @@ using oracle::Widen;
 
 constexpr float kEpsilon = 1e-5f;
 
-// Rows for a block: positions jump by 60,000 in the middle of a sequence, as PoSE has them; with `documents`, each
-// sequence is two or three texts.
+// Rows for a block: positions jump by 60,000 in the middle of a sequence, as PoSE has them; with `documents`,
+// each sequence is two or three texts.
 struct Input {
   Input(std::int64_t sequences_in, std::int64_t length, std::int64_t dim, bool with_documents)
-      : sequences(sequences_in), x(RandomMatrix(sequences * length, dim, 1)), probe(RandomMatrix(sequences * length, dim, 2)) {
+      : sequences(sequences_in),
+        x(RandomMatrix(sequences * length, dim, 1)),
+        probe(RandomMatrix(sequences * length, dim, 2)) {
     for (std::int64_t s = 0; s < sequences; ++s) {
       for (std::int64_t i = 0; i < length; ++i) {
         positions.push_back(static_cast<std::int32_t>(i < length / 2 ? i : i + 60000));
@@ -43,7 +45,8 @@ struct Input {
 
 // One forward and one backward pass; y and dx are kept.
 struct Pass {
-  Pass(const Kernels& kernels, const BlockFixture& fixture, const Input& input, const DropoutStep& dropout = {})
+  Pass(const Kernels& kernels, const BlockFixture& fixture, const Input& input,
+       const DropoutStep& dropout = {})
       : rope(input.positions, fixture.InverseFrequencies(), 1.1),
         context{kernels, fixture.attention(), kEpsilon, rope, input.sequences, input.documents},
         y(input.x),
@@ -62,8 +65,13 @@ struct Pass {
 };
 
 ReferenceContext ReferenceOf(const BlockFixture& fixture, const Input& input) {
-  return {fixture.attention(), static_cast<double>(kEpsilon), input.positions, fixture.InverseFrequencies(),
-          1.1, input.sequences, input.documents};
+  return {fixture.attention(),
+          static_cast<double>(kEpsilon),
+          input.positions,
+          fixture.InverseFrequencies(),
+          1.1,
+          input.sequences,
+          input.documents};
 }
 
 class BlockTest : public testing::TestWithParam<std::string> {
@@ -71,8 +79,8 @@ class BlockTest : public testing::TestWithParam<std::string> {
   const Kernels& kernels() const { return ChooseKernels(GetParam()); }
 
   // Every gradient of one pass against finite differences; every `stride`-th element of each.
-  void CheckGradients(BlockFixture& fixture, const Input& input, const DropoutStep& dropout, std::size_t stride,
-                      const std::string& what) {
+  void CheckGradients(BlockFixture& fixture, const Input& input, const DropoutStep& dropout,
+                      std::size_t stride, const std::string& what) {
     const Pass pass(kernels(), fixture, input, dropout);
     const ReferenceContext context = ReferenceOf(fixture, input);
     DoubleMatrix x = Widen(input.x);
@@ -80,13 +88,16 @@ class BlockTest : public testing::TestWithParam<std::string> {
 
     ExpectClose(pass.y, Forward(fixture.reference, context, x), 1e-5, what + "y");
     ExpectGradient(what + "dx", x, pass.dx, loss, stride);
-    ExpectGradient(what + "attention norm", fixture.reference.attention_norm, pass.gradients.attention_norm.span(), loss, stride);
-    ExpectGradient(what + "mlp norm", fixture.reference.mlp_norm, pass.gradients.mlp_norm.span(), loss, stride);
+    ExpectGradient(what + "attention norm", fixture.reference.attention_norm,
+                   pass.gradients.attention_norm.span(), loss, stride);
+    ExpectGradient(what + "mlp norm", fixture.reference.mlp_norm, pass.gradients.mlp_norm.span(), loss,
+                   stride);
     for (std::size_t i = 0; i < kProjections.size(); ++i) {
       const std::string name = what + std::string(kProjections[i].name);
       oracle::ReferenceLinear& reference = fixture.reference.*kProjections[i].reference;
       const BlockFixture::Gradients& g = pass.gradients;
-      if (g.weight[i].size() > 0) ExpectGradient(name + " weight", reference.weight, g.weight[i], loss, stride);
+      if (g.weight[i].size() > 0)
+        ExpectGradient(name + " weight", reference.weight, g.weight[i], loss, stride);
       if (g.a[i].size() == 0) continue;
       ExpectGradient(name + " a", reference.a, g.a[i], loss, stride);
       ExpectGradient(name + " b", reference.b, g.b[i], loss, stride);
@@ -111,14 +122,16 @@ TEST_P(BlockTest, EveryGradientWithAdapters) {
 
 TEST_P(BlockTest, EveryGradientOfAdaptersOnAFrozenBase) {
   for (const Type type : {Type::kBF16, Type::kF16}) {
-    BlockFixture fixture({.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2, .type = type});
+    BlockFixture fixture(
+        {.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2, .type = type});
     CheckGradients(fixture, Input(2, 5, 6, true), {}, 1, std::string(Traits(type).name) + " base: ");
   }
 }
 
 TEST_P(BlockTest, EveryGradientGivenTheDropoutMasks) {
   const DropoutStep step{true, 9, 77};
-  BlockFixture fixture({.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2, .dropout = 0.25f});
+  BlockFixture fixture(
+      {.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2, .dropout = 0.25f});
   fixture.FixDropout(kernels(), step, 10);
   CheckGradients(fixture, Input(2, 5, 6, true), step, 1, "dropout: ");
 }
@@ -130,7 +143,8 @@ TEST_P(BlockTest, GradientsOfALongerSequence) {
 }
 
 TEST_P(BlockTest, GradientsAreAddedTo) {
-  const BlockFixture fixture({.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2});
+  const BlockFixture fixture(
+      {.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2});
   const Input input(2, 5, 6, false);
   const Pass once(kernels(), fixture, input);
   Pass twice(kernels(), fixture, input);
@@ -150,7 +164,8 @@ TEST_P(BlockTest, GradientsAreAddedTo) {
 }
 
 TEST_P(BlockTest, AFrozenBlockStillPassesTheGradientOn) {
-  const BlockFixture fixture({.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2});
+  const BlockFixture fixture(
+      {.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2});
   const Input input(2, 5, 6, true);
   const Pass pass(kernels(), fixture, input);
   Matrix dx = input.probe;
@@ -175,8 +190,10 @@ TEST_P(BlockTest, RecomputingGivesTheSameBits) {
   EXPECT_TRUE(std::ranges::equal(y.span(), first.y.span()));
   EXPECT_TRUE(std::ranges::equal(dx.span(), first.dx.span()));
   for (std::size_t i = 0; i < kProjections.size(); ++i) {
-    EXPECT_TRUE(std::ranges::equal(gradients.a[i].span(), first.gradients.a[i].span())) << kProjections[i].name;
-    EXPECT_TRUE(std::ranges::equal(gradients.b[i].span(), first.gradients.b[i].span())) << kProjections[i].name;
+    EXPECT_TRUE(std::ranges::equal(gradients.a[i].span(), first.gradients.a[i].span()))
+        << kProjections[i].name;
+    EXPECT_TRUE(std::ranges::equal(gradients.b[i].span(), first.gradients.b[i].span()))
+        << kProjections[i].name;
   }
   const Pass next(kernels(), fixture, input, {true, 1, 4});
   EXPECT_FALSE(std::ranges::equal(next.y.span(), first.y.span())) << "another step draws other masks";

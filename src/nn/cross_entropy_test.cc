@@ -21,18 +21,21 @@ std::vector<std::int32_t> Targets(std::int64_t n, std::int64_t vocab) {
   std::vector<std::int32_t> targets;
   Random random(5, 0, RandomPurpose::kTest);
   for (std::int64_t i = 0; i < n; ++i) {
-    targets.push_back(i % 4 == 3 ? -1 : static_cast<std::int32_t>(random.Below(vocab)));  // some are not scored
+    targets.push_back(i % 4 == 3 ? -1
+                                 : static_cast<std::int32_t>(random.Below(vocab)));  // some are not scored
   }
   return targets;
 }
 
 // The sum of the losses, in doubles.
-double ReferenceLoss(const DoubleMatrix& hidden, const DoubleMatrix& head, std::span<const std::int32_t> targets) {
+double ReferenceLoss(const DoubleMatrix& hidden, const DoubleMatrix& head,
+                     std::span<const std::int32_t> targets) {
   DoubleMatrix logits(hidden.rows(), head.rows());
   reference::MatMul<double>(hidden, head, logits, Store::kSet);
   double sum = 0;
   for (std::int64_t i = 0; i < logits.rows(); ++i) {
-    sum += reference::CrossEntropyRow<double>(RowsOf<double>(logits)[i], targets[static_cast<std::size_t>(i)], false, 0);
+    sum += reference::CrossEntropyRow<double>(RowsOf<double>(logits)[i], targets[static_cast<std::size_t>(i)],
+                                              false, 0);
   }
   return sum;
 }
@@ -84,7 +87,8 @@ TEST_P(CrossEntropyTest, TellsEachRowsLoss) {
   for (std::size_t i = 0; i < losses.size(); ++i) {
     sum += losses[i];
     const auto row = static_cast<std::int64_t>(i);  // one that is not scored has no loss
-    const double want = ReferenceLoss(Widen(ConstRows(hidden).Slice(row, 1)), Widen(head), std::span(targets).subspan(i, 1));
+    const double want =
+        ReferenceLoss(Widen(ConstRows(hidden).Slice(row, 1)), Widen(head), std::span(targets).subspan(i, 1));
     EXPECT_NEAR(losses[i], want, 1e-5 * (1 + want)) << i;
   }
   EXPECT_NEAR(loss.sum, sum, 1e-9 * sum);

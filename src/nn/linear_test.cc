@@ -28,7 +28,8 @@ class LinearTest : public testing::TestWithParam<std::string> {
 };
 
 Adapter RandomAdapter(std::int64_t out, std::int64_t in, std::int64_t rank, float dropout = 0) {
-  return {RandomTensor(Type::kF32, rank, in, 101), RandomTensor(Type::kF32, out, rank, 102), 0.7f, dropout, 5};
+  return {RandomTensor(Type::kF32, rank, in, 101), RandomTensor(Type::kF32, out, rank, 102), 0.7f, dropout,
+          5};
 }
 
 // A layer, a batch, and where its gradients go.
@@ -59,7 +60,8 @@ constexpr Shape kShapes[] = {{1, 5, 7, 0}, {3, 6, 4, 2}, {9, 17, 20, 3}, {13, 33
 TEST_P(LinearTest, MatchesDoublePrecisionForwardAndBackward) {
   for (const Shape& s : kShapes) {
     for (const Type type : {Type::kF32, Type::kF16, Type::kBF16}) {
-      const std::string what = fmt::format("{}x{}x{} rank {} {}: ", s.n, s.out, s.in, s.rank, Traits(type).name);
+      const std::string what =
+          fmt::format("{}x{}x{} rank {} {}: ", s.n, s.out, s.in, s.rank, Traits(type).name);
       Fixture f(type, s.n, s.out, s.in, s.rank);
       ReferenceLinear reference(f.linear);
       DoubleMatrix x = Widen(f.x);

@@ -1,6 +1,6 @@
-// Order, position and document are three things. Attention goes by order and document; positions turn queries and keys
-// and do nothing else. Code that takes a jump in positions for a new document cuts exactly the attention that PoSE
-// trains; code that forgets documents lets packed texts see each other.
+// Order, position and document are three things. Attention goes by order and document; positions turn queries
+// and keys and do nothing else. Code that takes a jump in positions for a new document cuts exactly the
+// attention that PoSE trains; code that forgets documents lets packed texts see each other.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -88,9 +88,11 @@ TEST_P(OrderPositionDocumentTest, AJumpInPositionsDoesNotCutAttention) {
   for (const std::int64_t length : {6, 150}) {  // within a block of keys, and over several
     const std::int64_t half = length / 2, last = length - 1;
     const Matrix x = RandomMatrix(length, kDim, 1);
-    for (const std::int32_t skip : {0, 1, 57344, -static_cast<std::int32_t>(half)}) {  // the last starts again at 0
+    for (const std::int32_t skip :
+         {0, 1, 57344, -static_cast<std::int32_t>(half)}) {  // the last starts again at 0
       for (const bool one_document : {false, true}) {
-        const std::string what = fmt::format("length {} skip {} documents given {}", length, skip, one_document);
+        const std::string what =
+            fmt::format("length {} skip {} documents given {}", length, skip, one_document);
         Rowwise rows{TwoChunks(length, skip), {}};
         if (one_document) rows.documents.assign(static_cast<std::size_t>(length), 3);
 
@@ -130,7 +132,8 @@ TEST_P(OrderPositionDocumentTest, PositionsMatter) {
 }
 
 TEST_P(OrderPositionDocumentTest, PackedDocumentsDoNotSeeEachOther) {
-  for (const auto& [first, second] : {std::pair<std::int64_t, std::int64_t>{4, 5}, {70, 65}, {64, 64}, {1, 130}}) {
+  for (const auto& [first, second] :
+       {std::pair<std::int64_t, std::int64_t>{4, 5}, {70, 65}, {64, 64}, {1, 130}}) {
     const std::int64_t length = first + second;
     const std::string what = fmt::format("{} + {} tokens", first, second);
     const Matrix x = RandomMatrix(length, kDim, 1);

@@ -19,7 +19,8 @@ using oracle::Widen;
 
 std::vector<double> Frequencies(std::int64_t head_dim, double theta) {
   std::vector<double> inverse;
-  for (std::int64_t j = 0; j < head_dim / 2; ++j) inverse.push_back(std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(head_dim)));
+  for (std::int64_t j = 0; j < head_dim / 2; ++j)
+    inverse.push_back(std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(head_dim)));
   return inverse;
 }
 
@@ -30,12 +31,14 @@ TEST(RopeTableTest, AnglesAreExactAtTheEndOfA64kWindow) {
   const RopeTable table(positions, inverse, 1.0);
   double worst_of_float = 0;
   for (std::size_t j = 0; j < inverse.size(); ++j) {
-    const long double turns = 65535.0L * static_cast<long double>(inverse[j]) / (2 * std::numbers::pi_v<long double>);
+    const long double turns =
+        65535.0L * static_cast<long double>(inverse[j]) / (2 * std::numbers::pi_v<long double>);
     const long double angle = (turns - std::floor(turns)) * 2 * std::numbers::pi_v<long double>;
     EXPECT_NEAR(table.cos()[0][j], static_cast<double>(std::cos(angle)), 1e-7) << j;
     EXPECT_NEAR(table.sin()[0][j], static_cast<double>(std::sin(angle)), 1e-7) << j;
     const float rounded = 65535.0f * static_cast<float>(inverse[j]);
-    worst_of_float = std::max(worst_of_float, std::abs(static_cast<double>(std::cos(rounded)) - static_cast<double>(std::cos(angle))));
+    worst_of_float = std::max(worst_of_float, std::abs(static_cast<double>(std::cos(rounded)) -
+                                                       static_cast<double>(std::cos(angle))));
   }
   EXPECT_GT(worst_of_float, 1e-4) << "what float32 angles would be off by: the test can tell";
 }
@@ -77,7 +80,8 @@ TEST_P(RopeTest, BackwardIsTheDerivative) {
   }
 }
 
-// What RoPE is for: the product of a turned query and a turned key depends on the distance of their positions alone.
+// What RoPE is for: the product of a turned query and a turned key depends on the distance of their positions
+// alone.
 TEST_P(RopeTest, ScoresDependOnDistanceOnly) {
   const std::int64_t head_dim = 64;
   const std::vector<double> inverse = Frequencies(head_dim, 500000.0);
@@ -88,7 +92,8 @@ TEST_P(RopeTest, ScoresDependOnDistanceOnly) {
     RopeForward(kernels(), RopeTable(at_q, inverse, 1), head_dim, turned_q);
     RopeForward(kernels(), RopeTable(at_k, inverse, 1), head_dim, turned_k);
     double sum = 0;
-    for (std::size_t d = 0; d < q.span().size(); ++d) sum += static_cast<double>(turned_q.span()[d]) * static_cast<double>(turned_k.span()[d]);
+    for (std::size_t d = 0; d < q.span().size(); ++d)
+      sum += static_cast<double>(turned_q.span()[d]) * static_cast<double>(turned_k.span()[d]);
     return sum;
   };
   EXPECT_NEAR(score(100, 60), score(65535, 65495), 2e-5);

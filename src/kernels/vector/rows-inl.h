@@ -150,7 +150,7 @@ inline double LogSumExp(std::span<const float> x, float* largest_out) {
   const float largest = *std::max_element(x.begin(), x.end());
   const FloatVec shift = hn::Set(d, largest);
   double total = 0;
-  HWY_ALIGN float lanes[kLanes];
+  HWY_ALIGN float lanes[kLanes] = {};
   // Vectors of partial sums, folded into the double before they grow long.
   constexpr std::int64_t kFold = 64 * kLanes;
   for (std::int64_t first = 0; first < n; first += kFold) {

@@ -1,4 +1,5 @@
-// A small random model for tests, large enough in its effects that a mistake shows, and its twin in double precision.
+// A small random model for tests, large enough in its effects that a mistake shows, and its twin in double
+// precision.
 #pragma once
 
 #include <cmath>
@@ -30,8 +31,8 @@ inline LlamaConfig SmallConfig() {
   return c;
 }
 
-// As random as RandomWeights, but as strong as a trained model's: projections keep the size of what they project, and
-// norms differ from one.
+// As random as RandomWeights, but as strong as a trained model's: projections keep the size of what they
+// project, and norms differ from one.
 inline Weights LivelyWeights(const LlamaConfig& config, std::uint64_t seed) {
   Weights weights = ToF32(RandomWeights(config, seed));
   std::uint64_t stream = 0;
@@ -76,7 +77,8 @@ inline DoubleMatrix ReferenceLogits(const LlamaConfig& config, const Weights& we
   const DoubleMatrix embedding = Widen(weights.embedding);
   DoubleMatrix x(n, config.dim);
   for (std::int64_t i = 0; i < n; ++i) {
-    std::ranges::copy(RowsOf<const double>(embedding)[tokens[static_cast<std::size_t>(i)]], RowsOf<double>(x)[i].begin());
+    std::ranges::copy(RowsOf<const double>(embedding)[tokens[static_cast<std::size_t>(i)]],
+                      RowsOf<double>(x)[i].begin());
   }
   const RopeFrequencies rope = MakeRopeFrequencies(config);
   ReferenceContext context{
@@ -89,8 +91,9 @@ inline DoubleMatrix ReferenceLogits(const LlamaConfig& config, const Weights& we
   const auto norm = [](const Tensor& t) { return Widen(t.ToF32().floats()); };
   const auto linear = [](const Tensor& t) { return ReferenceLinear(Linear{t}); };
   for (const LayerWeights& l : weights.layers) {
-    const ReferenceBlock block{norm(l.attention_norm), norm(l.mlp_norm), linear(l.q),  linear(l.k),   linear(l.v),
-                               linear(l.o),            linear(l.gate),   linear(l.up), linear(l.down)};
+    const ReferenceBlock block{
+        norm(l.attention_norm), norm(l.mlp_norm), linear(l.q),   linear(l.k), linear(l.v), linear(l.o),
+        linear(l.gate),         linear(l.up),     linear(l.down)};
     x = Forward(block, context, x);
   }
   return linear(weights.output).Forward(Normed(x, norm(weights.output_norm), context.norm_epsilon));

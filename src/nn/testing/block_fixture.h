@@ -79,7 +79,8 @@ class BlockFixture {
   std::vector<double> InverseFrequencies() const {
     std::vector<double> inverse;
     for (std::int64_t j = 0; j < measures_.head_dim / 2; ++j) {
-      inverse.push_back(std::pow(10000.0, -2.0 * static_cast<double>(j) / static_cast<double>(measures_.head_dim)));
+      inverse.push_back(
+          std::pow(10000.0, -2.0 * static_cast<double>(j) / static_cast<double>(measures_.head_dim)));
     }
     return inverse;
   }

@@ -1,5 +1,5 @@
-// What the layers' tests share: matrices in double precision, random operands, and the comparison of a gradient with
-// central finite differences.
+// What the layers' tests share: matrices in double precision, random operands, and the comparison of a
+// gradient with central finite differences.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -48,7 +48,8 @@ inline DoubleMatrix Widen(ConstRows x) {
 inline DoubleMatrix Widen(const Tensor& tensor) { return Widen(tensor.ToF32().AsRows()); }
 inline std::vector<double> Widen(std::span<const float> x) { return {x.begin(), x.end()}; }
 
-inline Matrix RandomMatrix(std::int64_t rows, std::int64_t cols, std::uint64_t stream, float deviation = 1.0f) {
+inline Matrix RandomMatrix(std::int64_t rows, std::int64_t cols, std::uint64_t stream,
+                           float deviation = 1.0f) {
   Matrix m(rows, cols);
   Random random(23, stream, RandomPurpose::kTest);
   for (float& x : m.span()) x = deviation * random.Normal();
@@ -70,8 +71,8 @@ inline Tensor RandomTensor(Type type, std::int64_t rows, std::int64_t cols, std:
   return tensor;
 }
 
-// The scalar that tests differentiate: the sum of the elements of y, each times a fixed random weight. Its gradient
-// with respect to y is `probe` itself.
+// The scalar that tests differentiate: the sum of the elements of y, each times a fixed random weight. Its
+// gradient with respect to y is `probe` itself.
 inline double Probed(RowsOf<const double> y, ConstRows probe) {
   double sum = 0;
   for (std::int64_t i = 0; i < y.rows; ++i) {
@@ -97,13 +98,15 @@ inline void ExpectClose(ConstRows got, RowsOf<const double> want, double toleran
 
 inline constexpr double kGradientTolerance = 5e-5;  // of float arithmetic, relative to the largest element
 
-// Expects `gradient` to be the derivative of loss(), a function of doubles, with respect to `parameter`: element by
-// element, every `stride`-th one, and where that leaves some out, along a random direction through all.
+// Expects `gradient` to be the derivative of loss(), a function of doubles, with respect to `parameter`:
+// element by element, every `stride`-th one, and where that leaves some out, along a random direction through
+// all.
 template <class Loss>
-void ExpectGradient(const std::string& what, std::span<double> parameter, std::span<const float> gradient, Loss&& loss,
-                    std::size_t stride = 1) {
+void ExpectGradient(const std::string& what, std::span<double> parameter, std::span<const float> gradient,
+                    Loss&& loss, std::size_t stride = 1) {
   ASSERT_EQ(parameter.size(), gradient.size()) << what;
-  constexpr double kStep = 1e-4;  // error of second order in the step, and of rounding / step: both below 1e-8
+  // The error is of second order in the step, and of rounding over the step: both below 1e-8.
+  constexpr double kStep = 1e-4;
   double worst = 0, largest = 0;
   std::size_t where = 0;
   for (std::size_t i = 0; i < parameter.size(); i += stride) {
@@ -113,7 +116,8 @@ void ExpectGradient(const std::string& what, std::span<double> parameter, std::s
     parameter[i] = kept - kStep;
     const double below = loss();
     parameter[i] = kept;
-    const double want = (above - below) / (2 * kStep), error = std::abs(want - static_cast<double>(gradient[i]));
+    const double want = (above - below) / (2 * kStep);
+    const double error = std::abs(want - static_cast<double>(gradient[i]));
     ASSERT_FALSE(std::isnan(error)) << what << " at " << i;
     largest = std::max(largest, std::abs(want));
     if (error > worst) {
@@ -122,7 +126,8 @@ void ExpectGradient(const std::string& what, std::span<double> parameter, std::s
     }
   }
   EXPECT_GT(largest, 1e-6) << what << ": a gradient that vanishes proves nothing";
-  EXPECT_LE(worst, kGradientTolerance * largest) << what << ": element " << where << " of " << parameter.size();
+  EXPECT_LE(worst, kGradientTolerance * largest)
+      << what << ": element " << where << " of " << parameter.size();
   if (stride == 1) return;
 
   std::vector<double> kept(parameter.begin(), parameter.end()), direction(parameter.size());
@@ -131,7 +136,7 @@ void ExpectGradient(const std::string& what, std::span<double> parameter, std::s
   for (std::size_t i = 0; i < direction.size(); ++i) {
     direction[i] = static_cast<double>(random.Normal());
     got += direction[i] * static_cast<double>(gradient[i]);
-    length += direction[i] * direction[i] * static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
+    length += std::pow(direction[i] * static_cast<double>(gradient[i]), 2);
   }
   const auto moved = [&](double step) {
     for (std::size_t i = 0; i < direction.size(); ++i) parameter[i] = kept[i] + step * direction[i];

@@ -8,8 +8,8 @@
 
 namespace longspan::oracle {
 
-// [rows, in]: 0 where an element is dropped, 1 / (1 - p) where it is kept. Found by sending ones through a layer whose
-// weight is zero and whose adapter, but for its dropout, is the identity.
+// [rows, in]: 0 where an element is dropped, 1 / (1 - p) where it is kept. Found by sending ones through a
+// layer whose weight is zero and whose adapter, but for its dropout, is the identity.
 inline DoubleMatrix DropoutMask(const Kernels& kernels, const Adapter& adapter, const DropoutStep& step,
                                 std::int64_t rows) {
   const std::int64_t in = adapter.a.cols();

@@ -1,5 +1,6 @@
-// One transformer block in double precision, for tests: the forward pass of nn/block.h as the paper writes it, out of
-// the oracle's templates. Its derivatives are taken by finite differences, so there is no backward to get wrong.
+// One transformer block in double precision, for tests: the forward pass of nn/block.h as the paper writes
+// it, out of the oracle's templates. Its derivatives are taken by finite differences, so there is no backward
+// to get wrong.
 #pragma once
 
 #include <cmath>
@@ -82,7 +83,9 @@ inline DoubleMatrix Attended(const ReferenceContext& c, const DoubleMatrix& q, c
   DoubleMatrix out(q.rows(), q.cols());
   const std::int64_t length = q.rows() / c.sequences;
   for (std::int64_t s = 0; s < c.sequences; ++s) {
-    const auto rows = [&](const DoubleMatrix& m) { return RowsOf<const double>(m).Slice(s * length, length); };
+    const auto rows = [&](const DoubleMatrix& m) {
+      return RowsOf<const double>(m).Slice(s * length, length);
+    };
     const auto element = [&](RowsOf<const double> of) {
       return [of, &c](std::int64_t kv_head, std::int64_t j, std::int64_t d) {
         return of.at(j, kv_head * c.attention.head_dim + d);
@@ -105,8 +108,8 @@ inline DoubleMatrix Plus(DoubleMatrix x, const DoubleMatrix& y) {
 
 inline DoubleMatrix Forward(const ReferenceBlock& block, const ReferenceContext& c, const DoubleMatrix& x) {
   const DoubleMatrix normed = Normed(x, block.attention_norm, c.norm_epsilon);
-  const DoubleMatrix attended = Attended(c, Turned(c, block.q.Forward(normed)), Turned(c, block.k.Forward(normed)),
-                                         block.v.Forward(normed));
+  const DoubleMatrix attended = Attended(c, Turned(c, block.q.Forward(normed)),
+                                         Turned(c, block.k.Forward(normed)), block.v.Forward(normed));
   const DoubleMatrix middle = Plus(block.o.Forward(attended), x);
 
   const DoubleMatrix mlp_normed = Normed(middle, block.mlp_norm, c.norm_epsilon);
