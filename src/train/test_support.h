@@ -6,12 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "base/parallel.h"
 #include "data/test_support.h"
 #include "model/testing/small_model.h"
 #include "train/network.h"
 #include "train/trainer.h"
 
 namespace longspan {
+
+// Toys are too small to share: on a busy machine, threads would wait for one another most of the time.
+inline const bool kOneThread = (SetThreads(1), true);
 
 inline LlamaConfig ToyConfig() {
   LlamaConfig c = oracle::SmallConfig();
