@@ -108,10 +108,13 @@ TEST(Errors, AWrongOptionIsNamed) {
   ExpectError(place.Run({}), "", "no command");
   ExpectError(place.Run({"strech"}), "strech", "misspelt");
   WriteFile(place / "text.txt", "Once upon a time.");
-  for (const Command& command : std::vector<Command>{{"run", place / "text.txt", "-n", "minus"},
-                                                     {"run", place / "text.txt", "-n", "0"},
+  for (const Command& command : std::vector<Command>{{"run", place / "text.txt", "--tokens", "minus"},
+                                                     {"run", place / "text.txt", "--tokens", "0"},
                                                      {"run", place / "text.txt", "--rope-scaling", "yam"}}) {
-    ExpectError(place.Run(command), command[2], Joined(command));
+    const Outcome outcome = place.Run(command);
+    ExpectError(outcome, command[2], Joined(command));
+    ExpectError(outcome, command[3], Joined(command));
+    EXPECT_LT(outcome.err.size(), 200u) << outcome.err;
   }
 }
 
@@ -124,7 +127,7 @@ class Stories : public testing::Test {
     ASSERT_EQ(converted.code, 0) << converted.err;
   }
   json RunJson(const Command& command) {
-    const Outcome outcome = place_.Run(command + Command{"--json"});
+    const Outcome outcome = place_.Run(command + Command{"--json", "--threads", "1"});
     EXPECT_EQ(outcome.code, 0) << Joined(command) << ": " << outcome.err;
     return json::parse(outcome.out);
   }
@@ -194,7 +197,10 @@ TEST_F(Stories, NothingIsLeftBehindByAnError) {
   const std::string out = place_ / "out.gguf";
   ExpectError(place_.Run({"quantize", model_, out, "Q9_9"}), "Q9_9", "quantize to an unknown type");
   EXPECT_FALSE(std::filesystem::exists(out));
-  ExpectError(place_.Run({"quantize", model_, place_ / "no/such/folder/out.gguf", "Q8_0"}), "out.gguf", "no folder");
+  WriteFile(place_ / "file", "not a folder");
+  const Outcome nowhere = place_.Run({"quantize", model_, place_ / "file/out.gguf", "Q8_0"});
+  EXPECT_GT(nowhere.code, 0);
+  EXPECT_THAT(nowhere.err, HasSubstr(place_ / "file"));
 }
 
 // A vocabulary, shards and a model of one's own, then an adapter, merged.

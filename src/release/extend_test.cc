@@ -210,6 +210,16 @@ TEST_F(ExtendTest, AnotherLearningRateTrainsAgainButPreparesNothing) {
   EXPECT_TRUE(VerifyChecksums(folder_ / "out").empty());
 }
 
+TEST_F(ExtendTest, SoDoesEveryOtherSettingOfTheOptimizer) {
+  Run();
+  const std::string adapter = "out.work/adapter/adapter_model.safetensors";
+  for (const char* setting : {"beta1: 0.8", "beta2: 0.9", "epsilon: 1e-4", "weight_decay: 0.5", "max_grad_norm: 0.1", "seed: 7"}) {
+    const auto before = Times();
+    Run(fmt::format("1e-3\n  {}", setting));
+    EXPECT_GT(Times().at(adapter), before.at(adapter)) << setting;
+  }
+}
+
 TEST_F(ExtendTest, GoesOnAfterCtrlC) {
   Run("1e-3", "straight");
   {
