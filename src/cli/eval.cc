@@ -172,7 +172,7 @@ struct KldCommand {
 };
 
 void RunKld(const KldCommand& options) {
-  const LoadedModel model = options.model.Load(), reference(options.reference, {}, options.model.isa);
+  const LoadedModel model = options.model.Load(), reference(options.reference, options.model.rope, options.model.isa);
   const std::vector<TokenDocument> documents = ReadDocuments(options.text, reference);
   TransformerSequence sequence(model.transformer()), reference_sequence(reference.transformer());
   const KldResult r =
@@ -234,11 +234,7 @@ struct PasskeyCommand {
 void RunPasskey(const PasskeyCommand& options) {
   const LoadedModel model = options.model.Load();
   const Tokenizer& tokenizer = model.tokenizer();
-  const TextEncoder encoder{.encode = [&](std::string_view text) { return tokenizer.Encode(text); },
-                            .vocab_size = tokenizer.vocab_size(),
-                            .bos = model.bos().value_or(-1),
-                            .eos = tokenizer.eos()};
-  const Passkey prompts(encoder);
+  const Passkey prompts(EncoderOf(tokenizer));
   for (const std::int64_t length : options.passkey.lengths) {
     if (length < prompts.MinLength()) {
       Fail(ErrorKind::kBadOption, "length {}: with this tokenizer a passkey prompt takes at least {} tokens",

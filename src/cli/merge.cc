@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
@@ -14,17 +15,24 @@ namespace longspan {
 void AddMerge(CLI::App& app) {
   struct Options {
     std::string base, adapter, out;
+    RopeOverride rope;
+    std::int64_t context = 0;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("merge", "Fold an adapter into its base model");
   command->add_option("BASE", options->base, "GGUF file of the base")->required()->check(CLI::ExistingFile);
   command->add_option("ADAPTER", options->adapter, "PEFT folder, or GGUF adapter")->required()->check(CLI::ExistingPath);
   command->add_option("OUT", options->out, "GGUF file to write")->required();
+  command->add_option("--context", options->context, "Window that the result declares (default: the base's)")->check(CLI::PositiveNumber);
+  AddRopeOptions(*command, options->rope);
   command->footer(
-      "Sums are made in F32 and rounded once, to the base's own float type (F16 where the base is quantised).\n\n"
-      "Example:\n  longspan merge base.gguf out/adapter merged.gguf");
+      "Sums are made in F32 and rounded once, to the base's own float type (F16 where the base is quantised).\n"
+      "An adapter that was trained with other RoPE settings than the base's needs them here too.\n\n"
+      "Example:\n  longspan merge base.gguf out/adapter merged.gguf --context 65536 --rope-theta 2000000");
   command->callback([options] {
-    const ModelFile base = LoadModel(options->base);
+    ModelFile base = LoadModel(options->base);
+    Apply(options->rope, base.config, base.weights);
+    if (options->context > 0) base.config.context = options->context;
     const LoraAdapter adapter = std::filesystem::is_directory(options->adapter) ? ReadPeft(options->adapter, base.config)
                                                                                 : ReadGgufAdapter(options->adapter, base.config);
     const Weights merged = MergeAdapter(base.weights, adapter, ChooseKernels("auto"), Terminal());

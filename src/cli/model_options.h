@@ -10,6 +10,9 @@
 
 namespace longspan {
 
+// The --rope-* overrides, into `rope`.
+void AddRopeOptions(CLI::App& command, RopeOverride& rope);
+
 struct ModelOptions {
   std::string path;
   std::string isa = "auto";

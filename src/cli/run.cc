@@ -57,15 +57,6 @@ std::int64_t ContextFor(const RunOptions& options, const LlamaConfig& config, st
   return context;
 }
 
-std::vector<std::int32_t> StopTokens(const Tokenizer& tokenizer) {
-  std::vector<std::int32_t> stops;
-  for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    // A model that was trained on texts set end to end says "another text begins" where this one ends.
-    if (tokenizer.IsEndOfGeneration(id) || id == tokenizer.bos()) stops.push_back(id);
-  }
-  return stops;
-}
-
 double Seconds(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
 }
@@ -100,7 +91,7 @@ void Run(const RunOptions& options) {
   };
   const auto start = std::chrono::steady_clock::now();
   const StopReason reason = session.Generate(
-      sampler, {.max_tokens = options.tokens, .stop_tokens = StopTokens(tokenizer)}, [&](std::int32_t token) {
+      sampler, {.max_tokens = options.tokens, .stop_tokens = model.stop_tokens()}, [&](std::int32_t token) {
         tokens.push_back(token);
         write(decoder.Push(token));
         return true;

@@ -2,12 +2,16 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/machine.h"
+#include "base/parallel.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
+#include "release/checksums.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
 #include "train/config.h"
@@ -40,13 +44,23 @@ Start LoadStart(const TrainConfig& c) {
 
 // Everything that the result depends on, besides the training options.
 std::string Describe(const TrainConfig& c, const LlamaConfig& m, const ShardSet& shards) {
-  return fmt::format("model {} {} {} {} {} {} {} {} theta {} {} {} shards {} {} length {} pack {} retrieval {} pose {}",
-                     c.base.string(), m.dim, m.layers, m.heads, m.kv_heads, m.head_dim, m.hidden_dim, m.vocab_size,
-                     m.rope_theta, Name(m.rope_scaling.kind), m.rope_scaling.factor, shards.train.documents(),
-                     shards.train.tokens(), c.examples.length, c.examples.pack, c.examples.retrieval_share,
-                     c.examples.pose ? fmt::format("{} {} {}", static_cast<int>(c.examples.pose->variant),
-                                                   c.examples.pose->target_context, c.examples.pose->chunks)
-                                     : "none");
+  const RopeScaling& rope = m.rope_scaling;
+  return fmt::format("start {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} retrieval {} pose {}",
+                     Sha256File(c.base.empty() ? c.vocabulary : c.base), m.dim, m.layers, m.heads, m.kv_heads, m.head_dim,
+                     m.hidden_dim, m.vocab_size, m.norm_epsilon, m.rope_theta, Name(rope.kind), rope.factor,
+                     rope.original_context, shards.train.documents(), shards.train.tokens(), c.examples.length,
+                     c.examples.pack, c.examples.retrieval_share, c.examples.pose ? Describe(*c.examples.pose) : "none");
+}
+
+// What a fully trained model is written as: what the configuration says, or the base's own float type.
+Type ResultType(const TrainConfig& c, const Start& start) {
+  if (!c.type.empty()) {
+    const std::optional<Type> type = TypeFromName(c.type);
+    if (!type || !IsFloat(*type)) Fail(ErrorKind::kBadOption, "{}: type '{}', expected F32, F16 or BF16", c.file.string(), c.type);
+    return *type;
+  }
+  const Type type = MainType(start.weights, start.config.tied_embeddings);
+  return !c.base.empty() && IsFloat(type) ? type : Type::kF16;
 }
 
 void SaveResult(const TrainConfig& c, const Start& start, const Network& network) {
@@ -57,10 +71,8 @@ void SaveResult(const TrainConfig& c, const Start& start, const Network& network
     fmt::print("{}\n", (c.out / "adapter").string());
     return;
   }
-  const std::optional<Type> type = TypeFromName(c.new_type);
-  if (!type) Fail(ErrorKind::kBadOption, "type '{}': expected F32, F16 or BF16", c.new_type);
   const auto path = c.out / "model.gguf";
-  SaveModel(path, network.config(), ToFloat(network.weights(), *type), start.metadata);
+  SaveModel(path, network.config(), ToFloat(network.weights(), ResultType(c, start)), start.metadata);
   fmt::print("{}\n", path.string());
 }
 
@@ -76,7 +88,15 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
   Terminal().Message(fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
                                  path.string(), start.config.Parameters(), network.TrainedParameters(), data.examples_per_epoch,
                                  c.examples.length, kernels.name()));
-  Train(network, data, c.train, Describe(c, start.config, shards), c.out, Terminal());
+  const TrainState state = Train(network, data, c.train, Describe(c, start.config, shards), c.out, Terminal());
+  const nlohmann::ordered_json summary{{"steps", state.step},
+                                       {"tokens", state.tokens},
+                                       {"seconds", state.seconds},
+                                       {"loss", state.log.points.back().loss},
+                                       {"peak_memory_bytes", PeakMemoryBytes()},
+                                       {"kernels", kernels.name()},
+                                       {"threads", Threads()}};
+  WriteFile(c.out / "summary.json", summary.dump(2) + "\n");
   SaveResult(c, start, network);
 }
 

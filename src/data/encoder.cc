@@ -6,7 +6,7 @@ namespace longspan {
 
 TextEncoder EncoderOf(const Tokenizer& tokenizer) {
   return {[&tokenizer](std::string_view text) { return tokenizer.Encode(text); }, tokenizer.vocab_size(),
-          tokenizer.bos(), tokenizer.eos()};
+          tokenizer.add_bos() ? tokenizer.bos() : -1, tokenizer.eos()};
 }
 
 }  // namespace longspan

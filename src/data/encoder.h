@@ -15,7 +15,7 @@ using EncodeFn = std::function<std::vector<std::int32_t>(std::string_view)>;
 struct TextEncoder {
   EncodeFn encode;  // plain text to tokens: no BOS, no EOS, no special tokens; called from several threads
   std::int64_t vocab_size = 0;
-  std::int32_t bos = -1;  // -1: the vocabulary has none
+  std::int32_t bos = -1;  // -1: the vocabulary has none, or the model does not want it
   std::int32_t eos = -1;
 };
 

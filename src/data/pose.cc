@@ -58,6 +58,11 @@ std::string_view Name(PoseOptions::Variant variant) {
   return "?";
 }
 
+std::string Describe(const PoseOptions& o) {
+  return fmt::format("{} target {} chunks {} lengths {} unmodified {} skip {} split {}", Name(o.variant), o.target_context,
+                     o.chunks, static_cast<int>(o.lengths), o.unmodified_share, o.skip_text, fmt::join(o.split_tokens, ","));
+}
+
 void ValidatePose(const PoseOptions& options, std::int64_t length) {
   if (options.target_context < 1 || options.target_context > INT32_MAX) {
     Fail(ErrorKind::kBadOption, "PoSE needs a target context, found {}", options.target_context);

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct PoseOptions {
 };
 
 std::string_view Name(PoseOptions::Variant variant);  // "paper", "axolotl", "randpos"
+
+std::string Describe(const PoseOptions& options);              // everything, as text
 
 // Error(kBadOption) where no example of `length` tokens can follow the options.
 void ValidatePose(const PoseOptions& options, std::int64_t length);

@@ -21,4 +21,12 @@ std::optional<std::int32_t> LoadedModel::bos() const {
   return tokenizer_->bos();
 }
 
+std::vector<std::int32_t> LoadedModel::stop_tokens() const {
+  std::vector<std::int32_t> stops;
+  for (std::int32_t id = 0; id < tokenizer_->vocab_size(); ++id) {
+    if (tokenizer_->IsEndOfGeneration(id) || id == tokenizer_->bos()) stops.push_back(id);
+  }
+  return stops;
+}
+
 }  // namespace longspan

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "formats/llama_gguf.h"
 #include "formats/rope_override.h"
@@ -26,6 +27,9 @@ class LoadedModel {
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   // The token that begins a sequence, where the model wants one.
   std::optional<std::int32_t> bos() const;
+  // The tokens at which generated text ends. BOS is one: a model trained on texts set end to end says "another text
+  // begins" where this one ends.
+  std::vector<std::int32_t> stop_tokens() const;
 
  private:
   std::filesystem::path path_;

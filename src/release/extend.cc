@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/parallel.h"
+#include "data/corpus.h"
 #include "data/prepare.h"
 #include "eval/kld.h"
 #include "eval/passkey.h"
@@ -39,6 +40,7 @@ class Job {
   Measurements Run() {
     CheckRecipe();
     Prepare();
+    CheckEvalDocuments();
     Train();
     Merge();
     Quantize();
@@ -54,6 +56,7 @@ class Job {
   // What only a look at the base can tell, before hours are spent.
   void CheckRecipe() {
     for (const std::string& type : recipe_.quantize) FindMix(type);
+    eval_inputs_ = ResolveInputs(recipe_, recipe_.eval.inputs);
     const LoadedModel base(recipe_.base, {}, options_.isa);
     const LlamaConfig& c = base.config();
     window_ = recipe_.context.window > 0 ? recipe_.context.window : c.context;
@@ -77,7 +80,7 @@ class Job {
   fs::path Facts(std::string_view name) const { return work_ / fmt::format("{}.json", name); }
 
   void Prepare() {
-    const auto inputs = ResolveInputs(recipe_);
+    const auto inputs = ResolveInputs(recipe_, recipe_.data.inputs);
     const DataRecipe& d = recipe_.data;
     shards_ = work_ / "shards";
     const StageInputs stage{{fmt::format("{} {} {} {} {}", d.text_field, d.min_tokens, d.max_tokens, d.slice, d.validation)},
@@ -108,15 +111,9 @@ class Job {
 
   // Settings as text: what a stage depends on besides files.
   std::string TrainSettings() const {
-    // The sections as they are written; comments count, which at worst trains once more.
-    const auto& t = recipe_.train;
-    const auto& p = recipe_.pose;
-    return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} | {} {} {} {} {} {} {} | {} {} {} {}", Name(t.adapter), t.rank, t.alpha,
-                       t.dropout, fmt::join(t.targets, ","), t.learning_rate, Name(t.schedule), t.min_learning_rate_ratio,
-                       t.warmup, t.steps, t.epochs.value_or(0), t.batch_size, t.gradient_accumulation, t.weight_decay,
-                       t.max_grad_norm, t.seed, t.retrieval_share, p.enabled, Name(p.options.variant),
-                       p.options.target_context, p.options.chunks, static_cast<int>(p.options.lengths),
-                       p.options.unmodified_share, p.options.skip_text, window_, rope_.theta.value_or(0),
+    return fmt::format("{} epochs {}; window {} retrieval {} pose {}; rope theta {} {} factor {}", Describe(recipe_.train),
+                       recipe_.train.epochs.value_or(0), window_, recipe_.train.retrieval_share,
+                       recipe_.pose.enabled ? Describe(recipe_.pose.options) : "none", rope_.theta.value_or(0),
                        Name(recipe_.rope.scaling), rope_.factor);
   }
 
@@ -205,21 +202,45 @@ class Job {
     }
   }
 
-  std::vector<TokenDocument> ValidationDocuments() const {
-    const ShardSet shards = ShardSet::Open(shards_);
-    if (!shards.validation) {
-      Fail(ErrorKind::kBadOption, "{}: data.validation leaves no document to measure on", recipe_.file.string());
-    }
+  // What perplexity is measured on: the recipe's own texts, or the documents held out.
+  std::vector<TokenDocument> EvalDocuments() const {
     std::vector<TokenDocument> documents;
+    if (!recipe_.eval.inputs.empty()) {
+      const LoadedModel base(recipe_.base, {}, options_.isa);
+      Corpus corpus(eval_inputs_, {});
+      while (const auto document = corpus.Next()) documents.push_back(base.tokenizer().Encode(document->text));
+      return documents;
+    }
+    const ShardSet shards = ShardSet::Open(shards_);
+    if (!shards.validation) return documents;
     for (std::int64_t i = 0; i < shards.validation->documents(); ++i) documents.push_back(shards.validation->ReadDocument(i));
     return documents;
   }
 
+  std::vector<fs::path> WithEvalInputs(std::vector<fs::path> files) const {
+    if (eval_inputs_.empty()) files.push_back(shards_);
+    files.insert(files.end(), eval_inputs_.begin(), eval_inputs_.end());
+    return files;
+  }
+
+  // Before anything is trained: the documents must reach as far as the recipe wants to measure.
+  void CheckEvalDocuments() const {
+    const std::int64_t wanted = std::max(recipe_.context.target, recipe_.eval.contexts.back());
+    std::int64_t longest = 0;
+    for (const TokenDocument& d : EvalDocuments()) longest = std::max(longest, std::ssize(d));
+    if (longest < wanted) {
+      Fail(ErrorKind::kBadOption,
+           "{}: the longest document to measure on has {} tokens, contexts reach {}; name longer texts in eval.inputs, or "
+           "raise data.validation",
+           recipe_.file.string(), longest, wanted);
+    }
+  }
+
   Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const std::string& name) {
     const EvalRecipe& e = recipe_.eval;
-    const std::string settings = fmt::format("{} {} {} | {} {} {} {}", fmt::join(e.contexts, ","), e.stride, e.max_tokens,
+    const std::string settings = fmt::format("{} {} {} {} | {} {} {} {}", name, fmt::join(e.contexts, ","), e.stride, e.max_tokens,
                                              fmt::join(e.passkey.lengths, ","), e.passkey.depths, e.passkey.trials, e.passkey.seed);
-    RunStage(stage, {{settings}, {file, shards_}}, {Facts(stage)}, [&] { SaveMeasurement(Facts(stage), Evaluate(file, name)); });
+    RunStage(stage, {{settings}, WithEvalInputs({file})}, {Facts(stage)}, [&] { SaveMeasurement(Facts(stage), Evaluate(file, name)); });
     return LoadMeasurement<Evaluation>(Facts(stage));
   }
 
@@ -229,13 +250,13 @@ class Job {
     TransformerSequence sequence(model.transformer());
     Evaluation evaluation;
     evaluation.file = name;
-    evaluation.text = "documents held out from training";
+    evaluation.text = eval_inputs_.empty() ? "documents held out from training" : "texts of the recipe's choice";
     evaluation.stride = e.stride;
     PerplexityOptions ppl;
     ppl.contexts = e.contexts;
     ppl.stride = e.stride;
     ppl.max_tokens = e.max_tokens;
-    for (const PerplexityResult& r : MeasurePerplexity(sequence, ValidationDocuments(), model.bos(), ppl, progress_)) {
+    for (const PerplexityResult& r : MeasurePerplexity(sequence, EvalDocuments(), model.bos(), ppl, progress_)) {
       evaluation.perplexity.push_back({r.context, r.perplexity, r.window_perplexity, r.tokens});
     }
     PasskeyOptions passkey;
@@ -260,7 +281,7 @@ class Job {
     for (const std::string& type : recipe_.quantize) {
       const std::string stage = "compare-" + type;
       const std::string settings = fmt::format("{} {}", recipe_.context.target, recipe_.eval.max_tokens);
-      RunStage(stage, {{settings}, {FileOf(type), merged_, shards_}}, {Facts(stage)},
+      RunStage(stage, {{settings}, WithEvalInputs({FileOf(type), merged_})}, {Facts(stage)},
                [&] { SaveMeasurement(Facts(stage), Compare(type)); });
       const auto facts = LoadMeasurement<QuantizationFacts>(Facts(stage));
       m_.quantization.tokens = facts.tokens;
@@ -274,7 +295,7 @@ class Job {
     KldOptions options;
     options.context = recipe_.context.target;
     options.max_tokens = recipe_.eval.max_tokens;
-    const KldResult r = MeasureKld(sequence, reference_sequence, ValidationDocuments(), model.bos(), options, progress_);
+    const KldResult r = MeasureKld(sequence, reference_sequence, EvalDocuments(), model.bos(), options, progress_);
     std::int64_t bytes = 0;
     ForEachTensor(model.transformer().weights(), model.config().tied_embeddings,
                   [&](const std::string&, const Tensor& t) { bytes += static_cast<std::int64_t>(t.bytes().size()); });
@@ -301,7 +322,7 @@ class Job {
       std::string text;
       GenerateOptions generate;
       generate.max_tokens = s.tokens;
-      if (tokenizer.eos() >= 0) generate.stop_tokens = {tokenizer.eos()};
+      generate.stop_tokens = model.stop_tokens();
       session.Generate(sampler, generate, [&](std::int32_t token) {
         text += decoder.Push(token);
         return true;
@@ -319,8 +340,21 @@ class Job {
         WriteFile(out_ / "adapter" / file, ReadFile(trained_ / file, std::uint64_t{1} << 40));
       }
     }
+    RemoveStaleFiles();
     WriteCard(out_, recipe_, m_);
     WriteChecksums(out_);
+  }
+
+  // Files of types that an earlier version of the recipe had.
+  void RemoveStaleFiles() const {
+    std::vector<fs::path> stale;
+    for (const auto& entry : fs::directory_iterator(out_)) {
+      const std::string name = entry.path().filename().string();
+      if (!name.starts_with(recipe_.release.name + "-") || !name.ends_with(".gguf")) continue;
+      const bool wanted = std::ranges::any_of(recipe_.quantize, [&](const auto& type) { return entry.path() == FileOf(type); });
+      if (!wanted) stale.push_back(entry.path());
+    }
+    for (const fs::path& path : stale) fs::remove(path);
   }
 
   void RunStage(const std::string& name, const StageInputs& inputs, const std::vector<fs::path>& outputs,
@@ -337,6 +371,7 @@ class Job {
   RopeOverride rope_;
   std::int64_t window_ = 0;
   fs::path shards_, trained_, merged_;
+  std::vector<fs::path> eval_inputs_;  // empty: the documents held out
   Measurements m_;
 };
 

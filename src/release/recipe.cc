@@ -98,6 +98,7 @@ EvalRecipe ReadEval(YamlSection section, const ContextRecipe& context) {
   EvalRecipe eval;
   eval.contexts = {context.target};
   section.Read("contexts", eval.contexts);
+  section.Read("inputs", eval.inputs);
   section.Read("stride", eval.stride, {1}, kMaxContext);
   section.Read("max_tokens", eval.max_tokens, {1}, kMaxCount);
   YamlSection passkey = section.Section("passkey");
@@ -176,21 +177,25 @@ Recipe LoadRecipe(const fs::path& path) {
   return recipe;
 }
 
-std::vector<fs::path> ResolveInputs(const Recipe& recipe) {
+std::vector<fs::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs) {
   std::vector<fs::path> paths;
-  for (const std::string& input : recipe.data.inputs) {
+  for (const std::string& input : inputs) {
     const std::string pattern = (recipe.file.parent_path() / input).string();
     glob_t found{};
     const int status = ::glob(pattern.c_str(), GLOB_TILDE, nullptr, &found);
     for (std::size_t i = 0; status == 0 && i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
     ::globfree(&found);
     if (status != 0) {
-      Fail(ErrorKind::kIo, "{}: data.inputs: no file or folder at {}{}", recipe.file.string(), pattern,
+      Fail(ErrorKind::kIo, "{}: no file or folder at {}{}", recipe.file.string(), pattern,
            recipe.data.packages.empty()
                ? ""
                : fmt::format("; on Debian, apt-get install {}", fmt::join(recipe.data.packages, " ")));
     }
   }
+  // One document must not count twice because a link leads to it too: it could be trained on and held out at once.
+  for (fs::path& path : paths) path = fs::canonical(path);
+  std::ranges::sort(paths);
+  paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
   return paths;
 }
 

@@ -57,6 +57,7 @@ struct PasskeyRecipe {
 };
 
 struct EvalRecipe {
+  std::vector<std::string> inputs;  // texts to measure on; none: the documents held out from data.inputs
   std::vector<std::int64_t> contexts;
   std::int64_t stride = 256;
   std::int64_t max_tokens = 65'536;
@@ -102,8 +103,8 @@ struct Recipe {
 // files that the recipe names are not looked at.
 Recipe LoadRecipe(const std::filesystem::path& path);
 
-// The files and folders behind data.inputs, patterns expanded and sorted. Error(kIo) for an entry that names
-// nothing, with the packages to install.
-std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe);
+// The files and folders behind `inputs` (data's or eval's), patterns expanded, links followed, each once, sorted.
+// Error(kIo) for an entry that names nothing, with the packages to install.
+std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs);
 
 }  // namespace longspan

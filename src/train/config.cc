@@ -29,7 +29,6 @@ void ReadNewModel(YamlSection s, const std::filesystem::path& file, TrainConfig&
   s.Read("rope_theta", m.rope_theta, 1.0001, 1e12);
   s.Read("norm_epsilon", m.norm_epsilon, 0.0, 0.1);
   s.Read("tied_embeddings", m.tied_embeddings);
-  s.Read("type", c.new_type);
   s.Finish();
 }
 
@@ -93,6 +92,7 @@ TrainConfig LoadTrainConfig(const std::filesystem::path& path) {
   c.base = Resolve(path, base);
   if (model.Has("new") == !base.empty()) model.FailAt("base", "give either base (a file) or new (measures)");
   if (model.Has("new")) ReadNewModel(model.Section("new"), path, c);
+  model.Read("type", c.type);
   model.Finish();
   if (root.Has("rope")) ReadRope(root.Section("rope"), c.rope);
   ReadData(root.RequireSection("data"), path, c);

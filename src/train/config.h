@@ -16,7 +16,7 @@ struct TrainConfig {
   std::filesystem::path base;        // the model to go on from, or empty: a new one
   LlamaConfig new_model;             // its measures; the vocabulary's size is filled in later
   std::filesystem::path vocabulary;  // GGUF file with the new model's tokenizer
-  std::string new_type = "F16";      // what a fully trained model is written as
+  std::string type;                  // what a fully trained model is written as; empty: the base's type, or F16
   RopeOverride rope;
   std::filesystem::path shards;  // folder that `prepare` wrote
   ExampleOptions examples;

@@ -15,15 +15,6 @@ namespace {
 constexpr const char* kCheckpoint = "checkpoint.gguf";
 constexpr const char* kLog = "log.jsonl";
 
-// What a checkpoint must agree with. How often it is saved or evaluated changes nothing that matters.
-std::string Fingerprint(const TrainOptions& o, std::string_view rest) {
-  return fmt::format("{} rank {} alpha {} dropout {} targets {} rate {} {} {} warmup {} steps {} batch {}x{} decay {} "
-                     "betas {} {} {} clip {} seed {}; {}",
-                     Name(o.adapter), o.rank, o.alpha, o.dropout, fmt::join(o.targets, ","), o.learning_rate,
-                     Name(o.schedule), o.min_learning_rate_ratio, o.warmup, o.steps, o.batch_size,
-                     o.gradient_accumulation, o.weight_decay, o.beta1, o.beta2, o.epsilon, o.max_grad_norm, o.seed, rest);
-}
-
 // One step's worth of examples: loss and gradients, averaged over all its scored tokens.
 Loss AccumulateStep(Network& network, const TrainData& data, const TrainOptions& o, std::int64_t step,
                     std::int64_t& tokens) {
@@ -54,7 +45,7 @@ Loss Validate(Network& network, const std::vector<Batch>& validation) {
 TrainState Train(Network& network, const TrainData& data, const TrainOptions& o, std::string_view rest,
                  const std::filesystem::path& folder, Progress& progress) {
   using Clock = std::chrono::steady_clock;
-  const std::string fingerprint = Fingerprint(o, rest);
+  const std::string fingerprint = fmt::format("{}; {}", Describe(o), rest);
   const auto checkpoint = folder / kCheckpoint;
   TrainState state;
   if (!folder.empty() && std::filesystem::exists(checkpoint)) {

@@ -31,6 +31,22 @@ inline constexpr std::int64_t kColumnBlock = 256;
 // From this many rows on, packing pays.
 inline constexpr std::int64_t kPackFromRows = 8;
 
+// DecodeRow, with the half-precision types widened by the instruction set's own conversions.
+inline void Decode(Type type, const std::byte* from, float* to, std::int64_t n) {
+  const FloatTag d;
+  std::int64_t i = 0;
+  if (type == Type::kF16) {
+    const hn::Rebind<hwy::float16_t, FloatTag> dh;
+    const auto* bits = reinterpret_cast<const hwy::float16_t*>(from);
+    for (; i + kLanes <= n; i += kLanes) hn::StoreU(hn::PromoteTo(d, hn::LoadU(dh, bits + i)), d, to + i);
+  } else if (type == Type::kBF16) {
+    const hn::Rebind<hwy::bfloat16_t, FloatTag> dh;
+    const auto* bits = reinterpret_cast<const hwy::bfloat16_t*>(from);
+    for (; i + kLanes <= n; i += kLanes) hn::StoreU(hn::PromoteTo(d, hn::LoadU(dh, bits + i)), d, to + i);
+  }
+  if (i < n) DecodeRow(type, from + (i == 0 ? 0 : RowBytes(type, i)), to + i, n - i);
+}
+
 // Writes the panels of B's block [first_k, first_k + depth) x [first_n, first_n + width): panel by panel, `depth`
 // rows of kPanel floats, zero past the width.
 class WeightAsColumns {  // B = W^T: column n of B is row n of W
@@ -43,7 +59,7 @@ class WeightAsColumns {  // B = W^T: column n of B is row n of W
     HWY_ALIGN float row[kDepth];
     const std::int64_t skip = RowBytes(w_.type(), first_k);
     for (std::int64_t j = 0; j < width; ++j) {
-      DecodeRow(w_.type(), w_.row(first_n + j).data() + skip, row, depth);
+      Decode(w_.type(), w_.row(first_n + j).data() + skip, row, depth);
       float* to = out + j / kPanel * kPanel * depth + j % kPanel;
       for (std::int64_t i = 0; i < depth; ++i) to[i * kPanel] = row[i];
     }
@@ -78,7 +94,7 @@ class WeightAsRows {  // B = W
     HWY_ALIGN float row[kColumnBlock];
     const std::int64_t skip = RowBytes(w_.type(), first_n);
     for (std::int64_t i = 0; i < depth; ++i) {
-      DecodeRow(w_.type(), w_.row(first_k + i).data() + skip, row, width);
+      Decode(w_.type(), w_.row(first_k + i).data() + skip, row, width);
       PackRow(row, i, depth, width, out);
     }
   }
@@ -214,7 +230,7 @@ inline void FewRowsMatMul(ConstRows x, const Tensor& w, Rows y, bool add) {
     for (std::int64_t o = task * kRowsPerTask; o < end; ++o) {
       const float* row = decoded.data();
       if (w.type() == Type::kF32) row = reinterpret_cast<const float*>(w.row(o).data());
-      else DecodeRow(w.type(), w.row(o).data(), decoded.data(), w.cols());
+      else Decode(w.type(), w.row(o).data(), decoded.data(), w.cols());
       for (std::int64_t i = 0; i < x.rows; ++i) {
         const float sum = Dot(x[i].data(), row, w.cols());
         y.at(i, o) = add ? y.at(i, o) + sum : sum;
