@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
@@ -30,7 +31,7 @@ struct TextOptions {
         ->required()
         ->check(CLI::ExistingPath);
     command.add_option("--max-documents", max_documents, "Read at most so many documents; 0: all")
-        ->check(CLI::NonNegativeNumber);
+        ->check(kNotNegative);
   }
   std::string Names() const { return fmt::format("{}", fmt::join(files, ", ")); }
 };
@@ -145,13 +146,13 @@ void AddPpl(CLI::App& eval) {
   ppl->add_option("--context", perplexity.contexts,
                   "Context lengths, BOS included (default: the model's window)")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   ppl->add_option("--stride", perplexity.stride, "Tokens by which a window moves")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   ppl->add_option("--max-tokens", perplexity.max_tokens,
                   "Score at most so many tokens at each context; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNotNegative);
   auto* halves = ppl->add_flag("--llama-cpp-way", options->halves, "Disjoint windows, second half scored");
   ppl->add_flag("--all-tokens", options->all_tokens,
                 "Score every token at each context, rather than those that all contexts can score")
@@ -215,9 +216,9 @@ void AddKld(CLI::App& eval) {
   options->text.AddTo(*kld);
   kld->add_option("--context", options->kld.context, "Window, BOS included")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   kld->add_option("--max-tokens", options->kld.max_tokens, "Compare at most so many tokens; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(kNotNegative);
   kld->add_flag("--json", options->json, "Print JSON");
   kld->footer("Example:\n  longspan eval kld model-Q4_K_M.gguf --reference model-F16.gguf --file book.txt");
   kld->callback([options] { RunKld(*options); });
@@ -275,7 +276,7 @@ void AddPasskey(CLI::App& eval) {
   passkey->add_option("--lengths", options->passkey.lengths, "Tokens of a prompt, such as 256,512,1024")
       ->required()
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   passkey->add_option("--depths", options->passkey.depths, "Places of the key, from the start to the end")
       ->capture_default_str();
   passkey->add_option("--trials", options->passkey.trials, "Prompts at each length and depth")

@@ -32,6 +32,13 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", LONGSPAN_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
+  // One line, like every other error.
+  app.failure_message([](const CLI::App* program, const CLI::Error& error) {
+    const std::vector<std::string> rest = program->remaining();
+    const bool unknown = program->get_subcommands().empty() && !rest.empty();
+    return fmt::format("longspan: {}; see longspan --help\n",
+                       unknown ? fmt::format("no command '{}'", rest.front()) : error.what());
+  });
   int threads = 0;
   app.add_option("--threads", threads, "Threads to use (default: all)")->check(CLI::Range(1, 1024));
   app.parse_complete_callback([&] { if (threads > 0) SetThreads(threads); });

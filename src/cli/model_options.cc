@@ -1,10 +1,12 @@
 #include "cli/model_options.h"
 
+#include "cli/checks.h"
+
 namespace longspan {
 
 void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
   constexpr const char* kGroup = "RoPE, instead of the file's";
-  command.add_option("--rope-theta", rope.theta, "Base of the rotary angles")->check(CLI::PositiveNumber)->group(kGroup);
+  command.add_option("--rope-theta", rope.theta, "Base of the rotary angles")->check(kPositive)->group(kGroup);
   command
       .add_option_function<std::string>(
           "--rope-scaling", [&rope](const std::string& name) { rope.scaling = RopeScalingKind(name); },
@@ -12,10 +14,10 @@ void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
       ->check(CLI::IsMember({"none", "linear", "ntk", "yarn", "llama3"}))
       ->group(kGroup);
   command.add_option("--rope-factor", rope.factor, "Target window / original window")
-      ->check(CLI::PositiveNumber)
+      ->check(kPositive)
       ->group(kGroup);
   command.add_option("--rope-original-context", rope.original_context, "Window before scaling (default: the model's)")
-      ->check(CLI::PositiveNumber)
+      ->check(kPositive)
       ->group(kGroup);
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "data/prepare.h"
@@ -69,11 +70,11 @@ void AddPrepare(CLI::App& app) {
   command->add_option("--out", options->out, "Folder for train.lsd and validation.lsd")->required();
   command->add_option("--min-tokens", prepare.min_tokens, "Leave out documents with fewer tokens")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   command
       ->add_option("--max-tokens", prepare.max_tokens,
                    "Leave out documents with more tokens (default: no limit)")
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   command->add_flag("--slice", prepare.slice,
                     "Cut documents over --max-tokens into pieces instead of leaving them out");
   command->add_option("--text-field", prepare.corpus.text_field, "Field of a JSON line that holds the text")

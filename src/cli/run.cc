@@ -10,6 +10,7 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
@@ -133,10 +134,10 @@ void AddRun(CLI::App& app) {
       ->excludes(prompt);
   run->add_option("-n,--tokens", options->tokens, "Most tokens to write")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   run->add_option("--context", options->context,
                   "Most tokens of prompt and text together (default: what is needed)")
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   run->add_option("--temperature", sampler.temperature, "0 always takes the likeliest token")
       ->capture_default_str();
   run->add_option("--top-k", sampler.top_k, "Keep the k likeliest tokens; 0: all")->capture_default_str();

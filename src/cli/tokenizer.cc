@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "data/corpus.h"
@@ -99,7 +100,7 @@ void AddTokenizer(CLI::App& app) {
       ->check(CLI::Range(258, 1 << 24));
   train->add_option("--min-frequency", options->train.min_frequency, "Do not merge pairs that are rarer")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(kPositive);
   train->add_option("--max-token-bytes", options->train.max_token_bytes, "Do not make longer tokens")
       ->capture_default_str()
       ->check(CLI::Range(2, 1 << 16));

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/cancel.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "formats/gguf_reader.h"
@@ -113,7 +112,6 @@ void GgufWriter::Write(std::string_view name, std::span<const std::byte> bytes) 
     Fail(ErrorKind::kInternal, "{}: {} bytes of tensor {} written out of turn", name_, bytes.size(), name);
   }
   while (!bytes.empty()) {
-    ThrowIfCancelled();
     const std::size_t n = std::min(bytes.size(), kChunk);
     file_.Write(bytes.first(n));
     bytes = bytes.subspan(n);

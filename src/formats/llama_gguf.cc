@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "base/cancel.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "formats/byte_reader.h"
@@ -343,6 +344,7 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
   });
   if (!factors.empty()) writer.Write(kRopeFactorsTensor, factors.ToF32().bytes());
   ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
+    ThrowIfCancelled();
     writer.Write(GgufTensorName(name), is_norm(name) ? t.ToF32().bytes() : t.bytes());
   });
   writer.Commit();

@@ -37,7 +37,11 @@ void ReadRope(YamlSection s, RopeOverride& rope) {
   if (s.Has("scaling")) {
     std::string kind;
     s.Read("scaling", kind);
-    rope.scaling = RopeScalingKind(kind);
+    try {
+      rope.scaling = RopeScalingKind(kind);
+    } catch (const Error& error) {
+      s.FailAt("scaling", error.what());
+    }
   }
   s.Read("factor", rope.factor, 1e-3, 1e6);
   s.Read<std::int64_t>("original_context", rope.original_context, 0, kMany);

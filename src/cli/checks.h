@@ -1,0 +1,27 @@
+// Checks of option values whose messages a person can read; CLI11's own print the limits of double in full.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace longspan {
+
+inline const CLI::Validator kPositive(
+    [](std::string& text) {
+      double value = 0;
+      const bool good = CLI::detail::lexical_cast(text, value) && value > 0;
+      return good ? std::string() : fmt::format("expected a number above 0, found '{}'", text);
+    },
+    "POSITIVE");
+
+inline const CLI::Validator kNotNegative(
+    [](std::string& text) {
+      double value = 0;
+      const bool good = CLI::detail::lexical_cast(text, value) && value >= 0;
+      return good ? std::string() : fmt::format("expected 0 or a number above, found '{}'", text);
+    },
+    "NUMBER >= 0");
+
+}  // namespace longspan

@@ -1,0 +1,121 @@
+#include "train/merge.h"
+
+#include "base/cancel.h"
+#include "tensor/float16.h"
+#include "train/test_support.h"
+
+namespace longspan {
+namespace {
+
+constexpr std::int64_t kLength = 8;
+
+TrainOptions AdapterOptions(AdapterKind kind) {
+  TrainOptions options = ToyOptions(kind);
+  options.targets = {"q", "k", "v", "o", "gate", "up", "down"};
+  return options;
+}
+
+Weights Merged(const Weights& base, const LoraAdapter& adapter) {
+  return MergeAdapter(base, adapter, ReferenceKernels(), NoProgress());
+}
+
+TEST(Merge, EqualsTheAdapterAtRunTime) {
+  LlamaConfig config = ToyConfig();
+  for (const bool tied : {false, true}) {
+    config.tied_embeddings = tied;
+    Weights base = oracle::LivelyWeights(config, 2);
+    if (tied) base.output = base.embedding;
+    const Batch batch = RandomBatch(1, kLength, config.vocab_size);
+    for (const AdapterKind kind : {AdapterKind::kLora, AdapterKind::kRsLora}) {
+      Network adapted(config, base, AdapterOptions(kind), ReferenceKernels());
+      const std::vector<double> plain = LossByPlace(adapted, batch);
+      RandomiseB(adapted);
+      const std::vector<double> want = LossByPlace(adapted, batch);
+      for (const auto& [type, tolerance] : {std::pair(Type::kF32, 1e-4), std::pair(Type::kF16, 3e-2)}) {
+        const Weights merged = Merged(type == Type::kF32 ? base : oracle::InType(base, tied, type), adapted.adapter());
+        EXPECT_EQ(merged.layers[1].down.type(), type);
+        Network network(config, merged, ToyOptions(AdapterKind::kFull), ReferenceKernels());
+        const std::vector<double> got = LossByPlace(network, batch);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          EXPECT_NEAR(got[i], want[i], tolerance) << i;
+          EXPECT_GT(std::abs(want[i] - plain[i]), 1e-3);  // else the adapter does nothing
+        }
+      }
+    }
+  }
+}
+
+TEST(Merge, RoundsOnce) {
+  const LlamaConfig config = ToyConfig();
+  const Weights base = oracle::InType(oracle::LivelyWeights(config, 2), false, Type::kF16);
+  Network adapted(config, base, AdapterOptions(AdapterKind::kRsLora), ReferenceKernels());
+  RandomiseB(adapted);
+  const LoraAdapter adapter = adapted.adapter();
+  const LoraAdapter::Pair& pair = adapter.pairs.front();
+  ASSERT_EQ(pair.target, "layers.0.q");
+  const Tensor got = Merged(base, adapter).layers[0].q.ToF32(), from = base.layers[0].q.ToF32();
+  for (std::int64_t i = 0; i < got.rows(); ++i) {
+    for (std::int64_t j = 0; j < got.cols(); ++j) {
+      double want = from.AsRows().at(i, j);
+      for (std::int64_t r = 0; r < 4; ++r) {
+        want += adapter.Scale() * static_cast<double>(pair.b.AsRows().at(i, r)) * static_cast<double>(pair.a.AsRows().at(r, j));
+      }
+      // Half a unit in F16's last place, and a little for F32's sums.
+      EXPECT_NEAR(got.AsRows().at(i, j), want, std::ldexp(std::abs(want), -11) + 1e-6);
+    }
+  }
+}
+
+TEST(Merge, AQuantisedBaseBecomesF16WhereItIsTouched) {
+  const LlamaConfig config = ToyConfig();
+  Weights base = oracle::LivelyWeights(config, 2);
+  // Q8_0 by hand: a scale of 1/64 and 32 integers.
+  Tensor q8 = Tensor::Allocate(Type::kQ8_0, {config.q_dim(), config.dim});
+  for (std::int64_t i = 0; i < config.q_dim(); ++i) {
+    std::byte* row = q8.mutable_bytes().data() + i * q8.row_bytes();
+    const std::uint16_t scale = F32ToF16(1.0f / 64);
+    std::memcpy(row, &scale, sizeof(scale));
+    for (std::int64_t j = 0; j < config.dim; ++j) row[2 + j] = static_cast<std::byte>((i * 7 + j * 5) % 19);
+  }
+  base.layers[0].q = base.layers[1].q = q8;
+  TrainOptions options = ToyOptions(AdapterKind::kRsLora);
+  options.targets = {"q"};
+  Network adapted(config, base, options, ReferenceKernels());
+  RandomiseB(adapted);
+  LoraAdapter adapter = adapted.adapter();
+  adapter.pairs.pop_back();  // layers.1.q stays
+  const Weights merged = Merged(base, adapter);
+  EXPECT_EQ(merged.layers[0].q.type(), Type::kF16);
+  EXPECT_EQ(merged.layers[1].q.type(), Type::kQ8_0);
+  EXPECT_EQ(merged.layers[1].q.bytes().data(), base.layers[1].q.bytes().data());
+  EXPECT_EQ(merged.layers[0].k.type(), Type::kF32);
+}
+
+TEST(Merge, RefusesWhatDoesNotFit) {
+  const LlamaConfig config = ToyConfig();
+  const Weights base = oracle::LivelyWeights(config, 2);
+  const Network network(config, base, ToyOptions(AdapterKind::kLora), ReferenceKernels());
+  const auto refused = [&](const std::function<void(LoraAdapter&)>& spoil) {
+    LoraAdapter adapter = network.adapter();
+    spoil(adapter);
+    return KindOf([&] { Merged(base, adapter); }) == ErrorKind::kInvalidFile;
+  };
+  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].target = "layers.2.q"; }));
+  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].target = "lm_head"; }));
+  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs.push_back(a.pairs[0]); }));
+  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].a = Tensor::Allocate(Type::kF32, {4, 31}); }));
+  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].b = Tensor::Allocate(Type::kF32, {33, 4}); }));
+  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].b = Tensor::Allocate(Type::kF32, {32, 5}); }));
+}
+
+TEST(Merge, StopsAtCtrlC) {
+  const LlamaConfig config = ToyConfig();
+  const Weights base = oracle::LivelyWeights(config, 2);
+  const Network network(config, base, ToyOptions(AdapterKind::kLora), ReferenceKernels());
+  RequestCancel();
+  EXPECT_EQ(KindOf([&] { Merged(base, network.adapter()); }), ErrorKind::kCancelled);
+  ClearCancel();
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,64 @@
+// Running longspan as a user does: arguments in, output and exit code out.
+#pragma once
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+
+extern char** environ;
+
+namespace longspan {
+
+struct Outcome {
+  int code = -1;  // 128 + n where signal n ended it
+  std::string out, err;
+};
+
+// A folder that is gone after the test, and the program running in it.
+class Workplace {
+ public:
+  Workplace() {
+    std::string name = (std::filesystem::temp_directory_path() / "longspan-program-XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+  }
+  ~Workplace() { std::filesystem::remove_all(path_); }
+  Workplace(const Workplace&) = delete;
+  Workplace& operator=(const Workplace&) = delete;
+  std::string operator/(std::string_view name) const { return (path_ / name).string(); }
+
+  Outcome Run(const std::vector<std::string>& arguments) const {
+    const std::string out = *this / "stdout", err = *this / "stderr";
+    std::vector<std::string> words{LONGSPAN_PROGRAM};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&files, 2, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    pid_t process = 0;
+    const int error = posix_spawn(&process, argv[0], &files, nullptr, argv.data(), environ);
+    posix_spawn_file_actions_destroy(&files);
+    if (error != 0) throw std::runtime_error("cannot start " + words[0]);
+    int status = 0;
+    ::waitpid(process, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), ReadFile(out), ReadFile(err)};
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace longspan
