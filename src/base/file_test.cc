@@ -10,7 +10,9 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path Folder() {
-  const fs::path folder = fs::path(testing::TempDir()) / "longspan_file_test";
+  // Tests run in parallel, each in a folder of its own.
+  const fs::path folder =
+      fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
   fs::remove_all(folder);
   fs::create_directories(folder);
   return folder;

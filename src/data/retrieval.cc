@@ -124,18 +124,21 @@ ScoredText Retrieval::HiddenSentences(std::int64_t length, const TextFn& text_fn
 }
 
 ScoredText Retrieval::Echoes(std::int64_t length, const TextFn& text_fn, Random& random) const {
-  constexpr std::int64_t kShortest = 6, kLongest = 40, kDigits = 10;
+  constexpr std::int64_t kShortest = 6, kLongest = 40, kDigits = 10, kLongestNumber = 8;
   ScoredText result;
   if (encoder_.bos >= 0) Append(result, {encoder_.bos}, false);
   const std::vector<std::int32_t> text = text_fn(length);
   std::int64_t at = 0;  // in the text
   while (length - Size(result.tokens) >= 2 * kShortest) {
     const std::int64_t room = length - Size(result.tokens);
-    const std::int64_t count = kShortest + random.Below(std::min(kLongest, room / 2) - kShortest + 1);
+    // Long runs of digits repeat themselves and tell little about where to look: numbers are short, and fewer.
+    const bool number = random.Below(4) == 0;
+    const std::int64_t longest = std::min(number ? kLongestNumber : kLongest, room / 2);
+    const std::int64_t count = kShortest + random.Below(longest - kShortest + 1);
     const std::int64_t most = std::min(room - 2 * count, Size(text) - at);
     const std::int64_t gap = random.Below(2) == 0 ? 0 : random.Below(most + 1);
     std::vector<std::int32_t> tokens;
-    if (random.Below(2) == 0) {
+    if (number) {
       std::string digits;
       for (std::int64_t i = 0; i < count; ++i) digits += static_cast<char>('0' + random.Below(kDigits));
       tokens = EncodeInside(encoder_, digits);

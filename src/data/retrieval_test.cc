@@ -94,5 +94,27 @@ TEST(Retrieval, BearsTextsThatAreShortOrAbsent) {
   }
 }
 
+// What is scored and is not the text is a copy of what came before it; a first mention is never scored.
+TEST(Retrieval, EchoesScoreOnlyWhatComesAgain) {
+  const Retrieval retrieval(ByteEncoder());
+  const std::string book(4000, 'Z');  // a letter that no number holds
+  for (std::uint64_t step = 0; step < 20; ++step) {
+    Random random = At(step);
+    const ScoredText row = retrieval.Echoes(512, Book(book), random);
+    ASSERT_EQ(row.tokens.size(), row.scored.size());
+    EXPECT_LE(row.tokens.size(), 512u);
+    EXPECT_GT(row.tokens.size(), 480u);
+    std::size_t copies = 0;
+    for (std::size_t i = 1; i < row.tokens.size(); ++i) {
+      if (!row.scored[i] || row.tokens[i] == 'Z') continue;
+      ++copies;
+      // The pair of it and the token before it stands earlier in the row.
+      const auto pair = row.tokens.begin() + static_cast<std::ptrdiff_t>(i) - 1;
+      EXPECT_NE(std::search(row.tokens.begin(), pair, pair, pair + 2), pair) << "step " << step << " token " << i;
+    }
+    EXPECT_GT(copies, 60u);
+  }
+}
+
 }  // namespace
 }  // namespace longspan
