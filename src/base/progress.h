@@ -13,6 +13,8 @@ class Progress {
 
   // Begins a piece of work of `total` units (0 where unknown), for example ("train", 500, "steps").
   virtual void Start(std::string_view /*label*/, std::int64_t /*total*/, std::string_view /*unit*/) {}
+  // `done` units were finished by an earlier run: they count as done, but not towards the rate.
+  virtual void Resume(std::int64_t /*done*/) {}
   // `done` units are finished; `note` is a short text such as "loss 3.21".
   virtual void Update(std::int64_t /*done*/, std::string_view /*note*/ = {}) {}
   virtual void Finish(std::string_view /*note*/ = {}) {}

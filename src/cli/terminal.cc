@@ -33,10 +33,12 @@ void TerminalProgress::Start(std::string_view label, std::int64_t total, std::st
   unit_ = unit;
   note_.clear();
   total_ = total;
-  done_ = 0;
+  done_ = resumed_ = 0;
   start_ = drawn_ = Clock::now();
   Draw(false);
 }
+
+void TerminalProgress::Resume(std::int64_t done) { done_ = resumed_ = done; }
 
 void TerminalProgress::Update(std::int64_t done, std::string_view note) {
   done_ = done;
@@ -62,7 +64,7 @@ void TerminalProgress::Message(std::string_view line) {
 void TerminalProgress::Draw(bool final) {
   constexpr int kBar = 24;
   const double elapsed = duration<double>(Clock::now() - start_).count();
-  const double rate = elapsed > 0 ? static_cast<double>(done_) / elapsed : 0;
+  const double rate = elapsed > 0 ? static_cast<double>(done_ - resumed_) / elapsed : 0;
   std::string line = fmt::format("{:<18} ", label_);
   if (total_ > 0) {
     const double share = std::clamp(static_cast<double>(done_) / static_cast<double>(total_), 0.0, 1.0);

@@ -15,6 +15,7 @@ class TerminalProgress : public Progress {
  public:
   TerminalProgress();
   void Start(std::string_view label, std::int64_t total, std::string_view unit) override;
+  void Resume(std::int64_t done) override;
   void Update(std::int64_t done, std::string_view note) override;
   void Finish(std::string_view note) override;
   void Message(std::string_view line) override;
@@ -25,7 +26,7 @@ class TerminalProgress : public Progress {
 
   bool terminal_;
   std::string label_, unit_, note_;
-  std::int64_t total_ = 0, done_ = 0;
+  std::int64_t total_ = 0, done_ = 0, resumed_ = 0;
   Clock::time_point start_, drawn_;
 };
 

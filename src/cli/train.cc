@@ -45,11 +45,11 @@ Start LoadStart(const TrainConfig& c) {
 // Everything that the result depends on, besides the training options.
 std::string Describe(const TrainConfig& c, const LlamaConfig& m, const ShardSet& shards) {
   const RopeScaling& rope = m.rope_scaling;
-  return fmt::format("start {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} retrieval {} pose {}",
+  return fmt::format("start {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} retrieval {} echo {} pose {}",
                      Sha256File(c.base.empty() ? c.vocabulary : c.base), m.dim, m.layers, m.heads, m.kv_heads, m.head_dim,
                      m.hidden_dim, m.vocab_size, m.norm_epsilon, m.rope_theta, Name(rope.kind), rope.factor,
                      rope.original_context, shards.train.documents(), shards.train.tokens(), c.examples.length,
-                     c.examples.pack, c.examples.retrieval_share, c.examples.pose ? Describe(*c.examples.pose) : "none");
+                     c.examples.pack, c.examples.retrieval_share, c.examples.echo_share, c.examples.pose ? Describe(*c.examples.pose) : "none");
 }
 
 // What a fully trained model is written as: what the configuration says, or the base's own float type.

@@ -241,13 +241,17 @@ void Examples::AddRetrieval(const Piece& piece, Random& draws, Random& positions
     }
     row.Add(text.tokens, targets, Positions(text.tokens, positions));
   };
+  // The row's own text; of its document, where the first piece is the end of one, there may be less.
+  const auto Text = [&](std::int64_t n) {
+    Tokens text(static_cast<std::size_t>(std::min(n, shard_.Length(piece.document) - piece.first)));
+    shard_.Read(piece.document, piece.first, text);
+    return text;
+  };
+  if (options_.echo_share > 0 && draws.Uniform() < options_.echo_share) {
+    Add(retrieval_->Echoes(row.room(), Text, draws));
+    return;
+  }
   if (draws.Below(2) == 0) {
-    // The row's own text; of its document, where the first piece is the end of one, there may be less.
-    const auto Text = [&](std::int64_t n) {
-      Tokens text(static_cast<std::size_t>(std::min(n, shard_.Length(piece.document) - piece.first)));
-      shard_.Read(piece.document, piece.first, text);
-      return text;
-    };
     Add(retrieval_->HiddenSentences(row.room(), Text, draws));
     return;
   }

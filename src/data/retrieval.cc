@@ -123,4 +123,36 @@ ScoredText Retrieval::HiddenSentences(std::int64_t length, const TextFn& text_fn
   return result;
 }
 
+ScoredText Retrieval::Echoes(std::int64_t length, const TextFn& text_fn, Random& random) const {
+  constexpr std::int64_t kShortest = 6, kLongest = 40, kDigits = 10;
+  ScoredText result;
+  if (encoder_.bos >= 0) Append(result, {encoder_.bos}, false);
+  const std::vector<std::int32_t> text = text_fn(length);
+  std::int64_t at = 0;  // in the text
+  while (length - Size(result.tokens) >= 2 * kShortest) {
+    const std::int64_t room = length - Size(result.tokens);
+    const std::int64_t count = kShortest + random.Below(std::min(kLongest, room / 2) - kShortest + 1);
+    const std::int64_t most = std::min(room - 2 * count, Size(text) - at);
+    const std::int64_t gap = random.Below(2) == 0 ? 0 : random.Below(most + 1);
+    std::vector<std::int32_t> tokens;
+    if (random.Below(2) == 0) {
+      std::string digits;
+      for (std::int64_t i = 0; i < count; ++i) digits += static_cast<char>('0' + random.Below(kDigits));
+      tokens = EncodeInside(encoder_, digits);
+      if (Size(tokens) > count) tokens.resize(static_cast<std::size_t>(count));
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) {
+        tokens.push_back(static_cast<std::int32_t>(random.Below(encoder_.vocab_size)));
+      }
+    }
+    Append(result, tokens, false);
+    Append(result, {text.begin() + at, text.begin() + at + gap}, true);
+    at += gap;
+    const std::int64_t again = Size(result.tokens);
+    Append(result, tokens, true);
+    Score(result, {again, again + 1}, false);  // that it comes again now is a surprise
+  }
+  return result;
+}
+
 }  // namespace longspan

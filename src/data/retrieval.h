@@ -31,6 +31,11 @@ class Retrieval {
   using TextFn = std::function<std::vector<std::int32_t>(std::int64_t)>;
   ScoredText HiddenSentences(std::int64_t length, const TextFn& text, Random& random) const;
 
+  // Random tokens that come again, at once or after some of the text: nothing but looking back predicts the second
+  // time, and only that is scored. A model learns to copy from these long before it would from questions (Olsson et al.
+  // 2022 on induction heads). At most `length` tokens.
+  ScoredText Echoes(std::int64_t length, const TextFn& text, Random& random) const;
+
   // Below this there is no room for either.
   std::int64_t MinLength() const { return min_length_; }
 

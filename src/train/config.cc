@@ -55,6 +55,7 @@ void ReadData(YamlSection s, const std::filesystem::path& file, TrainConfig& c) 
   s.Require<std::int64_t>("length", c.examples.length, 2, kMany);
   s.Read("pack", c.examples.pack);
   s.Read("retrieval_share", c.examples.retrieval_share, 0.0, 1.0);
+  s.Read("echo_share", c.examples.echo_share, 0.0, 1.0);
   s.Finish();
 }
 

@@ -59,7 +59,7 @@ TrainState Train(Network& network, const TrainData& data, const TrainOptions& o,
   };
 
   progress.Start("train", o.steps, "steps");
-  progress.Update(state.step);
+  progress.Resume(state.step);
   double validation = 0;
   while (state.step < o.steps) {
     const auto start = Clock::now();
