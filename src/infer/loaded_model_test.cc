@@ -55,7 +55,8 @@ TEST_F(LoadedModelTest, BosOnlyWhereTheModelWantsOne) {
 TEST_F(LoadedModelTest, RefusesAVocabularyOfAnotherSize) {
   ++config_.vocab_size;
   const fs::path path = Save();
-  EXPECT_THAT([&] { LoadedModel model(path); }, testing::ThrowsMessage<Error>(testing::HasSubstr("model.gguf")));
+  EXPECT_THAT([&] { LoadedModel model(path); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("model.gguf")));
 }
 
 TEST_F(LoadedModelTest, RopeMayBeOverridden) {
