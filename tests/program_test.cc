@@ -15,9 +15,10 @@ using testing::HasSubstr;
 
 using Command = std::vector<std::string>;
 
-const std::vector<Command> kCommands{{"extend"},      {"prepare"},     {"tokenizer", "train"}, {"train"}, {"merge"},
-                                     {"convert"},     {"quantize"},    {"eval", "ppl"},        {"eval", "kld"},
-                                     {"eval", "passkey"}, {"run"},     {"inspect"},            {"tokenize"}};
+const std::vector<Command> kCommands{
+    {"extend"},   {"prepare"},     {"tokenizer", "train"}, {"train"},           {"merge"}, {"convert"},
+    {"quantize"}, {"eval", "ppl"}, {"eval", "kld"},        {"eval", "passkey"}, {"run"},   {"inspect"},
+    {"tokenize"}};
 
 Command operator+(Command command, const Command& more) {
   command.insert(command.end(), more.begin(), more.end());
@@ -45,7 +46,8 @@ TEST(Help, TheProgramListsEveryCommand) {
   const Workplace place;
   const Outcome help = place.Run({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const Command& command : kCommands) EXPECT_THAT(help.out, HasSubstr("\n  " + command[0])) << command[0];
+  for (const Command& command : kCommands)
+    EXPECT_THAT(help.out, HasSubstr("\n  " + command[0])) << command[0];
   const Outcome version = place.Run({"--version"});
   EXPECT_EQ(version.code, 0);
   EXPECT_NE(version.out, "");
@@ -91,7 +93,8 @@ TEST(Errors, AMissingFileIsNamed) {
 
 TEST(Errors, AFileOfAnotherKindIsNamed) {
   const Workplace place;
-  WriteFile(place / "other.gguf", "This is no model, but it is long enough to be one: " + std::string(1000, 'x'));
+  WriteFile(place / "other.gguf",
+            "This is no model, but it is long enough to be one: " + std::string(1000, 'x'));
   for (const Command& command : Readers(place)) {
     ExpectError(place.Run(With(command, place / "other.gguf")), "other.gguf", Joined(command));
   }
@@ -123,7 +126,8 @@ class Stories : public testing::Test {
   void SetUp() override {
     const auto checkpoint = SharedData("models/stories260K.bin"), tokenizer = SharedData("models/tok512.bin");
     if (!checkpoint || !tokenizer) GTEST_SKIP() << "needs shared/data/models/stories260K.bin and tok512.bin";
-    const Outcome converted = place_.Run({"convert", checkpoint->string(), model_, "--tokenizer", tokenizer->string()});
+    const Outcome converted =
+        place_.Run({"convert", checkpoint->string(), model_, "--tokenizer", tokenizer->string()});
     ASSERT_EQ(converted.code, 0) << converted.err;
   }
   json RunJson(const Command& command) {
@@ -155,20 +159,22 @@ TEST_F(Stories, GoThroughEveryCommand) {
   EXPECT_EQ(exact.at("tokens").size(), 40u);
   const std::string plain = place_.Run(Command{"run", model_} + story).out;
   EXPECT_EQ(plain, exact.at("text").get<std::string>() + "\n");
-  EXPECT_THAT(RunJson(Command{"run", small} + story).at("text").get<std::string>(), HasSubstr("there was a little girl"));
+  EXPECT_THAT(RunJson(Command{"run", small} + story).at("text").get<std::string>(),
+              HasSubstr("there was a little girl"));
 
   std::string text;
   for (int i = 0; i < 12; ++i) text += exact.at("text").get<std::string>() + "\n";
   WriteFile(place_ / "text.txt", text);
-  const Command measure{"--file", place_ / "text.txt", "--context", "64,128", "--stride", "32", "--max-tokens", "200"};
+  const Command measure{"--file", place_ / "text.txt", "--context", "64,128", "--stride",
+                        "32",     "--max-tokens",      "200"};
   const json before = RunJson(Command{"eval", "ppl", model_} + measure).at("results");
   const json after = RunJson(Command{"eval", "ppl", small} + measure).at("results");
   ASSERT_EQ(before.size(), 2u);
   EXPECT_EQ(before[1].at("context"), 128);
   EXPECT_GT(before[1].at("perplexity").get<double>(), 1);
   EXPECT_NEAR(after[1].at("perplexity").get<double>(), before[1].at("perplexity").get<double>(), 0.1);
-  const json divergence = RunJson({"eval", "kld", small, "--reference", model_, "--file", place_ / "text.txt", "--context", "64",
-                                   "--max-tokens", "200"});
+  const json divergence = RunJson({"eval", "kld", small, "--reference", model_, "--file", place_ / "text.txt",
+                                   "--context", "64", "--max-tokens", "200"});
   EXPECT_GT(divergence.at("mean").get<double>(), 0);
   EXPECT_LT(divergence.at("mean").get<double>(), 0.01);
 }
@@ -186,9 +192,11 @@ TEST_F(Stories, TokensComeBackAsText) {
 TEST_F(Stories, TruncatedAnywhereAreRefusedByName) {
   const std::string whole = ReadFile(model_), cut = place_ / "cut.gguf";
   for (const double share : {0.0, 0.001, 0.01, 0.02, 0.3, 0.99}) {
-    WriteFile(cut, std::string_view(whole).substr(0, static_cast<std::size_t>(share * static_cast<double>(whole.size()))));
+    WriteFile(cut, std::string_view(whole).substr(
+                       0, static_cast<std::size_t>(share * static_cast<double>(whole.size()))));
     for (const Command& command : Readers(place_)) {
-      ExpectError(place_.Run(With(command, cut)), "cut.gguf", Joined(command) + " at " + std::to_string(share));
+      ExpectError(place_.Run(With(command, cut)), "cut.gguf",
+                  Joined(command) + " at " + std::to_string(share));
     }
   }
 }
@@ -209,7 +217,8 @@ TEST(Training, FromTextToAMergedModel) {
   std::filesystem::create_directory(place / "texts");
   for (int i = 0; i < 6; ++i) {
     std::string text;
-    for (int j = 0; j < 60; ++j) text += "The cat number " + std::to_string(i * j) + " saw the river and sang. ";
+    for (int j = 0; j < 60; ++j)
+      text += "The cat number " + std::to_string(i * j) + " saw the river and sang. ";
     WriteFile(place / ("texts/" + std::to_string(i) + ".txt"), text);
   }
   const auto run = [&](const Command& command) {
@@ -217,13 +226,17 @@ TEST(Training, FromTextToAMergedModel) {
     ASSERT_EQ(outcome.code, 0) << Joined(command) << ": " << outcome.err;
   };
   run({"tokenizer", "train", place / "vocab.gguf", place / "texts", "--vocab-size", "300"});
-  run({"prepare", place / "texts", "--tokenizer", place / "vocab.gguf", "--out", place / "shards", "--validation", "0.2"});
-  const std::string rest = "data: {shards: shards, length: 32}\ntrain: {learning_rate: 1e-2, steps: 4, rank: 4}\n";
-  WriteFile(place / "base.yml",
-            "model:\n  new: {vocabulary: vocab.gguf, dim: 32, layers: 1, heads: 2, hidden_dim: 64, context: 32}\n" + rest +
-                "out: base\n");
+  run({"prepare", place / "texts", "--tokenizer", place / "vocab.gguf", "--out", place / "shards",
+       "--validation", "0.2"});
+  const std::string rest =
+      "data: {shards: shards, length: 32}\ntrain: {learning_rate: 1e-2, steps: 4, rank: 4}\n";
+  WriteFile(
+      place / "base.yml",
+      "model:\n  new: {vocabulary: vocab.gguf, dim: 32, layers: 1, heads: 2, hidden_dim: 64, context: 32}\n" +
+          rest + "out: base\n");
   run({"train", place / "base.yml"});
-  WriteFile(place / "adapter.yml", "model: {base: base/model.gguf}\npose: {target: 128}\n" + rest + "out: stretched\n");
+  WriteFile(place / "adapter.yml",
+            "model: {base: base/model.gguf}\npose: {target: 128}\n" + rest + "out: stretched\n");
   run({"train", place / "adapter.yml"});
   run({"merge", place / "base/model.gguf", place / "stretched/adapter", place / "merged.gguf"});
   run({"convert", place / "stretched/adapter", place / "adapter.gguf", "--base", place / "base/model.gguf"});

@@ -16,8 +16,8 @@ struct RopeOverride {
   std::int64_t original_context = 0;  // 0: as it is, or else the model's window
 };
 
-// Theta alone leaves a file's own factors as they are. Error(kBadOption) for a scaling without a factor, or a factor
-// without a scaling, the file's or the one asked for.
+// Theta alone leaves a file's own factors as they are. Error(kBadOption) for a scaling without a factor, or a
+// factor without a scaling, the file's or the one asked for.
 void Apply(const RopeOverride& rope, LlamaConfig& config, Weights& weights);
 
 }  // namespace longspan

@@ -103,8 +103,8 @@ TEST(RopeOverride, Llama3FactorsFollowTheNewFactor) {
   const Applied got = With(Asked(Kind::kLlama3, 16), Llama3Config(), Llama3RopeFactors(Llama3Config()));
   const auto factors = got.weights.rope_factors.floats();
   ASSERT_EQ(factors.size(), 8u);
-  EXPECT_EQ(factors.front(), 1);                 // short wavelengths stay
-  EXPECT_FLOAT_EQ(factors.back(), 16);           // long ones stretch in full
+  EXPECT_EQ(factors.front(), 1);        // short wavelengths stay
+  EXPECT_FLOAT_EQ(factors.back(), 16);  // long ones stretch in full
 }
 
 TEST(RopeOverride, Llama3FactorsFollowAFactorGivenAlone) {

@@ -50,8 +50,10 @@ class ExtendTest : public testing::Test {
     // The sentences of the passkey test, or its prompts would take more tokens than the window has.
     for (int i = 0; i < 3; ++i) {
       texts.push_back(
-          "A pass key is hidden somewhere in the long and dull text below. Find it and keep it in mind, for you will be "
-          "asked for it at the end. The grass is green. The sky is blue. The pass key is. Remember it. is the pass key. "
+          "A pass key is hidden somewhere in the long and dull text below. Find it and keep it in mind, for "
+          "you will be "
+          "asked for it at the end. The grass is green. The sky is blue. The pass key is. Remember it. is "
+          "the pass key. "
           "What is the pass key? The pass key is");
     }
     const Vocabulary vocabulary = TrainBpe(texts, {.vocab_size = 480});
@@ -117,7 +119,8 @@ release:
     for (const char* suffix : {"", ".work"}) {
       const fs::path root = folder_ / fmt::format("{}{}", out, suffix);
       for (const auto& entry : fs::recursive_directory_iterator(root)) {
-        if (entry.is_regular_file()) times[entry.path().lexically_relative(folder_.path()).string()] = entry.last_write_time();
+        if (entry.is_regular_file())
+          times[entry.path().lexically_relative(folder_.path()).string()] = entry.last_write_time();
       }
     }
     return times;
@@ -130,7 +133,9 @@ release:
 class Interrupter : public Progress {
  public:
   ~Interrupter() override { ClearCancel(); }
-  void Start(std::string_view label, std::int64_t, std::string_view) override { training_ = label == "train"; }
+  void Start(std::string_view label, std::int64_t, std::string_view) override {
+    training_ = label == "train";
+  }
   void Update(std::int64_t done, std::string_view) override {
     if (training_ && done == 3) RequestCancel();
   }
@@ -142,8 +147,9 @@ class Interrupter : public Progress {
 TEST_F(ExtendTest, MakesAReleaseFolder) {
   const Measurements m = Run();
   const fs::path out = folder_ / "out";
-  for (const char* file : {"README.md", "SHA256SUMS", "tiny-384-F16.gguf", "tiny-384-Q8_0.gguf", "adapter/adapter_config.json",
-                           "adapter/adapter_model.safetensors", "plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"}) {
+  for (const char* file :
+       {"README.md", "SHA256SUMS", "tiny-384-F16.gguf", "tiny-384-Q8_0.gguf", "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors", "plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"}) {
     EXPECT_TRUE(fs::is_regular_file(out / file)) << file;
   }
   EXPECT_TRUE(VerifyChecksums(out).empty());
@@ -159,7 +165,8 @@ TEST_F(ExtendTest, MakesAReleaseFolder) {
   ASSERT_EQ(m.after.perplexity.size(), 2u);
   EXPECT_EQ(m.before.perplexity[0].tokens, m.after.perplexity[0].tokens);
   // A random model knows nothing: every token is about as likely as any other.
-  EXPECT_NEAR(m.before.perplexity[0].perplexity, static_cast<double>(m.base.vocab_size), 0.1 * static_cast<double>(m.base.vocab_size));
+  EXPECT_NEAR(m.before.perplexity[0].perplexity, static_cast<double>(m.base.vocab_size),
+              0.1 * static_cast<double>(m.base.vocab_size));
   EXPECT_LT(m.after.perplexity[0].perplexity, m.before.perplexity[0].perplexity);
   EXPECT_EQ(m.after.passkey.size(), 4u);
   ASSERT_EQ(m.quantization.rows.size(), 2u);
@@ -183,8 +190,9 @@ TEST_F(ExtendTest, DoesNothingTwice) {
   Run();
   for (const auto& [file, time] : Times()) {
     // What names and sums up the rest is written each time, and says the same.
-    const bool written = file.starts_with("out/adapter") || file.starts_with("out/plots") || file == "out/README.md" ||
-                         file == "out/SHA256SUMS" || file == "out.work/stages.json";
+    const bool written = file.starts_with("out/adapter") || file.starts_with("out/plots") ||
+                         file == "out/README.md" || file == "out/SHA256SUMS" ||
+                         file == "out.work/stages.json";
     if (written) continue;
     EXPECT_EQ(time, before.at(file)) << file;
   }
@@ -199,11 +207,12 @@ TEST_F(ExtendTest, AnotherLearningRateTrainsAgainButPreparesNothing) {
   const std::string sums = ReadFile(folder_ / "out/SHA256SUMS");
   Run("2e-3");
   const auto after = Times();
-  for (const char* file : {"out.work/shards/train.lsd", "out.work/data.json", "out.work/evaluate-base.json"}) {
+  for (const char* file :
+       {"out.work/shards/train.lsd", "out.work/data.json", "out.work/evaluate-base.json"}) {
     EXPECT_EQ(after.at(file), before.at(file)) << file;
   }
-  for (const char* file : {"out.work/adapter/adapter_model.safetensors", "out.work/merged.gguf", "out/tiny-384-Q8_0.gguf",
-                           "out.work/evaluate-result.json"}) {
+  for (const char* file : {"out.work/adapter/adapter_model.safetensors", "out.work/merged.gguf",
+                           "out/tiny-384-Q8_0.gguf", "out.work/evaluate-result.json"}) {
     EXPECT_GT(after.at(file), before.at(file)) << file;
   }
   EXPECT_NE(ReadFile(folder_ / "out/SHA256SUMS"), sums);
@@ -213,7 +222,8 @@ TEST_F(ExtendTest, AnotherLearningRateTrainsAgainButPreparesNothing) {
 TEST_F(ExtendTest, SoDoesEveryOtherSettingOfTheOptimizer) {
   Run();
   const std::string adapter = "out.work/adapter/adapter_model.safetensors";
-  for (const char* setting : {"beta1: 0.8", "beta2: 0.9", "epsilon: 1e-4", "weight_decay: 0.5", "max_grad_norm: 0.1", "seed: 7"}) {
+  for (const char* setting :
+       {"beta1: 0.8", "beta2: 0.9", "epsilon: 1e-4", "weight_decay: 0.5", "max_grad_norm: 0.1", "seed: 7"}) {
     const auto before = Times();
     Run(fmt::format("1e-3\n  {}", setting));
     EXPECT_GT(Times().at(adapter), before.at(adapter)) << setting;

@@ -101,7 +101,7 @@ TEST_F(RecipeTest, PatternsFindFiles) {
   const Recipe recipe = LoadWith("inputs: text", "inputs: ['*/pod']");
   EXPECT_THAT(ResolveInputs(recipe, recipe.data.inputs), ElementsAre(folder_ / "v1/pod", folder_ / "v2/pod"));
   const Recipe absent = LoadWith("inputs: text", "inputs: none/*, packages: [perl-doc]");
-  EXPECT_THAT([&] { ResolveInputs(absent); }, ThrowsMessage<Error>(HasSubstr("apt-get install perl-doc")));
+  EXPECT_THAT([&] { ResolveInputs(absent, absent.data.inputs); }, ThrowsMessage<Error>(HasSubstr("apt-get install perl-doc")));
 }
 
 TEST(ShippedRecipes, Load) {

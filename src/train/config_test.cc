@@ -89,11 +89,16 @@ TEST_F(TrainConfigTest, ReadsEveryKey) {
 }
 
 TEST_F(TrainConfigTest, ErrorsNameFileLineAndKey) {
-  EXPECT_THAT(ErrorOf(With("rank: 16", "rank: many")), AllOf(HasSubstr("train.yml:18:"), HasSubstr("train.rank")));
-  EXPECT_THAT(ErrorOf(With("rank: 16", "rank: 0")), AllOf(HasSubstr("train.yml:18:"), HasSubstr("train.rank")));
-  EXPECT_THAT(ErrorOf(With("rank: 16", "ranks: 16")), AllOf(HasSubstr("train.yml:18:"), HasSubstr("train.ranks"), HasSubstr("'rank'")));
-  EXPECT_THAT(ErrorOf(With("[q, down]", "[q, lm_head]")), AllOf(HasSubstr("train.targets"), HasSubstr("lm_head")));
-  EXPECT_THAT(ErrorOf(With("adapter: lora", "adapter: dora")), AllOf(HasSubstr("train.yml:17:"), HasSubstr("rslora")));
+  EXPECT_THAT(ErrorOf(With("rank: 16", "rank: many")),
+              AllOf(HasSubstr("train.yml:18:"), HasSubstr("train.rank")));
+  EXPECT_THAT(ErrorOf(With("rank: 16", "rank: 0")),
+              AllOf(HasSubstr("train.yml:18:"), HasSubstr("train.rank")));
+  EXPECT_THAT(ErrorOf(With("rank: 16", "ranks: 16")),
+              AllOf(HasSubstr("train.yml:18:"), HasSubstr("train.ranks"), HasSubstr("'rank'")));
+  EXPECT_THAT(ErrorOf(With("[q, down]", "[q, lm_head]")),
+              AllOf(HasSubstr("train.targets"), HasSubstr("lm_head")));
+  EXPECT_THAT(ErrorOf(With("adapter: lora", "adapter: dora")),
+              AllOf(HasSubstr("train.yml:17:"), HasSubstr("rslora")));
   EXPECT_THAT(ErrorOf(With("schedule: constant", "schedule: linear")), HasSubstr("train.schedule"));
   EXPECT_THAT(ErrorOf(With("variant: axolotl", "variant: best")), HasSubstr("pose.variant"));
   EXPECT_THAT(ErrorOf(With("lengths: equal", "lengths: odd")), HasSubstr("pose.lengths"));
@@ -109,7 +114,8 @@ TEST_F(TrainConfigTest, ErrorsNameFileLineAndKey) {
 }
 
 TEST_F(TrainConfigTest, AnUnknownScalingIsNamedToo) {
-  EXPECT_THAT(ErrorOf(With("scaling: yarn", "scaling: yam")), AllOf(HasSubstr("train.yml:4:"), HasSubstr("rope.scaling")));
+  EXPECT_THAT(ErrorOf(With("scaling: yarn", "scaling: yam")),
+              AllOf(HasSubstr("train.yml:4:"), HasSubstr("rope.scaling")));
 }
 
 TEST_F(TrainConfigTest, NewModelsAreTrainedWhole) {

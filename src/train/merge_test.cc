@@ -32,7 +32,8 @@ TEST(Merge, EqualsTheAdapterAtRunTime) {
       RandomiseB(adapted);
       const std::vector<double> want = LossByPlace(adapted, batch);
       for (const auto& [type, tolerance] : {std::pair(Type::kF32, 1e-4), std::pair(Type::kF16, 3e-2)}) {
-        const Weights merged = Merged(type == Type::kF32 ? base : oracle::InType(base, tied, type), adapted.adapter());
+        const Weights merged =
+            Merged(type == Type::kF32 ? base : oracle::InType(base, tied, type), adapted.adapter());
         EXPECT_EQ(merged.layers[1].down.type(), type);
         Network network(config, merged, ToyOptions(AdapterKind::kFull), ReferenceKernels());
         const std::vector<double> got = LossByPlace(network, batch);
@@ -58,7 +59,8 @@ TEST(Merge, RoundsOnce) {
     for (std::int64_t j = 0; j < got.cols(); ++j) {
       double want = from.AsRows().at(i, j);
       for (std::int64_t r = 0; r < 4; ++r) {
-        want += adapter.Scale() * static_cast<double>(pair.b.AsRows().at(i, r)) * static_cast<double>(pair.a.AsRows().at(r, j));
+        want += adapter.Scale() * static_cast<double>(pair.b.AsRows().at(i, r)) *
+                static_cast<double>(pair.a.AsRows().at(r, j));
       }
       // Half a unit in F16's last place, and a little for F32's sums.
       EXPECT_NEAR(got.AsRows().at(i, j), want, std::ldexp(std::abs(want), -11) + 1e-6);

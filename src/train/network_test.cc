@@ -30,9 +30,13 @@ class ReferenceNetwork {
   double Loss(const Batch& batch) const {
     const LlamaConfig& c = network_.config();
     const RopeFrequencies& rope = network_.transformer().rope();
-    const oracle::ReferenceContext context{
-        network_.transformer().attention_shape(), static_cast<double>(static_cast<float>(c.norm_epsilon)),
-        batch.positions, rope.inverse, rope.magnitude, batch.sequences, batch.documents};
+    const oracle::ReferenceContext context{network_.transformer().attention_shape(),
+                                           static_cast<double>(static_cast<float>(c.norm_epsilon)),
+                                           batch.positions,
+                                           rope.inverse,
+                                           rope.magnitude,
+                                           batch.sequences,
+                                           batch.documents};
     DoubleMatrix x(batch.size(), c.dim);
     for (std::int64_t i = 0; i < batch.size(); ++i) {
       std::ranges::copy(RowsOf<const double>(embedding_)[batch.tokens[static_cast<std::size_t>(i)]],
@@ -78,8 +82,8 @@ class ReferenceNetwork {
   std::vector<oracle::ReferenceBlock> blocks_;
 };
 
-// Two rows: PoSE's jump within one document, and two documents packed into one row. A token is seen twice, and one
-// place is not scored.
+// Two rows: PoSE's jump within one document, and two documents packed into one row. A token is seen twice,
+// and one place is not scored.
 Batch TrickyBatch(std::int64_t vocab_size) {
   Batch batch = RandomBatch(2, 10, vocab_size);
   for (std::size_t i = 4; i < 10; ++i) batch.positions[i] += 37;
@@ -102,7 +106,8 @@ void ExpectGradients(Network& network, const Batch& batch, std::size_t samples =
   for (const Parameter& p : network.parameters()) {
     const std::span<double> x = reference.At(p.name);
     const std::size_t stride = std::max<std::size_t>(1, x.size() / samples) | 1;
-    oracle::ExpectGradient(p.name, x, p.gradient.span(), [&] { return reference.Loss(batch); }, stride);
+    oracle::ExpectGradient(
+        p.name, x, p.gradient.span(), [&] { return reference.Loss(batch); }, stride);
   }
 }
 
@@ -140,8 +145,8 @@ Weights Encoded(const Weights& weights, Type type) {
     if (tensor.rows() == 1) return;
     Tensor encoded = Tensor::Allocate(type, tensor.shape());
     for (std::int64_t i = 0; i < tensor.rows(); ++i) {
-      EncodeRow(type, tensor.AsRows()[i].data(), encoded.mutable_bytes().data() + i * encoded.row_bytes(), tensor.cols(),
-                nullptr);
+      EncodeRow(type, tensor.AsRows()[i].data(), encoded.mutable_bytes().data() + i * encoded.row_bytes(),
+                tensor.cols(), nullptr);
     }
     tensor = encoded;
   });
@@ -223,7 +228,8 @@ TEST(Network, ScaleIsAlphaOverRankOrItsRoot) {
     options.rank = 16;
     options.alpha = 8;
     const Network network(config, weights, options, ReferenceKernels());
-    EXPECT_FLOAT_EQ(network.transformer().blocks()[0].q.adapter->scale, static_cast<float>(network.adapter().Scale()));
+    EXPECT_FLOAT_EQ(network.transformer().blocks()[0].q.adapter->scale,
+                    static_cast<float>(network.adapter().Scale()));
     return network.adapter().Scale();
   };
   EXPECT_DOUBLE_EQ(scale(AdapterKind::kLora), 0.5);
@@ -243,13 +249,16 @@ TEST(Network, OnlyTargetsAreTrained) {
 
 TEST(Network, PackedDocumentsDoNotSeeEachOther) {
   const LlamaConfig config = ToyConfig();
-  Network network(config, oracle::LivelyWeights(config, 2), ToyOptions(AdapterKind::kFull), ChooseKernels("auto"));
+  Network network(config, oracle::LivelyWeights(config, 2), ToyOptions(AdapterKind::kFull),
+                  ChooseKernels("auto"));
   const auto second_half = [&](bool packed, std::int32_t first_token) {
     Batch batch = RandomBatch(1, 12, config.vocab_size);
     batch.tokens[1] = first_token;
     for (std::size_t i = 0; i < 12; ++i) {
-      if (i < 6) batch.targets[i] = Batch::kIgnore;
-      else if (packed) batch.documents[i] = 1;
+      if (i < 6)
+        batch.targets[i] = Batch::kIgnore;
+      else if (packed)
+        batch.documents[i] = 1;
     }
     return network.Forward(batch).sum;
   };
@@ -269,7 +278,8 @@ TEST(Network, PackedDocumentsDoNotSeeEachOther) {
 
 TEST(Network, AJumpInPositionsCutsNothing) {
   const LlamaConfig config = ToyConfig();
-  Network network(config, oracle::LivelyWeights(config, 2), ToyOptions(AdapterKind::kFull), ChooseKernels("auto"));
+  Network network(config, oracle::LivelyWeights(config, 2), ToyOptions(AdapterKind::kFull),
+                  ChooseKernels("auto"));
   const auto after_jump = [&](std::int32_t shift, std::int32_t jump, std::int32_t first_token) {
     Batch batch = RandomBatch(1, 12, config.vocab_size);
     batch.tokens[1] = first_token;

@@ -92,7 +92,8 @@ TEST(Optimizer, RefusesGradientsThatAreNotNumbers) {
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<Parameter> parameters{Make({1, 2}, {1, 2})};
     parameters[0].gradient.span()[1] = bad;
-    EXPECT_EQ(KindOf([&] { OptimizerStep(ChooseKernels("auto"), Options(), 0, parameters); }), ErrorKind::kInternal);
+    EXPECT_EQ(KindOf([&] { OptimizerStep(ChooseKernels("auto"), Options(), 0, parameters); }),
+              ErrorKind::kInternal);
     EXPECT_EQ(parameters[0].value.floats()[0], 1);
     EXPECT_EQ(parameters[0].value.floats()[1], 2);
   }

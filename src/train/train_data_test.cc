@@ -66,7 +66,8 @@ TEST(TrainDataOfShards, ValidationHidesNoPasskeys) {
   const TestFolder folder;
   const TextEncoder encoder = ByteEncoder();
   std::vector<std::vector<std::int32_t>> documents(2, std::vector<std::int32_t>(900, 'x'));
-  const ShardSet shards{MakeShard(folder / "train.lsd", documents), MakeShard(folder / "validation.lsd", documents)};
+  const ShardSet shards{MakeShard(folder / "train.lsd", documents),
+                        MakeShard(folder / "validation.lsd", documents)};
   ExampleOptions options;
   options.length = 600;
   options.retrieval_share = 1;

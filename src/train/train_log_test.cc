@@ -28,8 +28,9 @@ TEST(TrainLog, DamageIsAnErrorThatNamesTheFile) {
   TrainLog log;
   log.points.resize(1);
   const std::string line = log.ToJsonLines();
-  for (const std::string& bad : {std::string("{"), std::string("[]\n"), std::string("{}\n"), std::string("\n"),
-                                 line + "x", std::string("{\"step\": \"one\"}\n"), line.substr(0, line.size() / 2)}) {
+  for (const std::string& bad :
+       {std::string("{"), std::string("[]\n"), std::string("{}\n"), std::string("\n"), line + "x",
+        std::string("{\"step\": \"one\"}\n"), line.substr(0, line.size() / 2)}) {
     try {
       TrainLog::FromJsonLines(bad, "log.jsonl");
       ADD_FAILURE() << bad;

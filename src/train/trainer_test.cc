@@ -50,8 +50,9 @@ class Interrupter : public Progress {
 void Interrupt(const TrainOptions& options, std::int64_t step, const std::filesystem::path& folder) {
   Network network = MakeNetwork(options);
   Interrupter interrupter(step);
-  EXPECT_EQ(KindOf([&] { Train(network, ToyTask(Config().vocab_size), options, "toy", folder, interrupter); }),
-            ErrorKind::kCancelled);
+  EXPECT_EQ(
+      KindOf([&] { Train(network, ToyTask(Config().vocab_size), options, "toy", folder, interrupter); }),
+      ErrorKind::kCancelled);
 }
 
 TrainOptions WithEverything(AdapterKind kind) {
