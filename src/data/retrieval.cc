@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, 64> kThings = {
     "chair",   "lamp",    "wall",   "gate",     "field",   "stone",    "cloud",  "star",
     "moon",    "winter",  "summer", "morning",  "night",   "child",    "mother", "father",
     "brother", "sister",  "friend", "stranger", "captain", "teacher",  "prince", "servant"};
-constexpr std::int64_t kTokensAPair = 80;  // of the row: room for a sentence, its question and text between
+constexpr std::int64_t kTokensAPair = 40;  // of the row: room for a sentence and its question
 constexpr std::int64_t kMaxPairs = 32;
 constexpr std::int64_t kStopSearch = 48;  // tokens to look ahead for the end of a sentence
 
@@ -124,19 +124,19 @@ ScoredText Retrieval::HiddenSentences(std::int64_t length, const TextFn& text_fn
 }
 
 ScoredText Retrieval::Echoes(std::int64_t length, const TextFn& text_fn, Random& random) const {
-  constexpr std::int64_t kShortest = 6, kLongest = 40, kDigits = 10, kLongestNumber = 8;
+  constexpr std::int64_t kShortest = 6, kLongest = 40, kDigits = 10, kLongestNumber = 8, kLongestGap = 64;
   ScoredText result;
   if (encoder_.bos >= 0) Append(result, {encoder_.bos}, false);
   const std::vector<std::int32_t> text = text_fn(length);
   std::int64_t at = 0;  // in the text
   while (length - Size(result.tokens) >= 2 * kShortest) {
     const std::int64_t room = length - Size(result.tokens);
-    // Long runs of digits repeat themselves and tell little about where to look: numbers are short, and fewer.
-    const bool number = random.Below(4) == 0;
+    // Long runs of digits repeat themselves and tell little about where to look: numbers are short.
+    const bool number = random.Below(2) == 0;
     const std::int64_t longest = std::min(number ? kLongestNumber : kLongest, room / 2);
     const std::int64_t count = kShortest + random.Below(longest - kShortest + 1);
     const std::int64_t most = std::min(room - 2 * count, Size(text) - at);
-    const std::int64_t gap = random.Below(2) == 0 ? 0 : random.Below(most + 1);
+    const std::int64_t gap = random.Below(2) == 0 ? 0 : random.Below(std::min(most, kLongestGap) + 1);
     std::vector<std::int32_t> tokens;
     if (number) {
       std::string digits;
