@@ -109,7 +109,10 @@ std::string Settings(const Recipe& recipe, const Measurements& m) {
   add("tokens an example holds", WithCommas(recipe.context.window > 0 ? recipe.context.window : m.base.context));
   if (recipe.context.release > 0) add("window the files declare", WithCommas(recipe.context.release) + " tokens");
   std::string rope(Name(recipe.rope.scaling));
-  if (recipe.rope.factor) rope += fmt::format(", factor {:g}", *recipe.rope.factor);
+  if (recipe.rope.scaling != RopeScaling::Kind::kNone) {
+    const double stretch = static_cast<double>(recipe.context.target) / static_cast<double>(m.base.context);
+    rope += fmt::format(", factor {:g}", recipe.rope.factor.value_or(stretch));
+  }
   if (recipe.rope.theta) rope += fmt::format(", theta {}", WithCommas(std::llround(*recipe.rope.theta)));
   if (recipe.rope.release_theta) rope += fmt::format("; theta {} in the released files", WithCommas(std::llround(*recipe.rope.release_theta)));
   add("RoPE scaling", rope);
