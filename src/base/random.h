@@ -17,6 +17,7 @@ enum class RandomPurpose : std::uint32_t {
   kPasskey = 6,
   kSynthetic = 7,
   kTest = 8,
+  kInductionInit = 9,
 };
 
 // Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").

@@ -11,6 +11,7 @@
 #include "cli/terminal.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
+#include "model/induction.h"
 #include "release/checksums.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
@@ -36,7 +37,7 @@ Start LoadStart(const TrainConfig& c) {
     start.config = c.new_model;
     start.config.vocab_size = static_cast<std::int64_t>(ReadVocabulary(start.metadata).tokens.size());
     start.config.Validate(c.file.string());
-    start.weights = RandomWeights(start.config, c.train.seed);
+    start.weights = (c.induction ? InductionWeights : RandomWeights)(start.config, c.train.seed);
   }
   Apply(c.rope, start.config, start.weights);
   return start;
@@ -45,8 +46,9 @@ Start LoadStart(const TrainConfig& c) {
 // Everything that the result depends on, besides the training options.
 std::string Describe(const TrainConfig& c, const LlamaConfig& m, const ShardSet& shards) {
   const RopeScaling& rope = m.rope_scaling;
-  return fmt::format("start {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} retrieval {} echo {} pose {}",
-                     Sha256File(c.base.empty() ? c.vocabulary : c.base), m.dim, m.layers, m.heads, m.kv_heads, m.head_dim,
+  return fmt::format("start {} {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} retrieval {} echo {} pose {}",
+                     Sha256File(c.base.empty() ? c.vocabulary : c.base),
+                     c.induction ? "induction" : "normal", m.dim, m.layers, m.heads, m.kv_heads, m.head_dim,
                      m.hidden_dim, m.vocab_size, m.norm_epsilon, m.rope_theta, Name(rope.kind), rope.factor,
                      rope.original_context, shards.train.documents(), shards.train.tokens(), c.examples.length,
                      c.examples.pack, c.examples.retrieval_share, c.examples.echo_share, c.examples.pose ? Describe(*c.examples.pose) : "none");

@@ -248,7 +248,9 @@ void Examples::AddRetrieval(const Piece& piece, Random& draws, Random& positions
     return text;
   };
   if (options_.echo_share > 0 && draws.Uniform() < options_.echo_share) {
-    Add(retrieval_->Echoes(row.room(), Text, draws));
+    while (row.room() >= kLeastPiece) {
+      Add(retrieval_->Echo(retrieval_->DrawEchoLength(row.room(), draws), Text, draws));
+    }
     return;
   }
   if (draws.Below(2) == 0) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -25,9 +26,16 @@ constexpr std::array<std::string_view, 64> kThings = {
 constexpr std::int64_t kTokensAPair = 40;  // of the row: room for a sentence and its question
 constexpr std::int64_t kMaxPairs = 32;
 constexpr std::int64_t kStopSearch = 48;  // tokens to look ahead for the end of a sentence
+constexpr std::int64_t kShortestRun = 6, kLeastEcho = 24;
 
 std::int64_t Size(const std::vector<std::int32_t>& tokens) {
   return static_cast<std::int64_t>(tokens.size());
+}
+
+// Every scale of [least, most] is as likely: as many draws from 10 to 20 as from 100 to 200.
+std::int64_t LogUniform(std::int64_t least, std::int64_t most, Random& random) {
+  const double ratio = static_cast<double>(most + 1) / static_cast<double>(least);
+  return std::min(most, static_cast<std::int64_t>(static_cast<double>(least) * std::pow(ratio, random.Uniform())));
 }
 
 void Append(ScoredText& text, const std::vector<std::int32_t>& tokens, bool scored) {
@@ -123,31 +131,17 @@ ScoredText Retrieval::HiddenSentences(std::int64_t length, const TextFn& text_fn
   return result;
 }
 
-ScoredText Retrieval::Echoes(std::int64_t length, const TextFn& text_fn, Random& random) const {
-  constexpr std::int64_t kShortest = 6, kLongest = 40, kDigits = 10, kLongestNumber = 8, kLongestGap = 64;
+ScoredText Retrieval::Echo(std::int64_t length, const TextFn& text_fn, Random& random) const {
   ScoredText result;
   if (encoder_.bos >= 0) Append(result, {encoder_.bos}, false);
   const std::vector<std::int32_t> text = text_fn(length);
   std::int64_t at = 0;  // in the text
-  while (length - Size(result.tokens) >= 2 * kShortest) {
-    const std::int64_t room = length - Size(result.tokens);
-    // Long runs of digits repeat themselves and tell little about where to look: numbers are short.
-    const bool number = random.Below(2) == 0;
-    const std::int64_t longest = std::min(number ? kLongestNumber : kLongest, room / 2);
-    const std::int64_t count = kShortest + random.Below(longest - kShortest + 1);
+  for (std::int64_t room; (room = length - Size(result.tokens)) >= 2 * kShortestRun;) {
+    const std::int64_t count = LogUniform(kShortestRun, room / 2, random);
     const std::int64_t most = std::min(room - 2 * count, Size(text) - at);
-    const std::int64_t gap = random.Below(2) == 0 ? 0 : random.Below(std::min(most, kLongestGap) + 1);
-    std::vector<std::int32_t> tokens;
-    if (number) {
-      std::string digits;
-      for (std::int64_t i = 0; i < count; ++i) digits += static_cast<char>('0' + random.Below(kDigits));
-      tokens = EncodeInside(encoder_, digits);
-      if (Size(tokens) > count) tokens.resize(static_cast<std::size_t>(count));
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) {
-        tokens.push_back(static_cast<std::int32_t>(random.Below(encoder_.vocab_size)));
-      }
-    }
+    const std::int64_t gap = random.Below(2) == 0 || most < 1 ? 0 : LogUniform(1, most, random);
+    std::vector<std::int32_t> tokens(static_cast<std::size_t>(count));
+    for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random.Below(encoder_.vocab_size));
     Append(result, tokens, false);
     Append(result, {text.begin() + at, text.begin() + at + gap}, true);
     at += gap;
@@ -156,6 +150,10 @@ ScoredText Retrieval::Echoes(std::int64_t length, const TextFn& text_fn, Random&
     Score(result, {again, again + 1}, false);  // that it comes again now is a surprise
   }
   return result;
+}
+
+std::int64_t Retrieval::DrawEchoLength(std::int64_t room, Random& random) const {
+  return std::min(LogUniform(kLeastEcho, std::max(kLeastEcho, room), random), room);
 }
 
 }  // namespace longspan

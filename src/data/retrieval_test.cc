@@ -95,25 +95,42 @@ TEST(Retrieval, BearsTextsThatAreShortOrAbsent) {
 }
 
 // What is scored and is not the text is a copy of what came before it; a first mention is never scored.
-TEST(Retrieval, EchoesScoreOnlyWhatComesAgain) {
+TEST(Retrieval, AnEchoScoresOnlyTextAndWhatComesAgain) {
   const Retrieval retrieval(ByteEncoder());
-  const std::string book(4000, 'Z');  // a letter that no number holds
+  const std::int32_t letter = 1'000;  // beyond the vocabulary: no run holds it
+  const auto book = [&](std::int64_t n) { return std::vector<std::int32_t>(static_cast<std::size_t>(n), letter); };
   for (std::uint64_t step = 0; step < 20; ++step) {
     Random random = At(step);
-    const ScoredText row = retrieval.Echoes(512, Book(book), random);
+    const ScoredText row = retrieval.Echo(512, book, random);
     ASSERT_EQ(row.tokens.size(), row.scored.size());
     EXPECT_LE(row.tokens.size(), 512u);
-    EXPECT_GT(row.tokens.size(), 480u);
+    EXPECT_GT(row.tokens.size(), 500u);
     std::size_t copies = 0;
     for (std::size_t i = 1; i < row.tokens.size(); ++i) {
-      if (!row.scored[i] || row.tokens[i] == 'Z') continue;
+      if (!row.scored[i] || row.tokens[i] == letter) continue;
       ++copies;
       // The pair of it and the token before it stands earlier in the row.
       const auto pair = row.tokens.begin() + static_cast<std::ptrdiff_t>(i) - 1;
       EXPECT_NE(std::search(row.tokens.begin(), pair, pair, pair + 2), pair) << "step " << step << " token " << i;
     }
-    EXPECT_GT(copies, 60u);
+    EXPECT_GT(copies, 5u);
   }
+}
+
+TEST(Retrieval, EchoesAreOfEveryScale) {
+  const Retrieval retrieval(ByteEncoder());
+  std::int64_t is_short = 0, is_long = 0;
+  for (std::uint64_t step = 0; step < 400; ++step) {
+    Random random = At(step);
+    const std::int64_t length = retrieval.DrawEchoLength(512, random);
+    EXPECT_LE(length, 512);
+    is_short += length < 64;
+    is_long += length >= 256;
+  }
+  EXPECT_GT(is_short, 80);
+  EXPECT_GT(is_long, 60);
+  Random random = At(0);
+  EXPECT_EQ(retrieval.DrawEchoLength(10, random), 10);
 }
 
 }  // namespace

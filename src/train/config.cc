@@ -1,5 +1,9 @@
 #include "train/config.h"
 
+#include <fmt/format.h>
+
+#include <string>
+
 #include "base/error.h"
 
 namespace longspan {
@@ -29,6 +33,12 @@ void ReadNewModel(YamlSection s, const std::filesystem::path& file, TrainConfig&
   s.Read("rope_theta", m.rope_theta, 1.0001, 1e12);
   s.Read("norm_epsilon", m.norm_epsilon, 0.0, 0.1);
   s.Read("tied_embeddings", m.tied_embeddings);
+  std::string initialisation = "normal";
+  s.Read("initialisation", initialisation);
+  if (initialisation != "normal" && initialisation != "induction") {
+    s.FailAt("initialisation", fmt::format("'{}', expected normal or induction", initialisation));
+  }
+  c.induction = initialisation == "induction";
   s.Finish();
 }
 

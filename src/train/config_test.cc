@@ -134,11 +134,13 @@ TEST_F(TrainConfigTest, NewModelsAreTrainedWhole) {
   EXPECT_EQ(c.train.adapter, AdapterKind::kFull);
 }
 
-TEST(TrainConfigFile, TheBaseModelsRecipeLoads) {
-  const TrainConfig c = LoadTrainConfig(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "recipes" / "base.yml");
-  EXPECT_EQ(c.train.adapter, AdapterKind::kFull);
-  EXPECT_EQ(c.new_model.context, 512);
-  EXPECT_GT(c.train.steps, 0);
+TEST(TrainConfigFile, TheBaseModelsRecipesLoad) {
+  const std::filesystem::path recipes = std::filesystem::path(LONGSPAN_SOURCE_DIR) / "recipes";
+  const TrainConfig recall = LoadTrainConfig(recipes / "base-recall.yml"), books = LoadTrainConfig(recipes / "base.yml");
+  EXPECT_TRUE(recall.induction);
+  EXPECT_EQ(recall.new_model.context, 512);
+  EXPECT_EQ(books.base, recall.out / "model.gguf");
+  EXPECT_EQ(books.train.adapter, AdapterKind::kFull);
 }
 
 TEST(TrainOptionNames, ReadAsTheyAreWritten) {
