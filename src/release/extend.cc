@@ -252,6 +252,8 @@ class Job {
     evaluation.file = name;
     evaluation.text = eval_inputs_.empty() ? "documents held out from training" : "texts of the recipe's choice";
     evaluation.stride = e.stride;
+    evaluation.max_tokens = e.max_tokens;
+    evaluation.passkey_seed = e.passkey.seed;
     PerplexityOptions ppl;
     ppl.contexts = e.contexts;
     ppl.stride = e.stride;

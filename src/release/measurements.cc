@@ -87,6 +87,8 @@ void Fields(T& f, auto&& visit) {
   visit("file", f.file);
   visit("text", f.text);
   visit("stride", f.stride);
+  visit("max_tokens", f.max_tokens);
+  visit("passkey_seed", f.passkey_seed);
   visit("perplexity", f.perplexity);
   visit("passkey", f.passkey);
 }

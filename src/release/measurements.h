@@ -76,6 +76,8 @@ struct Evaluation {
   std::string file;  // the model that was measured
   std::string text;  // what perplexity was measured on
   std::int64_t stride = 0;
+  std::int64_t max_tokens = 0;  // scored at each context at the most; 0: all
+  std::uint64_t passkey_seed = 0;
   std::vector<PerplexityPoint> perplexity;
   std::vector<PasskeyCell> passkey;
 };

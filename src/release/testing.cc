@@ -67,8 +67,8 @@ Measurements ExampleMeasurements() {
     if (step == 1 || step % 50 == 0) point.validation = 3.16 + 1.55 * std::exp(-8.5 * t);
     m.training.points.push_back(point);
   }
-  m.before = {.file = "base/f16.gguf", .text = "held-out Perl documentation", .stride = 256, .perplexity = {}, .passkey = {}};
-  m.after = {.file = "stretched-F16.gguf", .text = m.before.text, .stride = 256, .perplexity = {}, .passkey = {}};
+  m.before = {.file = "base/f16.gguf", .text = "held-out Perl documentation", .stride = 256, .max_tokens = 16384, .passkey_seed = 7, .perplexity = {}, .passkey = {}};
+  m.after = {.file = "stretched-F16.gguf", .text = m.before.text, .stride = 256, .max_tokens = 16384, .passkey_seed = 7, .perplexity = {}, .passkey = {}};
   m.before.perplexity = {{512, 24.13, 24.51, 117'000}, {1024, 58.72, 59.91, 117'001}, {2048, 211.4, 219.6, 117'002}, {4096, 702.8, 731.2, 117'003}};
   m.after.perplexity = {{512, 24.37, 24.77, 117'000}, {1024, 22.94, 23.31, 117'001}, {2048, 21.86, 22.17, 117'002}, {4096, 21.05, 21.36, 117'003}};
   for (const std::int64_t length : {256, 512, 1024, 2048, 3072, 4096}) {
