@@ -252,8 +252,8 @@ std::string Usage(const Recipe& recipe, const Measurements& m) {
 
 std::string SampleSection(const Measurements& m) {
   if (m.sample.text.empty()) return {};
-  return fmt::format("## A sample\n\nWritten by {} at temperature {:g}, seed {}, after the prompt {}:\n\n{}\n", InlineCode(m.sample.file),
-                     m.sample.temperature, m.sample.seed, InlineCode(m.sample.prompt), CodeBlock(m.sample.prompt + m.sample.text, "text"));
+  return fmt::format("## A sample\n\nWritten by {} at temperature {:g}, repetition penalty {:g}, seed {}, after the prompt {}:\n\n{}\n",
+                     InlineCode(m.sample.file), m.sample.temperature, m.sample.repeat_penalty, m.sample.seed, InlineCode(m.sample.prompt), CodeBlock(m.sample.prompt + m.sample.text, "text"));
 }
 
 std::string Limits(const Recipe& recipe, const Measurements& m) {

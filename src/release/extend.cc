@@ -310,12 +310,13 @@ class Job {
   void WriteSample() {
     const SampleRecipe& s = recipe_.release.sample;
     if (s.prompt.empty()) return;
-    const std::string settings = fmt::format("{} {} {} {}", s.prompt, s.tokens, s.temperature, s.seed);
+    const std::string settings = fmt::format("{} {} {} {} {}", s.prompt, s.tokens, s.temperature, s.repeat_penalty, s.seed);
     RunStage("sample", {{settings}, {merged_}}, {Facts("sample")}, [&] {
       const LoadedModel model(merged_, {}, options_.isa);
       const Tokenizer& tokenizer = model.tokenizer();
       SamplerOptions sampling;
       sampling.temperature = s.temperature;
+      sampling.repeat_penalty = s.repeat_penalty;
       sampling.seed = s.seed;
       Sampler sampler(sampling);
       Session session(model.transformer());
@@ -330,7 +331,7 @@ class Job {
         return true;
       });
       text += decoder.Finish();
-      SaveMeasurement(Facts("sample"), SampleText{recipe_.release.name, s.prompt, text, s.temperature, s.seed});
+      SaveMeasurement(Facts("sample"), SampleText{recipe_.release.name, s.prompt, text, s.temperature, s.repeat_penalty, s.seed});
     });
     m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
   }

@@ -135,6 +135,7 @@ void Fields(T& f, auto&& visit) {
   visit("prompt", f.prompt);
   visit("text", f.text);
   visit("temperature", f.temperature);
+  visit("repeat_penalty", f.repeat_penalty);
   visit("seed", f.seed);
 }
 

@@ -123,6 +123,7 @@ struct SampleText {
   std::string prompt;
   std::string text;
   double temperature = 0;
+  double repeat_penalty = 1;  // 1: none
   std::uint64_t seed = 0;
 };
 

@@ -137,6 +137,7 @@ ReleaseRecipe ReadRelease(YamlSection section, const fs::path& folder) {
   sample.Read("prompt", release.sample.prompt);
   sample.Read("tokens", release.sample.tokens, {1}, {1'000'000});
   sample.Read("temperature", release.sample.temperature, 0.0, 100.0);
+  sample.Read("repeat_penalty", release.sample.repeat_penalty, 0.01, 100.0);
   sample.Read("seed", release.sample.seed);
   sample.Finish();
   section.Finish();

@@ -68,6 +68,7 @@ struct SampleRecipe {
   std::string prompt;
   std::int64_t tokens = 120;
   double temperature = 0.7;
+  double repeat_penalty = 1.0;  // 1: none
   std::uint64_t seed = 1;
 };
 
