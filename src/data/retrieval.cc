@@ -35,7 +35,8 @@ std::int64_t Size(const std::vector<std::int32_t>& tokens) {
 // Every scale of [least, most] is as likely: as many draws from 10 to 20 as from 100 to 200.
 std::int64_t LogUniform(std::int64_t least, std::int64_t most, Random& random) {
   const double ratio = static_cast<double>(most + 1) / static_cast<double>(least);
-  return std::min(most, static_cast<std::int64_t>(static_cast<double>(least) * std::pow(ratio, random.Uniform())));
+  return std::min(most,
+                  static_cast<std::int64_t>(static_cast<double>(least) * std::pow(ratio, random.Uniform())));
 }
 
 void Append(ScoredText& text, const std::vector<std::int32_t>& tokens, bool scored) {

@@ -31,13 +31,13 @@ class Retrieval {
   using TextFn = std::function<std::vector<std::int32_t>(std::int64_t)>;
   ScoredText HiddenSentences(std::int64_t length, const TextFn& text, Random& random) const;
 
-  // Random tokens that come again, at once or after some of the text: nothing but looking back predicts the second
-  // time, and only that and the text are scored. A model learns to copy from these long before it would from
-  // questions (Olsson et al. 2022 on induction heads). At most `length` tokens.
+  // Random tokens that come again, at once or after some of the text: nothing but looking back predicts the
+  // second time, and only that and the text are scored. A model learns to copy from these long before it
+  // would from questions (Olsson et al. 2022 on induction heads). At most `length` tokens.
   ScoredText Echo(std::int64_t length, const TextFn& text, Random& random) const;
 
-  // How long an Echo in a row with so much room should be: as often short as long, because the way back is learnt
-  // over short distances first.
+  // How long an Echo in a row with so much room should be: as often short as long, because the way back is
+  // learnt over short distances first.
   std::int64_t DrawEchoLength(std::int64_t room, Random& random) const;
 
   // Below this there is no room for either.

@@ -14,13 +14,13 @@
 namespace longspan {
 namespace {
 
-constexpr double kDeviation = 0.02;        // of RandomWeights' embedding
-constexpr double kCommon = 0.5;            // size of the direction that all embeddings share, in deviations
-constexpr double kPreviousScore = 6;       // of the token before, above that of its neighbours
-constexpr double kMatchScore = 14;         // of a place whose previous token is the current one
-constexpr double kFound = 0.25;            // of what is found, added to the residual stream
-constexpr double kFast = 0.1;              // radians per position: pairs that tell neighbours apart
-constexpr double kSlow = 8;                // radians over the window: pairs that a match outlives
+constexpr double kDeviation = 0.02;   // of RandomWeights' embedding
+constexpr double kCommon = 0.5;       // size of the direction that all embeddings share, in deviations
+constexpr double kPreviousScore = 6;  // of the token before, above that of its neighbours
+constexpr double kMatchScore = 14;    // of a place whose previous token is the current one
+constexpr double kFound = 0.25;       // of what is found, added to the residual stream
+constexpr double kFast = 0.1;         // radians per position: pairs that tell neighbours apart
+constexpr double kSlow = 8;           // radians over the window: pairs that a match outlives
 constexpr std::int64_t kLeastSlowPairs = 4;
 
 Rows View(Tensor& tensor) { return {tensor.mutable_floats().data(), tensor.rows(), tensor.cols()}; }
@@ -69,11 +69,12 @@ class Builder {
     }
   }
 
-  // The first head writes the previous token's value, as large as an embedding. Its query and key are constant but
-  // for RoPE: their product depends on the distance alone and peaks at one, as the sum of
-  // a^2 cos((distance - 1) frequency) over the fast pairs.
+  // The first head writes the previous token's value, as large as an embedding. Its query and key are
+  // constant but for RoPE: their product depends on the distance alone and peaks at one, as the sum of a^2
+  // cos((distance - 1) frequency) over the fast pairs.
   void WritePrevious(LayerWeights& layer) const {
-    const auto slow = std::find_if(frequencies_.begin(), frequencies_.end(), [](double f) { return f < kFast; });
+    const auto slow =
+        std::find_if(frequencies_.begin(), frequencies_.end(), [](double f) { return f < kFast; });
     double contrast = 0;  // between distance one and its neighbours, for a = 1
     for (auto f = frequencies_.begin(); f != slow; ++f) contrast += 1 - std::cos(*f);
     const double strength = kCommon / norm_ * std::sqrt(dim_);  // of the common direction after RMSNorm
@@ -89,16 +90,17 @@ class Builder {
     ScaleTo(kDeviation / std::sqrt(head_dim_) / row_length_, Output(layer));
   }
 
-  // The first head's key reads what WritePrevious has written in the layer before, and its query makes the same
-  // value of the current token, in the pairs that turn little over the window.
+  // The first head's key reads what WritePrevious has written in the layer before, and its query makes the
+  // same value of the current token, in the pairs that turn little over the window.
   void LookUp(LayerWeights& before, LayerWeights& layer) const {
     const Rows value = View(before.v), write = Output(before), q = View(layer.q), k = View(layer.k);
-    // What rows of unit length make of a value: the key of a written one, the query of the token's own. RMSNorm has
-    // divided by what is now an embedding and a value.
+    // What rows of unit length make of a value: the key of a written one, the query of the token's own.
+    // RMSNorm has divided by what is now an embedding and a value.
     const double norm = std::sqrt(norm_ * norm_ + 1);
     const double written = std::sqrt(dim_ / head_dim_) / norm, own = norm_ / norm;
     const std::int64_t first = 2 * FirstSlowPair();
-    const double products = static_cast<double>(config_.head_dim - first) * written * own / std::sqrt(head_dim_);
+    const double products =
+        static_cast<double>(config_.head_dim - first) * written * own / std::sqrt(head_dim_);
     const double gain = std::sqrt(kMatchScore / products);
     const double to_unit = row_length_ * std::sqrt(head_dim_ / dim_) / kDeviation;
     for (std::int64_t row = first; row < config_.head_dim; ++row) {
@@ -119,8 +121,8 @@ class Builder {
   }
 
  private:
-  // The first head's value, seeing nothing of the common direction. It keeps its size: other heads of its group
-  // project with it too.
+  // The first head's value, seeing nothing of the common direction. It keeps its size: other heads of its
+  // group project with it too.
   Rows Value(LayerWeights& layer) const {
     const Rows rows = View(layer.v).Slice(0, config_.head_dim);
     Exclude(rows, common_);
@@ -142,8 +144,9 @@ class Builder {
   const LlamaConfig& config_;
   std::vector<double> frequencies_;  // radians per position, [head_dim / 2]
   double dim_, head_dim_;
-  double norm_ = std::sqrt(1 + kCommon * kCommon);       // of an embedding, in deviations per element
-  double row_length_ = kDeviation * std::sqrt(dim_);     // of a value's projection, and so its outputs' deviation
+  double norm_ = std::sqrt(1 + kCommon * kCommon);  // of an embedding, in deviations per element
+  double row_length_ =
+      kDeviation * std::sqrt(dim_);  // of a value's projection, and so its outputs' deviation
   std::vector<float> common_;
 };
 
@@ -151,7 +154,8 @@ class Builder {
 
 Weights InductionWeights(const LlamaConfig& config, std::uint64_t seed) {
   if (config.layers < 2 || config.head_dim < 4 * kLeastSlowPairs || !config.tied_embeddings) {
-    Fail(ErrorKind::kBadOption, "an induction head needs 2 layers, heads of {} and tied embeddings", 4 * kLeastSlowPairs);
+    Fail(ErrorKind::kBadOption, "an induction head needs 2 layers, heads of {} and tied embeddings",
+         4 * kLeastSlowPairs);
   }
   Weights weights = RandomWeights(config, seed);
   LayerWeights &first = weights.layers[0], &second = weights.layers[1];

@@ -136,7 +136,8 @@ TEST_F(TrainConfigTest, NewModelsAreTrainedWhole) {
 
 TEST(TrainConfigFile, TheBaseModelsRecipesLoad) {
   const std::filesystem::path recipes = std::filesystem::path(LONGSPAN_SOURCE_DIR) / "recipes";
-  const TrainConfig recall = LoadTrainConfig(recipes / "base-recall.yml"), books = LoadTrainConfig(recipes / "base.yml");
+  const TrainConfig recall = LoadTrainConfig(recipes / "base-recall.yml"),
+                    books = LoadTrainConfig(recipes / "base.yml");
   EXPECT_TRUE(recall.induction);
   EXPECT_EQ(recall.new_model.context, 512);
   EXPECT_EQ(books.base, recall.out / "model.gguf");
