@@ -68,6 +68,7 @@ TEST(ModelCard, ShowsEveryMeasurement) {
   EXPECT_THAT(card, HasSubstr("2.46 g"));                      // x 437 g/kWh
   EXPECT_THAT(card, HasSubstr("734.0 MB"));
   EXPECT_THAT(card, HasSubstr("Once upon a time there was a small house"));
+  EXPECT_THAT(card, HasSubstr("repetition penalty 1.3"));
   for (const char* plot : {"plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"}) EXPECT_THAT(card, HasSubstr(plot));
   EXPECT_THAT(card, HasSubstr(Demo().text));  // the recipe itself
 }

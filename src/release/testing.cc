@@ -86,7 +86,7 @@ Measurements ExampleMeasurements() {
   m.stages = {{"prepare", 4.1}, {"train", 312.4}, {"merge", 0.8}, {"quantize", 2.7}, {"evaluate", 143.9}};
   m.energy = {.power_watts = 65, .power_source = "the recipe", .grid_g_per_kwh = 437, .grid_source = "the recipe"};
   m.sample = {.file = "longspan-4k-Q4_K_M.gguf", .prompt = "Once upon a time", .text = " there was a small house by the sea.",
-              .temperature = 0.7, .seed = 42};
+              .temperature = 0.7, .repeat_penalty = 1.3, .seed = 42};
   return m;
 }
 

@@ -134,6 +134,16 @@ TEST_F(TrainConfigTest, NewModelsAreTrainedWhole) {
   EXPECT_EQ(c.train.adapter, AdapterKind::kFull);
 }
 
+TEST_F(TrainConfigTest, InitialisationHasTwoNames) {
+  const auto start = [&](const std::string& name) {
+    return Load(With("  base: ../base.gguf\n", "  new: {vocabulary: v.gguf, dim: 64, layers: 2, heads: 4, hidden_dim: 96, "
+                                               "context: 128, initialisation: " + name + "}\n"));
+  };
+  EXPECT_TRUE(start("induction").induction);
+  EXPECT_FALSE(start("normal").induction);
+  EXPECT_THROW(start("zero"), Error);
+}
+
 TEST(TrainConfigFile, TheBaseModelsRecipesLoad) {
   const std::filesystem::path recipes = std::filesystem::path(LONGSPAN_SOURCE_DIR) / "recipes";
   const TrainConfig recall = LoadTrainConfig(recipes / "base-recall.yml"),
