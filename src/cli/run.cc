@@ -21,7 +21,7 @@ namespace longspan {
 namespace {
 
 struct RunOptions {
-  ModelOptions model;
+  ModelOptions model{.activations = Activations::kInt8};
   std::optional<std::string> prompt;
   std::string file;
   std::int64_t tokens = 256;
