@@ -236,6 +236,71 @@ HWY_INLINE void SixBitScales(const RowWords& words, float* scales, float* minima
   StoreBytes(hn::Or(hn::And(hn::ShiftRight<4>(c), four), hn::And(hn::ShiftRight<2>(b), top)), minimum, 4, minima);
 }
 
+// Bit pairs of Q2_K and Q3_K: each half of a block has 32 bytes of codes, for four stripes of 32 elements.
+template <class V>
+HWY_INLINE V BitPair(V q, int stripe) {
+  const V shifted = stripe == 0 ? q : stripe == 1 ? hn::ShiftRight<2>(q) : stripe == 2 ? hn::ShiftRight<4>(q) : hn::ShiftRight<6>(q);
+  return hn::And(shifted, hn::Set(ByteTag<32>(), 3));
+}
+
+struct Q2_KCodes {
+  static constexpr Type kType = Type::kQ2_K;
+  static constexpr int kGroup = 16, kOffset = 0, kLargest = 3;
+  static constexpr bool kMinima = true;
+  static constexpr std::int64_t kSlabBytes = sizeof(BlockQ2_K);
+  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
+    for (int half = 0; half < 2; ++half) {
+      const auto q = LoadBytes<32>(slab + offsetof(BlockQ2_K, q) + 32 * half);
+      for (int stripe = 0; stripe < 4; ++stripe) StoreCodes<32>(BitPair(q, stripe), codes + 128 * half + 32 * stripe);
+    }
+  }
+  static void Scales(const RowWords& words, std::int64_t, float* scales, float* minima) {
+    const WordVec halves = words.At(offsetof(BlockQ2_K, d));
+    const FloatVec scale = LowHalf(halves), minimum = HighHalf(halves);
+    const WordVec four = hn::Set(WordTag(), 0x0f0f0f0f);
+    for (int i = 0; i < 16; i += 4) {
+      const WordVec both = words.At(static_cast<std::int64_t>(offsetof(BlockQ2_K, scales)) + i);
+      StoreBytes(hn::And(both, four), scale, i, scales);
+      StoreBytes(hn::And(hn::ShiftRight<4>(both), four), minimum, i, minima);
+    }
+  }
+};
+
+struct Q3_KCodes {
+  static constexpr Type kType = Type::kQ3_K;
+  static constexpr int kGroup = 16, kOffset = 4, kLargest = 7;
+  static constexpr bool kMinima = false;
+  static constexpr std::int64_t kSlabBytes = sizeof(BlockQ3_K);
+  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
+    const auto high = LoadBytes<32>(slab + offsetof(BlockQ3_K, high));
+    for (int half = 0; half < 2; ++half) {
+      const auto q = LoadBytes<32>(slab + offsetof(BlockQ3_K, q) + 32 * half);
+      for (int stripe = 0; stripe < 4; ++stripe) {
+        StoreCodes<32>(hn::Or(BitPair(q, stripe), BitAs<32>(high, 4 * half + stripe, 4)), codes + 128 * half + 32 * stripe);
+      }
+    }
+  }
+  static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
+    const WordTag d;
+    // As in Q6_K, the F16 is last.
+    const FloatVec scale = HighHalf(words.At(offsetof(BlockQ3_K, d) - 2));
+    const WordVec a = words.At(offsetof(BlockQ3_K, scales)), b = words.At(offsetof(BlockQ3_K, scales) + 4);
+    const WordVec c = words.At(offsetof(BlockQ3_K, scales) + 8);
+    const WordVec four = hn::Set(d, 0x0f0f0f0f), two = hn::Set(d, 0x03030303);
+    const auto store = [&](WordVec low, WordVec high, int first) {
+      const WordVec six = hn::Or(hn::And(low, four), hn::ShiftLeft<4>(hn::And(high, two)));
+      StoreBytes(six, scale, first, scales);
+    };
+    store(a, c, 0);
+    store(b, hn::ShiftRight<2>(c), 4);
+    store(hn::ShiftRight<4>(a), hn::ShiftRight<4>(c), 8);
+    store(hn::ShiftRight<4>(b), hn::ShiftRight<6>(c), 12);
+    // d times a small integer is exact, and so is the difference.
+    const FloatVec offset = hn::Mul(scale, hn::Set(FloatTag(), 32.0f));
+    for (int i = 0; i < 16; ++i) StoreLanes(hn::Sub(hn::Load(FloatTag(), scales + i * kLanes), offset), i, scales);
+  }
+};
+
 struct Q4_KCodes {
   static constexpr Type kType = Type::kQ4_K;
   static constexpr int kGroup = 32, kOffset = 0, kLargest = 15;

@@ -15,6 +15,10 @@
 #include "kernels/int8/codes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET <= HWY_AVX3_DL
+#pragma GCC push_options
+#pragma GCC target("avx512vnni")  // which Highway 1.0 leaves out of this target, though it asks the processor for it
+#endif
 namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2
@@ -61,7 +65,10 @@ HWY_INLINE void RowDots(const std::uint8_t* codes, const std::int8_t* x, std::in
   __m512i a[4];
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    a[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_load_si512(codes + 64 * i), _mm512_loadu_si512(x + 64 * i));
+    // Two halves, as they were stored a moment ago: a load across two stores would have to wait for the cache.
+    const auto* halves = reinterpret_cast<const __m256i*>(codes + 64 * i);
+    const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_load_si256(halves)), _mm256_load_si256(halves + 1), 1);
+    a[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), both, _mm512_loadu_si512(x + 64 * i));
   }
   // Four words of each 128-bit block are one sum: add them for all four vectors at once.
   const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
@@ -200,6 +207,9 @@ HWY_INLINE void DotPanels(const std::int8_t* x, const std::uint8_t* const* panel
 #endif  // HWY_AVX2
 
 }  // namespace longspan::HWY_NAMESPACE
+#if HWY_TARGET <= HWY_AVX3_DL
+#pragma GCC pop_options
+#endif
 HWY_AFTER_NAMESPACE();
 
 #endif

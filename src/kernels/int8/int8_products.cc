@@ -28,7 +28,8 @@ namespace longspan::HWY_NAMESPACE {
 template <class F>
 bool WithCodes(Type type, F&& f) {
   const auto tried = [&]<class... W>(W... codes) { return ((codes.kType == type && (f(codes), true)) || ...); };
-  return tried(Q4_0Codes(), Q4_1Codes(), Q5_0Codes(), Q5_1Codes(), Q8_0Codes(), Q4_KCodes(), Q5_KCodes(), Q6_KCodes());
+  return tried(Q4_0Codes(), Q4_1Codes(), Q5_0Codes(), Q5_1Codes(), Q8_0Codes(), Q2_KCodes(), Q3_KCodes(),
+               Q4_KCodes(), Q5_KCodes(), Q6_KCodes());
 }
 
 bool Supports(Type type) {

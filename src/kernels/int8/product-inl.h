@@ -21,6 +21,10 @@
 #include "tensor/tensor.h"
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET <= HWY_AVX3_DL
+#pragma GCC push_options
+#pragma GCC target("avx512vnni")  // which Highway 1.0 leaves out of this target, though it asks the processor for it
+#endif
 namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2
@@ -30,11 +34,16 @@ inline constexpr std::int64_t kFewRows = 2;
 // Rows of x that one task takes past its strips.
 inline constexpr std::int64_t kRowBlock = 512;
 inline constexpr std::int64_t kStripsPerTask = 4;
+// Slabs of a row that are dotted before the next row's: a weight is then read in the order in which it lies, which is
+// how memory is fast. The dots wait in the first-level cache.
+inline constexpr std::int64_t kSlabsAtOnce = 16;
+inline constexpr std::int64_t kPrefetchBytes = 2048;
 
 // One slab of a strip: where it lies and what its groups' scales are.
 template <class W>
 struct StripSlab {
   static constexpr int kScales = RoundedRows::kSlab / W::kGroup;
+  // [kScales, kLanes]
   HWY_ALIGN float scales[kScales * kLanes];
   HWY_ALIGN float minima[W::kMinima ? kScales * kLanes : kLanes];
 
@@ -43,21 +52,36 @@ struct StripSlab {
   }
 };
 
-// acc += what one group of 32 adds to kLanes outputs. `dot(half)` gives the integer dots of each 16 elements less the
-// offset, or, for types whose groups have 32, of all (half 0).
-template <class W, class Dot>
-HWY_INLINE FloatVec AddGroup(FloatVec acc, std::int64_t g, const float* scales, const float* minima, FloatVec scale_x,
-                             FloatVec sum_x, Dot&& dot) {
-  const FloatTag d;
-  constexpr int kParts = 32 / W::kGroup;
-  for (int part = 0; part < kParts; ++part) {
-    const FloatVec scale = hn::Load(d, scales + (g * kParts + part) * kLanes);
-    acc = hn::MulAdd(hn::ConvertTo(d, dot(part)), hn::Mul(scale, scale_x), acc);
+// What one row of x brings to a slab.
+struct RoundedRow {
+  const std::int8_t* codes;            // [kSlab]
+  const float *scales, *sums;          // [kGroups]
+  const std::int32_t *minus, *halves;  // [kGroups], [2 * kGroups]
+
+  RoundedRow(const RoundedRows& x, std::int64_t slab, std::int64_t i) {
+    const std::size_t at = x.at(slab, i);
+    codes = x.codes.data() + at * RoundedRows::kSlab;
+    scales = x.scales.data() + at * RoundedRows::kGroups;
+    sums = x.sums.data() + at * RoundedRows::kGroups;
+    minus = x.minus_sums.data() + at * RoundedRows::kGroups;
+    halves = x.minus_halves.data() + at * 2 * RoundedRows::kGroups;
   }
-  static_assert(!W::kMinima || kParts == 1);
-  if constexpr (W::kMinima) acc = hn::NegMulAdd(hn::Load(d, minima + g * kLanes), sum_x, acc);
-  return acc;
-}
+
+  // Of row r after this one: minus the sum of the codes that share a weight's scale `group`, and what they sum up to.
+  template <class W>
+  HWY_INLINE std::int32_t MinusSum(int r, std::int64_t group) const {
+    return W::kGroup == 32 ? minus[r * RoundedRows::kGroups + group] : halves[r * 2 * RoundedRows::kGroups + group];
+  }
+  template <class W>
+  HWY_INLINE float Sum(int r, std::int64_t group) const {
+    if constexpr (W::kGroup == 32) return sums[r * RoundedRows::kGroups + group];
+    else return -Scale<W>(r, group) * static_cast<float>(halves[r * 2 * RoundedRows::kGroups + group]);
+  }
+  template <class W>
+  HWY_INLINE float Scale(int r, std::int64_t group) const {
+    return scales[r * RoundedRows::kGroups + group * W::kGroup / 32];
+  }
+};
 
 constexpr int Log2(int n) { return n <= 1 ? 0 : 1 + Log2(n / 2); }
 // Takes the offset off: `minus_sum` is minus the sum of the activations' codes.
@@ -68,6 +92,15 @@ HWY_INLINE IntVec WithoutOffset(std::int32_t minus_sum) {
 // Signed codes have no offset to take off.
 template <class W>
 inline constexpr bool kHasOffset = W::kOffset > 0 && (kVnni || W::kLargest < 255);
+
+// What a group adds to kLanes outputs, in the one order that all paths keep: first its dots, then its minima.
+HWY_INLINE FloatVec AddDot(FloatVec acc, IntVec dot, FloatVec scale, float scale_x) {
+  const FloatTag d;
+  return hn::MulAdd(hn::ConvertTo(d, dot), hn::Mul(scale, hn::Set(d, scale_x)), acc);
+}
+HWY_INLINE FloatVec TakeMinimum(FloatVec acc, FloatVec minimum, float sum_x) {
+  return hn::NegMulAdd(minimum, hn::Set(FloatTag(), sum_x), acc);
+}
 
 // Adds or stores the first `count` lanes.
 HWY_INLINE void WriteOutputs(FloatVec v, std::int64_t count, bool add, float* to) {
@@ -80,49 +113,47 @@ HWY_INLINE void WriteOutputs(FloatVec v, std::int64_t count, bool add, float* to
 
 // ---- Few rows of x
 
-// Outputs [first, first + kLanes) of the rows of x. `prefetch` bytes lie behind the strip and are wanted next.
+// Outputs [first, first + kLanes) of the rows of x.
 template <class W>
 HWY_INLINE void FewRowsStrip(const RoundedRows& x, const Tensor& w, std::int64_t first, Rows y, bool add) {
   const FloatTag d;
   const std::int64_t rows = std::min(kLanes, w.rows() - first), row_bytes = w.row_bytes();
   const auto* strip = reinterpret_cast<const std::uint8_t*>(w.row(first).data());
-  const std::int64_t share = rows * row_bytes / x.slabs();
   HWY_ALIGN std::uint8_t codes[RoundedRows::kSlab] = {};
-  HWY_ALIGN std::int32_t dots[kFewRows][kLanes * 16];
+  HWY_ALIGN std::int32_t dots[kFewRows][kSlabsAtOnce][kLanes * 16];
   FloatVec acc[kFewRows];
   for (FloatVec& a : acc) a = hn::Zero(d);
-  for (std::int64_t slab = 0; slab < x.slabs(); ++slab) {
-    const std::int64_t groups = x.groups(slab);
-    const std::uint8_t* data = strip + slab * W::kSlabBytes;
-    // The strips lie one behind another: memory is asked for the next while this one is worked on, in its own order.
-    for (std::int64_t at = 0; at < share; at += 64) {
-      hwy::Prefetch(strip + rows * row_bytes + slab * share + at);
-    }
+  for (std::int64_t first_slab = 0; first_slab < x.slabs(); first_slab += kSlabsAtOnce) {
+    const std::int64_t slabs = std::min(kSlabsAtOnce, x.slabs() - first_slab);
     for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-      W::Codes(data + std::min(lane, rows - 1) * row_bytes, groups, codes);
-      for (std::int64_t r = 0; r < x.rows; ++r) {
-        RowDots<W>(codes, x.codes.data() + x.at(slab, r) * RoundedRows::kSlab, dots[r] + lane * 16);
+      const std::uint8_t* row = strip + std::min(lane, rows - 1) * row_bytes + first_slab * W::kSlabBytes;
+      for (std::int64_t s = 0; s < slabs; ++s) {
+        hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes);
+        hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 64);
+        if constexpr (W::kSlabBytes > 128) hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 128);
+        if constexpr (W::kSlabBytes > 192) hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 192);
+        W::Codes(row + s * W::kSlabBytes, x.groups(first_slab + s), codes);
+        for (std::int64_t r = 0; r < x.rows; ++r) {
+          RowDots<W>(codes, x.codes.data() + x.at(first_slab + s, r) * RoundedRows::kSlab, dots[r][s] + lane * 16);
+        }
       }
     }
-    const StripSlab<W> weight(data, row_bytes, rows, groups);
-    for (std::int64_t r = 0; r < x.rows; ++r) {
-      IntVec columns[16];
-      TransposeDots(dots[r], columns);
-      const std::size_t at = x.at(slab, r);
-      const float* scales = x.scales.data() + at * RoundedRows::kGroups;
-      const float* sums = x.sums.data() + at * RoundedRows::kGroups;
-      const std::int32_t* minus = x.minus_sums.data() + at * RoundedRows::kGroups;
-      const std::int32_t* halves = x.minus_halves.data() + at * 2 * RoundedRows::kGroups;
-      for (std::int64_t g = 0; g < groups; ++g) {
-        acc[r] = AddGroup<W>(acc[r], g, weight.scales, weight.minima, hn::Set(d, scales[g]), hn::Set(d, sums[g]),
-                             [&](int part) {
-                               IntVec dot = columns[DotColumn(2 * g + part)];
-                               if constexpr (W::kGroup == 32) dot = hn::Add(dot, columns[DotColumn(2 * g + 1)]);
-                               if constexpr (kHasOffset<W>) {
-                                 dot = hn::Add(dot, WithoutOffset<W>(W::kGroup == 32 ? minus[g] : halves[2 * g + part]));
-                               }
-                               return dot;
-                             });
+    for (std::int64_t s = 0; s < slabs; ++s) {
+      const std::int64_t slab = first_slab + s, groups = x.groups(slab);
+      const StripSlab<W> weight(strip + slab * W::kSlabBytes, row_bytes, rows, groups);
+      for (std::int64_t r = 0; r < x.rows; ++r) {
+        IntVec columns[16];
+        TransposeDots(dots[r][s], columns);
+        const RoundedRow row(x, slab, r);
+        for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
+          IntVec dot = columns[DotColumn(W::kGroup == 32 ? 2 * group : group)];
+          if constexpr (W::kGroup == 32) dot = hn::Add(dot, columns[DotColumn(2 * group + 1)]);
+          if constexpr (kHasOffset<W>) dot = hn::Add(dot, WithoutOffset<W>(row.template MinusSum<W>(0, group)));
+          acc[r] = AddDot(acc[r], dot, hn::Load(d, weight.scales + group * kLanes), row.template Scale<W>(0, group));
+          if constexpr (W::kMinima) {
+            acc[r] = TakeMinimum(acc[r], hn::Load(d, weight.minima + group * kLanes), row.template Sum<W>(0, group));
+          }
+        }
       }
     }
   }
@@ -150,13 +181,6 @@ void TransposeCodes(const std::uint8_t* data, std::int64_t row_bytes, std::int64
   }
 }
 
-// One row of x in one slab.
-struct RoundedRow {
-  const std::int8_t* codes;
-  const float *scales, *sums;
-  const std::int32_t *minus, *halves;
-};
-
 // acc [kRows][stride] += kRows rows of x times kStrips strips, over one slab.
 template <class W, int kRows, int kStrips>
 HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint8_t* const* panels,
@@ -170,37 +194,26 @@ HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint
 #pragma GCC unroll 2
     for (int s = 0; s < kStrips; ++s) sum[r][s] = hn::Load(d, acc + r * kStride + s * kLanes);
   }
-  for (std::int64_t g = 0; g < groups; ++g) {
-    constexpr int kParts = 32 / W::kGroup, kSteps = W::kGroup / 4;
-    for (int part = 0; part < kParts; ++part) {
-      IntVec dot[kRows][kStrips];
+  constexpr int kSteps = W::kGroup / 4;
+  for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
+    IntVec dot[kRows][kStrips];
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        IntVec start = hn::Zero(IntTag());
-        if constexpr (kHasOffset<W>) {
-          start = WithoutOffset<W>(W::kGroup == 32 ? x.minus[r * RoundedRows::kGroups + g]
-                                                   : x.halves[r * 2 * RoundedRows::kGroups + 2 * g + part]);
-        }
+    for (int r = 0; r < kRows; ++r) {
+      IntVec start = hn::Zero(IntTag());
+      if constexpr (kHasOffset<W>) start = WithoutOffset<W>(x.template MinusSum<W>(r, group));
 #pragma GCC unroll 2
-        for (int s = 0; s < kStrips; ++s) dot[r][s] = start;
-      }
-      const std::int64_t first = (g * kParts + part) * kSteps;  // of the group's words
-      DotPanels<W, kRows, kStrips, kSteps>(x.codes + 4 * first, panels, first * kPanelBytes, dot);
+      for (int s = 0; s < kStrips; ++s) dot[r][s] = start;
+    }
+    DotPanels<W, kRows, kStrips, kSteps>(x.codes + group * W::kGroup, panels, group * kSteps * kPanelBytes, dot);
 #pragma GCC unroll 2
-      for (int s = 0; s < kStrips; ++s) {
-        const FloatVec scale = hn::Load(d, scales[s] + (g * kParts + part) * kLanes);
+    for (int s = 0; s < kStrips; ++s) {
+      const FloatVec scale = hn::Load(d, scales[s] + group * kLanes);
 #pragma GCC unroll 16
-        for (int r = 0; r < kRows; ++r) {
-          const FloatVec scale_x = hn::Set(d, x.scales[r * RoundedRows::kGroups + g]);
-          sum[r][s] = hn::MulAdd(hn::ConvertTo(d, dot[r][s]), hn::Mul(scale, scale_x), sum[r][s]);
-        }
-        if constexpr (W::kMinima) {
-          const FloatVec minimum = hn::Load(d, minima[s] + g * kLanes);
+      for (int r = 0; r < kRows; ++r) sum[r][s] = AddDot(sum[r][s], dot[r][s], scale, x.template Scale<W>(r, group));
+      if constexpr (W::kMinima) {
+        const FloatVec minimum = hn::Load(d, minima[s] + group * kLanes);
 #pragma GCC unroll 16
-          for (int r = 0; r < kRows; ++r) {
-            sum[r][s] = hn::NegMulAdd(minimum, hn::Set(d, x.sums[r * RoundedRows::kGroups + g]), sum[r][s]);
-          }
-        }
+        for (int r = 0; r < kRows; ++r) sum[r][s] = TakeMinimum(sum[r][s], minimum, x.template Sum<W>(r, group));
       }
     }
   }
@@ -254,10 +267,7 @@ void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std
     const float* const scales[] = {strips[0].scales, strips[1].scales};
     const float* const minima[] = {strips[0].minima, strips[1].minima};
     for (std::int64_t i = 0; i < count; i += kTileRows) {
-      const std::size_t at = x.at(slab, first_row + i);
-      const RoundedRow row{x.codes.data() + at * RoundedRows::kSlab, x.scales.data() + at * RoundedRows::kGroups,
-                           x.sums.data() + at * RoundedRows::kGroups, x.minus_sums.data() + at * RoundedRows::kGroups,
-                           x.minus_halves.data() + at * 2 * RoundedRows::kGroups};
+      const RoundedRow row(x, slab, first_row + i);
       TileFor<W>(std::min<std::int64_t>(kTileRows, count - i))(groups, row, panels, scales, minima,
                                                                sums.data() + i * kWidth);
     }
@@ -292,6 +302,9 @@ void Product(const RoundedRows& x, const Tensor& w, Rows y, bool add) {
 #endif  // HWY_AVX2
 
 }  // namespace longspan::HWY_NAMESPACE
+#if HWY_TARGET <= HWY_AVX3_DL
+#pragma GCC pop_options
+#endif
 HWY_AFTER_NAMESPACE();
 
 #endif
