@@ -55,8 +55,8 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// Error(kIo) unless `bytes` more fit beside `path`, whose folder exists. For large files: better to hear it now
-// than after half of them.
+// Error(kIo) unless `bytes` more fit beside `path`, whose folder exists. For large files: better to hear it
+// now than after half of them.
 void CheckFreeSpace(const std::filesystem::path& path, std::uint64_t bytes);
 
 // Writes `text` as the whole of `path`, atomically.

@@ -58,7 +58,8 @@ TEST(File, FreeSpaceIsCheckedWithoutWriting) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kIo);
-    EXPECT_NE(std::string(error.what()).find("4611686018.43 GB are needed"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("4611686018.43 GB are needed"), std::string::npos)
+        << error.what();
   }
   EXPECT_THROW(CheckFreeSpace(folder / "none" / "a", 1), Error);
   EXPECT_TRUE(fs::is_empty(folder));

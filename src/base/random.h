@@ -14,7 +14,7 @@ enum class RandomPurpose : std::uint32_t {
   kShuffle = 2,  // order of examples
   kPose = 3,     // positions
   kDropout = 4,
-  kSample = 5,   // text generation
+  kSample = 5,  // text generation
   kPasskey = 6,
   kSynthetic = 7,  // weights of a model that was never trained
   kTest = 8,
@@ -39,7 +39,7 @@ class Random {
 };
 
 // xoshiro256++ (Blackman and Vigna 2021, "Scrambled linear pseudorandom number generators"), begun from a
-// stream of Random. It costs a small part of what Philox does: for drawing gigabytes, one of these for each row.
+// stream of Random. It costs a small part of what Philox does: for gigabytes, one for each row.
 class BulkRandom {
  public:
   explicit BulkRandom(Random stream) {

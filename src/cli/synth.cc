@@ -21,7 +21,8 @@ struct Options {
   bool json = false;
 };
 
-void Print(const Options& options, const LlamaConfig& config, const SynthesizeReport& report, double seconds) {
+void Print(const Options& options, const LlamaConfig& config, const SynthesizeReport& report,
+           double seconds) {
   const double weights = static_cast<double>(report.weights), bytes = static_cast<double>(report.bytes);
   if (options.json) {
     const nlohmann::ordered_json json = {{"path", options.out},
@@ -63,12 +64,15 @@ void AddSynth(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   command->add_option("SHAPE", options->shape, "One of " + ShapeNames())->required();
   command->add_option("OUT", options->out, "GGUF file to write")->required();
-  command->add_option("--type", options->type, "A mix of quantize, or Q4_1, Q5_0, Q5_1, Q4_K, Q5_K for every matrix")
+  command
+      ->add_option("--type", options->type,
+                   "A mix of quantize, or Q4_1, Q5_0, Q5_1, Q4_K, Q5_K for every matrix")
       ->capture_default_str();
   command->add_option("--layers", options->layers, "Layers (default: as the shape has)")
       ->check(CLI::Range(1, 4096));
-  command->add_option("--vocab", options->vocabulary,
-                      "GGUF file to take the vocabulary from (default: bytes and runs of letters)")
+  command
+      ->add_option("--vocab", options->vocabulary,
+                   "GGUF file to take the vocabulary from (default: bytes and runs of letters)")
       ->check(CLI::ExistingFile);
   command->add_option("--seed", options->seed, "What the weights are drawn from")->capture_default_str();
   command->add_flag("--json", options->json, "Print the report as JSON");

@@ -37,8 +37,8 @@ struct Weights {
   void Validate(const LlamaConfig& config, std::string_view where) const;
 };
 
-// A tensor of a random initialisation: its name in ForEachTensor, its shape, and the standard deviation of its
-// normal values; 0 for a norm, which is one throughout.
+// A tensor of a random initialisation: its name in ForEachTensor, its shape, and the standard deviation of
+// its normal values; 0 for a norm, which is one throughout.
 struct InitialTensor {
   std::string name;
   std::vector<std::int64_t> shape;

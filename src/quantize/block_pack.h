@@ -1,5 +1,5 @@
-// Where the bits of a block's codes lie: the inverse of what the decoders of tensor/ unpack. Codes are integers
-// without sign, one an element, in the order of the elements.
+// Where the bits of a block's codes lie: the inverse of what the decoders of tensor/ unpack. Codes are
+// integers without sign, one an element, in the order of the elements.
 #pragma once
 
 #include <array>
@@ -52,8 +52,8 @@ inline std::array<std::uint8_t, 32> PackFifthBits(const SuperCodes& codes) {
   return packed;
 }
 
-// ---- Q6_K: each half of a block is four stripes of 32 elements. Stripes 0 and 2, and 1 and 3, share 32 bytes of
-// low nibbles; the upper two bits of all four share 32 bytes.
+// ---- Q6_K: each half of a block is four stripes of 32 elements. Stripes 0 and 2, and 1 and 3, share 32
+// bytes of low nibbles; the upper two bits of all four share 32 bytes.
 
 struct SixBits {
   std::array<std::uint8_t, 128> low;
@@ -67,8 +67,8 @@ inline SixBits PackSixBits(const SuperCodes& codes) {
     for (int i = 0; i < 64; ++i)
       packed.low[64 * half + i] = static_cast<std::uint8_t>((c[i] & 15) | (c[i + 64] & 15) << 4);
     for (int i = 0; i < 32; ++i) {
-      packed.high[32 * half + i] = static_cast<std::uint8_t>(
-          c[i] >> 4 | (c[i + 32] >> 4) << 2 | (c[i + 64] >> 4) << 4 | (c[i + 96] >> 4) << 6);
+      packed.high[32 * half + i] = static_cast<std::uint8_t>(c[i] >> 4 | (c[i + 32] >> 4) << 2 |
+                                                             (c[i + 64] >> 4) << 4 | (c[i + 96] >> 4) << 6);
     }
   }
   return packed;

@@ -224,7 +224,8 @@ void EncodeQ5_K(const float* from, std::byte* to, std::int64_t elements, const f
   ForEachBlock<BlockQ5_K>(from, to, elements, importance, [](const BlockValues& values) {
     const AffineBlock a = EncodeAffine(values, 31);
     const SuperCodes codes = Stored(a.codes, 0);
-    return BlockQ5_K{a.d_packed, a.dmin_packed, PackScales(a.scales), PackFifthBits(codes), PackNibbles(codes)};
+    return BlockQ5_K{a.d_packed, a.dmin_packed, PackScales(a.scales), PackFifthBits(codes),
+                     PackNibbles(codes)};
   });
 }
 

@@ -57,8 +57,8 @@ GgufMetadata BorrowedVocabulary(const std::filesystem::path& path, const LlamaCo
   const auto file = GgufFile::Open(path);
   const std::int64_t size = Tokenizer::Make(ReadVocabulary(file->metadata()))->vocab_size();
   if (size != config.vocab_size) {
-    Fail(ErrorKind::kBadOption, "{}: {} tokens, expected the {} of {}", path.string(), size, config.vocab_size,
-         config.name);
+    Fail(ErrorKind::kBadOption, "{}: {} tokens, expected the {} of {}", path.string(), size,
+         config.vocab_size, config.name);
   }
   GgufMetadata metadata;
   for (const auto& [key, value] : file->metadata()) {
@@ -67,7 +67,7 @@ GgufMetadata BorrowedVocabulary(const std::filesystem::path& path, const LlamaCo
   return metadata;
 }
 
-GgufMetadata Metadata(const LlamaConfig& config, const SynthesizeOptions& options) {
+GgufMetadata Metadata(LlamaConfig config, const SynthesizeOptions& options) {
   GgufMetadata extra;
   if (options.vocabulary.empty())
     WriteVocabulary(SyntheticVocabulary(config.vocab_size), extra);
@@ -75,6 +75,7 @@ GgufMetadata Metadata(const LlamaConfig& config, const SynthesizeOptions& option
     extra = BorrowedVocabulary(options.vocabulary, config);
   extra.Set("general.file_type", options.types.mix.file_type);
   extra.Set("general.description", fmt::format("random weights of seed {}, never trained", options.seed));
+  config.name += " with random weights";
   return LlamaMetadata(config, extra, options.types.mix.base);
 }
 

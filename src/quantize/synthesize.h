@@ -17,7 +17,7 @@ struct SynthesisTypes {
   Mix mix;
   MixOverrides overrides;
 };
-// The mix of that name, else the type that longspan encodes, whatever the case. Error(kBadOption) for another.
+// The mix of that name, else the type that longspan encodes, in any case. Error(kBadOption) for another.
 SynthesisTypes FindSynthesisTypes(std::string_view name);
 
 struct SynthesizeOptions {
@@ -31,9 +31,9 @@ struct SynthesizeReport {
   std::int64_t bytes = 0;  // of tensor data, without metadata
 };
 
-// Writes `out`, whole or not at all, with the deviations of InitialTensors. The same bytes for the same options on
-// any number of threads. Needs memory for the vocabulary and some 16 MiB.
-// Error(kBadOption) where the vocabulary has another size than config's, Error(kIo) where the disk has no room.
+// Writes `out`, whole or not at all, with the deviations of InitialTensors. The same bytes for the same
+// options on any number of threads. Needs memory for the vocabulary and some 16 MiB. Error(kBadOption) where
+// the vocabulary has another size than config's, Error(kIo) where the disk has no room.
 SynthesizeReport SynthesizeFile(const std::filesystem::path& out, const LlamaConfig& config,
                                 const SynthesizeOptions& options, Progress& progress);
 

@@ -39,15 +39,12 @@ LlamaConfig Small() {
 }
 
 // What the model says after each of `tokens`.
-std::vector<float> Logits(const ModelFile& model, const std::vector<std::int32_t>& tokens) {
+Matrix Logits(const ModelFile& model, const std::vector<std::int32_t>& tokens) {
   const Transformer transformer(model.config, model.weights, ChooseKernels("auto"));
   KvCache cache(model.config);
-  const auto n = std::ssize(tokens);
-  std::vector<float> hidden(static_cast<std::size_t>(n * model.config.dim));
-  std::vector<float> logits(static_cast<std::size_t>(n * model.config.vocab_size));
-  transformer.Forward(tokens, cache, Rows(hidden.data(), n, model.config.dim));
-  transformer.Logits(ConstRows(hidden.data(), n, model.config.dim),
-                     Rows(logits.data(), n, model.config.vocab_size));
+  Matrix hidden(std::ssize(tokens), model.config.dim), logits(std::ssize(tokens), model.config.vocab_size);
+  transformer.Forward(tokens, cache, hidden);
+  transformer.Logits(hidden, logits);
   return logits;
 }
 
@@ -82,7 +79,8 @@ class SynthesizeTest : public testing::Test {
 };
 
 TEST_F(SynthesizeTest, LoadsAndHasSaneLogits) {
-  for (const char* type : {"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q4_1", "q5_k"}) {
+  for (const char* type :
+       {"F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q4_1", "q5_k"}) {
     const SynthesizeReport report = SynthesizeFile(Path("m.gguf"), Small(), Typed(type), NoProgress());
     EXPECT_EQ(report.weights, Small().Parameters());
     const ModelFile model = LoadModel(Path("m.gguf"));
@@ -92,8 +90,8 @@ TEST_F(SynthesizeTest, LoadsAndHasSaneLogits) {
     EXPECT_FALSE(model.config.tied_embeddings);
 
     double sum = 0, squares = 0, top = 0;
-    const std::vector<float> logits = Logits(model, {256, 1, 2, 300, 4, 5});
-    for (const float x : logits) {
+    const Matrix logits = Logits(model, {256, 1, 2, 300, 4, 5});
+    for (const float x : logits.span()) {
       ASSERT_TRUE(std::isfinite(x)) << type;
       sum += x;
       squares += double{x} * x;

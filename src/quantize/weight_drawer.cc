@@ -146,7 +146,8 @@ Block DrawBlock(const CodeTable& table, double scale, BulkRandom& random);
 
 template <>
 BlockQ8_0 DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
-  return {DrawScale(random, scale), std::bit_cast<std::array<std::int8_t, kBlock>>(DrawCodes<kBlock>(table, random))};
+  return {DrawScale(random, scale),
+          std::bit_cast<std::array<std::int8_t, kBlock>>(DrawCodes<kBlock>(table, random))};
 }
 
 template <>
@@ -198,7 +199,8 @@ BlockQ6_K DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
 }
 
 template <class Block>
-void DrawBlocks(const CodeTable& table, double scale, BulkRandom& random, std::byte* to, std::int64_t blocks) {
+void DrawBlocks(const CodeTable& table, double scale, BulkRandom& random, std::byte* to,
+                std::int64_t blocks) {
   for (; blocks > 0; --blocks, to += sizeof(Block)) {
     const Block block = DrawBlock<Block>(table, scale, random);
     std::memcpy(to, &block, sizeof(block));
@@ -206,7 +208,8 @@ void DrawBlocks(const CodeTable& table, double scale, BulkRandom& random, std::b
 }
 
 template <std::size_t kBytes>
-void DrawFloats(const std::vector<std::byte>& values, BulkRandom& random, std::byte* to, std::int64_t elements) {
+void DrawFloats(const std::vector<std::byte>& values, BulkRandom& random, std::byte* to,
+                std::int64_t elements) {
   std::uint64_t bits = 0;
   for (std::int64_t i = 0; i < elements; ++i, bits >>= 16) {
     if (i % 4 == 0) bits = random.Next();

@@ -1,5 +1,5 @@
-// Random weights drawn in the form in which a type stores them: a quantised block's codes and scales are drawn
-// themselves, for fitting them to drawn floats takes a hundred times as long.
+// Random weights drawn in the form in which a type stores them: a quantised block's codes and scales are
+// drawn themselves, for fitting them to drawn floats takes a hundred times as long.
 #pragma once
 
 #include <array>
@@ -31,8 +31,8 @@ class WeightDrawer {
   // `deviation` > 0. Error(kUnsupported) for a type that CanEncode does not know.
   WeightDrawer(Type type, double deviation);
 
-  // Fills a row of `elements`, a whole number of blocks, at any address. Scales that F16 holds coarsely (below
-  // 2^-14: Q6_K under a deviation of about 0.02) round by up to one in a hundred.
+  // Fills a row of `elements`, a whole number of blocks, at any address. Scales that F16 holds coarsely
+  // (below 2^-14: Q6_K under a deviation of about 0.02) round by up to one in a hundred.
   void Draw(BulkRandom& random, std::byte* to, std::int64_t elements) const;
 
  private:

@@ -20,8 +20,8 @@ std::int32_t Add(Vocabulary& vocabulary, std::string token, TokenKind kind) {
 
 Vocabulary SyntheticVocabulary(std::int64_t size) {
   if (size < kBytes + 2) {
-    Fail(ErrorKind::kBadOption, "a vocabulary of {} tokens, expected {} or more: the bytes, begin and end", size,
-         kBytes + 2);
+    Fail(ErrorKind::kBadOption, "a vocabulary of {} tokens, expected {} or more: the bytes, begin and end",
+         size, kBytes + 2);
   }
   Vocabulary vocabulary;
   vocabulary.pre = "llama-bpe";
