@@ -76,7 +76,7 @@ Sampler Greedy() { return Sampler({.temperature = 0}); }
 
 // Everything that can be seen of a session after it has written.
 struct Written {
-  Tokens tokens, read, held;
+  Tokens tokens, read;
   std::vector<float> logits;
   StopReason reason{};
   bool operator==(const Written&) const = default;
@@ -100,9 +100,10 @@ Written Write(FakeSequence model, const Tokens& prompt, const GenerateOptions& o
   if (stats != nullptr) *stats = session.stats();
   EXPECT_LE(model.length(), context);
   // What is read next follows what was written, not what was guessed.
-  if (std::ssize(out.read) < context) session.Prefill(Tokens{7});
-  out.held = session.tokens();
-  if (std::ssize(out.read) < context) EXPECT_EQ(model.tokens(), session.tokens());
+  if (std::ssize(out.read) < context) {
+    session.Prefill(Tokens{7});
+    EXPECT_EQ(model.tokens(), session.tokens());
+  }
   return out;
 }
 
@@ -333,7 +334,7 @@ TEST(PromptLookup, DraftsAreLongWhereTextRepeatsAndStopWhereItDoesNot) {
     if (i >= 10) rows += draft.size();
   }
   EXPECT_GT(rows, 0u);  // it tries again now and then
-  EXPECT_LT(rows, 60u);
+  EXPECT_LT(rows, 90u);
 }
 
 TEST(PromptLookup, WritesTheSameText) {
