@@ -2,6 +2,10 @@
 // row the counter to read is bytes/s (of packed weights), for many FLOP/s.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <map>
+#include <vector>
+
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
@@ -10,15 +14,26 @@
 namespace longspan {
 namespace {
 
+// Several equal weights to go through in turn, for one would stay in the cache.
+const std::vector<Tensor>& Weights(Type type) {
+  static std::map<Type, std::vector<Tensor>> made;
+  std::vector<Tensor>& weights = made[type];
+  if (!weights.empty()) return weights;
+  weights.push_back(RandomBlocks(type, 14336, 4096, 0));
+  for (int i = 1; i < 8; ++i) {
+    weights.push_back(Tensor::Allocate(type, weights.front().shape()));
+    std::ranges::copy(weights.front().bytes(), weights.back().mutable_bytes().begin());
+  }
+  return weights;
+}
+
 // Arguments: type, rows, threads.
 void Product(benchmark::State& state, const char* isa, Activations activations) {
   const auto type = static_cast<Type>(state.range(0));
   const std::int64_t n = state.range(1);
   SetThreads(static_cast<int>(state.range(2)));
   const Kernels& kernels = ChooseKernels(isa, activations);
-  // Several weights in turn, for one would stay in the cache.
-  std::vector<Tensor> weights;
-  for (std::uint64_t i = 0; i < (n < 16 ? 8 : 1); ++i) weights.push_back(RandomBlocks(type, 14336, 4096, i));
+  const std::vector<Tensor>& weights = Weights(type);
   Matrix x(n, 4096), y(n, 14336);
   Random random(1, 0, RandomPurpose::kTest);
   for (float& v : x.span()) v = random.Normal();

@@ -7,6 +7,7 @@
 //   kLargest   the largest code
 //   kSlabBytes bytes of 256 elements of a row
 //   Codes(slab, groups, codes)            one row's codes, in the order of its elements, as bytes
+//   Registers(slab, codes)               where AVX-512 does it without a detour through memory: the same, all 256
 //   Scales(words, groups, scales, minima) the scales and minima of kLanes rows, one row a lane
 // with the blocks as tensor/blocks.h describes them.
 #if defined(LONGSPAN_KERNELS_INT8_CODES_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -17,6 +18,7 @@
 #endif
 
 #include <hwy/highway.h>
+#include <immintrin.h>
 
 #include <cstdint>
 
@@ -112,6 +114,16 @@ HWY_INLINE V BitAs(V v, int bit, std::uint8_t value) {
   return hn::And(hn::VecFromMask(d, hn::Eq(hn::And(v, mask), mask)), hn::Set(d, value));
 }
 
+#if HWY_TARGET <= HWY_AVX3_DL
+// 32 bytes in the lower and in the upper half of a register, the upper ones `high` bits further down, the lower ones
+// `low`. Bits of neighbouring bytes come along: mask them.
+HWY_INLINE __m512i ShiftedTwice(const std::uint8_t* bytes, int low, int high) {
+  const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
+  return _mm512_srlv_epi64(both, _mm512_set_epi64(high, high, high, high, low, low, low, low));
+}
+HWY_INLINE __m512i Masked(__m512i v, char mask) { return _mm512_and_si512(v, _mm512_set1_epi8(mask)); }
+#endif
+
 // ---- Blocks of 32: a slab is eight of them.
 
 struct Q8_0Codes {
@@ -127,6 +139,17 @@ struct Q8_0Codes {
       StoreCodes<32>(kVnni ? hn::Xor(q, hn::Set(d, 0x80)) : q, codes + 32 * g);
     }
   }
+#if HWY_TARGET <= HWY_AVX3_DL
+  static HWY_INLINE void Registers(const std::uint8_t* slab, __m512i (&codes)[4]) {
+    for (int i = 0; i < 4; ++i) {
+      const auto block = [&](int b) {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(slab + b * sizeof(BlockQ8_0) + 2));
+      };
+      const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(block(2 * i)), block(2 * i + 1), 1);
+      codes[i] = _mm512_xor_si512(both, _mm512_set1_epi8(static_cast<char>(0x80)));
+    }
+  }
+#endif
   static void Scales(const RowWords& words, std::int64_t groups, float* scales, float*) {
     for (std::int64_t g = 0; g < groups; ++g) StoreLanes(LowHalf(words.At(g * sizeof(BlockQ8_0))), g, scales);
   }
@@ -313,6 +336,11 @@ struct Q4_KCodes {
       StoreCodes<32>(HighNibbles(q), codes + 64 * pair + 32);
     }
   }
+#if HWY_TARGET <= HWY_AVX3_DL
+  static HWY_INLINE void Registers(const std::uint8_t* slab, __m512i (&codes)[4]) {
+    for (int i = 0; i < 4; ++i) codes[i] = Masked(ShiftedTwice(slab + offsetof(BlockQ4_K, q) + 32 * i, 0, 4), 15);
+  }
+#endif
   static void Scales(const RowWords& words, std::int64_t, float* scales, float* minima) {
     SixBitScales(words, scales, minima);
   }
@@ -331,6 +359,15 @@ struct Q5_KCodes {
       StoreCodes<32>(hn::Or(HighNibbles(q), BitAs<32>(high, 2 * pair + 1, 16)), codes + 64 * pair + 32);
     }
   }
+#if HWY_TARGET <= HWY_AVX3_DL
+  static HWY_INLINE void Registers(const std::uint8_t* slab, __m512i (&codes)[4]) {
+    for (int i = 0; i < 4; ++i) {
+      const __m512i low = Masked(ShiftedTwice(slab + offsetof(BlockQ5_K, q) + 32 * i, 0, 4), 15);
+      const __m512i high = Masked(ShiftedTwice(slab + offsetof(BlockQ5_K, high), 2 * i, 2 * i + 1), 1);
+      codes[i] = _mm512_or_si512(low, _mm512_slli_epi16(high, 4));
+    }
+  }
+#endif
   static void Scales(const RowWords& words, std::int64_t, float* scales, float* minima) {
     SixBitScales(words, scales, minima);
   }
@@ -359,6 +396,17 @@ struct Q6_KCodes {
       StoreCodes<32>(hn::Or(HighNibbles(low2), pair3), to + 96);
     }
   }
+#if HWY_TARGET <= HWY_AVX3_DL
+  static HWY_INLINE void Registers(const std::uint8_t* slab, __m512i (&codes)[4]) {
+    for (int i = 0; i < 4; ++i) {
+      const int half = i / 2, nibble = i % 2;
+      const __m512i low = _mm512_loadu_si512(slab + offsetof(BlockQ6_K, low) + 64 * half);
+      const __m512i high = ShiftedTwice(slab + offsetof(BlockQ6_K, high) + 32 * half, 4 * nibble, 4 * nibble + 2);
+      codes[i] = _mm512_or_si512(Masked(_mm512_srli_epi16(low, static_cast<unsigned>(4 * nibble)), 15),
+                                 _mm512_slli_epi16(Masked(high, 3), 4));
+    }
+  }
+#endif
   static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
     // The block ends with its F16: read it with the two bytes before, not with two past the end.
     const FloatVec d = HighHalf(words.At(offsetof(BlockQ6_K, d) - 2));

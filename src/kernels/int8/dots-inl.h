@@ -59,23 +59,42 @@ HWY_INLINE void Transpose(WordVec (&v)[16]) {
   }
 }
 
-// The dots of each 16 of 256 codes, in the order of DotColumn.
+// The codes of one row in one slab, ready to be multiplied.
 template <class W>
-HWY_INLINE void RowDots(const std::uint8_t* codes, const std::int8_t* x, std::int32_t* dots) {
-  __m512i a[4];
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    // Two halves, as they were stored a moment ago: a load across two stores would have to wait for the cache.
-    const auto* halves = reinterpret_cast<const __m256i*>(codes + 64 * i);
-    const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_load_si256(halves)), _mm256_load_si256(halves + 1), 1);
-    a[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), both, _mm512_loadu_si512(x + 64 * i));
+class RowCodes {
+ public:
+  RowCodes(const std::uint8_t* slab, std::int64_t groups) {
+    if constexpr (requires { W::Registers(slab, codes_); }) {
+      if (groups == 8) {
+        W::Registers(slab, codes_);
+        return;
+      }
+    }
+    alignas(64) std::uint8_t bytes[256];
+    if (groups < 8) std::memset(bytes, 0, sizeof(bytes));
+    W::Codes(slab, groups, bytes);
+    for (int i = 0; i < 4; ++i) {
+      // Two halves, as they were stored a moment ago: a load across two stores would have to wait for the cache.
+      const auto* halves = reinterpret_cast<const __m256i*>(bytes + 64 * i);
+      codes_[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_load_si256(halves)), _mm256_load_si256(halves + 1), 1);
+    }
   }
-  // Four words of each 128-bit block are one sum: add them for all four vectors at once.
-  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
-  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
-  _mm512_store_si512(dots, _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd)));
-}
-// Where RowDots puts the dot of the elements [16 i, 16 i + 16).
+
+  // The dots of each 16 codes with x [256], in the order of DotColumn.
+  HWY_INLINE void Dots(const std::int8_t* x, std::int32_t* dots) const {
+    __m512i a[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) a[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes_[i], _mm512_loadu_si512(x + 64 * i));
+    // Four words of each 128-bit block are one sum: add them for all four vectors at once.
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
+    _mm512_store_si512(dots, _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd)));
+  }
+
+ private:
+  __m512i codes_[4];
+};
+// Where Dots puts the dot of the elements [16 i, 16 i + 16).
 constexpr std::int64_t DotColumn(std::int64_t i) { return i % 4 * 4 + i / 4; }
 
 HWY_INLINE void TransposeDots(const std::int32_t* dots, IntVec (&columns)[16]) {
@@ -137,22 +156,33 @@ HWY_INLINE __m256i PairProducts(__m256i codes, __m256i x) {
 }
 
 template <class W>
-HWY_INLINE void RowDots(const std::uint8_t* codes, const std::int8_t* x, std::int32_t* dots) {
-  const __m256i ones = _mm256_set1_epi16(1);
-#pragma GCC unroll 2
-  for (int half = 0; half < 2; ++half) {
-    __m256i a[4];
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      const std::int64_t at = 128 * half + 32 * i;
-      a[i] = _mm256_madd_epi16(PairProducts<W>(_mm256_load_si256(reinterpret_cast<const __m256i*>(codes + at)),
-                                               _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + at))),
-                               ones);
-    }
-    const __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a[0], a[1]), _mm256_hadd_epi32(a[2], a[3]));
-    _mm256_store_si256(reinterpret_cast<__m256i*>(dots + 8 * half), sums);
+class RowCodes {
+ public:
+  RowCodes(const std::uint8_t* slab, std::int64_t groups) {
+    if (groups < 8) std::memset(codes_, 0, sizeof(codes_));
+    W::Codes(slab, groups, codes_);
   }
-}
+
+  HWY_INLINE void Dots(const std::int8_t* x, std::int32_t* dots) const {
+    const __m256i ones = _mm256_set1_epi16(1);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      __m256i a[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const std::int64_t at = 128 * half + 32 * i;
+        a[i] = _mm256_madd_epi16(PairProducts<W>(_mm256_load_si256(reinterpret_cast<const __m256i*>(codes_ + at)),
+                                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + at))),
+                                 ones);
+      }
+      const __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a[0], a[1]), _mm256_hadd_epi32(a[2], a[3]));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(dots + 8 * half), sums);
+    }
+  }
+
+ private:
+  alignas(32) std::uint8_t codes_[256];
+};
 constexpr std::int64_t DotColumn(std::int64_t i) { return i / 8 * 8 + i % 2 * 4 + i % 8 / 2; }
 
 HWY_INLINE void TransposeDots(const std::int32_t* dots, IntVec (&columns)[16]) {

@@ -119,7 +119,6 @@ HWY_INLINE void FewRowsStrip(const RoundedRows& x, const Tensor& w, std::int64_t
   const FloatTag d;
   const std::int64_t rows = std::min(kLanes, w.rows() - first), row_bytes = w.row_bytes();
   const auto* strip = reinterpret_cast<const std::uint8_t*>(w.row(first).data());
-  HWY_ALIGN std::uint8_t codes[RoundedRows::kSlab] = {};
   HWY_ALIGN std::int32_t dots[kFewRows][kSlabsAtOnce][kLanes * 16];
   FloatVec acc[kFewRows];
   for (FloatVec& a : acc) a = hn::Zero(d);
@@ -132,9 +131,9 @@ HWY_INLINE void FewRowsStrip(const RoundedRows& x, const Tensor& w, std::int64_t
         hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 64);
         if constexpr (W::kSlabBytes > 128) hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 128);
         if constexpr (W::kSlabBytes > 192) hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 192);
-        W::Codes(row + s * W::kSlabBytes, x.groups(first_slab + s), codes);
+        const RowCodes<W> codes(row + s * W::kSlabBytes, x.groups(first_slab + s));
         for (std::int64_t r = 0; r < x.rows; ++r) {
-          RowDots<W>(codes, x.codes.data() + x.at(first_slab + s, r) * RoundedRows::kSlab, dots[r][s] + lane * 16);
+          codes.Dots(x.codes.data() + x.at(first_slab + s, r) * RoundedRows::kSlab, dots[r][s] + lane * 16);
         }
       }
     }
