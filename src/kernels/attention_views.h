@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/kv_layout.h"
 #include "tensor/rows.h"
 
 namespace longspan {
@@ -21,8 +22,6 @@ struct KvBlock {
   std::int64_t first;  // order of the first token
   std::int64_t count;
 };
-
-inline constexpr std::int64_t kKvBlock = 64;
 
 // The keys and values of one sequence in one layer: either rows, as training has them, or pages of kKvBlock
 // tokens, as a cache has them. A page holds, for each KV head in turn, K as [kKvBlock, head_dim] and then V
@@ -47,6 +46,14 @@ class KvView {
     return view;
   }
 
+  static KvView OfPages(const KvLayout& layout, std::span<const std::byte* const> pages, std::int64_t length) {
+    KvView view;
+    view.byte_pages_ = pages;
+    view.length_ = length;
+    view.head_dim_ = layout.head_dim;
+    return view;
+  }
+
   static std::int64_t PageFloats(std::int64_t kv_heads, std::int64_t head_dim) {
     return 2 * kKvBlock * kv_heads * head_dim;
   }
@@ -57,6 +64,10 @@ class KvView {
   KvBlock Block(std::int64_t kv_head, std::int64_t block) const {
     const std::int64_t first = block * kKvBlock;
     const std::int64_t count = std::min(kKvBlock, length_ - first);
+    if (!byte_pages_.empty()) {
+      const auto* k = reinterpret_cast<const float*>(byte_pages_[static_cast<std::size_t>(block)]) + kv_head * PageFloats(1, head_dim_);
+      return {{k, head_dim_, 1}, {k + kKvBlock * head_dim_, head_dim_, 1}, first, count};
+    }
     if (pages_.empty()) {
       const std::int64_t column = kv_head * head_dim_;
       return {{&k_.at(first, column), k_.stride, 1}, {&v_.at(first, column), v_.stride, 1}, first, count};
@@ -68,6 +79,7 @@ class KvView {
  private:
   ConstRows k_, v_;
   std::span<const float* const> pages_;
+  std::span<const std::byte* const> byte_pages_;
   std::int64_t length_ = 0, head_dim_ = 0;
 };
 

@@ -39,6 +39,10 @@ class Kernels {
   virtual void AttentionBackward(const AttentionShape& shape,
                                  std::span<const AttentionBackwardSequence> sequences) const = 0;
 
+  // Writes k, v [n, kv_heads * head_dim] into slots first_slot.. counted across `pages`, in the layout's type.
+  virtual void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
+                       std::span<std::byte* const> pages) const;
+
   // y = x / rms(x) * weight, row by row (Zhang & Sennrich 2019, eq. 4). y may be x.
   virtual void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const = 0;
   // dx is added to, for the residual stream also flows past the norm; so is dweight, unless empty.
