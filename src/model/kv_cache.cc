@@ -3,41 +3,43 @@
 #include <algorithm>
 
 namespace longspan {
+namespace {
 
-KvCache::KvCache(const LlamaConfig& config)
-    : layers_(static_cast<std::size_t>(config.layers), Layer(config.kv_heads, config.head_dim)) {}
+KvLayout LayoutOf(const LlamaConfig& config, Type type) { return {type, config.kv_heads, config.head_dim}; }
+
+std::int64_t PagesFor(std::int64_t tokens) { return (tokens + kKvBlock - 1) / kKvBlock; }
+
+}  // namespace
+
+KvCache::KvCache(const LlamaConfig& config, Type type)
+    : layers_(static_cast<std::size_t>(config.layers), Layer(LayoutOf(config, type))) {
+  (void)LayoutOf(config, type).PageBytes();  // throws if there can be no such page
+}
 
 void KvCache::Truncate(std::int64_t length) {
   length_ = std::min(length_, length);
   for (Layer& layer : layers_) layer.Truncate(length_);
 }
 
-std::int64_t KvCache::Bytes(const LlamaConfig& config, std::int64_t tokens) {
-  const std::int64_t pages = (tokens + kKvBlock - 1) / kKvBlock;
-  return config.layers * pages * KvView::PageFloats(config.kv_heads, config.head_dim) * static_cast<std::int64_t>(sizeof(float));
+std::int64_t KvCache::Bytes(const LlamaConfig& config, std::int64_t tokens, Type type) {
+  return config.layers * PagesFor(tokens) * LayoutOf(config, type).PageBytes();
 }
 
 void KvCache::Layer::Truncate(std::int64_t length) {
   length_ = std::min(length_, length);
-  pages_.resize(static_cast<std::size_t>((length_ + kKvBlock - 1) / kKvBlock));
+  pages_.resize(static_cast<std::size_t>(PagesFor(length_)));
   pointers_.resize(pages_.size());
 }
 
-KvView KvCache::Layer::Append(ConstRows k, ConstRows v) {
-  for (std::int64_t i = 0; i < k.rows; ++i, ++length_) {
-    const std::int64_t slot = length_ % kKvBlock;
-    if (slot == 0) {
-      pages_.emplace_back(static_cast<std::size_t>(KvView::PageFloats(kv_heads_, head_dim_)));
-      pointers_.push_back(pages_.back().data());
-    }
-    for (std::int64_t h = 0; h < kv_heads_; ++h) {
-      float* keys = pages_.back().data() + h * KvView::PageFloats(1, head_dim_);
-      float* values = keys + kKvBlock * head_dim_;
-      std::copy_n(&k.at(i, h * head_dim_), head_dim_, keys + slot * head_dim_);
-      for (std::int64_t d = 0; d < head_dim_; ++d) values[d * kKvBlock + slot] = v.at(i, h * head_dim_ + d);
-    }
+KvView KvCache::Layer::Append(const Kernels& kernels, ConstRows k, ConstRows v) {
+  const std::int64_t length = length_ + k.rows;
+  while (static_cast<std::int64_t>(pages_.size()) < PagesFor(length)) {
+    pages_.emplace_back(static_cast<std::size_t>(layout_.PageBytes()));
+    pointers_.push_back(pages_.back().data());
   }
-  return KvView::OfPages(pointers_, length_, head_dim_);
+  kernels.StoreKv(layout_, k, v, length_, pointers_);
+  length_ = length;
+  return KvView::OfPages(layout_, pointers_, length_);
 }
 
 }  // namespace longspan

@@ -1,6 +1,7 @@
 // Keys and values of one sequence, in pages that grow with it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -13,7 +14,8 @@ namespace longspan {
 
 class KvCache {
  public:
-  explicit KvCache(const LlamaConfig& config);
+  // Error(kUnsupported) for a type that cannot hold this model's heads.
+  explicit KvCache(const LlamaConfig& config, Type type = Type::kF32);
   KvCache(KvCache&&) = default;  // not to be copied: a layer points into its own pages
   KvCache& operator=(KvCache&&) = default;
 
@@ -22,22 +24,23 @@ class KvCache {
   void Clear() { Truncate(0); }
 
   // Bytes that `tokens` tokens take.
-  static std::int64_t Bytes(const LlamaConfig& config, std::int64_t tokens);
+  static std::int64_t Bytes(const LlamaConfig& config, std::int64_t tokens, Type type = Type::kF32);
 
  private:
   friend class Transformer;
 
-  // One layer, as a block sees it. Pages are laid out as KvView describes.
+  // One layer, as a block sees it.
   class Layer : public KvStore {
    public:
-    Layer(std::int64_t kv_heads, std::int64_t head_dim) : kv_heads_(kv_heads), head_dim_(head_dim) {}
-    KvView Append(ConstRows k, ConstRows v) override;
+    explicit Layer(const KvLayout& layout) : layout_(layout) {}
+    KvView Append(const Kernels& kernels, ConstRows k, ConstRows v) override;
     void Truncate(std::int64_t length);
 
    private:
-    std::int64_t kv_heads_, head_dim_, length_ = 0;
-    std::vector<AlignedVector<float>> pages_;
-    std::vector<const float*> pointers_;
+    KvLayout layout_;
+    std::int64_t length_ = 0;
+    std::vector<AlignedVector<std::byte>> pages_;
+    std::vector<std::byte*> pointers_;
   };
 
   std::vector<Layer> layers_;

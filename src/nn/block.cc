@@ -32,7 +32,8 @@ std::vector<AttentionSequence> SelfSequences(const BlockContext& context, const 
 
 void Attend(const BlockContext& context, BlockActivations& a) {
   if (context.store != nullptr) {
-    const AttentionSequence sequence = SequenceOf(context, a, 0, context.store->Append(a.k, a.v), a.attended, {});
+    const KvView kv = context.store->Append(context.kernels, a.k, a.v);
+    const AttentionSequence sequence = SequenceOf(context, a, 0, kv, a.attended, {});
     context.kernels.Attention(context.attention, {&sequence, 1});
     return;
   }

@@ -28,7 +28,7 @@ class KvStore {
  public:
   virtual ~KvStore() = default;
   // Joins k, v [n, kv_dim] to the sequence and returns it whole.
-  virtual KvView Append(ConstRows k, ConstRows v) = 0;
+  virtual KvView Append(const Kernels& kernels, ConstRows k, ConstRows v) = 0;
 };
 
 // What all blocks of one pass share. The rows of x are `sequences` sequences of equal length, one after another.
