@@ -16,12 +16,8 @@ std::shared_ptr<KvPagePool> KvPagePool::Make(const LlamaConfig& config, Type typ
 }
 
 KvPagePool::KvPagePool(const LlamaConfig& config, Type type, std::int64_t limit)
-    : layout_{type, config.kv_heads, config.head_dim}, layers_(config.layers), limit_(limit) {
-  if (config.head_dim % Traits(type).block_elements != 0) {
-    Fail(ErrorKind::kUnsupported, "a cache of {} with heads of {}, which is no multiple of {}", Traits(type).name,
-         config.head_dim, Traits(type).block_elements);
-  }
-}
+    : layout_{type, config.kv_heads, config.head_dim}, page_bytes_(config.layers * layout_.PageBytes()),
+      layers_(config.layers), limit_(limit) {}
 
 std::int64_t KvPagePool::used_pages() const {
   const std::lock_guard lock(mutex_);
@@ -34,12 +30,12 @@ std::vector<KvPage> KvPagePool::Take(std::int64_t pages) {
     const std::lock_guard lock(mutex_);
     if (pages > max_pages() - used_) {
       Fail(ErrorKind::kOutOfMemory, "the cache needs {:.2f} MiB more, but {:.2f} MiB of its limit of {:.2f} MiB are used",
-           MiB(pages * page_bytes()), MiB(used_ * page_bytes()), MiB(limit_));
+           MiB(pages * page_bytes_), MiB(used_ * page_bytes_), MiB(limit_));
     }
     while (std::cmp_less(returned_.size(), pages)) {
       returned_.reserve(memory_.size() + 1);  // so that Return cannot fail
       // Zeroed: what no token has written yet is a number all the same.
-      memory_.emplace_back(static_cast<std::size_t>(page_bytes()));
+      memory_.emplace_back(static_cast<std::size_t>(page_bytes_));
       returned_.push_back(memory_.back().data());
     }
     taken.assign(returned_.end() - pages, returned_.end());

@@ -24,13 +24,14 @@ class KvPagePool : public std::enable_shared_from_this<KvPagePool> {
  public:
   static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
-  // Pages of `type` for a model, `limit` bytes of them at most.
+  // Pages of `type` for a model, `limit` bytes of them at most. Error(kUnsupported) for a type that cannot hold the
+  // model's heads.
   static std::shared_ptr<KvPagePool> Make(const LlamaConfig& config, Type type, std::int64_t limit = kNoLimit);
 
   const KvLayout& layout() const { return layout_; }
   std::int64_t layers() const { return layers_; }
-  std::int64_t page_bytes() const { return layers_ * layout_.PageBytes(); }
-  std::int64_t max_pages() const { return limit_ / page_bytes(); }
+  std::int64_t page_bytes() const { return page_bytes_; }
+  std::int64_t max_pages() const { return limit_ / page_bytes_; }
   std::int64_t used_pages() const;
   std::int64_t free_pages() const { return max_pages() - used_pages(); }
 
@@ -42,7 +43,7 @@ class KvPagePool : public std::enable_shared_from_this<KvPagePool> {
   void Return(std::byte* page);
 
   const KvLayout layout_;
-  const std::int64_t layers_, limit_;
+  const std::int64_t page_bytes_, layers_, limit_;
   mutable std::mutex mutex_;  // guards what follows
   std::int64_t used_ = 0;
   std::vector<AlignedVector<std::byte>> memory_;  // of every page ever made
