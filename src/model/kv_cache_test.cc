@@ -165,6 +165,42 @@ TEST_F(KvCacheTest, PagesComeBackAndStayWithinTheLimit) {
   EXPECT_EQ(pool->used_pages(), 0);
 }
 
+// Types differ in what they round, not in how pages are shared and given back.
+TEST(KvCacheTypeTest, EveryTypeGrowsForksAndTruncates) {
+  LlamaConfig config = SmallConfig();
+  config.head_dim = 32;
+  const std::vector<std::int32_t> tokens = oracle::RandomTokens(200, config.vocab_size);
+  const auto part = [&](std::int64_t first, std::int64_t count) {
+    return std::span(tokens).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+  };
+  for (const std::string& isa : AvailableKernels()) {
+    const Transformer model(config, oracle::LivelyWeights(config, 1), ChooseKernels(isa));
+    for (const auto& [type, tolerance] : std::vector<std::pair<Type, double>>{
+             {Type::kF32, 1e-5}, {Type::kF16, 5e-3}, {Type::kBF16, 4e-2}, {Type::kQ8_0, 4e-2}, {Type::kQ4_0, 0.5}}) {
+      const auto run = [&](KvCache& cache, std::int64_t first, std::int64_t count) {
+        Matrix hidden(count, config.dim);
+        model.Forward(part(first, count), cache, hidden);
+        return hidden;
+      };
+      const std::string what = fmt::format("{}, {}", isa, Traits(type).name);
+      const auto pool = KvPagePool::Make(config, type);
+      EXPECT_EQ(pool->page_bytes(), KvCache::Bytes(config, 64, type)) << what;
+      KvCache exact(config, Type::kF32), cache(pool), fresh(pool);
+      run(exact, 0, 130);
+      run(cache, 0, 130);
+      run(fresh, 0, 130);
+      KvCache fork = cache.Fork();
+      const Matrix want = run(fresh, 130, 20), got = run(fork, 130, 20), original = run(cache, 130, 20);
+      EXPECT_TRUE(std::ranges::equal(got.span(), want.span())) << what;
+      EXPECT_TRUE(std::ranges::equal(original.span(), want.span())) << what;
+      fork.Truncate(100);
+      fresh.Truncate(100);
+      EXPECT_TRUE(std::ranges::equal(run(fork, 100, 70).span(), run(fresh, 100, 70).span())) << what;
+      oracle::ExpectClose(got, oracle::Widen(run(exact, 130, 20)), tolerance, what);
+    }
+  }
+}
+
 TEST_F(KvCacheTest, PagesOutliveTheirPoolsOwner) {
   auto pool = KvPagePool::Make(config_, Type::kF32);
   std::vector<KvPage> pages = pool->Take(2);
