@@ -12,8 +12,9 @@
 
 namespace longspan {
 
-// Takes bytes piece by piece; how they are cut does not matter. Each step is a bijection of the state and of the
-// eight bytes it takes in, so damage within one word never goes unnoticed, and any other one time in 2^64.
+// Takes bytes piece by piece; how they are cut does not matter. Each step is a bijection of the state and of
+// the eight bytes it takes in, so damage within one word never goes unnoticed, and any other one time in
+// 2^64.
 class Hash64 {
  public:
   void Update(std::span<const std::byte> bytes) {
@@ -37,9 +38,7 @@ class Hash64 {
   // A number, by its bytes.
   template <class T>
   requires std::is_arithmetic_v<T> || std::is_enum_v<T>
-  void Add(T value) {
-    Update(std::as_bytes(std::span(&value, 1)));
-  }
+  void Add(T value) { Update(std::as_bytes(std::span(&value, 1))); }
 
   std::uint64_t value() const {
     std::uint64_t h = Step(Step(state_, pending_), size_);

@@ -32,15 +32,18 @@ void Engine::Check(const Request& request, std::int64_t tokens_before) const {
   const std::int64_t count = std::ssize(request.prompt), tokens = tokens_before + count;
   if (tokens == 0) Fail(ErrorKind::kBadOption, "the prompt is empty");
   if (tokens > context_) {
-    Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}", count, tokens_before, context_);
+    Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}", count, tokens_before,
+         context_);
   }
   for (const std::int32_t token : request.prompt) {
     if (token < 0 || token >= model_.config().vocab_size) {
-      Fail(ErrorKind::kBadOption, "token {} is outside the vocabulary of {}", token, model_.config().vocab_size);
+      Fail(ErrorKind::kBadOption, "token {} is outside the vocabulary of {}", token,
+           model_.config().vocab_size);
     }
   }
   if (KvPages(tokens) > pool_->max_pages()) {
-    Fail(ErrorKind::kOutOfMemory, "keys and values of {} tokens take {} bytes, more than the cache's limit of {}", tokens,
+    Fail(ErrorKind::kOutOfMemory,
+         "keys and values of {} tokens take {} bytes, more than the cache's limit of {}", tokens,
          KvPages(tokens) * pool_->page_bytes(), options_.cache_bytes);
   }
 }
@@ -111,7 +114,8 @@ void Engine::Continue(SequenceId id, Request request) {
 void Engine::Truncate(SequenceId id, std::int64_t length) {
   Member& member = GetResting(id);
   if (length < 0 || length > std::ssize(member.tokens)) {
-    Fail(ErrorKind::kBadOption, "sequence {} has {} tokens and cannot be cut to {}", id, member.tokens.size(), length);
+    Fail(ErrorKind::kBadOption, "sequence {} has {} tokens and cannot be cut to {}", id, member.tokens.size(),
+         length);
   }
   member.tokens.resize(static_cast<std::size_t>(length));
   member.cache.Truncate(length);
@@ -128,12 +132,15 @@ SequenceId Engine::Restore(const std::filesystem::path& path) {
   if (!fingerprint_) fingerprint_ = Fingerprint(model_);
   std::error_code missing;  // which RestoreSequence reports
   const std::uintmax_t bytes = std::filesystem::file_size(path, missing);
-  if (!missing) MakeRoom(std::min(pool_->max_pages(), static_cast<std::int64_t>(bytes) / pool_->page_bytes()));
+  if (!missing)
+    MakeRoom(std::min(pool_->max_pages(), static_cast<std::int64_t>(bytes) / pool_->page_bytes()));
   SavedSequence saved = RestoreSequence(path, *fingerprint_, model_.config().vocab_size, pool_);
   if (std::ssize(saved.tokens) > context_) {
-    Fail(ErrorKind::kBadOption, "{}: {} tokens do not fit the context of {}", path.string(), saved.tokens.size(), context_);
+    Fail(ErrorKind::kBadOption, "{}: {} tokens do not fit the context of {}", path.string(),
+         saved.tokens.size(), context_);
   }
-  auto member = std::make_unique<Member>(Member{.tokens = std::move(saved.tokens), .cache = std::move(saved.cache)});
+  auto member =
+      std::make_unique<Member>(Member{.tokens = std::move(saved.tokens), .cache = std::move(saved.cache)});
   member->trusted = false;
   return Add(std::move(member)).id;
 }

@@ -1,8 +1,9 @@
 // The engine: many sequences read and written together, step by step.
 //
-// A step is one pass of the model over tokens of several sequences ("continuous batching", Yu et al. 2022, section 3).
-// Every sequence that writes gets its token first; what is left of the step's tokens reads prompts, in equal shares, so
-// that a long prompt delays the others by a step and no more ("chunked prefill", Agrawal et al. 2023).
+// A step is one pass of the model over tokens of several sequences ("continuous batching", Yu et al. 2022,
+// section 3). Every sequence that writes gets its token first; what is left of the step's tokens reads
+// prompts, in equal shares, so that a long prompt delays the others by a step and no more ("chunked prefill",
+// Agrawal et al. 2023).
 #pragma once
 
 #include <chrono>
@@ -31,8 +32,8 @@ struct EngineOptions {
   Type cache_type = Type::kF32;
   std::int64_t cache_bytes = std::int64_t{4} << 30;  // limit of all keys and values; never exceeded
   std::int64_t step_tokens = 512;                    // most tokens that a step reads
-  std::int64_t max_sequences = 16;                   // most that run at a time; others wait. At most step_tokens
-  std::int64_t context = 0;                          // most tokens of a sequence; 0: the model's window
+  std::int64_t max_sequences = 16;  // most that run at a time; others wait. At most step_tokens
+  std::int64_t context = 0;         // most tokens of a sequence; 0: the model's window
   bool share_prefixes = true;
 
   void Validate() const;  // Error(kBadOption), naming the option
@@ -52,8 +53,8 @@ struct Request {
   SamplerOptions sampler = {};
   GenerateOptions generate = {};
   bool keep = false;  // the sequence rests in the engine afterwards, until Release
-  // Called by Step, on its thread; they may call anything but Step. The first gets each token and returns false to stop.
-  // The second is called once, last of all; a sequence that is not kept is gone by then.
+  // Called by Step, on its thread; they may call anything but Step. The first gets each token and returns
+  // false to stop. The second is called once, last of all; a sequence that is not kept is gone by then.
   std::function<bool(std::int32_t)> on_token = nullptr;
   std::function<void(const Finish&)> on_finish = nullptr;
 };
@@ -66,9 +67,10 @@ struct StepReport {
   std::int64_t written = 0;  // tokens handed over
 };
 
-// A request that goes wrong ends with a reason; the others go on. Where memory runs out, pages that only the prefix
-// cache holds go first; then the youngest running sequence goes back to wait, with its tokens but without its pages, and
-// is read again later. A sequence that has the engine to itself and still lacks pages ends with kOutOfMemory.
+// A request that goes wrong ends with a reason; the others go on. Where memory runs out, pages that only the
+// prefix cache holds go first; then the youngest running sequence goes back to wait, with its tokens but
+// without its pages, and is read again later. A sequence that has the engine to itself and still lacks pages
+// ends with kOutOfMemory.
 class Engine {
  public:
   // The model must outlive the engine.
@@ -78,8 +80,9 @@ class Engine {
 
   // ---- From any thread.
 
-  // A new sequence that begins to wait now. Error(kBadOption) for a prompt that is empty, does not fit the context or
-  // holds tokens outside the vocabulary, and for bad options; Error(kOutOfMemory) for one that no free engine could hold.
+  // A new sequence that begins to wait now. Error(kBadOption) for a prompt that is empty, does not fit the
+  // context or holds tokens outside the vocabulary, and for bad options; Error(kOutOfMemory) for one that no
+  // free engine could hold.
   SequenceId Submit(Request request);
   // Ends a request at the next step. Does nothing where it has ended.
   void Cancel(SequenceId id);
@@ -118,8 +121,8 @@ class Engine {
     std::vector<std::int32_t> tokens;
     KvCache cache;  // of the first of them
     State state = State::kResting;
-    std::uint64_t arrival = 0;    // order of requests
-    Request request = {};         // whose prompt is in `tokens`
+    std::uint64_t arrival = 0;  // order of requests
+    Request request = {};       // whose prompt is in `tokens`
     std::optional<Sampler> sampler = {};
     Finish progress = {};
     std::int64_t known_pages = 0;  // in the prefix cache, or tried

@@ -19,7 +19,8 @@ class EngineMemoryTest : public testing::Test {
 // Six requests that would need 18 pages at once. With fewer they wait for each other, and write the same.
 TEST_F(EngineMemoryTest, AnyLimitThatHoldsOneHoldsAll) {
   std::vector<Request> requests;
-  for (std::uint64_t i = 0; i < 6; ++i) requests.push_back(Ask(SomeTokens(50 + 10 * static_cast<int>(i), i), 70, i));
+  for (std::uint64_t i = 0; i < 6; ++i)
+    requests.push_back(Ask(SomeTokens(50 + 10 * static_cast<int>(i), i), 70, i));
   for (const std::int64_t pages : {3, 4, 5, 7, 11, 18}) {
     for (const bool share : {true, false}) {
       EngineOptions options = Pages(pages);
@@ -67,7 +68,8 @@ TEST_F(EngineMemoryTest, ASequenceThatOutgrowsTheLimitEndsAlone) {
   engine.Submit(small.Noting(Ask(SomeTokens(30, 2), 20)));
   RunToEnd(engine);
   EXPECT_EQ(large.finish->reason, StopReason::kOutOfMemory);
-  EXPECT_THAT(large.finish->message, testing::HasSubstr("needs 0.02 MiB more, but 0.05 MiB of its limit of 0.05 MiB are used"));
+  EXPECT_THAT(large.finish->message,
+              testing::HasSubstr("needs 0.02 MiB more, but 0.05 MiB of its limit of 0.05 MiB are used"));
   // 192 tokens are read, and one more is written.
   const Tokens alone = WrittenAlone(model(), Ask(SomeTokens(150, 1), 43));
   EXPECT_EQ(large.tokens, alone);
@@ -123,7 +125,8 @@ TEST_F(EngineMemoryTest, RestoringMakesRoomToo) {
   RunTogether(engine, {Ask(SomeTokens(130, 2), 2)});  // whose pages stay known
   const SequenceId first = engine.Restore(folder / "a.lsq");
   EXPECT_EQ(engine.tokens(first).size(), 102);
-  EXPECT_THAT([&] { engine.Restore(folder / "a.lsq"); }, testing::ThrowsMessage<Error>(testing::HasSubstr("a.lsq: the cache needs")));
+  EXPECT_THAT([&] { engine.Restore(folder / "a.lsq"); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("a.lsq: the cache needs")));
   EXPECT_EQ(engine.pool().used_pages(), 2);
 }
 

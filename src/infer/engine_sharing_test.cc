@@ -93,7 +93,8 @@ TEST_F(EngineSharingTest, TheSameBeginningIsReadOnce) {
     Engine engine(model(), {.step_tokens = chunk, .max_sequences = 8});
     const Tokens begin = SomeTokens(192, 1);
     std::vector<Request> requests;
-    for (std::uint64_t i = 0; i < 5; ++i) requests.push_back(Ask(Joined(begin, SomeTokens(10, 10 + i)), 6, i));
+    for (std::uint64_t i = 0; i < 5; ++i)
+      requests.push_back(Ask(Joined(begin, SomeTokens(10, 10 + i)), 6, i));
     std::deque<Outcome> outcomes(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) engine.Submit(outcomes[i].Noting(requests[i]));
     const StepReport report = RunToEnd(engine);
@@ -199,7 +200,8 @@ TEST_F(EngineSharingTest, ASavedSequenceGoesOnInAnotherEngine) {
     EXPECT_EQ(engine.pool().used_pages(), 0);  // others do not share what a file said
   }
   Engine small(model(), {.context = 100});
-  EXPECT_THAT([&] { small.Restore(folder / "a.lsq"); }, testing::ThrowsMessage<Error>(testing::HasSubstr("a.lsq")));
+  EXPECT_THAT([&] { small.Restore(folder / "a.lsq"); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("a.lsq")));
   const SmallModel other(ChooseKernels("auto"), 2);
   Engine of_other(other.transformer);
   EXPECT_THAT([&] { of_other.Restore(folder / "a.lsq"); },

@@ -31,7 +31,8 @@ StepReport Engine::Step() {
   return {hidden_.rows(), Write(parts)};
 }
 
-// First come, first served: the first that does not fit makes all others wait, or long prompts would wait for ever.
+// First come, first served: the first that does not fit makes all others wait, or long prompts would wait for
+// ever.
 void Engine::Admit() {
   while (!waiting_.empty() && std::ssize(running_) < options_.max_sequences) {
     Member& member = *waiting_.front();
@@ -83,13 +84,15 @@ std::vector<Engine::Part> Engine::Plan() {
 // Whether one of `readers` is about to read the next page of this prompt too, which it can then share.
 bool Engine::AnotherReadsAhead(const Member& prompt, std::span<Member* const> readers) const {
   return options_.share_prefixes && std::ranges::any_of(readers, [&](const Member* reader) {
-    const auto same = std::ranges::mismatch(prompt.tokens, reader->tokens).in1 - prompt.tokens.begin();
-    const std::int64_t shareable = std::min<std::int64_t>(same, std::ssize(prompt.tokens) - 1) / kKvBlock * kKvBlock;
-    return reader->trusted && shareable > prompt.cache.length();
-  });
+           const auto same = std::ranges::mismatch(prompt.tokens, reader->tokens).in1 - prompt.tokens.begin();
+           const std::int64_t shareable =
+               std::min<std::int64_t>(same, std::ssize(prompt.tokens) - 1) / kKvBlock * kKvBlock;
+           return reader->trusted && shareable > prompt.cache.length();
+         });
 }
 
-// Takes over pages that were computed for the same tokens. The last token is left to be read: its logits are wanted.
+// Takes over pages that were computed for the same tokens. The last token is left to be read: its logits are
+// wanted.
 void Engine::ShareKnownPages(Member& member) {
   if (!options_.share_prefixes) return;
   const std::vector<KvPage> known = prefixes_.Find(std::span(member.tokens).first(member.tokens.size() - 1));
@@ -157,7 +160,8 @@ void Engine::Run(std::span<const Part> parts) {
   std::int64_t rows = 0;
   for (const auto& [member, tokens] : parts) {
     const auto first = static_cast<std::size_t>(member->cache.length());
-    sequences.push_back({std::span(member->tokens).subspan(first, static_cast<std::size_t>(tokens)), &member->cache});
+    sequences.push_back(
+        {std::span(member->tokens).subspan(first, static_cast<std::size_t>(tokens)), &member->cache});
     rows += tokens;
   }
   hidden_.Resize(rows, model_.config().dim);

@@ -23,14 +23,15 @@ std::vector<Request> MixedRequests(std::int64_t vocab_size = 61) {
   std::vector<Request> requests;
   std::uint64_t seed = 0;
   for (const std::int64_t length : {1, 2, 7, 63, 64, 65, 100, 128, 150}) {
-    requests.push_back(Ask(SomeTokens(length, seed + 1, vocab_size), 20 + static_cast<std::int64_t>(seed), seed));
+    requests.push_back(
+        Ask(SomeTokens(length, seed + 1, vocab_size), 20 + static_cast<std::int64_t>(seed), seed));
     ++seed;
   }
   return requests;
 }
 
-void ExpectAsAlone(const Transformer& model, const std::vector<Request>& requests, const EngineOptions& options,
-                   const std::string& what) {
+void ExpectAsAlone(const Transformer& model, const std::vector<Request>& requests,
+                   const EngineOptions& options, const std::string& what) {
   Engine engine(model, options);
   const auto outcomes = RunTogether(engine, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -63,7 +64,8 @@ TEST(EngineTest, ThreadsDoNotMatter) {
   const int kept = Threads();
   for (int threads = 1; threads <= 4; ++threads) {
     SetThreads(threads);
-    ExpectAsAlone(small.transformer, MixedRequests(), {.step_tokens = 100}, fmt::format("{} threads", threads));
+    ExpectAsAlone(small.transformer, MixedRequests(), {.step_tokens = 100},
+                  fmt::format("{} threads", threads));
   }
   SetThreads(kept);
 }
@@ -72,7 +74,8 @@ TEST(EngineTest, ARealModelWritesInABatchWhatItWritesAlone) {
   const LoadedModel model(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
   std::vector<Request> requests;
   for (const std::string text :
-       {"It was a dark and stormy night", "The captain looked at the sea and", "She had never before", "\"Sir,\" said he,",
+       {"It was a dark and stormy night", "The captain looked at the sea and", "She had never before",
+        "\"Sir,\" said he,",
         "In the year of our Lord one thousand eight hundred and twelve, when the emperor"}) {
     const auto seed = static_cast<std::uint64_t>(requests.size());
     requests.push_back(Ask(model.tokenizer().Encode(text), 40, seed));
@@ -184,7 +187,8 @@ TEST(EngineTest, CancelEndsOneRequestWhereverItIs) {
   engine.Cancel(c);
   engine.Cancel(12345);
   RunToEnd(engine);
-  for (const Outcome* outcome : {&writes, &reads, &waits}) EXPECT_EQ(outcome->finish->reason, StopReason::kCancelled);
+  for (const Outcome* outcome : {&writes, &reads, &waits})
+    EXPECT_EQ(outcome->finish->reason, StopReason::kCancelled);
   EXPECT_EQ(writes.tokens.size(), 3);
   EXPECT_TRUE(reads.tokens.empty());
   EXPECT_EQ(stays.tokens, WrittenAlone(small.transformer, Ask(SomeTokens(50, 4), 10)));
@@ -234,7 +238,8 @@ TEST(EngineTest, IsFedFromManyThreads) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kEach; ++i) {
         const auto index = static_cast<std::size_t>(t * kEach + i);
-        const SequenceId id = engine.Submit(outcomes[index].Noting(Ask(SomeTokens(10 + 9 * i, index + 1), 12)));
+        const SequenceId id =
+            engine.Submit(outcomes[index].Noting(Ask(SomeTokens(10 + 9 * i, index + 1), 12)));
         if (i == 3) engine.Cancel(id);
       }
       ++done;
@@ -246,7 +251,8 @@ TEST(EngineTest, IsFedFromManyThreads) {
   for (std::thread& thread : threads) thread.join();
   for (std::size_t i = 0; i < outcomes.size(); ++i) {
     ASSERT_TRUE(outcomes[i].finish) << i;
-    const Tokens alone = WrittenAlone(small.transformer, Ask(SomeTokens(10 + 9 * static_cast<int>(i % kEach), i + 1), 12));
+    const Tokens alone =
+        WrittenAlone(small.transformer, Ask(SomeTokens(10 + 9 * static_cast<int>(i % kEach), i + 1), 12));
     if (i % kEach == 3) {
       ASSERT_LE(outcomes[i].tokens.size(), alone.size());
       EXPECT_TRUE(std::ranges::equal(outcomes[i].tokens, std::span(alone).first(outcomes[i].tokens.size())));

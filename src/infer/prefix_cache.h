@@ -1,6 +1,6 @@
-// Which pages of keys and values are known, by the tokens they were computed from: sequences that begin alike share
-// them instead of computing them again (prefix caching over pages: Kwon et al. 2023, "Efficient Memory Management for
-// Large Language Model Serving with PagedAttention", section 4.4).
+// Which pages of keys and values are known, by the tokens they were computed from: sequences that begin alike
+// share them instead of computing them again (prefix caching over pages: Kwon et al. 2023, "Efficient Memory
+// Management for Large Language Model Serving with PagedAttention", section 4.4).
 #pragma once
 
 #include <array>
@@ -14,20 +14,20 @@
 
 namespace longspan {
 
-// A tree of pages: below an entry stand those that continue it. A page is looked up by the entry before it and by its
-// own tokens, all of them compared, so that what is found was computed from exactly the tokens asked for. Holds its
-// pages until they are evicted.
+// A tree of pages: below an entry stand those that continue it. A page is looked up by the entry before it
+// and by its own tokens, all of them compared, so that what is found was computed from exactly the tokens
+// asked for. Holds its pages until they are evicted.
 class PrefixCache {
  public:
   // Pages of the longest known beginning of `tokens`, in whole pages. They count as used now.
   std::vector<KvPage> Find(std::span<const std::int32_t> tokens);
 
-  // Makes pages known: page i holds kKvBlock tokens from kKvBlock * i on, and `tokens` reaches to the end of the last.
-  // Where a page for the same tokens is known already and some sequence holds it, that one stays.
+  // Makes pages known: page i holds kKvBlock tokens from kKvBlock * i on, and `tokens` reaches to the end of
+  // the last. Where a page for the same tokens is known already and some sequence holds it, that one stays.
   void Insert(std::span<const std::int32_t> tokens, std::span<const KvPage> pages);
 
-  // Forgets up to `count` pages that no sequence holds, the least recently used first, ends before beginnings, and
-  // returns how many.
+  // Forgets up to `count` pages that no sequence holds, the least recently used first, ends before
+  // beginnings, and returns how many.
   std::int64_t Evict(std::int64_t count);
 
   std::int64_t size() const { return std::ssize(entries_); }  // pages known

@@ -41,8 +41,10 @@ class HashingWriter {
   Hash64 hash_;
 };
 
-// A copy of the page with zeros where its first `tokens` tokens have nothing: other sequences' tokens may have been there.
-std::vector<std::byte> HeldPart(const KvPage& page, const KvLayout& layout, std::int64_t layers, std::int64_t tokens) {
+// A copy of the page with zeros where its first `tokens` tokens have nothing: other sequences' tokens may
+// have been there.
+std::vector<std::byte> HeldPart(const KvPage& page, const KvLayout& layout, std::int64_t layers,
+                                std::int64_t tokens) {
   const auto bytes = static_cast<std::size_t>(layers * layout.PageBytes());
   std::vector<std::byte> held(bytes);
   // Rows of one head's K, or V, lie together.
@@ -55,7 +57,10 @@ std::vector<std::byte> HeldPart(const KvPage& page, const KvLayout& layout, std:
 // What a header says of the cache, and what the model at hand would say.
 using Measures = std::array<std::pair<const char*, std::int64_t>, 4>;
 Measures MeasuresOf(const KvLayout& layout, std::int64_t layers) {
-  return {{{"layers", layers}, {"KV heads", layout.kv_heads}, {"dimensions a head", layout.head_dim}, {"tokens a page", kKvBlock}}};
+  return {{{"layers", layers},
+           {"KV heads", layout.kv_heads},
+           {"dimensions a head", layout.head_dim},
+           {"tokens a page", kKvBlock}}};
 }
 
 void CheckSum(std::span<const std::byte> file, const ByteReader& reader) {
@@ -64,10 +69,12 @@ void CheckSum(std::span<const std::byte> file, const ByteReader& reader) {
   hash.Update(file.first(file.size() - sizeof(std::uint64_t)));
   std::uint64_t sum;
   std::memcpy(&sum, file.last(sizeof sum).data(), sizeof sum);
-  if (sum != hash.value()) reader.FailAt("the checksum is {:016x}, expected {:016x}: the file is damaged", sum, hash.value());
+  if (sum != hash.value())
+    reader.FailAt("the checksum is {:016x}, expected {:016x}: the file is damaged", sum, hash.value());
 }
 
-void CheckModel(ByteReader& reader, std::string_view name, std::uint64_t fingerprint, const KvPagePool& pool) {
+void CheckModel(ByteReader& reader, std::string_view name, std::uint64_t fingerprint,
+                const KvPagePool& pool) {
   const auto type = reader.Read<std::uint32_t>("the type");
   const auto model = reader.Read<std::uint64_t>("the fingerprint");
   if (model != fingerprint) Fail(ErrorKind::kBadOption, "{}: the sequence was read by another model", name);
@@ -85,8 +92,8 @@ void CheckModel(ByteReader& reader, std::string_view name, std::uint64_t fingerp
 
 }  // namespace
 
-void SaveSequence(const std::filesystem::path& path, std::uint64_t fingerprint, std::span<const std::int32_t> tokens,
-                  const KvCache& cache) {
+void SaveSequence(const std::filesystem::path& path, std::uint64_t fingerprint,
+                  std::span<const std::int32_t> tokens, const KvCache& cache) {
   const KvPagePool& pool = cache.pool();
   HashingWriter file(path);
   file.Write(std::as_bytes(std::span(kMagic)));
@@ -105,8 +112,8 @@ void SaveSequence(const std::filesystem::path& path, std::uint64_t fingerprint, 
   file.Commit();
 }
 
-SavedSequence RestoreSequence(const std::filesystem::path& path, std::uint64_t fingerprint, std::int64_t vocab_size,
-                              const std::shared_ptr<KvPagePool>& pool) {
+SavedSequence RestoreSequence(const std::filesystem::path& path, std::uint64_t fingerprint,
+                              std::int64_t vocab_size, const std::shared_ptr<KvPagePool>& pool) {
   return ReadSequence(MappedFile::Open(path)->bytes(), path.string(), fingerprint, vocab_size, pool);
 }
 
@@ -122,18 +129,21 @@ SavedSequence ReadSequence(std::span<const std::byte> file, std::string_view nam
 
   const auto count = reader.Read<std::uint64_t>("the number of tokens");
   const auto held = reader.Read<std::uint64_t>("the number of tokens held");
-  SavedSequence saved{std::vector<std::int32_t>(reader.CheckCount(count, sizeof(std::int32_t), "tokens")), KvCache(pool)};
+  SavedSequence saved{std::vector<std::int32_t>(reader.CheckCount(count, sizeof(std::int32_t), "tokens")),
+                      KvCache(pool)};
   if (held > count) reader.FailAt("the cache holds {} tokens of {}", held, count);
   std::memcpy(saved.tokens.data(), reader.Take(count * sizeof(std::int32_t), "the tokens").data(),
               count * sizeof(std::int32_t));
   for (const std::int32_t token : saved.tokens) {
-    if (token < 0 || token >= vocab_size) reader.FailAt("token {} is outside the vocabulary of {}", token, vocab_size);
+    if (token < 0 || token >= vocab_size)
+      reader.FailAt("token {} is outside the vocabulary of {}", token, vocab_size);
   }
 
   const std::int64_t length = static_cast<std::int64_t>(held), page_bytes = pool->page_bytes();
   const auto bytes = static_cast<std::uint64_t>(CheckedMul(KvPages(length), page_bytes, "the pages"));
   if (reader.remaining() != bytes + sizeof(std::uint64_t)) {
-    reader.FailAt("{} bytes remain, expected {} for {} tokens", reader.remaining(), bytes + sizeof(std::uint64_t), held);
+    reader.FailAt("{} bytes remain, expected {} for {} tokens", reader.remaining(),
+                  bytes + sizeof(std::uint64_t), held);
   }
   try {
     saved.cache.Reserve(length);
@@ -141,7 +151,8 @@ SavedSequence ReadSequence(std::span<const std::byte> file, std::string_view nam
     Fail(e.kind(), "{}: {}", name, e.what());
   }
   for (const KvPage& page : saved.cache.pages()) {
-    std::memcpy(page.get(), reader.Take(static_cast<std::uint64_t>(page_bytes), "a page").data(), static_cast<std::size_t>(page_bytes));
+    std::memcpy(page.get(), reader.Take(static_cast<std::uint64_t>(page_bytes), "a page").data(),
+                static_cast<std::size_t>(page_bytes));
   }
   saved.cache.Advance(length);
   return saved;

@@ -31,14 +31,14 @@ struct SavedSequence {
 };
 
 // Error(kIo), and then no file appears.
-void SaveSequence(const std::filesystem::path& path, std::uint64_t fingerprint, std::span<const std::int32_t> tokens,
-                  const KvCache& cache);
+void SaveSequence(const std::filesystem::path& path, std::uint64_t fingerprint,
+                  std::span<const std::int32_t> tokens, const KvCache& cache);
 
-// The cache takes its pages from `pool`. Error(kInvalidFile) for a file that is no whole sequence or holds tokens outside
-// the vocabulary, Error(kBadOption) where model or type of the cache are others, Error(kOutOfMemory) where the pool has
-// not enough pages. All of them name the file.
-SavedSequence RestoreSequence(const std::filesystem::path& path, std::uint64_t fingerprint, std::int64_t vocab_size,
-                              const std::shared_ptr<KvPagePool>& pool);
+// The cache takes its pages from `pool`. Error(kInvalidFile) for a file that is no whole sequence or holds
+// tokens outside the vocabulary, Error(kBadOption) where model or type of the cache are others,
+// Error(kOutOfMemory) where the pool has not enough pages. All of them name the file.
+SavedSequence RestoreSequence(const std::filesystem::path& path, std::uint64_t fingerprint,
+                              std::int64_t vocab_size, const std::shared_ptr<KvPagePool>& pool);
 // The same of a file in memory, called `name`.
 SavedSequence ReadSequence(std::span<const std::byte> file, std::string_view name, std::uint64_t fingerprint,
                            std::int64_t vocab_size, const std::shared_ptr<KvPagePool>& pool);

@@ -42,7 +42,8 @@ class SequenceFileTest : public testing::Test {
 
   const SmallModel small_;
   const std::uint64_t fingerprint_ = Fingerprint(small_.transformer);
-  const std::shared_ptr<KvPagePool> pool_ = KvPagePool::Make(oracle::SmallConfig(), Type::kF32, 10 * kSmallPageBytes);
+  const std::shared_ptr<KvPagePool> pool_ =
+      KvPagePool::Make(oracle::SmallConfig(), Type::kF32, 10 * kSmallPageBytes);
   const TestFolder folder_;
 };
 
@@ -63,8 +64,10 @@ TEST_F(SequenceFileTest, GoesOnAsIfItHadNeverStopped) {
     EXPECT_EQ(saved.tokens, tokens);
     EXPECT_EQ(saved.cache.length(), length - 1);
     KvCache fresh(pool_);
-    Matrix hidden(length - 1, model().config().dim), want(10, model().config().dim), got(10, model().config().dim);
-    if (length > 1) model().Forward(std::span(tokens).first(static_cast<std::size_t>(length - 1)), fresh, hidden);
+    Matrix hidden(length - 1, model().config().dim), want(10, model().config().dim),
+        got(10, model().config().dim);
+    if (length > 1)
+      model().Forward(std::span(tokens).first(static_cast<std::size_t>(length - 1)), fresh, hidden);
     model().Forward(more, fresh, want);
     model().Forward(more, saved.cache, got);
     EXPECT_TRUE(std::ranges::equal(got.span(), want.span())) << length;
@@ -107,7 +110,9 @@ TEST_F(SequenceFileTest, RefusesTruncationAtEveryByte) {
     ASSERT_EQ(KindOf(std::string_view(whole).substr(0, length)), ErrorKind::kInvalidFile) << length;
     if (length < 9) continue;
     const auto kind = KindOf(WithItsChecksum(whole.substr(0, length)));
-    ASSERT_TRUE(kind == ErrorKind::kInvalidFile || kind == ErrorKind::kBadOption || kind == ErrorKind::kUnsupported) << length;
+    ASSERT_TRUE(kind == ErrorKind::kInvalidFile || kind == ErrorKind::kBadOption ||
+                kind == ErrorKind::kUnsupported)
+        << length;
   }
   EXPECT_EQ(KindOf(whole + '\0'), ErrorKind::kInvalidFile);
   EXPECT_EQ(KindOf(WithItsChecksum(whole + std::string(8, '\0'))), ErrorKind::kInvalidFile);
@@ -146,8 +151,10 @@ TEST_F(SequenceFileTest, SurvivesAnyHeader) {
     std::memcpy(changed.data() + at, &value, sizeof value);
     return KindOf(WithItsChecksum(changed));
   };
-  for (const std::int64_t value : {std::int64_t{71}, std::int64_t{1} << 62, std::int64_t{-1}, INT64_MIN, INT64_MAX}) {
-    for (const std::size_t at : {24, 32, 40, 48, 56, 64}) EXPECT_EQ(with(at, value), ErrorKind::kInvalidFile) << at;
+  for (const std::int64_t value :
+       {std::int64_t{71}, std::int64_t{1} << 62, std::int64_t{-1}, INT64_MIN, INT64_MAX}) {
+    for (const std::size_t at : {24, 32, 40, 48, 56, 64})
+      EXPECT_EQ(with(at, value), ErrorKind::kInvalidFile) << at;
   }
   EXPECT_EQ(pool_->used_pages(), 0);
 }
@@ -158,11 +165,14 @@ TEST_F(SequenceFileTest, IsOfOneModelAndOneType) {
   const auto read = [&](std::uint64_t fingerprint, const std::shared_ptr<KvPagePool>& pool) {
     return [=] { ReadSequence(bytes, "a.lsq", fingerprint, 61, pool); };
   };
-  EXPECT_THAT(read(fingerprint_ + 1, pool_), testing::ThrowsMessage<Error>(testing::HasSubstr("another model")));
+  EXPECT_THAT(read(fingerprint_ + 1, pool_),
+              testing::ThrowsMessage<Error>(testing::HasSubstr("another model")));
   LlamaConfig wide = oracle::SmallConfig();
   wide.head_dim = 32;
-  EXPECT_THAT(read(fingerprint_, KvPagePool::Make(wide, Type::kF32)), testing::ThrowsMessage<Error>(testing::HasSubstr("dimensions a head")));
-  EXPECT_THAT(read(fingerprint_, KvPagePool::Make(wide, Type::kQ8_0)), testing::ThrowsMessage<Error>(testing::HasSubstr("type F32, expected Q8_0")));
+  EXPECT_THAT(read(fingerprint_, KvPagePool::Make(wide, Type::kF32)),
+              testing::ThrowsMessage<Error>(testing::HasSubstr("dimensions a head")));
+  EXPECT_THAT(read(fingerprint_, KvPagePool::Make(wide, Type::kQ8_0)),
+              testing::ThrowsMessage<Error>(testing::HasSubstr("type F32, expected Q8_0")));
 }
 
 TEST_F(SequenceFileTest, RespectsTheLimit) {

@@ -26,13 +26,15 @@ struct SmallModel {
   Transformer transformer;
 };
 
-inline constexpr std::int64_t kSmallPageBytes = 2 * 2 * kKvBlock * 2 * 8 * 4;  // layers, K and V, tokens, heads, width, F32
+inline constexpr std::int64_t kSmallPageBytes =
+    2 * 2 * kKvBlock * 2 * 8 * 4;  // layers, K and V, tokens, heads, width, F32
 
 // Any tokens of the small model's vocabulary; those of another `seed` differ from the first on.
 inline Tokens SomeTokens(std::int64_t count, std::uint64_t seed, std::int64_t vocab_size = 61) {
   Tokens tokens;
   Random random(seed, 77, RandomPurpose::kTest);
-  for (std::int64_t i = 0; i < count; ++i) tokens.push_back(static_cast<std::int32_t>(random.Below(vocab_size)));
+  for (std::int64_t i = 0; i < count; ++i)
+    tokens.push_back(static_cast<std::int32_t>(random.Below(vocab_size)));
   if (count > 0) tokens[0] = static_cast<std::int32_t>(seed % static_cast<std::uint64_t>(vocab_size));
   return tokens;
 }

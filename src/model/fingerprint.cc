@@ -10,7 +10,8 @@ namespace longspan {
 namespace {
 
 void AddConfig(const LlamaConfig& c, Hash64& hash) {
-  for (const std::int64_t n : {c.vocab_size, c.dim, c.layers, c.heads, c.kv_heads, c.head_dim, c.hidden_dim}) hash.Add(n);
+  for (const std::int64_t n : {c.vocab_size, c.dim, c.layers, c.heads, c.kv_heads, c.head_dim, c.hidden_dim})
+    hash.Add(n);
   hash.Add(c.norm_epsilon);
 }
 
@@ -49,7 +50,8 @@ std::uint64_t Fingerprint(const Transformer& model) {
   for (const Block& block : model.blocks()) {
     hash.Update(std::as_bytes(block.attention_norm));
     hash.Update(std::as_bytes(block.mlp_norm));
-    for (const Linear* linear : {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down}) {
+    for (const Linear* linear :
+         {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down}) {
       AddLinear(*linear, hash);
     }
   }

@@ -31,7 +31,8 @@ bool KvCache::SharesLastPage() const {
 
 std::int64_t KvCache::PagesFor(std::int64_t tokens) const {
   if (tokens == 0) return 0;
-  return std::max<std::int64_t>(0, KvPages(length_ + tokens) - std::ssize(pages_)) + (SharesLastPage() ? 1 : 0);
+  return std::max<std::int64_t>(0, KvPages(length_ + tokens) - std::ssize(pages_)) +
+         (SharesLastPage() ? 1 : 0);
 }
 
 void KvCache::Reserve(std::int64_t tokens) {

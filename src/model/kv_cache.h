@@ -11,8 +11,8 @@
 
 namespace longspan {
 
-// A page that others hold too is never written: Reserve copies it first. Caches that share pages belong to one
-// thread at a time.
+// A page that others hold too is never written: Reserve copies it first. Caches that share pages belong to
+// one thread at a time.
 class KvCache {
  public:
   explicit KvCache(std::shared_ptr<KvPagePool> pool);
@@ -32,13 +32,14 @@ class KvCache {
   void Truncate(std::int64_t length);
   void Clear() { Truncate(0); }
 
-  // Makes room for `tokens` more tokens in pages that this cache alone holds. Error(kOutOfMemory), and then the cache
-  // is as it was.
+  // Makes room for `tokens` more tokens in pages that this cache alone holds. Error(kOutOfMemory), and then
+  // the cache is as it was.
   void Reserve(std::int64_t tokens);
   // How many pages Reserve would take.
   std::int64_t PagesFor(std::int64_t tokens) const;
 
-  // `tokens` more tokens, for which there is room and whose keys and values are in the pages by now, count as held.
+  // `tokens` more tokens, for which there is room and whose keys and values are in the pages by now, count as
+  // held.
   void Advance(std::int64_t tokens) { length_ += tokens; }
 
   // All pages, in the order of the tokens; the last may be partly filled.

@@ -153,9 +153,10 @@ TEST_F(KvCacheTest, PagesComeBackAndStayWithinTheLimit) {
   Run(b, 0, 120);
   EXPECT_EQ(pool->free_pages(), 0);
   Matrix hidden(40, config_.dim);
-  EXPECT_THAT([&] { model_.Forward(std::span(tokens_).subspan(100, 40), a, hidden); },
-              testing::ThrowsMessage<Error>(testing::AllOf(testing::HasSubstr("needs 0.02 MiB more"),
-                                                           testing::HasSubstr("0.06 MiB of its limit of 0.06 MiB"))));
+  EXPECT_THAT(
+      [&] { model_.Forward(std::span(tokens_).subspan(100, 40), a, hidden); },
+      testing::ThrowsMessage<Error>(testing::AllOf(testing::HasSubstr("needs 0.02 MiB more"),
+                                                   testing::HasSubstr("0.06 MiB of its limit of 0.06 MiB"))));
   EXPECT_EQ(a.length(), 100);
   b.Clear();
   EXPECT_EQ(pool->free_pages(), 2);
@@ -175,8 +176,11 @@ TEST(KvCacheTypeTest, EveryTypeGrowsForksAndTruncates) {
   };
   for (const std::string& isa : AvailableKernels()) {
     const Transformer model(config, oracle::LivelyWeights(config, 1), ChooseKernels(isa));
-    for (const auto& [type, tolerance] : std::vector<std::pair<Type, double>>{
-             {Type::kF32, 1e-5}, {Type::kF16, 5e-3}, {Type::kBF16, 4e-2}, {Type::kQ8_0, 4e-2}, {Type::kQ4_0, 0.5}}) {
+    for (const auto& [type, tolerance] : std::vector<std::pair<Type, double>>{{Type::kF32, 1e-5},
+                                                                              {Type::kF16, 5e-3},
+                                                                              {Type::kBF16, 4e-2},
+                                                                              {Type::kQ8_0, 4e-2},
+                                                                              {Type::kQ4_0, 0.5}}) {
       const auto run = [&](KvCache& cache, std::int64_t first, std::int64_t count) {
         Matrix hidden(count, config.dim);
         model.Forward(part(first, count), cache, hidden);

@@ -16,8 +16,10 @@ std::shared_ptr<KvPagePool> KvPagePool::Make(const LlamaConfig& config, Type typ
 }
 
 KvPagePool::KvPagePool(const LlamaConfig& config, Type type, std::int64_t limit)
-    : layout_{type, config.kv_heads, config.head_dim}, page_bytes_(config.layers * layout_.PageBytes()),
-      layers_(config.layers), limit_(limit) {}
+    : layout_{type, config.kv_heads, config.head_dim},
+      page_bytes_(config.layers * layout_.PageBytes()),
+      layers_(config.layers),
+      limit_(limit) {}
 
 std::int64_t KvPagePool::used_pages() const {
   const std::lock_guard lock(mutex_);
@@ -29,7 +31,8 @@ std::vector<KvPage> KvPagePool::Take(std::int64_t pages) {
   {
     const std::lock_guard lock(mutex_);
     if (pages > max_pages() - used_) {
-      Fail(ErrorKind::kOutOfMemory, "the cache needs {:.2f} MiB more, but {:.2f} MiB of its limit of {:.2f} MiB are used",
+      Fail(ErrorKind::kOutOfMemory,
+           "the cache needs {:.2f} MiB more, but {:.2f} MiB of its limit of {:.2f} MiB are used",
            MiB(pages * page_bytes_), MiB(used_ * page_bytes_), MiB(limit_));
     }
     while (std::cmp_less(returned_.size(), pages)) {

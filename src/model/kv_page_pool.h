@@ -1,4 +1,5 @@
-// Memory for the keys and values of any number of sequences of one model, page by page and within a fixed limit.
+// Memory for the keys and values of any number of sequences of one model, page by page and within a fixed
+// limit.
 #pragma once
 
 #include <cstddef>
@@ -14,19 +15,21 @@
 
 namespace longspan {
 
-// Keys and values of kKvBlock consecutive tokens in all layers: layer i's, laid out as KvLayout says, begin at
-// i * layout.PageBytes(). Who copies the pointer shares the page; with the last of them it goes back to its pool.
+// Keys and values of kKvBlock consecutive tokens in all layers: layer i's, laid out as KvLayout says, begin
+// at i * layout.PageBytes(). Who copies the pointer shares the page; with the last of them it goes back to
+// its pool.
 using KvPage = std::shared_ptr<std::byte>;
 
-// May be used from several threads. Pages that come back are handed out again; memory is given back to the system
-// with the pool, which the pages keep alive.
+// May be used from several threads. Pages that come back are handed out again; memory is given back to the
+// system with the pool, which the pages keep alive.
 class KvPagePool : public std::enable_shared_from_this<KvPagePool> {
  public:
   static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
-  // Pages of `type` for a model, `limit` bytes of them at most. Error(kUnsupported) for a type that cannot hold the
-  // model's heads.
-  static std::shared_ptr<KvPagePool> Make(const LlamaConfig& config, Type type, std::int64_t limit = kNoLimit);
+  // Pages of `type` for a model, `limit` bytes of them at most. Error(kUnsupported) for a type that cannot
+  // hold the model's heads.
+  static std::shared_ptr<KvPagePool> Make(const LlamaConfig& config, Type type,
+                                          std::int64_t limit = kNoLimit);
 
   const KvLayout& layout() const { return layout_; }
   std::int64_t layers() const { return layers_; }

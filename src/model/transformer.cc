@@ -21,7 +21,8 @@ void CheckSequences(std::span<const SequenceTokens> sequences) {
     caches.push_back(s.cache);
   }
   std::ranges::sort(caches);
-  if (std::ranges::adjacent_find(caches) != caches.end()) Fail(ErrorKind::kInternal, "a cache that two sequences use");
+  if (std::ranges::adjacent_find(caches) != caches.end())
+    Fail(ErrorKind::kInternal, "a cache that two sequences use");
 }
 
 }  // namespace
@@ -49,7 +50,8 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
 }
 
 AttentionShape Transformer::attention_shape() const {
-  return {config_.heads, config_.kv_heads, config_.head_dim, 1.0f / std::sqrt(static_cast<float>(config_.head_dim))};
+  return {config_.heads, config_.kv_heads, config_.head_dim,
+          1.0f / std::sqrt(static_cast<float>(config_.head_dim))};
 }
 
 void Transformer::Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden) const {
@@ -79,7 +81,8 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
   for (const SequenceTokens& s : sequences) s.cache->Advance(std::ssize(s.tokens));
 }
 
-void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden) const {
+void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope,
+                            Rows hidden) const {
   std::vector<std::vector<std::byte*>> pages(sequences.size());
   std::vector<CachedSequence> cached(sequences.size());
   BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};

@@ -29,10 +29,10 @@ class Transformer {
   const Weights& weights() const { return weights_; }
   const Kernels& kernels() const { return kernels_; }
 
-  // Runs several sequences at once, each with a cache of its own; all caches have one layout. Keys and values join the
-  // caches, and positions continue from their lengths. hidden [tokens of all, dim], one sequence after another, is the
-  // residual stream after the output norm. Where it throws, for want of pages or for a token outside the vocabulary,
-  // all caches hold what they held before.
+  // Runs several sequences at once, each with a cache of its own; all caches have one layout. Keys and values
+  // join the caches, and positions continue from their lengths. hidden [tokens of all, dim], one sequence
+  // after another, is the residual stream after the output norm. Where it throws, for want of pages or for a
+  // token outside the vocabulary, all caches hold what they held before.
   void Forward(std::span<const SequenceTokens> sequences, Rows hidden) const;
   void Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden) const;
 

@@ -217,7 +217,8 @@ TEST_P(TransformerTest, RefusesTokensOutsideTheVocabulary) {
       std::ranges::equal(rest.span(), want.span().subspan(static_cast<std::size_t>(12 * c.vocab_size))));
 }
 
-// Sequences of any lengths in one pass, each at its own place: some begin, some go on with one token, some with many.
+// Sequences of any lengths in one pass, each at its own place: some begin, some go on with one token, some
+// with many.
 TEST_P(TransformerTest, SequencesOfAPassAreAsIfAlone) {
   const LlamaConfig c = SmallConfig();
   const Transformer model(c, LivelyWeights(c, 3), kernels());

@@ -14,25 +14,26 @@ std::vector<AttentionSequence> SelfSequences(const BlockContext& context, const 
   for (std::int64_t s = 0; s < context.sequences; ++s) {
     const std::int64_t first = s * length;
     const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, length); };
-    AttentionSequence sequence{part(a.q), KvView::OfRows(part(a.k), part(a.v), context.attention.head_dim), 0, {},
-                               out.Slice(first, length), log_sum_exp.Slice(s * heads, heads)};
+    const KvView kv = KvView::OfRows(part(a.k), part(a.v), context.attention.head_dim);
+    AttentionSequence sequence{part(a.q), kv, 0, {}, out.Slice(first, length), log_sum_exp.Slice(s * heads, heads)};
     if (!context.documents.empty()) {
-      sequence.documents = context.documents.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length));
+      sequence.documents =
+          context.documents.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length));
     }
     sequences.push_back(sequence);
   }
   return sequences;
 }
 
-// Stores the keys and values of all rows, and returns each sequence with the whole of what its cache then holds.
+// Stores the keys and values of all rows. Each sequence is returned with the whole of what its cache then holds.
 std::vector<AttentionSequence> CachedSequences(const BlockContext& context, const BlockActivations& a, Rows out) {
   std::vector<AttentionSequence> sequences;
   std::int64_t first = 0;
   for (const CachedSequence& s : context.cached) {
     const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, s.rows); };
     context.kernels.StoreKv(context.kv_layout, part(a.k), part(a.v), s.first_order, s.pages);
-    sequences.push_back({part(a.q), KvView::OfPages(context.kv_layout, s.pages, s.first_order + s.rows), s.first_order,
-                         {}, out.Slice(first, s.rows), {}});
+    const KvView kv = KvView::OfPages(context.kv_layout, s.pages, s.first_order + s.rows);
+    sequences.push_back({part(a.q), kv, s.first_order, {}, out.Slice(first, s.rows), {}});
     first += s.rows;
   }
   return sequences;
