@@ -15,7 +15,8 @@ std::vector<AttentionSequence> SelfSequences(const BlockContext& context, const 
     const std::int64_t first = s * length;
     const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, length); };
     const KvView kv = KvView::OfRows(part(a.k), part(a.v), context.attention.head_dim);
-    AttentionSequence sequence{part(a.q), kv, 0, {}, out.Slice(first, length), log_sum_exp.Slice(s * heads, heads)};
+    AttentionSequence sequence{
+        part(a.q), kv, 0, {}, out.Slice(first, length), log_sum_exp.Slice(s * heads, heads)};
     if (!context.documents.empty()) {
       sequence.documents =
           context.documents.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length));
@@ -25,8 +26,9 @@ std::vector<AttentionSequence> SelfSequences(const BlockContext& context, const 
   return sequences;
 }
 
-// Stores the keys and values of all rows. Each sequence is returned with the whole of what its cache then holds.
-std::vector<AttentionSequence> CachedSequences(const BlockContext& context, const BlockActivations& a, Rows out) {
+// Stores the keys and values of all rows. Each sequence comes with the whole of what its cache then holds.
+std::vector<AttentionSequence> CachedSequences(const BlockContext& context, const BlockActivations& a,
+                                               Rows out) {
   std::vector<AttentionSequence> sequences;
   std::int64_t first = 0;
   for (const CachedSequence& s : context.cached) {

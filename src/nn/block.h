@@ -31,8 +31,8 @@ struct CachedSequence {
   std::span<std::byte* const> pages;  // this layer's, from the first token on, with room for the rows' own
 };
 
-// What all blocks of one pass share. The rows of x are sequences one after another: either `sequences` of equal
-// length that attend to themselves alone, as in training, or those of `cached`, of any lengths.
+// What all blocks of one pass share. The rows of x are sequences one after another: either `sequences` of
+// equal length that attend to themselves alone, as in training, or those of `cached`, of any lengths.
 struct BlockContext {
   const Kernels& kernels;
   AttentionShape attention;
