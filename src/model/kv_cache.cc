@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#include "base/parallel.h"
+#include "base/random.h"
+#include "tensor/rows.h"
+
 namespace longspan {
 
 KvCache::KvCache(const LlamaConfig& config)
@@ -10,6 +14,23 @@ KvCache::KvCache(const LlamaConfig& config)
 void KvCache::Truncate(std::int64_t length) {
   length_ = std::min(length_, length);
   for (Layer& layer : layers_) layer.Truncate(length_);
+}
+
+void KvCache::AppendRandom(std::int64_t tokens) {
+  ParallelFor(std::ssize(layers_), [&](std::int64_t i) {
+    Layer& layer = layers_[static_cast<std::size_t>(i)];
+    // The same few rows again and again: random numbers for all would take longer than all else.
+    Matrix k(kKvBlock, layer.kv_dim()), v(kKvBlock, layer.kv_dim());
+    Random random(0, static_cast<std::uint64_t>(i), RandomPurpose::kSynthetic);
+    for (Matrix* rows : {&k, &v}) {
+      for (float& x : rows->span()) x = random.Normal();
+    }
+    for (std::int64_t left = tokens; left > 0; left -= kKvBlock) {
+      const std::int64_t n = std::min(left, kKvBlock);
+      layer.Append(ConstRows(k).Slice(0, n), ConstRows(v).Slice(0, n));
+    }
+  });
+  length_ += tokens;
 }
 
 std::int64_t KvCache::Bytes(const LlamaConfig& config, std::int64_t tokens) {

@@ -21,6 +21,10 @@ class KvCache {
   void Truncate(std::int64_t length);              // forgets all tokens from `length` on
   void Clear() { Truncate(0); }
 
+  // Appends `tokens` tokens whose keys and values are random: depth to measure at, without the hours that reading so
+  // much would take. What follows is as slow as after a text, and means nothing.
+  void AppendRandom(std::int64_t tokens);
+
   // Bytes that `tokens` tokens take.
   static std::int64_t Bytes(const LlamaConfig& config, std::int64_t tokens);
 
@@ -33,6 +37,7 @@ class KvCache {
     Layer(std::int64_t kv_heads, std::int64_t head_dim) : kv_heads_(kv_heads), head_dim_(head_dim) {}
     KvView Append(ConstRows k, ConstRows v) override;
     void Truncate(std::int64_t length);
+    std::int64_t kv_dim() const { return kv_heads_ * head_dim_; }
 
    private:
     std::int64_t kv_heads_, head_dim_, length_ = 0;

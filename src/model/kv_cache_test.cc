@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <type_traits>
 
 #include "model/testing/small_model.h"
@@ -98,6 +99,25 @@ TEST_F(KvCacheTest, CachesAreApart) {
   Run(b, 0, 70);
   Run(alone, 0, 30);
   ExpectSame(Run(a, 30, 5), Run(alone, 30, 5), "beside another cache");
+}
+
+TEST_F(KvCacheTest, RandomTokensAreDepthLikeAnyOther) {
+  KvCache once(config_), twice(config_), longer(config_);
+  once.AppendRandom(100);
+  twice.AppendRandom(kKvBlock);
+  twice.AppendRandom(100 - kKvBlock);
+  longer.AppendRandom(150);
+  longer.Truncate(100);
+  const Matrix hidden = Run(once, 100, 40);
+  EXPECT_EQ(once.length(), 140);
+  ExpectSame(hidden, Run(twice, 100, 40), "in two pieces");
+  ExpectSame(hidden, Run(longer, 100, 40), "after a truncation");
+  for (const float x : hidden.span()) ASSERT_TRUE(std::isfinite(x));
+  // They are attended to: with fewer of them the same tokens come out otherwise.
+  KvCache fewer(config_);
+  fewer.AppendRandom(99);
+  Run(fewer, 99, 1);
+  EXPECT_FALSE(std::ranges::equal(hidden.span(), Run(fewer, 100, 40).span()));
 }
 
 }  // namespace
