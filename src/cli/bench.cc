@@ -15,6 +15,7 @@
 #include "infer/cost.h"
 #include "kernels/kernels.h"
 #include "kernels/peaks.h"
+#include "tensor/type.h"
 
 namespace longspan {
 namespace {
@@ -72,9 +73,9 @@ void PrintMachine(const std::vector<Peak>& peaks, const std::string& isa) {
 
 void PrintModel(const BenchOptions& options, const LoadedModel& model, const std::vector<Peak>& peaks,
                 const std::vector<BenchmarkResult>& results) {
-  fmt::print("\n{}: {:.3f} billion parameters, {:.3f} GB of weights read a pass\n\n", options.model.path,
-             static_cast<double>(model.config().Parameters()) / 1e9,
-             WeightBytes(model.transformer().weights()) / 1e9);
+  fmt::print("\n{}: {:.3f} billion parameters, {:.3f} GB of weights read a pass, cache {}\n\n",
+             options.model.path, static_cast<double>(model.config().Parameters()) / 1e9,
+             WeightBytes(model.transformer().weights()) / 1e9, Traits(options.benchmark.cache_type).name);
   fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}\n", "work", "depth", "tokens", "sequences",
              "tokens/s", "median", "best rate", "of peak");
   for (const BenchmarkResult& r : results) {
@@ -148,7 +149,8 @@ void RunBench(const BenchOptions& options) {
   if (model) {
     json["model"] = {{"path", options.model.path},
                      {"parameters", model->config().Parameters()},
-                     {"weight_bytes", WeightBytes(model->transformer().weights())}};
+                     {"weight_bytes", WeightBytes(model->transformer().weights())},
+                     {"cache_type", Traits(options.benchmark.cache_type).name}};
     json["results"] = ResultsJson(options, peaks, results);
   }
   fmt::print("{}\n", json.dump(2));
@@ -175,12 +177,19 @@ void AddBench(CLI::App& app) {
   bench->add_option("--prompt", benchmark.prompt, "Tokens of one whole prompt, read once; 0: none")
       ->capture_default_str()
       ->check(kNotNegative);
+  bench
+      ->add_option("--batch", benchmark.batches,
+                   "Sequences written at once; more than one at the least depth only")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(kPositive);
   bench->add_option("--repetitions", benchmark.repetitions, "Of each prefill and each writing")
       ->capture_default_str()
       ->check(kPositive);
   bench->add_flag("--json", options->json, "Print JSON");
   bench->footer(
-      "Example:\n  longspan bench\n  longspan bench model.gguf --depths 0,8192 --prompt 16384 --threads 2");
+      "Example:\n  longspan bench\n  longspan bench model.gguf --depths 0,8192 --prompt 16384 --batch 1,8 "
+      "--threads 2");
   bench->callback([options] { RunBench(*options); });
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/progress.h"
 #include "model/transformer.h"
+#include "tensor/type.h"
 
 namespace longspan {
 
@@ -15,7 +16,9 @@ struct BenchmarkOptions {
   std::int64_t prefill = 512;                        // tokens read at each depth; 0: none
   std::int64_t decode = 16;                          // tokens written at each depth; 0: none
   std::int64_t prompt = 0;                           // tokens of one whole prompt, read once; 0: none
-  int repetitions = 3;                               // of each prefill and decode
+  std::vector<std::int64_t> batches{1};  // sequences written at once; many of them at the least depth only
+  int repetitions = 3;                   // of each prefill and decode
+  Type cache_type = Type::kF32;          // of keys and values
 };
 
 enum class BenchmarkWork { kPrefill, kPrompt, kDecode };

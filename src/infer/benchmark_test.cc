@@ -58,11 +58,30 @@ TEST_F(BenchmarkTest, CountsWhatIsDone) {
   const double weights = WeightBytes(model_.weights());
   ASSERT_EQ(r.size(), 3u);
   EXPECT_EQ(r[0].operations, ForwardOperations(config_, 5, 9) + LogitsOperations(config_, 1));
-  EXPECT_EQ(r[0].bytes, weights + KvBytes(config_, 13));
+  EXPECT_EQ(r[0].bytes, weights + KvBytes(config_, 13, Type::kF32));
   EXPECT_EQ(r[1].operations, ForwardOperations(config_, 513, 0) + LogitsOperations(config_, 1));
-  EXPECT_EQ(r[1].bytes, 2 * weights + KvBytes(config_, 511) + KvBytes(config_, 512));
+  EXPECT_EQ(r[1].bytes, 2 * weights + KvBytes(config_, 511, Type::kF32) + KvBytes(config_, 512, Type::kF32));
   EXPECT_EQ(r[2].operations, ForwardOperations(config_, 2, 9) + LogitsOperations(config_, 2));
-  EXPECT_EQ(r[2].bytes, 2 * weights + KvBytes(config_, 9) + KvBytes(config_, 10));
+  EXPECT_EQ(r[2].bytes, 2 * weights + KvBytes(config_, 9, Type::kF32) + KvBytes(config_, 10, Type::kF32));
+}
+
+TEST_F(BenchmarkTest, BatchesShareTheWeightsAndAreOfTheLeastDepth) {
+  BenchmarkOptions options;
+  options.depths = {50, 3};
+  options.prefill = 0;
+  options.decode = 1;
+  options.batches = {4, 1};
+  options.cache_type = Type::kBF16;
+  const std::vector<BenchmarkResult> r = MeasureModel(model_, options);
+  ASSERT_EQ(r.size(), 3u);
+  EXPECT_EQ(r[0].sequences, 1);
+  EXPECT_EQ(r[1].sequences, 4);
+  EXPECT_EQ(r[1].depth, 3);
+  EXPECT_EQ(r[2].sequences, 1);
+  EXPECT_EQ(r[2].depth, 50);
+  EXPECT_EQ(r[1].operations, 4 * r[0].operations);
+  EXPECT_EQ(r[1].bytes, WeightBytes(model_.weights()) + 4 * KvBytes(config_, 3, Type::kBF16));
+  EXPECT_EQ(r[1].TokensPerSecond(2), 2);
 }
 
 TEST_F(BenchmarkTest, NothingIsMeasuredThatIsNotAskedFor) {

@@ -33,8 +33,9 @@ double WeightBytes(const Weights& weights) {
   return bytes;
 }
 
-double KvBytes(const LlamaConfig& config, std::int64_t depth) {
-  return static_cast<double>(KvCache::Bytes(config, kKvBlock)) / kKvBlock * static_cast<double>(depth + 1);
+double KvBytes(const LlamaConfig& config, std::int64_t depth, Type type) {
+  return static_cast<double>(KvCache::Bytes(config, kKvBlock, type)) / kKvBlock *
+         static_cast<double>(depth + 1);
 }
 
 }  // namespace longspan

@@ -19,7 +19,7 @@ double LogitsOperations(const LlamaConfig& config, std::int64_t rows);
 // Bytes that any pass with logits reads at least: every weight once, of the embedding one row.
 double WeightBytes(const Weights& weights);
 
-// Bytes of keys and values that a token reads after `depth` others.
-double KvBytes(const LlamaConfig& config, std::int64_t depth);
+// Bytes of keys and values of `type` that a token reads after `depth` others.
+double KvBytes(const LlamaConfig& config, std::int64_t depth, Type type);
 
 }  // namespace longspan

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "model/kv_cache.h"
 #include "model/testing/small_model.h"
 
 namespace longspan {
@@ -34,9 +33,11 @@ TEST(Cost, APassReadsEveryWeightOnceAndOneRowOfTheEmbedding) {
   EXPECT_EQ(WeightBytes(RandomWeights(tied, 1)), 4 * elements);
 }
 
-TEST(Cost, KeysAndValuesGrowWithTheDepth) {
-  EXPECT_EQ(KvBytes(kConfig, 2 * kKvBlock - 1), static_cast<double>(KvCache::Bytes(kConfig, 2 * kKvBlock)));
-  EXPECT_EQ(KvBytes(kConfig, 9), 10 * KvBytes(kConfig, 0));
+TEST(Cost, KeysAndValuesGrowWithTheDepthAndShrinkWithTheType) {
+  // Two layers, two heads of eight.
+  EXPECT_EQ(KvBytes(kConfig, 0, Type::kF32), 2 * 2 * 2 * 8 * 4);
+  EXPECT_EQ(KvBytes(kConfig, 9, Type::kF32), 10 * KvBytes(kConfig, 0, Type::kF32));
+  EXPECT_EQ(2 * KvBytes(kConfig, 9, Type::kBF16), KvBytes(kConfig, 9, Type::kF32));
 }
 
 }  // namespace

@@ -8,22 +8,6 @@
 
 namespace longspan {
 
-const char* Name(StopReason reason) {
-  switch (reason) {
-    case StopReason::kStopToken:
-      return "stop token";
-    case StopReason::kTokenLimit:
-      return "token limit";
-    case StopReason::kContextFull:
-      return "context full";
-    case StopReason::kCancelled:
-      return "cancelled";
-    case StopReason::kCaller:
-      return "caller";
-  }
-  return "?";
-}
-
 Session::Session(const Transformer& model, std::int64_t context)
     : Session(std::make_unique<TransformerSequence>(model), context > 0 ? context : model.config().context) {}
 

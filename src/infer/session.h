@@ -10,17 +10,10 @@
 #include "base/progress.h"
 #include "infer/sampler.h"
 #include "infer/sequence.h"
+#include "infer/stop_reason.h"
 #include "tensor/rows.h"
 
 namespace longspan {
-
-enum class StopReason { kStopToken, kTokenLimit, kContextFull, kCancelled, kCaller };
-const char* Name(StopReason reason);  // "stop token", "token limit", ...
-
-struct GenerateOptions {
-  std::int64_t max_tokens = 0;                 // 0: until something else stops it
-  std::vector<std::int32_t> stop_tokens = {};  // end of text, end of turn; never handed to the caller
-};
 
 class Session {
  public:

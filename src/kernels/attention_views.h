@@ -2,72 +2,82 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "kernels/kv_layout.h"
 #include "tensor/rows.h"
 
 namespace longspan {
 
-// Keys and values of up to kKvBlock consecutive tokens and one head. Element (token t, dimension d) is at
-// t * token_stride + d * dim_stride, so that the same code reads plain rows and pages.
+// Keys and values of up to kKvBlock consecutive tokens and one head, as rows of `type`, head_dim elements each.
 struct KvBlock {
-  struct Elements {
-    const float* data;
-    std::int64_t token_stride;
-    std::int64_t dim_stride;
+  struct RowsOfType {
+    const std::byte* data;
+    std::int64_t row_bytes;  // from one token to the next
+    const std::byte* row(std::int64_t i) const { return data + i * row_bytes; }
   };
-  Elements k, v;
+  Type type;
+  RowsOfType k, v;
   std::int64_t first;  // order of the first token
   std::int64_t count;
 };
 
-inline constexpr std::int64_t kKvBlock = 64;
-
-// The keys and values of one sequence in one layer: either rows, as training has them, or pages of kKvBlock
-// tokens, as a cache has them. A page holds, for each KV head in turn, K as [kKvBlock, head_dim] and then V
-// transposed as [head_dim, kKvBlock]: the order in which the two products of attention, S^T = K Q^T and
-// O^T = V^T P^T, read them as plain rows.
+// The keys and values of one sequence in one layer: either rows of float, as training has them, or pages, as a cache
+// has them.
 class KvView {
  public:
   // k, v [tokens, kv_heads * head_dim]
   static KvView OfRows(ConstRows k, ConstRows v, std::int64_t head_dim) {
     KvView view;
+    view.type_ = Type::kF32;
     view.k_ = k;
     view.v_ = v;
     view.length_ = k.rows;
     view.head_dim_ = head_dim;
     return view;
   }
-  static KvView OfPages(std::span<const float* const> pages, std::int64_t length, std::int64_t head_dim) {
+  // Pages as KvLayout has them, at addresses fit for float, that hold at least `length` tokens.
+  static KvView OfPages(const KvLayout& layout, std::span<const std::byte* const> pages, std::int64_t length) {
     KvView view;
+    view.type_ = layout.type;
+    view.rotated_ = layout.rotated();
+    view.paged_ = true;
     view.pages_ = pages;
+    view.row_bytes_ = layout.RowBytes();
     view.length_ = length;
-    view.head_dim_ = head_dim;
     return view;
   }
 
-  static std::int64_t PageFloats(std::int64_t kv_heads, std::int64_t head_dim) {
-    return 2 * kKvBlock * kv_heads * head_dim;
-  }
-
+  Type type() const { return type_; }
+  bool rotated() const { return rotated_; }  // keys and values are times the Hadamard matrix
+  bool paged() const { return paged_; }
   std::int64_t length() const { return length_; }
   std::int64_t blocks() const { return (length_ + kKvBlock - 1) / kKvBlock; }
 
   KvBlock Block(std::int64_t kv_head, std::int64_t block) const {
-    const std::int64_t first = block * kKvBlock;
-    const std::int64_t count = std::min(kKvBlock, length_ - first);
-    if (pages_.empty()) {
+    const std::int64_t first = block * kKvBlock, count = std::min(kKvBlock, length_ - first);
+    if (!paged_) {
       const std::int64_t column = kv_head * head_dim_;
-      return {{&k_.at(first, column), k_.stride, 1}, {&v_.at(first, column), v_.stride, 1}, first, count};
+      return {type_, RowsFrom(k_, first, column), RowsFrom(v_, first, column), first, count};
     }
-    const float* k = pages_[static_cast<std::size_t>(block)] + kv_head * PageFloats(1, head_dim_);
-    return {{k, head_dim_, 1}, {k + kKvBlock * head_dim_, 1, kKvBlock}, first, count};
+    const std::int64_t bytes = kKvBlock * row_bytes_;  // of K, or V, of one head
+    const std::byte* k = pages_[static_cast<std::size_t>(block)] + kv_head * 2 * bytes;
+    return {type_, {k, row_bytes_}, {k + bytes, row_bytes_}, first, count};
   }
 
  private:
+  static KvBlock::RowsOfType RowsFrom(ConstRows rows, std::int64_t first, std::int64_t column) {
+    return {reinterpret_cast<const std::byte*>(&rows.at(first, column)),
+            rows.stride * static_cast<std::int64_t>(sizeof(float))};
+  }
+
+  Type type_ = Type::kF32;
+  bool rotated_ = false, paged_ = false;
   ConstRows k_, v_;
-  std::span<const float* const> pages_;
+  std::span<const std::byte* const> pages_;
+  std::int64_t row_bytes_ = 0;
   std::int64_t length_ = 0, head_dim_ = 0;
 };
 

@@ -8,18 +8,14 @@
 #include <cstring>
 
 #include "base/parallel.h"
-#include "base/random.h"
+#include "kernels/testing/compare.h"
 #include "tensor/float16.h"
 
 namespace longspan {
 namespace {
 
-Matrix RandomMatrix(std::int64_t rows, std::int64_t cols, std::uint64_t stream) {
-  Matrix m(rows, cols);
-  Random random(11, stream, RandomPurpose::kTest);
-  for (float& x : m.span()) x = random.Normal();
-  return m;
-}
+using oracle::ExpectClose;
+using oracle::RandomMatrix;
 
 Tensor RandomWeight(Type type, std::int64_t rows, std::int64_t cols) {
   const Matrix m = RandomMatrix(rows, cols, 99);
@@ -30,17 +26,6 @@ Tensor RandomWeight(Type type, std::int64_t rows, std::int64_t cols) {
     std::memcpy(t.mutable_bytes().data() + 2 * i, &bits, 2);
   }
   return t;
-}
-
-void ExpectClose(std::span<const float> got, std::span<const float> want, float tolerance, const std::string& what) {
-  ASSERT_EQ(got.size(), want.size());
-  double error = 0, size = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    error = std::max<double>(error, std::abs(got[i] - want[i]));
-    size = std::max<double>(size, std::abs(want[i]));
-    ASSERT_FALSE(std::isnan(got[i])) << what << " at " << i;
-  }
-  EXPECT_LE(error, tolerance * std::max(size, 0.1)) << what;
 }
 
 class KernelsTest : public testing::TestWithParam<std::string> {
@@ -86,103 +71,6 @@ TEST_P(KernelsTest, MatrixProductRespectsStrides) {
   kernels().MatMul(Rows(x).Columns(3, 24), w, Rows(y).Columns(5, 40), Store::kSet);
   oracle().MatMul(Rows(x).Columns(3, 24), w, Rows(y2).Columns(5, 40), Store::kSet);
   ExpectClose(y.span(), y2.span(), 1e-5f, "strided");
-}
-
-struct AttentionCase {
-  std::int64_t n, heads, kv_heads, head_dim;
-  bool documents;
-};
-constexpr AttentionCase kAttention[] = {{1, 4, 2, 64, false},  {5, 8, 4, 8, false},   {63, 4, 4, 32, false},
-                                        {64, 4, 1, 64, false}, {65, 6, 2, 48, false}, {200, 4, 2, 16, false},
-                                        {150, 4, 2, 32, true}, {33, 2, 1, 20, true}};
-
-std::vector<std::int32_t> Documents(std::int64_t n) {
-  std::vector<std::int32_t> documents;
-  Random random(3, 0, RandomPurpose::kTest);
-  std::int32_t id = 5;
-  for (std::int64_t i = 0; i < n; ++i) {
-    if (random.Below(20) == 0) id += 1 + static_cast<std::int32_t>(random.Below(3));
-    documents.push_back(id);
-  }
-  return documents;
-}
-
-TEST_P(KernelsTest, AttentionAndItsBackward) {
-  for (const AttentionCase& c : kAttention) {
-    const std::string what = fmt::format("n {} heads {}/{} dim {} documents {}", c.n, c.heads, c.kv_heads, c.head_dim, c.documents);
-    const AttentionShape shape{c.heads, c.kv_heads, c.head_dim, 1.0f / std::sqrt(static_cast<float>(c.head_dim))};
-    const std::int64_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
-    // Two sequences in one call: tasks must not mix them up.
-    std::vector<Matrix> q, k, v, dout;
-    for (std::uint64_t s = 0; s < 2; ++s) {
-      q.push_back(RandomMatrix(c.n, q_dim, 10 + s));
-      k.push_back(RandomMatrix(c.n, kv_dim, 20 + s));
-      v.push_back(RandomMatrix(c.n, kv_dim, 30 + s));
-      dout.push_back(RandomMatrix(c.n, q_dim, 40 + s));
-    }
-    const auto documents = c.documents ? Documents(c.n) : std::vector<std::int32_t>();
-    struct Result {
-      std::vector<Matrix> out, lse, dq, dk, dv;
-    };
-    const auto run = [&](const Kernels& kernels) {
-      Result r;
-      std::vector<AttentionSequence> forward;
-      std::vector<AttentionBackwardSequence> backward;
-      for (int s = 0; s < 2; ++s) {
-        r.out.emplace_back(c.n, q_dim);
-        r.lse.emplace_back(c.heads, c.n);
-        r.dq.emplace_back(c.n, q_dim);
-        r.dk.emplace_back(c.n, kv_dim);
-        r.dv.emplace_back(c.n, kv_dim);
-      }
-      for (std::size_t s = 0; s < 2; ++s) {
-        forward.push_back({q[s], KvView::OfRows(k[s], v[s], c.head_dim), 0, documents, r.out[s], r.lse[s]});
-      }
-      kernels.Attention(shape, forward);
-      for (std::size_t s = 0; s < 2; ++s) backward.push_back({forward[s], dout[s], r.dq[s], r.dk[s], r.dv[s]});
-      kernels.AttentionBackward(shape, backward);
-      return r;
-    };
-    const Result got = run(kernels()), want = run(oracle());
-    for (std::size_t s = 0; s < 2; ++s) {
-      ExpectClose(got.out[s].span(), want.out[s].span(), 2e-5f, "out " + what);
-      ExpectClose(got.lse[s].span(), want.lse[s].span(), 2e-5f, "lse " + what);
-      ExpectClose(got.dq[s].span(), want.dq[s].span(), 2e-5f, "dq " + what);
-      ExpectClose(got.dk[s].span(), want.dk[s].span(), 2e-5f, "dk " + what);
-      ExpectClose(got.dv[s].span(), want.dv[s].span(), 2e-5f, "dv " + what);
-    }
-  }
-}
-
-// A continuation reads earlier tokens' keys from pages, one token past a page included.
-TEST_P(KernelsTest, AttentionOverPages) {
-  const AttentionShape shape{4, 2, 32, 0.17f};
-  for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{0, 1}, {64, 1}, {63, 2}, {100, 37}, {130, 64}}) {
-    const std::int64_t length = before + n;
-    const Matrix q = RandomMatrix(n, 128, 1), k = RandomMatrix(length, 64, 2), v = RandomMatrix(length, 64, 3);
-    const std::int64_t page_floats = KvView::PageFloats(2, 32), pages = (length + kKvBlock - 1) / kKvBlock;
-    Matrix storage(pages, page_floats);
-    std::vector<const float*> pointers;
-    for (std::int64_t p = 0; p < pages; ++p) pointers.push_back(storage[p].data());
-    for (std::int64_t t = 0; t < length; ++t) {
-      for (std::int64_t h = 0; h < 2; ++h) {
-        float* head = storage[t / kKvBlock].data() + h * KvView::PageFloats(1, 32);
-        for (std::int64_t d = 0; d < 32; ++d) {
-          head[t % kKvBlock * 32 + d] = ConstRows(k).at(t, h * 32 + d);
-          head[kKvBlock * 32 + d * kKvBlock + t % kKvBlock] = ConstRows(v).at(t, h * 32 + d);
-        }
-      }
-    }
-    Matrix paged(n, 128), rows(n, 128), want(n, 128);
-    const AttentionSequence by_pages{q, KvView::OfPages(pointers, length, 32), before, {}, paged, {}};
-    const AttentionSequence by_rows{q, KvView::OfRows(k, v, 32), before, {}, rows, {}};
-    const AttentionSequence expected{q, KvView::OfRows(k, v, 32), before, {}, want, {}};
-    kernels().Attention(shape, {&by_pages, 1});
-    kernels().Attention(shape, {&by_rows, 1});
-    oracle().Attention(shape, {&expected, 1});
-    ExpectClose(paged.span(), want.span(), 2e-5f, "pages");
-    ExpectClose(rows.span(), want.span(), 2e-5f, "rows");
-  }
 }
 
 TEST_P(KernelsTest, RowOperations) {

@@ -1,52 +1,65 @@
-// Keys and values of one sequence, in pages that grow with it.
+// Keys and values of one sequence, in pages that grow with it and may be shared with other sequences.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
-#include "base/memory.h"
-#include "kernels/attention_views.h"
 #include "model/config.h"
-#include "nn/block.h"
+#include "model/kv_page_pool.h"
 
 namespace longspan {
 
+// A page that others hold too is never written: Reserve copies it first. Caches that share pages belong to one
+// thread at a time.
 class KvCache {
  public:
-  explicit KvCache(const LlamaConfig& config);
-  KvCache(KvCache&&) = default;  // not to be copied: a layer points into its own pages
+  explicit KvCache(std::shared_ptr<KvPagePool> pool);
+  // With a pool of its own, without limit.
+  explicit KvCache(const LlamaConfig& config, Type type = Type::kF32);
+  KvCache(KvCache&&) = default;  // not to be copied by accident: Fork says it
   KvCache& operator=(KvCache&&) = default;
 
   std::int64_t length() const { return length_; }  // tokens held
-  void Truncate(std::int64_t length);              // forgets all tokens from `length` on
+  const KvLayout& layout() const { return pool_->layout(); }
+  const KvPagePool& pool() const { return *pool_; }
+
+  // The same sequence once more. All pages are shared.
+  KvCache Fork() const;
+
+  // Forgets all tokens from `length` on, and gives back pages that hold none.
+  void Truncate(std::int64_t length);
   void Clear() { Truncate(0); }
 
-  // Appends `tokens` tokens whose keys and values are random: depth to measure at, without the hours that reading so
-  // much would take. What follows is as slow as after a text, and means nothing.
-  void AppendRandom(std::int64_t tokens);
+  // Makes room for `tokens` more tokens in pages that this cache alone holds. Error(kOutOfMemory), and then the cache
+  // is as it was.
+  void Reserve(std::int64_t tokens);
+  // How many pages Reserve would take.
+  std::int64_t PagesFor(std::int64_t tokens) const;
+
+  // `tokens` more tokens, for which there is room and whose keys and values are in the pages by now, count as held.
+  void Advance(std::int64_t tokens) { length_ += tokens; }
+
+  // All pages, in the order of the tokens; the last may be partly filled.
+  std::span<const KvPage> pages() const { return pages_; }
+  // Continues with whole pages of another cache of the same pool. Only where the last page is full.
+  void Share(std::span<const KvPage> pages);
+  // What `layer` has of each page.
+  void LayerPages(std::int64_t layer, std::vector<std::byte*>& out) const;
 
   // Bytes that `tokens` tokens take.
-  static std::int64_t Bytes(const LlamaConfig& config, std::int64_t tokens);
+  static std::int64_t Bytes(const LlamaConfig& config, std::int64_t tokens, Type type = Type::kF32);
 
  private:
-  friend class Transformer;
+  bool SharesLastPage() const;  // and would write to it
 
-  // One layer, as a block sees it. Pages are laid out as KvView describes.
-  class Layer : public KvStore {
-   public:
-    Layer(std::int64_t kv_heads, std::int64_t head_dim) : kv_heads_(kv_heads), head_dim_(head_dim) {}
-    KvView Append(ConstRows k, ConstRows v) override;
-    void Truncate(std::int64_t length);
-    std::int64_t kv_dim() const { return kv_heads_ * head_dim_; }
-
-   private:
-    std::int64_t kv_heads_, head_dim_, length_ = 0;
-    std::vector<AlignedVector<float>> pages_;
-    std::vector<const float*> pointers_;
-  };
-
-  std::vector<Layer> layers_;
+  std::shared_ptr<KvPagePool> pool_;
+  std::vector<KvPage> pages_;
   std::int64_t length_ = 0;
 };
+
+// Pages that hold `tokens` tokens.
+inline std::int64_t KvPages(std::int64_t tokens) { return (tokens + kKvBlock - 1) / kKvBlock; }
 
 }  // namespace longspan

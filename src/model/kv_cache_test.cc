@@ -1,11 +1,11 @@
 // The cache as a Transformer sees it. What it holds is known by what the next token's attention makes of it.
 #include "model/kv_cache.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
-#include <cmath>
 #include <type_traits>
 
+#include "base/error.h"
 #include "model/testing/small_model.h"
 #include "model/transformer.h"
 
@@ -93,31 +93,127 @@ TEST_F(KvCacheTest, MovesWithItsPages) {
   ExpectSame(Run(moved, 70, 5), Run(fresh, 70, 5), "after a move");
 }
 
+TEST_F(KvCacheTest, AForkSharesPagesAndGoesItsOwnWay) {
+  for (const std::int64_t length : {1, 63, 64, 65, 128, 150}) {
+    const auto pool = KvPagePool::Make(config_, Type::kF32);
+    KvCache cache(pool), fresh(config_);
+    Run(cache, 0, length);
+    Run(fresh, 0, length);
+    KvCache fork = cache.Fork();
+    const std::int64_t pages = KvPages(length);
+    EXPECT_EQ(pool->used_pages(), pages);
+    EXPECT_EQ(cache.PagesFor(0), 0);
+    // The last page is copied once it must be written, by one of the two.
+    EXPECT_EQ(fork.PagesFor(1), 1);
+    const std::vector<std::int32_t> other{7, 8, 9};
+    Matrix hidden(3, config_.dim);
+    model_.Forward(other, fork, hidden);
+    EXPECT_EQ(pool->used_pages(), KvPages(length + 3) + (length % kKvBlock == 0 ? 0 : 1));
+    EXPECT_EQ(cache.PagesFor(1), length % kKvBlock == 0 ? 1 : 0);
+    fork.Truncate(length);
+    ExpectSame(Run(cache, length, 5), Run(fresh, length, 5), "the original after " + std::to_string(length));
+    fresh.Truncate(length);
+    ExpectSame(Run(fork, length, 5), Run(fresh, length, 5), "the fork after " + std::to_string(length));
+  }
+}
+
+TEST_F(KvCacheTest, TruncatedIntoASharedPageItIsCopied) {
+  const auto pool = KvPagePool::Make(config_, Type::kF32);
+  KvCache cache(pool), fresh(config_);
+  Run(cache, 0, 128);
+  Run(fresh, 0, 128);
+  KvCache fork = cache.Fork();
+  fork.Truncate(70);
+  EXPECT_EQ(fork.PagesFor(10), 1);
+  Matrix hidden(10, config_.dim);
+  model_.Forward(std::vector<std::int32_t>(10, 3), fork, hidden);
+  ExpectSame(Run(cache, 128, 5), Run(fresh, 128, 5), "beside a truncated fork");
+}
+
+TEST_F(KvCacheTest, ContinuesWithWholePagesOfAnother) {
+  const auto pool = KvPagePool::Make(config_, Type::kF32);
+  KvCache cache(pool), sharer(pool);
+  Run(cache, 0, 150);
+  sharer.Share(cache.pages().first(1));
+  EXPECT_EQ(sharer.length(), 64);
+  sharer.Share(cache.pages().subspan(1, 1));
+  KvCache fresh(config_);
+  Run(fresh, 0, 128);
+  ExpectSame(Run(sharer, 128, 5), Run(fresh, 128, 5), "over shared pages");
+  EXPECT_THROW(sharer.Share(cache.pages().first(1)), Error);
+}
+
+TEST_F(KvCacheTest, PagesComeBackAndStayWithinTheLimit) {
+  const std::int64_t page = KvCache::Bytes(config_, 1);
+  const auto pool = KvPagePool::Make(config_, Type::kF32, 4 * page + 1);
+  EXPECT_EQ(pool->page_bytes(), page);
+  EXPECT_EQ(pool->max_pages(), 4);
+  KvCache a(pool), b(pool), fresh(config_);
+  Run(a, 0, 100);
+  Run(b, 0, 120);
+  EXPECT_EQ(pool->free_pages(), 0);
+  Matrix hidden(40, config_.dim);
+  EXPECT_THAT([&] { model_.Forward(std::span(tokens_).subspan(100, 40), a, hidden); },
+              testing::ThrowsMessage<Error>(testing::AllOf(testing::HasSubstr("needs 0.02 MiB more"),
+                                                           testing::HasSubstr("0.06 MiB of its limit of 0.06 MiB"))));
+  EXPECT_EQ(a.length(), 100);
+  b.Clear();
+  EXPECT_EQ(pool->free_pages(), 2);
+  Run(fresh, 0, 100);
+  ExpectSame(Run(a, 100, 40), Run(fresh, 100, 40), "after running out of pages");
+  a.Clear();
+  EXPECT_EQ(pool->used_pages(), 0);
+}
+
+// Types differ in what they round, not in how pages are shared and given back.
+TEST(KvCacheTypeTest, EveryTypeGrowsForksAndTruncates) {
+  LlamaConfig config = SmallConfig();
+  config.head_dim = 32;
+  const std::vector<std::int32_t> tokens = oracle::RandomTokens(200, config.vocab_size);
+  const auto part = [&](std::int64_t first, std::int64_t count) {
+    return std::span(tokens).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+  };
+  for (const std::string& isa : AvailableKernels()) {
+    const Transformer model(config, oracle::LivelyWeights(config, 1), ChooseKernels(isa));
+    for (const auto& [type, tolerance] : std::vector<std::pair<Type, double>>{
+             {Type::kF32, 1e-5}, {Type::kF16, 5e-3}, {Type::kBF16, 4e-2}, {Type::kQ8_0, 4e-2}, {Type::kQ4_0, 0.5}}) {
+      const auto run = [&](KvCache& cache, std::int64_t first, std::int64_t count) {
+        Matrix hidden(count, config.dim);
+        model.Forward(part(first, count), cache, hidden);
+        return hidden;
+      };
+      const std::string what = fmt::format("{}, {}", isa, Traits(type).name);
+      const auto pool = KvPagePool::Make(config, type);
+      EXPECT_EQ(pool->page_bytes(), KvCache::Bytes(config, 64, type)) << what;
+      KvCache exact(config, Type::kF32), cache(pool), fresh(pool);
+      run(exact, 0, 130);
+      run(cache, 0, 130);
+      run(fresh, 0, 130);
+      KvCache fork = cache.Fork();
+      const Matrix want = run(fresh, 130, 20), got = run(fork, 130, 20), original = run(cache, 130, 20);
+      EXPECT_TRUE(std::ranges::equal(got.span(), want.span())) << what;
+      EXPECT_TRUE(std::ranges::equal(original.span(), want.span())) << what;
+      fork.Truncate(100);
+      fresh.Truncate(100);
+      EXPECT_TRUE(std::ranges::equal(run(fork, 100, 70).span(), run(fresh, 100, 70).span())) << what;
+      oracle::ExpectClose(got, oracle::Widen(run(exact, 130, 20)), tolerance, what);
+    }
+  }
+}
+
+TEST_F(KvCacheTest, PagesOutliveTheirPoolsOwner) {
+  auto pool = KvPagePool::Make(config_, Type::kF32);
+  std::vector<KvPage> pages = pool->Take(2);
+  pool.reset();
+  *pages.front() = std::byte{1};
+}
+
 TEST_F(KvCacheTest, CachesAreApart) {
   KvCache a(config_), b(config_), alone(config_);
   Run(a, 0, 30);
   Run(b, 0, 70);
   Run(alone, 0, 30);
   ExpectSame(Run(a, 30, 5), Run(alone, 30, 5), "beside another cache");
-}
-
-TEST_F(KvCacheTest, RandomTokensAreDepthLikeAnyOther) {
-  KvCache once(config_), twice(config_), longer(config_);
-  once.AppendRandom(100);
-  twice.AppendRandom(kKvBlock);
-  twice.AppendRandom(100 - kKvBlock);
-  longer.AppendRandom(150);
-  longer.Truncate(100);
-  const Matrix hidden = Run(once, 100, 40);
-  EXPECT_EQ(once.length(), 140);
-  ExpectSame(hidden, Run(twice, 100, 40), "in two pieces");
-  ExpectSame(hidden, Run(longer, 100, 40), "after a truncation");
-  for (const float x : hidden.span()) ASSERT_TRUE(std::isfinite(x));
-  // They are attended to: with fewer of them the same tokens come out otherwise.
-  KvCache fewer(config_);
-  fewer.AppendRandom(99);
-  Run(fewer, 99, 1);
-  EXPECT_FALSE(std::ranges::equal(hidden.span(), Run(fewer, 100, 40).span()));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include "model/transformer.h"
 
+#include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
 #include "nn/embedding.h"
@@ -11,6 +11,17 @@ namespace {
 
 void DecodeNorm(Tensor& norm) {
   if (norm.type() != Type::kF32) norm = norm.ToF32();
+}
+
+// What would otherwise store two sequences in one place.
+void CheckSequences(std::span<const SequenceTokens> sequences) {
+  std::vector<const KvCache*> caches;
+  for (const SequenceTokens& s : sequences) {
+    if (s.tokens.empty()) Fail(ErrorKind::kInternal, "a sequence without tokens");
+    caches.push_back(s.cache);
+  }
+  std::ranges::sort(caches);
+  if (std::ranges::adjacent_find(caches) != caches.end()) Fail(ErrorKind::kInternal, "a cache that two sequences use");
 }
 
 }  // namespace
@@ -42,18 +53,47 @@ AttentionShape Transformer::attention_shape() const {
 }
 
 void Transformer::Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden) const {
-  std::vector<std::int32_t> positions(tokens.size());
-  std::iota(positions.begin(), positions.end(), static_cast<std::int32_t>(cache.length()));
-  const RopeTable rope(positions, rope_.inverse, rope_.magnitude);
-  EmbeddingForward(weights_.embedding, tokens, hidden);
-  BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};
-  context.first_order = cache.length();
-  BlockActivations activations;
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    context.store = &cache.layers_[i];
-    BlockForward(blocks_[i], context, hidden, activations);
+  const SequenceTokens sequence{tokens, &cache};
+  Forward({&sequence, 1}, hidden);
+}
+
+void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden) const {
+  if (sequences.empty()) return;
+  CheckSequences(sequences);
+  std::vector<std::int32_t> tokens, positions;
+  for (const SequenceTokens& s : sequences) {
+    tokens.insert(tokens.end(), s.tokens.begin(), s.tokens.end());
+    for (std::int64_t i = 0; i < std::ssize(s.tokens); ++i) {
+      positions.push_back(static_cast<std::int32_t>(s.cache->length() + i));
+    }
   }
-  cache.length_ += static_cast<std::int64_t>(tokens.size());
+  EmbeddingForward(weights_.embedding, tokens, hidden);
+  try {
+    for (const SequenceTokens& s : sequences) s.cache->Reserve(std::ssize(s.tokens));
+    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude), hidden);
+  } catch (...) {
+    // What was stored lies past the lengths, where nobody looks; only the pages need going back.
+    for (const SequenceTokens& s : sequences) s.cache->Truncate(s.cache->length());
+    throw;
+  }
+  for (const SequenceTokens& s : sequences) s.cache->Advance(std::ssize(s.tokens));
+}
+
+void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden) const {
+  std::vector<std::vector<std::byte*>> pages(sequences.size());
+  std::vector<CachedSequence> cached(sequences.size());
+  BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};
+  context.kv_layout = sequences.front().cache->layout();
+  context.cached = cached;
+  BlockActivations activations;
+  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    for (std::size_t s = 0; s < sequences.size(); ++s) {
+      const auto& [tokens, cache] = sequences[s];
+      cache->LayerPages(static_cast<std::int64_t>(layer), pages[s]);
+      cached[s] = {std::ssize(tokens), cache->length(), pages[s]};
+    }
+    BlockForward(blocks_[layer], context, hidden, activations);
+  }
   kernels_.RmsNorm(hidden, output_norm(), context.norm_epsilon, hidden);
 }
 

@@ -14,6 +14,12 @@
 
 namespace longspan {
 
+// What one sequence adds in a pass: `tokens`, at least one, that continue what `cache` holds.
+struct SequenceTokens {
+  std::span<const std::int32_t> tokens;
+  KvCache* cache;
+};
+
 class Transformer {
  public:
   // Weights are views; their tensors keep alive what they look at. Norms are decoded once, here.
@@ -23,8 +29,11 @@ class Transformer {
   const Weights& weights() const { return weights_; }
   const Kernels& kernels() const { return kernels_; }
 
-  // Runs `tokens` as the continuation of the sequence in `cache`, whose keys and values they join; positions
-  // continue from cache.length(). hidden [tokens, dim] is the residual stream after the output norm.
+  // Runs several sequences at once, each with a cache of its own; all caches have one layout. Keys and values join the
+  // caches, and positions continue from their lengths. hidden [tokens of all, dim], one sequence after another, is the
+  // residual stream after the output norm. Where it throws, for want of pages or for a token outside the vocabulary,
+  // all caches hold what they held before.
+  void Forward(std::span<const SequenceTokens> sequences, Rows hidden) const;
   void Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden) const;
 
   // logits [rows, vocab_size] of hidden [rows, dim].
@@ -38,6 +47,8 @@ class Transformer {
   AttentionShape attention_shape() const;
 
  private:
+  void RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden) const;
+
   LlamaConfig config_;
   Weights weights_;
   const Kernels& kernels_;

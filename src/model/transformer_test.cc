@@ -217,6 +217,81 @@ TEST_P(TransformerTest, RefusesTokensOutsideTheVocabulary) {
       std::ranges::equal(rest.span(), want.span().subspan(static_cast<std::size_t>(12 * c.vocab_size))));
 }
 
+// Sequences of any lengths in one pass, each at its own place: some begin, some go on with one token, some with many.
+TEST_P(TransformerTest, SequencesOfAPassAreAsIfAlone) {
+  const LlamaConfig c = SmallConfig();
+  const Transformer model(c, LivelyWeights(c, 3), kernels());
+  const std::vector<std::int32_t> tokens = RandomTokens(256, c.vocab_size);
+  struct Case {
+    std::int64_t before, count;
+  };
+  const std::vector<Case> cases{{0, 1}, {0, 70}, {63, 1}, {64, 1}, {100, 37}, {5, 3}, {128, 64}};
+  std::vector<KvCache> caches;
+  std::vector<SequenceTokens> sequences;
+  std::int64_t rows = 0;
+  const auto part = [&](std::size_t i, std::int64_t first, std::int64_t count) {
+    // Each reads the same text from another place on.
+    return std::span(tokens).subspan(static_cast<std::size_t>(first) + i, static_cast<std::size_t>(count));
+  };
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    caches.emplace_back(c);
+    Matrix hidden(cases[i].before, c.dim);
+    if (cases[i].before > 0) model.Forward(part(i, 0, cases[i].before), caches[i], hidden);
+    rows += cases[i].count;
+  }
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    sequences.push_back({part(i, cases[i].before, cases[i].count), &caches[i]});
+  }
+  Matrix together(rows, c.dim);
+  model.Forward(sequences, together);
+  std::int64_t first = 0;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    KvCache alone(c);
+    Matrix hidden(cases[i].before + cases[i].count, c.dim);
+    model.Forward(part(i, 0, hidden.rows()), alone, hidden);
+    EXPECT_EQ(caches[i].length(), alone.length());
+    Matrix want(cases[i].count, c.dim), got(cases[i].count, c.dim);
+    for (std::int64_t r = 0; r < cases[i].count; ++r) {
+      std::ranges::copy(hidden[cases[i].before + r], want[r].begin());
+      std::ranges::copy(together[first + r], got[r].begin());
+    }
+    first += cases[i].count;
+    oracle::ExpectClose(got, oracle::Widen(want), 2e-5, fmt::format("sequence {}", i));
+  }
+}
+
+// One of several sequences finds no page, or has a token that is none: all stay as they were.
+TEST_P(TransformerTest, APassThatFailsChangesNothing) {
+  const LlamaConfig c = SmallConfig();
+  const Transformer model(c, LivelyWeights(c, 3), kernels());
+  const std::vector<std::int32_t> tokens = RandomTokens(200, c.vocab_size);
+  const auto part = [&](std::int64_t first, std::int64_t count) {
+    return std::span(tokens).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+  };
+  const auto pool = KvPagePool::Make(c, Type::kF32, KvCache::Bytes(c, 3 * 64));
+  KvCache a(pool), b(pool);
+  Matrix hidden(100, c.dim);
+  model.Forward(part(0, 60), a, Rows(hidden).Slice(0, 60));
+  model.Forward(part(0, 50), b, Rows(hidden).Slice(0, 50));
+  const std::vector<SequenceTokens> too_many{{part(60, 40), &a}, {part(50, 40), &b}};
+  EXPECT_THROW(model.Forward(too_many, hidden), Error);
+  const std::vector<std::int32_t> bad{3, 61};
+  const std::vector<SequenceTokens> no_token{{part(60, 10), &a}, {bad, &b}};
+  EXPECT_THROW(model.Forward(no_token, hidden), Error);
+  const std::vector<SequenceTokens> twice{{part(60, 1), &a}, {part(60, 1), &a}};
+  EXPECT_THROW(model.Forward(twice, hidden), Error);
+  EXPECT_EQ(a.length(), 60);
+  EXPECT_EQ(b.length(), 50);
+  EXPECT_EQ(pool->used_pages(), 2);
+
+  KvCache fresh(c);
+  Matrix want(40, c.dim), got(40, c.dim);
+  model.Forward(part(0, 60), fresh, Rows(hidden).Slice(0, 60));
+  model.Forward(part(60, 40), fresh, want);
+  model.Forward(part(60, 40), a, got);
+  EXPECT_TRUE(std::ranges::equal(got.span(), want.span()));
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, TransformerTest, testing::ValuesIn(AvailableKernels()),
                          [](const auto& info) { return info.param; });
 

@@ -6,34 +6,41 @@
 namespace longspan {
 namespace {
 
-// Sequence s of the pass: its share of the rows of q, k, v and out.
-AttentionSequence SequenceOf(const BlockContext& context, const BlockActivations& a, std::int64_t s, const KvView& kv,
-                             Rows out, Rows log_sum_exp) {
-  const std::int64_t length = a.q.rows() / context.sequences;
-  AttentionSequence sequence{ConstRows(a.q).Slice(s * length, length), kv, context.first_order, {}, out, log_sum_exp};
-  if (!context.documents.empty()) {
-    sequence.documents = context.documents.subspan(static_cast<std::size_t>(s * length), static_cast<std::size_t>(length));
-  }
-  return sequence;
-}
-
 // All sequences of a pass in which they attend to themselves.
 std::vector<AttentionSequence> SelfSequences(const BlockContext& context, const BlockActivations& a, Rows out,
                                              Rows log_sum_exp) {
   const std::int64_t length = a.q.rows() / context.sequences, heads = context.attention.heads;
   std::vector<AttentionSequence> sequences;
   for (std::int64_t s = 0; s < context.sequences; ++s) {
-    const KvView kv = KvView::OfRows(ConstRows(a.k).Slice(s * length, length), ConstRows(a.v).Slice(s * length, length),
-                                     context.attention.head_dim);
-    sequences.push_back(SequenceOf(context, a, s, kv, out.Slice(s * length, length), log_sum_exp.Slice(s * heads, heads)));
+    const std::int64_t first = s * length;
+    const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, length); };
+    AttentionSequence sequence{part(a.q), KvView::OfRows(part(a.k), part(a.v), context.attention.head_dim), 0, {},
+                               out.Slice(first, length), log_sum_exp.Slice(s * heads, heads)};
+    if (!context.documents.empty()) {
+      sequence.documents = context.documents.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length));
+    }
+    sequences.push_back(sequence);
+  }
+  return sequences;
+}
+
+// Stores the keys and values of all rows, and returns each sequence with the whole of what its cache then holds.
+std::vector<AttentionSequence> CachedSequences(const BlockContext& context, const BlockActivations& a, Rows out) {
+  std::vector<AttentionSequence> sequences;
+  std::int64_t first = 0;
+  for (const CachedSequence& s : context.cached) {
+    const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, s.rows); };
+    context.kernels.StoreKv(context.kv_layout, part(a.k), part(a.v), s.first_order, s.pages);
+    sequences.push_back({part(a.q), KvView::OfPages(context.kv_layout, s.pages, s.first_order + s.rows), s.first_order,
+                         {}, out.Slice(first, s.rows), {}});
+    first += s.rows;
   }
   return sequences;
 }
 
 void Attend(const BlockContext& context, BlockActivations& a) {
-  if (context.store != nullptr) {
-    const AttentionSequence sequence = SequenceOf(context, a, 0, context.store->Append(a.k, a.v), a.attended, {});
-    context.kernels.Attention(context.attention, {&sequence, 1});
+  if (!context.cached.empty()) {
+    context.kernels.Attention(context.attention, CachedSequences(context, a, a.attended));
     return;
   }
   a.log_sum_exp.Resize(context.sequences * context.attention.heads, a.q.rows() / context.sequences);

@@ -1,6 +1,7 @@
 // One transformer block: x + attention(norm(x)), then h + mlp(norm(h)) (Touvron et al. 2023, section 2.2).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -23,15 +24,15 @@ struct BlockGradient {
   LinearGradient gate, up, down;
 };
 
-// Where a block's keys and values go, and all that its queries may look at: a layer of a cache.
-class KvStore {
- public:
-  virtual ~KvStore() = default;
-  // Joins k, v [n, kv_dim] to the sequence and returns it whole.
-  virtual KvView Append(ConstRows k, ConstRows v) = 0;
+// One sequence of a pass whose keys and values join those that a cache holds.
+struct CachedSequence {
+  std::int64_t rows;                  // its share of the rows of x
+  std::int64_t first_order;           // tokens that come before, in `pages`
+  std::span<std::byte* const> pages;  // this layer's, from the first token on, with room for the rows' own
 };
 
-// What all blocks of one pass share. The rows of x are `sequences` sequences of equal length, one after another.
+// What all blocks of one pass share. The rows of x are sequences one after another: either `sequences` of equal length
+// that attend to themselves alone, as in training, or those of `cached`, of any lengths.
 struct BlockContext {
   const Kernels& kernels;
   AttentionShape attention;
@@ -39,8 +40,8 @@ struct BlockContext {
   const RopeTable& rope;                   // a row for each row of x
   std::int64_t sequences = 1;
   std::span<const std::int32_t> documents = {};  // of each row of x; empty where each sequence is one document
-  std::int64_t first_order = 0;            // tokens of the sequence that come before, in `store`
-  KvStore* store = nullptr;                // none: the sequences attend to themselves alone
+  KvLayout kv_layout = {};                       // of the pages of `cached`
+  std::span<const CachedSequence> cached = {};
   DropoutStep dropout = {};
 };
 
@@ -49,7 +50,7 @@ struct BlockActivations {
   Matrix normed;            // [n, dim]     attention's input
   Matrix q, k, v;           // after RoPE
   Matrix attended;          // [n, q_dim]
-  Matrix log_sum_exp;       // [sequences * heads, length]
+  Matrix log_sum_exp;       // [sequences * heads, length]; not of cached sequences
   Matrix middle;            // [n, dim]     the residual stream between the two halves
   Matrix mlp_normed;        // [n, dim]
   Matrix gate, up, hidden;  // [n, hidden_dim]

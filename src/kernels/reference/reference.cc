@@ -1,6 +1,7 @@
 #include "kernels/reference/reference.h"
 
 #include "kernels/kernels.h"
+#include "kernels/reference/reference_kv.h"
 
 namespace longspan {
 namespace {
@@ -25,26 +26,29 @@ class Reference : public Kernels {
 
   void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const override {
     for (const AttentionSequence& s : sequences) {
-      const auto element = [&](const KvBlock::Elements KvBlock::*which) {
-        return [&s, which](std::int64_t kv_head, std::int64_t j, std::int64_t d) {
-          const KvBlock block = s.kv.Block(kv_head, j / kKvBlock);
-          const KvBlock::Elements& e = block.*which;
-          return e.data[(j - block.first) * e.token_stride + d * e.dim_stride];
+      const Matrix k = ref::Decode(s.kv, &KvBlock::k, shape.kv_heads, shape.head_dim);
+      const Matrix v = ref::Decode(s.kv, &KvBlock::v, shape.kv_heads, shape.head_dim);
+      const auto element = [&](ConstRows rows) {
+        return [rows, head_dim = shape.head_dim](std::int64_t kv_head, std::int64_t j, std::int64_t d) {
+          return rows.at(j, kv_head * head_dim + d);
         };
       };
-      ref::Attention<float>(shape, s.q, s.first_order, s.documents, element(&KvBlock::k), element(&KvBlock::v), s.out,
-                            s.log_sum_exp);
+      ref::Attention<float>(shape, s.q, s.first_order, s.documents, element(k), element(v), s.out, s.log_sum_exp);
     }
   }
   void AttentionBackward(const AttentionShape& shape,
                          std::span<const AttentionBackwardSequence> sequences) const override {
     for (const AttentionBackwardSequence& s : sequences) {
       const AttentionSequence& f = s.forward;
-      const std::int64_t kv_dim = shape.kv_heads * shape.head_dim, n = f.q.rows;
-      const KvBlock block = f.kv.Block(0, 0);
-      const ConstRows k(block.k.data, n, kv_dim, block.k.token_stride), v(block.v.data, n, kv_dim, block.v.token_stride);
+      const Matrix k = ref::Decode(f.kv, &KvBlock::k, shape.kv_heads, shape.head_dim);
+      const Matrix v = ref::Decode(f.kv, &KvBlock::v, shape.kv_heads, shape.head_dim);
       ref::AttentionBackward<float>(shape, f.q, k, v, f.documents, s.dout, s.dq, s.dk, s.dv);
     }
+  }
+
+  void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
+               std::span<std::byte* const> pages) const override {
+    ref::StoreKv(layout, k, v, first_slot, pages);
   }
 
   void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const override {

@@ -9,6 +9,8 @@
 #include <hwy/highway.h>
 
 #include "kernels/vector/attention-inl.h"
+#include "kernels/vector/attention_backward-inl.h"
+#include "kernels/vector/kv-inl.h"
 #include "kernels/vector/matmul-inl.h"
 #include "kernels/vector/rows-inl.h"
 
@@ -36,6 +38,10 @@ class Implementation : public Kernels {
   void AttentionBackward(const AttentionShape& shape,
                          std::span<const AttentionBackwardSequence> sequences) const override {
     HWY_NAMESPACE::AttentionBackward(shape, sequences);
+  }
+  void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
+               std::span<std::byte* const> pages) const override {
+    StoreKvRows(layout, k, v, first_slot, pages);
   }
   void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const override {
     RmsNormRows(x, weight, epsilon, y);

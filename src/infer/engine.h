@@ -1,0 +1,180 @@
+// The engine: many sequences read and written together, step by step.
+//
+// A step is one pass of the model over tokens of several sequences ("continuous batching", Yu et al. 2022, section 3).
+// Every sequence that writes gets its token first; what is left of the step's tokens reads prompts, in equal shares, so
+// that a long prompt delays the others by a step and no more ("chunked prefill", Agrawal et al. 2023).
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "infer/prefix_cache.h"
+#include "infer/sampler.h"
+#include "infer/stop_reason.h"
+#include "model/kv_cache.h"
+#include "model/transformer.h"
+
+namespace longspan {
+
+struct EngineOptions {
+  Type cache_type = Type::kF32;
+  std::int64_t cache_bytes = std::int64_t{4} << 30;  // limit of all keys and values; never exceeded
+  std::int64_t step_tokens = 512;                    // most tokens that a step reads
+  std::int64_t max_sequences = 16;                   // most that run at a time; others wait. At most step_tokens
+  std::int64_t context = 0;                          // most tokens of a sequence; 0: the model's window
+  bool share_prefixes = true;
+
+  void Validate() const;  // Error(kBadOption), naming the option
+};
+
+// How a request ended.
+struct Finish {
+  StopReason reason = StopReason::kFailed;
+  std::string message;             // of kOutOfMemory and kFailed
+  std::int64_t prompt_tokens = 0;  // that the request brought along
+  std::int64_t shared_tokens = 0;  // that were not computed, for their pages were known
+  std::int64_t written = 0;        // tokens handed over
+};
+
+struct Request {
+  std::vector<std::int32_t> prompt;
+  SamplerOptions sampler = {};
+  GenerateOptions generate = {};
+  bool keep = false;  // the sequence rests in the engine afterwards, until Release
+  // Called by Step, on its thread; they may call anything but Step. The first gets each token and returns false to stop.
+  // The second is called once, last of all; a sequence that is not kept is gone by then.
+  std::function<bool(std::int32_t)> on_token = nullptr;
+  std::function<void(const Finish&)> on_finish = nullptr;
+};
+
+using SequenceId = std::uint64_t;
+
+// What a step did.
+struct StepReport {
+  std::int64_t read = 0;     // tokens that went through the model
+  std::int64_t written = 0;  // tokens handed over
+};
+
+// A request that goes wrong ends with a reason; the others go on. Where memory runs out, pages that only the prefix
+// cache holds go first; then the youngest running sequence goes back to wait, with its tokens but without its pages, and
+// is read again later. A sequence that has the engine to itself and still lacks pages ends with kOutOfMemory.
+class Engine {
+ public:
+  // The model must outlive the engine.
+  explicit Engine(const Transformer& model, const EngineOptions& options = {});
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // ---- From any thread.
+
+  // A new sequence that begins to wait now. Error(kBadOption) for a prompt that is empty, does not fit the context or
+  // holds tokens outside the vocabulary, and for bad options; Error(kOutOfMemory) for one that no free engine could hold.
+  SequenceId Submit(Request request);
+  // Ends a request at the next step. Does nothing where it has ended.
+  void Cancel(SequenceId id);
+
+  // ---- From the thread that calls Step, between steps or in callbacks.
+
+  StepReport Step();
+  bool idle() const;  // nothing runs, waits or was submitted
+  // Waits until there is something to do. False if there is nothing after `timeout`.
+  bool WaitForWork(std::chrono::milliseconds timeout);
+
+  // A resting sequence like that of `id` as it is now. They share all pages.
+  SequenceId Fork(SequenceId id);
+  // A resting sequence goes on with a request. Errors as of Submit, but the prompt may be empty.
+  void Continue(SequenceId id, Request request);
+  // A resting sequence forgets all tokens from `length` on.
+  void Truncate(SequenceId id, std::int64_t length);
+  void Save(SequenceId id, const std::filesystem::path& path);  // see infer/sequence_file.h
+  SequenceId Restore(const std::filesystem::path& path);        // as a resting sequence
+  // Forgets a sequence, whatever it does. on_finish is not called.
+  void Release(SequenceId id);
+  // All tokens of a sequence. The last may not have been read yet.
+  const std::vector<std::int32_t>& tokens(SequenceId id) const;
+
+  std::int64_t context() const { return context_; }
+  const KvPagePool& pool() const { return *pool_; }
+  std::int64_t running() const { return std::ssize(running_); }
+  std::int64_t waiting() const { return std::ssize(waiting_); }
+  void ForgetPrefixes() { prefixes_.Evict(prefixes_.size()); }  // gives back pages that no sequence holds
+
+ private:
+  struct Member {
+    enum class State { kResting, kWaiting, kRunning };
+
+    SequenceId id = 0;
+    std::vector<std::int32_t> tokens;
+    KvCache cache;  // of the first of them
+    State state = State::kResting;
+    std::uint64_t arrival = 0;    // order of requests
+    Request request = {};         // whose prompt is in `tokens`
+    std::optional<Sampler> sampler = {};
+    Finish progress = {};
+    std::int64_t known_pages = 0;  // in the prefix cache, or tried
+    bool trusted = true;           // false: its pages came from a file, and are for itself alone
+
+    std::int64_t unread() const { return std::ssize(tokens) - cache.length(); }
+  };
+  // A member's share of a step.
+  struct Part {
+    Member* member;
+    std::int64_t tokens;
+  };
+
+  // engine.cc
+  void Check(const Request& request, std::int64_t tokens_before) const;
+  Member& Get(SequenceId id) const;         // Error(kBadOption) for an unknown one
+  Member& GetResting(SequenceId id) const;  // likewise for one that is at work
+  Member& Add(std::unique_ptr<Member> member);
+  void Queue(Member& member);
+  void TakeInbox();
+  void Withdraw(Member& member);  // from those that run or wait
+  void End(Member& member, StopReason reason, std::string message = {});
+
+  // engine_step.cc
+  void Admit();
+  std::vector<Part> Plan();
+  bool AnotherReadsAhead(const Member& prompt, std::span<Member* const> readers) const;
+  void ShareKnownPages(Member& member);
+  void PublishPages(Member& member);
+  bool MakeRoom(std::int64_t pages);
+  void Preempt(Member& member);
+  void EndForWantOfPages(Member& member, std::int64_t tokens);
+  void ReservePages(std::vector<Part>& parts);
+  void Run(std::span<const Part> parts);
+  std::int64_t Write(std::span<const Part> parts);
+  bool Deliver(SequenceId id, std::int32_t token);
+
+  const Transformer& model_;
+  const EngineOptions options_;
+  const std::int64_t context_;
+  const std::shared_ptr<KvPagePool> pool_;
+  std::optional<std::uint64_t> fingerprint_;  // once a file needs it
+  PrefixCache prefixes_;
+  std::map<SequenceId, std::unique_ptr<Member>> members_;
+  std::vector<Member*> running_;  // by arrival
+  std::deque<Member*> waiting_;   // by arrival
+  std::uint64_t arrivals_ = 0;
+  bool stepping_ = false;
+  Matrix hidden_, last_hidden_, logits_;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable arrived_;
+  std::vector<std::unique_ptr<Member>> inbox_;
+  std::vector<SequenceId> cancelled_;
+  SequenceId last_id_ = 0;
+};
+
+}  // namespace longspan

@@ -1,0 +1,245 @@
+// One step of the engine: who takes part, with how many tokens, in which pages, and what comes of it.
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "infer/engine.h"
+#include "infer/fair_shares.h"
+
+namespace longspan {
+namespace {
+
+// Sets a flag for as long as it lives.
+struct Raised {
+  explicit Raised(bool& f) : flag(f) { flag = true; }
+  ~Raised() { flag = false; }
+  bool& flag;
+};
+
+}  // namespace
+
+StepReport Engine::Step() {
+  if (stepping_) Fail(ErrorKind::kInternal, "Step called from a callback");
+  const Raised stepping(stepping_);
+  TakeInbox();
+  Admit();
+  std::vector<Part> parts = Plan();
+  ReservePages(parts);
+  if (parts.empty()) return {};
+  Run(parts);
+  return {hidden_.rows(), Write(parts)};
+}
+
+// First come, first served: the first that does not fit makes all others wait, or long prompts would wait for ever.
+void Engine::Admit() {
+  while (!waiting_.empty() && std::ssize(running_) < options_.max_sequences) {
+    Member& member = *waiting_.front();
+    const std::int64_t held = member.cache.length(), shared = member.progress.shared_tokens;
+    ShareKnownPages(member);
+    // Those that run still need pages for what they have not read, and one each to go on writing.
+    std::int64_t needed = member.cache.PagesFor(member.unread());
+    for (const Member* other : running_) needed += other->cache.PagesFor(other->unread()) + 1;
+    if (needed > pool_->free_pages() + prefixes_.evictable()) {
+      if (running_.empty()) {
+        EndForWantOfPages(member, member.unread());
+        continue;
+      }
+      member.cache.Truncate(held);
+      member.progress.shared_tokens = shared;
+      return;
+    }
+    waiting_.pop_front();
+    running_.push_back(&member);
+    member.state = Member::State::kRunning;
+  }
+}
+
+std::vector<Engine::Part> Engine::Plan() {
+  std::vector<Part> parts;
+  std::vector<Member*> prompts, readers;
+  for (Member* member : running_) {
+    if (member->unread() > 1) ShareKnownPages(*member);
+    if (member->unread() == 1) {
+      parts.push_back({member, 1});
+    } else {
+      prompts.push_back(member);
+    }
+  }
+  // The furthest first: who is behind may find that his tokens are just being read.
+  std::ranges::stable_sort(prompts, std::greater{}, [](const Member* m) { return m->cache.length(); });
+  std::vector<std::int64_t> wants;
+  for (Member* prompt : prompts) {
+    if (AnotherReadsAhead(*prompt, readers)) continue;
+    readers.push_back(prompt);
+    wants.push_back(prompt->unread());
+  }
+  const auto shares = FairShares(options_.step_tokens - std::ssize(parts), wants);
+  for (std::size_t i = 0; i < readers.size(); ++i) parts.push_back({readers[i], shares[i]});
+  std::ranges::sort(parts, {}, [](const Part& part) { return part.member->arrival; });
+  return parts;
+}
+
+// Whether one of `readers` is about to read the next page of this prompt too, which it can then share.
+bool Engine::AnotherReadsAhead(const Member& prompt, std::span<Member* const> readers) const {
+  return options_.share_prefixes && std::ranges::any_of(readers, [&](const Member* reader) {
+    const auto same = std::ranges::mismatch(prompt.tokens, reader->tokens).in1 - prompt.tokens.begin();
+    const std::int64_t shareable = std::min<std::int64_t>(same, std::ssize(prompt.tokens) - 1) / kKvBlock * kKvBlock;
+    return reader->trusted && shareable > prompt.cache.length();
+  });
+}
+
+// Takes over pages that were computed for the same tokens. The last token is left to be read: its logits are wanted.
+void Engine::ShareKnownPages(Member& member) {
+  if (!options_.share_prefixes) return;
+  const std::vector<KvPage> known = prefixes_.Find(std::span(member.tokens).first(member.tokens.size() - 1));
+  const std::int64_t held = member.cache.length();
+  if (std::ssize(known) * kKvBlock <= held) return;
+  member.cache.Truncate(held / kKvBlock * kKvBlock);
+  member.cache.Share(std::span(known).subspan(static_cast<std::size_t>(held / kKvBlock)));
+  member.progress.shared_tokens += member.cache.length() - held;
+}
+
+void Engine::PublishPages(Member& member) {
+  const std::int64_t full = member.cache.length() / kKvBlock;
+  if (!options_.share_prefixes || !member.trusted || full <= member.known_pages) return;
+  prefixes_.Insert(member.tokens, member.cache.pages().first(static_cast<std::size_t>(full)));
+  member.known_pages = full;
+}
+
+bool Engine::MakeRoom(std::int64_t pages) {
+  const std::int64_t missing = pages - pool_->free_pages();
+  return missing <= 0 || prefixes_.Evict(missing) == missing;
+}
+
+// Back to the head of the queue: it arrived before all that wait, and after all that still run.
+void Engine::Preempt(Member& member) {
+  Withdraw(member);
+  member.cache.Clear();
+  member.known_pages = 0;
+  member.state = Member::State::kWaiting;
+  waiting_.push_front(&member);
+}
+
+void Engine::EndForWantOfPages(Member& member, std::int64_t tokens) {
+  std::string message;
+  try {
+    member.cache.Reserve(tokens);
+  } catch (const Error& e) {
+    message = e.what();
+  }
+  End(member, StopReason::kOutOfMemory, std::move(message));
+}
+
+// From the oldest on: memory goes to those who came first.
+void Engine::ReservePages(std::vector<Part>& parts) {
+  std::vector<Part> ready;
+  for (const Part& part : parts) {
+    Member& member = *part.member;
+    if (member.state != Member::State::kRunning) continue;  // it has just made room for an older one
+    const auto fits = [&] { return MakeRoom(member.cache.PagesFor(part.tokens)); };
+    while (!fits() && running_.back() != &member) Preempt(*running_.back());
+    if (fits()) {
+      member.cache.Reserve(part.tokens);
+      ready.push_back(part);
+    } else if (running_.size() > 1) {
+      Preempt(member);
+    } else {
+      EndForWantOfPages(member, part.tokens);
+      break;  // it was the only one
+    }
+  }
+  parts = std::move(ready);
+}
+
+void Engine::Run(std::span<const Part> parts) {
+  std::vector<SequenceTokens> sequences;
+  std::int64_t rows = 0;
+  for (const auto& [member, tokens] : parts) {
+    const auto first = static_cast<std::size_t>(member->cache.length());
+    sequences.push_back({std::span(member->tokens).subspan(first, static_cast<std::size_t>(tokens)), &member->cache});
+    rows += tokens;
+  }
+  hidden_.Resize(rows, model_.config().dim);
+  model_.Forward(sequences, hidden_);
+  for (const Part& part : parts) PublishPages(*part.member);
+}
+
+// Draws a token for every sequence that has been read to its end, and hands it over. How many were.
+std::int64_t Engine::Write(std::span<const Part> parts) {
+  std::vector<Member*> writers;
+  last_hidden_.Resize(std::ssize(parts), model_.config().dim);
+  std::int64_t row = -1;
+  for (const auto& [member, tokens] : parts) {
+    row += tokens;
+    if (member->unread() > 0) continue;
+    std::ranges::copy(hidden_[row], last_hidden_[std::ssize(writers)].begin());
+    writers.push_back(member);
+  }
+  const auto count = std::ssize(writers);
+  if (count == 0) return 0;
+  logits_.Resize(count, model_.config().vocab_size);
+  model_.Logits(ConstRows(last_hidden_).Slice(0, count), logits_);
+
+  // Each draw depends on its own sequence alone.
+  struct Draw {
+    SequenceId id;
+    std::int32_t token = -1;
+    std::string error = {};
+  };
+  std::vector<Draw> draws(writers.size());
+  ParallelFor(count, [&](std::int64_t i) {
+    Member& member = *writers[static_cast<std::size_t>(i)];
+    Draw& draw = draws[static_cast<std::size_t>(i)];
+    draw.id = member.id;
+    try {
+      draw.token = member.sampler->Sample(logits_[i], member.tokens);
+    } catch (const std::exception& e) {
+      draw.error = e.what();
+    }
+  });
+  std::int64_t written = 0;
+  for (const auto& [id, token, error] : draws) {
+    const auto found = members_.find(id);
+    if (found == members_.end()) continue;  // released by another's callback
+    if (error.empty()) {
+      written += Deliver(id, token) ? 1 : 0;
+    } else {
+      End(*found->second, StopReason::kFailed, error);
+    }
+  }
+  return written;
+}
+
+// Whether the token was handed over.
+bool Engine::Deliver(SequenceId id, std::int32_t token) {
+  Member& member = Get(id);
+  const GenerateOptions& options = member.request.generate;
+  if (std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end()) {
+    End(member, StopReason::kStopToken);
+    return false;
+  }
+  member.tokens.push_back(token);
+  const std::int64_t written = ++member.progress.written;
+  bool wanted = true;
+  if (member.request.on_token) {
+    const auto on_token = member.request.on_token;  // it may release the sequence, and itself with it
+    try {
+      wanted = on_token(token);
+    } catch (const std::exception& e) {
+      if (members_.contains(id)) End(member, StopReason::kFailed, e.what());
+      return true;
+    }
+    if (!members_.contains(id)) return true;
+  }
+  if (!wanted) {
+    End(member, StopReason::kCaller);
+  } else if (options.max_tokens > 0 && written >= options.max_tokens) {
+    End(member, StopReason::kTokenLimit);
+  } else if (member.cache.length() >= context_) {
+    End(member, StopReason::kContextFull);
+  }
+  return true;
+}
+
+}  // namespace longspan

@@ -1,0 +1,276 @@
+// Attention of few queries over a long cache, which is a matter of reading it once at memory's speed. A sequence is cut
+// into pieces of kPiece tokens; each is a task of its own with a softmax of its own, and the pieces' sums are joined in
+// their order. Cutting by length alone keeps results apart from the number of threads.
+//
+// Rows of K are dotted with the queries of all heads that share them; kLanes dot products are summed across lanes at
+// once. Rows of V are added up in registers, each loaded once for all queries. Types are widened on the way.
+#if defined(LONGSPAN_KERNELS_VECTOR_ATTENTION_DECODE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_KERNELS_VECTOR_ATTENTION_DECODE_INL_H_
+#undef LONGSPAN_KERNELS_VECTOR_ATTENTION_DECODE_INL_H_
+#else
+#define LONGSPAN_KERNELS_VECTOR_ATTENTION_DECODE_INL_H_
+#endif
+
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/memory.h"
+#include "kernels/kernels.h"
+#include "kernels/vector/attention_columns-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace longspan::HWY_NAMESPACE {
+
+inline constexpr std::int64_t kPiece = 512;
+inline constexpr std::int64_t kPiecePages = kPiece / kKvBlock;
+// Vectors that stay in registers while rows of V go by: half of the registers that there are.
+inline constexpr int kAccumulators = HWY_TARGET <= HWY_AVX3 ? 16 : 8;
+
+// Whether a sequence's queries are few enough: then this path costs less than a panel, which is never less than full.
+inline bool IsDecode(const AttentionShape& shape, const AttentionSequence& s) {
+  return s.kv.paged() && shape.head_dim % kBlock == 0 && shape.group() * s.q.rows <= kLanes;
+}
+
+// Queries that are dotted together. More columns are that many at a time, over rows that are by then in cache.
+inline int QueriesAtOnce(std::int64_t columns) { return columns == 1 ? 1 : columns == 2 ? 2 : 4; }
+
+// v [kCount] becomes one vector: with kCount = kLanes, lane i is the sum of the lanes of v[i]. Each step adds
+// neighbouring lanes, so that two vectors make one.
+template <int kCount>
+HWY_INLINE void SumLanes(FloatVec* v) {
+  if constexpr (kCount > 1) {
+    const FloatTag d;
+#pragma GCC unroll 8
+    for (int i = 0; i < kCount / 2; ++i) {
+      v[i] = hn::Add(hn::ConcatEven(d, v[2 * i + 1], v[2 * i]), hn::ConcatOdd(d, v[2 * i + 1], v[2 * i]));
+    }
+    SumLanes<kCount / 2>(v);
+  }
+}
+
+// scores [kLanes / kQueries, kQueries] of as many rows of K, the first at `token`. Rows past the block's last repeat it.
+template <Type kType, int kQueries>
+HWY_INLINE void ScoreTile(const KvBlock& block, std::int64_t token, std::int64_t head_dim, const float* queries,
+                          float* scores) {
+  constexpr int kTokens = kLanes / kQueries;
+  const FloatTag d;
+  const std::byte* rows[kTokens];
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) rows[t] = block.k.row(std::min(token + t, block.count - 1));
+  FloatVec sums[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) sums[i] = hn::Zero(d);
+  for (std::int64_t b = 0; b < head_dim / kBlock; ++b) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const float* q = queries + b * kBlock + half * kHalfBlock;
+#pragma GCC unroll 16
+      for (int t = 0; t < kTokens; ++t) {
+        FloatVec x[kHalfVectors];
+        LoadHalfBlock<kType>(rows[t], b, half, x);
+#pragma GCC unroll 2
+        for (int i = 0; i < kHalfVectors; ++i) {
+#pragma GCC unroll 4
+          for (int c = 0; c < kQueries; ++c) {
+            FloatVec& sum = sums[t * kQueries + c];
+            sum = hn::MulAdd(x[i], hn::LoadU(d, q + c * head_dim + i * kLanes), sum);
+          }
+        }
+      }
+    }
+  }
+  SumLanes<kLanes>(sums);
+  hn::StoreU(sums[0], d, scores);
+}
+
+// sums [kQueries, head_dim] += p^T V of a block, for kHalves half blocks of columns from half block `first` on;
+// p [count, kQueries].
+template <Type kType, int kQueries, int kHalves>
+HWY_INLINE void AddValueColumns(const KvBlock& block, std::int64_t first, std::int64_t head_dim, const float* p,
+                                float* sums) {
+  const FloatTag d;
+  constexpr int kVectors = kHalves * kHalfVectors;
+  sums += first * kHalfBlock;
+  FloatVec sum[kQueries][kVectors];
+#pragma GCC unroll 4
+  for (int c = 0; c < kQueries; ++c) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; ++i) sum[c][i] = hn::LoadU(d, sums + c * head_dim + i * kLanes);
+  }
+  const std::byte* row = block.v.data;
+  for (std::int64_t t = 0; t < block.count; ++t, row += block.v.row_bytes, p += kQueries) {
+    FloatVec x[kVectors];
+#pragma GCC unroll 8
+    for (int h = 0; h < kHalves; ++h) {
+      // Several half blocks begin with a whole block.
+      const int half = kHalves == 1 ? static_cast<int>(first % 2) : h % 2;
+      LoadHalfBlock<kType>(row, first / 2 + h / 2, half, x + h * kHalfVectors);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < kQueries; ++c) {
+      const FloatVec weight = hn::Set(d, p[c]);
+#pragma GCC unroll 8
+      for (int i = 0; i < kVectors; ++i) sum[c][i] = hn::MulAdd(weight, x[i], sum[c][i]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < kQueries; ++c) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kVectors; ++i) hn::StoreU(sum[c][i], d, sums + c * head_dim + i * kLanes);
+  }
+}
+
+// The same for all columns from half block `first` on: as many at a time as fit the registers, then fewer.
+template <Type kType, int kQueries, int kHalves>
+HWY_INLINE void AddValues(const KvBlock& block, std::int64_t first, std::int64_t head_dim, const float* p, float* sums) {
+  const std::int64_t halves = head_dim / kHalfBlock;
+  for (; first + kHalves <= halves; first += kHalves) {
+    AddValueColumns<kType, kQueries, kHalves>(block, first, head_dim, p, sums);
+  }
+  if constexpr (kHalves > 1) AddValues<kType, kQueries, kHalves / 2>(block, first, head_dim, p, sums);
+}
+
+// What a piece leaves, for columns padded to a multiple of the queries at once.
+struct PieceSums {
+  float* sums;     // [columns, head_dim] numerators
+  float* maximum;  // [columns] of the scores
+  float* total;    // [columns] denominators
+};
+
+// scores [tokens, kQueries] become probabilities' numerators; tokens * kQueries is a multiple of kLanes.
+template <int kQueries>
+HWY_INLINE void SoftmaxOfPiece(std::int64_t tokens, float* scores, float* maximum, float* total) {
+  const FloatTag d;
+  const std::int64_t n = tokens * kQueries;
+  HWY_ALIGN float lanes[kLanes];  // lane i belongs to query i % kQueries
+  FloatVec largest = hn::Set(d, kNoMaximum);
+  for (std::int64_t i = 0; i < n; i += kLanes) largest = hn::Max(largest, hn::LoadU(d, scores + i));
+  hn::StoreU(largest, d, lanes);
+  for (int i = kQueries; i < kLanes; ++i) lanes[i % kQueries] = std::max(lanes[i % kQueries], lanes[i]);
+  for (int i = 0; i < kLanes; ++i) lanes[i] = lanes[i % kQueries];
+  std::copy_n(lanes, kQueries, maximum);
+  largest = hn::LoadU(d, lanes);
+  FloatVec sum = hn::Zero(d);
+  for (std::int64_t i = 0; i < n; i += kLanes) {
+    const FloatVec p = hn::Exp(d, hn::Sub(hn::LoadU(d, scores + i), largest));
+    hn::StoreU(p, d, scores + i);
+    sum = hn::Add(sum, p);
+  }
+  hn::StoreU(sum, d, lanes);
+  for (int i = kQueries; i < kLanes; ++i) lanes[i % kQueries] += lanes[i];
+  std::copy_n(lanes, kQueries, total);
+}
+
+// One task: one KV head, tokens [first, end) of a sequence, all of its queries.
+template <Type kType, int kQueries>
+void DecodePiece(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head, std::int64_t first,
+                 std::int64_t end, const PieceSums& out) {
+  constexpr std::int64_t kTileTokens = kLanes / kQueries;
+  constexpr int kHalves = std::min(kAccumulators / kQueries, 8) / kHalfVectors;
+  const std::int64_t hd = shape.head_dim, n = end - first;
+  const std::int64_t padded = (n + kTileTokens - 1) / kTileTokens * kTileTokens;
+  const QueryColumns columns(shape, s, kv_head * shape.group(), 0, s.q.rows);
+  const std::int64_t groups = (columns.columns() + kQueries - 1) / kQueries;
+  static thread_local AlignedVector<float> queries, scores;
+  queries.assign(static_cast<std::size_t>(groups * kQueries * hd), 0.0f);
+  scores.resize(static_cast<std::size_t>(groups * kPiece * kQueries));
+  for (std::int64_t c = 0; c < columns.columns(); ++c) {
+    columns.LoadColumn(s.q, c, shape.scale, &queries[static_cast<std::size_t>(c * hd)]);
+  }
+  const auto group_scores = [&](std::int64_t g) { return scores.data() + g * kPiece * kQueries; };
+  const auto blocks = [&](auto&& body) {
+    for (std::int64_t b = first / kKvBlock; b * kKvBlock < end; ++b) {
+      KvBlock block = s.kv.Block(kv_head, b);
+      block.count = std::min(block.count, end - block.first);
+      for (std::int64_t g = 0; g < groups; ++g) body(block, g, group_scores(g) + (block.first - first) * kQueries);
+    }
+  };
+
+  blocks([&](const KvBlock& block, std::int64_t g, float* to) {
+    for (std::int64_t t = 0; t < block.count; t += kTileTokens) {
+      ScoreTile<kType, kQueries>(block, t, hd, &queries[static_cast<std::size_t>(g * kQueries * hd)], to + t * kQueries);
+    }
+  });
+  for (std::int64_t g = 0; g < groups; ++g) {
+    float* to = group_scores(g);
+    std::fill(to + n * kQueries, to + padded * kQueries, kMasked);
+    for (std::int64_t c = g * kQueries; c < std::min((g + 1) * kQueries, columns.columns()); ++c) {
+      const auto hide = [&](std::int64_t from, std::int64_t until) {
+        for (std::int64_t t = from; t < until; ++t) to[(t - first) * kQueries + c % kQueries] = kMasked;
+      };
+      hide(first, std::min<std::int64_t>(columns.start(c), end));
+      hide(std::max<std::int64_t>(columns.order(c) + 1, first), end);
+    }
+    SoftmaxOfPiece<kQueries>(padded, to, out.maximum + g * kQueries, out.total + g * kQueries);
+  }
+  std::fill_n(out.sums, groups * kQueries * hd, 0.0f);
+  blocks([&](const KvBlock& block, std::int64_t g, const float* p) {
+    AddValues<kType, kQueries, kHalves>(block, 0, hd, p, out.sums + g * kQueries * hd);
+  });
+}
+
+// The pieces of one sequence and KV head, and where they leave their sums.
+class DecodeHead {
+ public:
+  DecodeHead(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head)
+      : shape_(shape), s_(s), kv_head_(kv_head), columns_(shape.group() * s.q.rows), at_once_(QueriesAtOnce(columns_)) {}
+
+  std::int64_t pieces() const { return (tokens() + kPiece - 1) / kPiece; }
+  std::int64_t scratch_floats() const { return pieces() * piece_floats(); }
+
+  void Piece(std::int64_t piece, float* scratch) const {
+    const std::int64_t first = piece * kPiece, end = std::min(tokens(), first + kPiece);
+    const PieceSums out = Sums(piece, scratch);
+    WithKvType(s_.kv.type(), [&](auto type) {
+      constexpr Type kType = decltype(type)::value;
+      if (at_once_ == 1) DecodePiece<kType, 1>(shape_, s_, kv_head_, first, end, out);
+      else if (at_once_ == 2) DecodePiece<kType, 2>(shape_, s_, kv_head_, first, end, out);
+      else DecodePiece<kType, 4>(shape_, s_, kv_head_, first, end, out);
+    });
+  }
+
+  // Joins the pieces, in their order.
+  void Merge(float* scratch) const {
+    const QueryColumns columns(shape_, s_, kv_head_ * shape_.group(), 0, s_.q.rows);
+    const FloatTag d;
+    for (std::int64_t c = 0; c < columns_; ++c) {
+      float maximum = kNoMaximum, total = 0;
+      for (std::int64_t i = 0; i < pieces(); ++i) maximum = std::max(maximum, Sums(i, scratch).maximum[c]);
+      float* to = Sums(0, scratch).sums + c * shape_.head_dim;
+      for (std::int64_t i = 0; i < pieces(); ++i) {
+        const PieceSums piece = Sums(i, scratch);
+        const float weight = std::exp(piece.maximum[c] - maximum);
+        total += weight * piece.total[c];
+        const float* from = piece.sums + c * shape_.head_dim;
+        for (std::int64_t j = 0; j < shape_.head_dim; j += kLanes) {
+          const FloatVec term = hn::Mul(hn::Set(d, weight), hn::LoadU(d, from + j));
+          hn::StoreU(i == 0 ? term : hn::Add(hn::LoadU(d, to + j), term), d, to + j);
+        }
+      }
+      columns.Finish(c, maximum, total, to);
+    }
+  }
+
+ private:
+  std::int64_t tokens() const { return s_.first_order + s_.q.rows; }
+  std::int64_t padded_columns() const { return (columns_ + at_once_ - 1) / at_once_ * at_once_; }
+  std::int64_t piece_floats() const { return padded_columns() * (shape_.head_dim + 2); }
+  PieceSums Sums(std::int64_t piece, float* scratch) const {
+    float* sums = scratch + piece * piece_floats();
+    float* maximum = sums + padded_columns() * shape_.head_dim;
+    return {sums, maximum, maximum + padded_columns()};
+  }
+
+  const AttentionShape& shape_;
+  const AttentionSequence& s_;
+  std::int64_t kv_head_, columns_;
+  int at_once_;
+};
+
+}  // namespace longspan::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,59 @@
+#include "model/fingerprint.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+
+#include "base/hash.h"
+
+namespace longspan {
+namespace {
+
+void AddConfig(const LlamaConfig& c, Hash64& hash) {
+  for (const std::int64_t n : {c.vocab_size, c.dim, c.layers, c.heads, c.kv_heads, c.head_dim, c.hidden_dim}) hash.Add(n);
+  hash.Add(c.norm_epsilon);
+}
+
+// The angles themselves: whatever made them, these are what turned the keys.
+void AddRope(const RopeFrequencies& rope, Hash64& hash) {
+  for (const double x : rope.inverse) hash.Add(x);
+  hash.Add(rope.magnitude);
+}
+
+void AddTensor(const Tensor& tensor, Hash64& hash) {
+  constexpr std::size_t kSamples = 64, kSample = 64;  // a cache line each
+  hash.Add(tensor.type());
+  for (const std::int64_t n : tensor.shape()) hash.Add(n);
+  const std::span<const std::byte> bytes = tensor.bytes();
+  if (bytes.size() <= kSamples * kSample) return hash.Update(bytes);
+  for (std::size_t i = 0; i < kSamples; ++i) {
+    hash.Update(bytes.subspan((bytes.size() - kSample) / (kSamples - 1) * i, kSample));
+  }
+}
+
+void AddLinear(const Linear& linear, Hash64& hash) {
+  AddTensor(linear.weight, hash);
+  if (linear.adapter == nullptr) return;
+  AddTensor(linear.adapter->a, hash);
+  AddTensor(linear.adapter->b, hash);
+  hash.Add(linear.adapter->scale);
+}
+
+}  // namespace
+
+std::uint64_t Fingerprint(const Transformer& model) {
+  Hash64 hash;
+  AddConfig(model.config(), hash);
+  AddRope(model.rope(), hash);
+  AddTensor(model.weights().embedding, hash);
+  for (const Block& block : model.blocks()) {
+    hash.Update(std::as_bytes(block.attention_norm));
+    hash.Update(std::as_bytes(block.mlp_norm));
+    for (const Linear* linear : {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down}) {
+      AddLinear(*linear, hash);
+    }
+  }
+  return hash.value();
+}
+
+}  // namespace longspan

@@ -1,0 +1,60 @@
+#include "model/fingerprint.h"
+
+#include <gtest/gtest.h>
+
+#include "model/testing/small_model.h"
+
+namespace longspan {
+namespace {
+
+std::uint64_t FingerprintOf(const LlamaConfig& config, const Weights& weights) {
+  return Fingerprint(Transformer(config, weights, ReferenceKernels()));
+}
+
+TEST(FingerprintTest, IsTheModelsOwn) {
+  const LlamaConfig config = oracle::SmallConfig();
+  const std::uint64_t one = FingerprintOf(config, oracle::LivelyWeights(config, 1));
+  EXPECT_EQ(FingerprintOf(config, oracle::LivelyWeights(config, 1)), one);
+  EXPECT_NE(FingerprintOf(config, oracle::LivelyWeights(config, 2)), one);
+}
+
+TEST(FingerprintTest, AllThatChangesKeysChangesIt) {
+  const LlamaConfig config = oracle::SmallConfig();
+  const Weights weights = oracle::LivelyWeights(config, 1);
+  const std::uint64_t one = FingerprintOf(config, weights);
+  LlamaConfig theta = config, scaled = config, longer = config;
+  theta.rope_theta *= 2;
+  scaled.rope_scaling.kind = RopeScaling::Kind::kLinear;
+  scaled.rope_scaling.factor = 2;
+  longer.context *= 2;
+  longer.name = "the same model by another name";
+  EXPECT_NE(FingerprintOf(theta, weights), one);
+  EXPECT_NE(FingerprintOf(scaled, weights), one);
+  EXPECT_EQ(FingerprintOf(longer, weights), one);
+
+  ForEachTensor(weights, false, [&](const std::string& name, const Tensor&) {
+    Weights changed = ToF32(weights);  // tensors of its own
+    ForEachTensor(changed, false, [&](const std::string& other, Tensor& tensor) {
+      if (other == name) tensor.mutable_floats()[0] += 1;
+    });
+    // The output's weights come after the last key.
+    EXPECT_EQ(FingerprintOf(config, changed) == one, name.starts_with("output")) << name;
+  });
+}
+
+TEST(FingerprintTest, CoversAdapters) {
+  const LlamaConfig config = oracle::SmallConfig();
+  Transformer model(config, oracle::LivelyWeights(config, 1), ReferenceKernels());
+  const std::uint64_t bare = Fingerprint(model);
+  Adapter adapter;
+  adapter.a = Tensor::Allocate(Type::kF32, {2, config.dim});
+  adapter.b = Tensor::Allocate(Type::kF32, {config.q_dim(), 2});
+  model.mutable_blocks()[0].q.adapter = &adapter;
+  const std::uint64_t adapted = Fingerprint(model);
+  EXPECT_NE(adapted, bare);
+  adapter.scale *= 2;
+  EXPECT_NE(Fingerprint(model), adapted);
+}
+
+}  // namespace
+}  // namespace longspan
