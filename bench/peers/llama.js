@@ -1,6 +1,9 @@
+#!/usr/bin/env -S UV_THREADPOOL_SIZE=1 node
 // llama.cpp on a model file: tokens a second of reading and of writing, as JSON in the shape of `longspan bench --json`.
 // The same work: random tokens; reading in batches of 512 that ends with the logits of the last token; writing token by
 // token. Depth has to be read here, and is not timed.
+//
+// Node hands each pass to a thread of its pool. From several of them in turn, llama.cpp loses 5 ms a token, hence one.
 import {parseArgs} from "node:util";
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
@@ -16,9 +19,10 @@ const {values: options, positionals} = parseArgs({
     }
 });
 if (positionals.length !== 1) {
-    console.error("usage: node llama.js MODEL [--threads N] [--depths N,...] [--prefill N] [--tokens N] [--prompt N]");
+    console.error("usage: llama.js MODEL [--threads N] [--depths N,...] [--prefill N] [--tokens N] [--prompt N]");
     process.exit(2);
 }
+if (process.env.UV_THREADPOOL_SIZE !== "1") console.error("llama.js: slower than need be without UV_THREADPOOL_SIZE=1");
 const depths = options.depths.split(",").map(Number).sort((a, b) => a - b);
 const [prefill, tokens, prompt, repetitions] =
     ["prefill", "tokens", "prompt", "repetitions"].map((name) => Number(options[name]));

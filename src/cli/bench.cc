@@ -73,9 +73,9 @@ void PrintMachine(const std::vector<Peak>& peaks, const std::string& isa) {
 
 void PrintModel(const BenchOptions& options, const LoadedModel& model, const std::vector<Peak>& peaks,
                 const std::vector<BenchmarkResult>& results) {
-  fmt::print("\n{}: {:.3f} billion parameters, {:.3f} GB of weights read a pass, cache {}\n\n",
-             options.model.path, static_cast<double>(model.config().Parameters()) / 1e9,
-             WeightBytes(model.transformer().weights()) / 1e9, Traits(options.benchmark.cache_type).name);
+  fmt::print("\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, cache {}\n\n",
+             options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
+             WeightBytes(model.transformer().weights()) / 1e6, Traits(options.benchmark.cache_type).name);
   fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}\n", "work", "depth", "tokens", "sequences",
              "tokens/s", "median", "best rate", "of peak");
   for (const BenchmarkResult& r : results) {
@@ -149,7 +149,7 @@ void RunBench(const BenchOptions& options) {
   if (model) {
     json["model"] = {{"path", options.model.path},
                      {"parameters", model->config().Parameters()},
-                     {"weight_bytes", WeightBytes(model->transformer().weights())},
+                     {"weight_bytes", static_cast<std::int64_t>(WeightBytes(model->transformer().weights()))},
                      {"cache_type", Traits(options.benchmark.cache_type).name}};
     json["results"] = ResultsJson(options, peaks, results);
   }

@@ -27,11 +27,11 @@ std::string_view Name(BenchmarkWork work);  // "prefill", "prompt", "decode"
 struct BenchmarkResult {
   BenchmarkWork work;
   std::int64_t depth = 0;
-  std::int64_t tokens = 0;      // of each sequence
-  std::int64_t sequences = 1;   // read or written at once
-  double operations = 0;        // floating-point, of one repetition
-  double bytes = 0;             // of weights, keys and values that one repetition reads at least
-  std::vector<double> seconds;  // of each repetition, fastest first
+  std::int64_t tokens = 0;           // of each sequence
+  std::int64_t sequences = 1;        // read or written at once
+  double operations = 0;             // floating-point, of one repetition
+  double bytes = 0;                  // of weights, keys and values that one repetition reads at least
+  std::vector<double> seconds = {};  // of each repetition, fastest first
 
   double BestSeconds() const { return seconds.front(); }
   double MedianSeconds() const;

@@ -96,7 +96,7 @@ Peak MeasureReading(const PeakOptions& options) {
   const auto rate = [&](int shares) {
     return static_cast<double>(bytes) / BestSeconds(options.runs, [&] { pass(shares); });
   };
-  Peak peak{PeakKind::kMemoryReading, "", "reading", rate(1), 0};
+  Peak peak{PeakKind::kMemoryReading, "", "", rate(1), 0};
   peak.all_threads = threads == 1 ? peak.one_thread : rate(threads);
   return peak;
 }
