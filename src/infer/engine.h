@@ -41,7 +41,7 @@ struct EngineOptions {
 // How a request ended.
 struct Finish {
   StopReason reason = StopReason::kFailed;
-  std::string message;             // of kOutOfMemory and kFailed
+  std::string message = {};        // of kOutOfMemory and kFailed
   std::int64_t prompt_tokens = 0;  // that the request brought along
   std::int64_t shared_tokens = 0;  // that were not computed, for their pages were known
   std::int64_t written = 0;        // tokens handed over

@@ -96,7 +96,7 @@ TEST(EngineTest, TheStoryModelWritesItsStoriesTogether) {
 
 TEST(EngineTest, ALongPromptDoesNotStopTheOthers) {
   const SmallModel small;
-  Engine engine(small.transformer, {.step_tokens = 10});
+  Engine engine(small.transformer, {.step_tokens = 10, .max_sequences = 4});
   Outcome first, second, long_one;
   engine.Submit(first.Noting(Ask(SomeTokens(2, 1), 60)));
   engine.Submit(second.Noting(Ask(SomeTokens(3, 2), 60)));

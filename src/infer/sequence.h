@@ -31,7 +31,7 @@ class Sequence {
 // A sequence read by a Llama, which must outlive it.
 class TransformerSequence : public Sequence {
  public:
-  explicit TransformerSequence(const Transformer& model);
+  explicit TransformerSequence(const Transformer& model, Type cache_type = Type::kF32);
 
   std::int64_t vocab_size() const override { return model_.config().vocab_size; }
   std::int64_t dim() const override { return model_.config().dim; }

@@ -72,6 +72,24 @@ TEST_F(SequenceFileTest, GoesOnAsIfItHadNeverStopped) {
   EXPECT_EQ(pool_->used_pages(), 0);
 }
 
+TEST_F(SequenceFileTest, HoldsEveryTypeOfCache) {
+  LlamaConfig config = oracle::SmallConfig();
+  config.head_dim = 32;
+  const Transformer model(config, oracle::LivelyWeights(config, 1), ChooseKernels("auto"));
+  const Tokens tokens = SomeTokens(100, 1), more = SomeTokens(10, 2);
+  for (const Type type : {Type::kF32, Type::kF16, Type::kBF16, Type::kQ8_0, Type::kQ4_0}) {
+    const auto pool = KvPagePool::Make(config, type);
+    KvCache cache(pool);
+    Matrix hidden(100, config.dim), want(10, config.dim), got(10, config.dim);
+    model.Forward(tokens, cache, hidden);
+    SaveSequence(folder_ / "typed.lsq", 1, tokens, cache);
+    SavedSequence saved = RestoreSequence(folder_ / "typed.lsq", 1, 61, pool);
+    model.Forward(more, cache, want);
+    model.Forward(more, saved.cache, got);
+    EXPECT_TRUE(std::ranges::equal(got.span(), want.span())) << Traits(type).name;
+  }
+}
+
 TEST_F(SequenceFileTest, WritesNothingOfOtherSequences) {
   const std::string before = Saved(10);
   {
