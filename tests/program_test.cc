@@ -17,7 +17,7 @@ using Command = std::vector<std::string>;
 
 const std::vector<Command> kCommands{
     {"extend"},   {"prepare"},     {"tokenizer", "train"}, {"train"},           {"merge"}, {"convert"},
-    {"quantize"}, {"eval", "ppl"}, {"eval", "kld"},        {"eval", "passkey"}, {"run"},   {"inspect"},
+    {"quantize"}, {"eval", "ppl"}, {"eval", "kld"},        {"eval", "passkey"}, {"run"}, {"bench"}, {"inspect"},
     {"tokenize"}};
 
 Command operator+(Command command, const Command& more) {

@@ -1,0 +1,196 @@
+// longspan bench: what the machine can do, and how much of it a model uses.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/machine.h"
+#include "base/parallel.h"
+#include "cli/checks.h"
+#include "cli/commands.h"
+#include "cli/model_options.h"
+#include "cli/terminal.h"
+#include "infer/benchmark.h"
+#include "infer/cost.h"
+#include "kernels/kernels.h"
+#include "kernels/peaks.h"
+#include "tensor/type.h"
+
+namespace longspan {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct BenchOptions {
+  ModelOptions model;
+  BenchmarkOptions benchmark;
+  bool json = false;
+};
+
+// "25.3 GB/s"
+std::string Rate(double per_second, std::string_view unit) {
+  const bool tera = per_second >= 1e12;
+  return fmt::format("{:.{}f} {}{}/s", per_second / (tera ? 1e12 : 1e9), tera ? 2 : 1, tera ? 'T' : 'G',
+                     unit);
+}
+
+// What a result is held against: reading memory while writing, else products. `rate` is of the fastest
+// repetition.
+struct Held {
+  const Peak* peak;
+  double rate;
+  std::string_view unit;
+  double Fraction() const { return rate / peak->all_threads; }
+};
+
+Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, std::string_view isa) {
+  if (result.work == BenchmarkWork::kDecode)
+    return {MemoryPeak(peaks), result.bytes / result.BestSeconds(), "B"};
+  return {ProductPeak(peaks, isa), result.operations / result.BestSeconds(), "FLOP"};
+}
+
+std::string FullName(const Peak& peak) {
+  return fmt::format("{}{}{}", Name(peak.kind), peak.isa.empty() ? "" : " ", peak.isa);
+}
+
+void PrintMachine(const std::vector<Peak>& peaks, const std::string& isa) {
+  fmt::print("{}, {} thread{}, kernels {}\n\n", ProcessorName(), Threads(), Threads() == 1 ? "" : "s", isa);
+  fmt::print("{:<15} {:<8} {:<20} {:>15} {:>15}\n", "peak", "isa", "instruction", "one thread",
+             fmt::format("{} threads", Threads()));
+  for (const PeakKind kind : {PeakKind::kTileBf16, PeakKind::kTileInt8, PeakKind::kInt8Dot, PeakKind::kFma,
+                              PeakKind::kMemoryReading}) {
+    bool any = false;
+    for (const Peak& peak : peaks) {
+      if (peak.kind != kind) continue;
+      any = true;
+      fmt::print("{:<15} {:<8} {:<20} {:>15} {:>15}\n", Name(kind), peak.isa, peak.instruction,
+                 Rate(peak.one_thread, Unit(kind)), Rate(peak.all_threads, Unit(kind)));
+    }
+    if (!any) fmt::print("{:<15} {:<8} {:<20} {:>15} {:>15}\n", Name(kind), "", "", "n/a", "n/a");
+  }
+}
+
+void PrintModel(const BenchOptions& options, const LoadedModel& model, const std::vector<Peak>& peaks,
+                const std::vector<BenchmarkResult>& results) {
+  fmt::print("\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, cache {}\n\n",
+             options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
+             WeightBytes(model.transformer().weights()) / 1e6, Traits(options.benchmark.cache_type).name);
+  fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}\n", "work", "depth", "tokens", "sequences",
+             "tokens/s", "median", "best rate", "of peak");
+  for (const BenchmarkResult& r : results) {
+    const Held held = HoldAgainst(r, peaks, options.model.isa);
+    fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10.2f} {:>10.2f} {:>14}  {}\n", Name(r.work), r.depth, r.tokens,
+               r.sequences, r.TokensPerSecond(r.BestSeconds()), r.TokensPerSecond(r.MedianSeconds()),
+               Rate(held.rate, held.unit),
+               held.peak == nullptr
+                   ? "n/a"
+                   : fmt::format("{:.1f}% of {}", 100 * held.Fraction(), FullName(*held.peak)));
+  }
+}
+
+Json MachineJson(const std::vector<Peak>& peaks) {
+  Json json = Json::array();
+  for (const Peak& p : peaks) {
+    json.push_back({{"peak", Name(p.kind)},
+                    {"isa", p.isa},
+                    {"instruction", p.instruction},
+                    {"unit", fmt::format("{}/s", Unit(p.kind))},
+                    {"one_thread", p.one_thread},
+                    {"all_threads", p.all_threads}});
+  }
+  return json;
+}
+
+Json ResultsJson(const BenchOptions& options, const std::vector<Peak>& peaks,
+                 const std::vector<BenchmarkResult>& results) {
+  Json json = Json::array();
+  for (const BenchmarkResult& r : results) {
+    const Held held = HoldAgainst(r, peaks, options.model.isa);
+    const double best = r.BestSeconds(), median = r.MedianSeconds();
+    json.push_back(
+        {{"work", Name(r.work)},
+         {"depth", r.depth},
+         {"tokens", r.tokens},
+         {"sequences", r.sequences},
+         {"repetitions", r.seconds.size()},
+         {"seconds", {{"best", best}, {"median", median}}},
+         {"tokens_per_second", {{"best", r.TokensPerSecond(best)}, {"median", r.TokensPerSecond(median)}}},
+         {"flop_per_second", r.operations / best},
+         {"bytes_per_second", r.bytes / best},
+         {"peak", held.peak == nullptr ? Json() : Json(FullName(*held.peak))},
+         {"fraction", held.peak == nullptr ? Json() : Json(held.Fraction())}});
+  }
+  return json;
+}
+
+void RunBench(const BenchOptions& options) {
+  const std::string& isa = options.model.isa;
+  ChooseKernels(isa);  // refuses what this machine lacks before anything is measured
+  const std::string chosen = isa == "auto" ? AvailableKernels().front() : isa;
+  std::optional<LoadedModel> model;
+  if (!options.model.path.empty()) model.emplace(options.model.Load());
+
+  std::vector<Peak> peaks = MeasurePeaks({}, Terminal());
+  std::erase_if(peaks, [&](const Peak& peak) { return !Allows(isa, peak); });
+  std::vector<BenchmarkResult> results;
+  if (model) results = MeasureModel(model->transformer(), options.benchmark, Terminal());
+
+  if (!options.json) {
+    PrintMachine(peaks, chosen);
+    if (model) PrintModel(options, *model, peaks, results);
+    return;
+  }
+  Json json{{"program", "longspan"},
+            {"processor", ProcessorName()},
+            {"threads", Threads()},
+            {"isa", chosen},
+            {"machine", MachineJson(peaks)}};
+  if (model) {
+    json["model"] = {{"path", options.model.path},
+                     {"parameters", model->config().Parameters()},
+                     {"weight_bytes", static_cast<std::int64_t>(WeightBytes(model->transformer().weights()))},
+                     {"cache_type", Traits(options.benchmark.cache_type).name}};
+    json["results"] = ResultsJson(options, peaks, results);
+  }
+  fmt::print("{}\n", json.dump(2));
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app) {
+  auto options = std::make_shared<BenchOptions>();
+  BenchmarkOptions& benchmark = options->benchmark;
+  CLI::App* bench = app.add_subcommand("bench", "Measure the machine, and how much of it a model uses");
+  options->model.AddTo(*bench);
+  bench->get_option("MODEL")->required(false)->description("GGUF file (default: the machine alone)");
+  bench->add_option("--depths", benchmark.depths, "Tokens that the sequence holds before a measurement")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(kNotNegative);
+  bench->add_option("--prefill", benchmark.prefill, "Tokens to read at each depth; 0: none")
+      ->capture_default_str()
+      ->check(kNotNegative);
+  bench->add_option("--tokens", benchmark.decode, "Tokens to write at each depth; 0: none")
+      ->capture_default_str()
+      ->check(kNotNegative);
+  bench->add_option("--prompt", benchmark.prompt, "Tokens of one whole prompt, read once; 0: none")
+      ->capture_default_str()
+      ->check(kNotNegative);
+  bench
+      ->add_option("--batch", benchmark.batches,
+                   "Sequences written at once; more than one at the least depth only")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(kPositive);
+  bench->add_option("--repetitions", benchmark.repetitions, "Of each prefill and each writing")
+      ->capture_default_str()
+      ->check(kPositive);
+  bench->add_flag("--json", options->json, "Print JSON");
+  bench->footer(
+      "Example:\n  longspan bench\n  longspan bench model.gguf --depths 0,8192 --prompt 16384 --batch 1,8 "
+      "--threads 2");
+  bench->callback([options] { RunBench(*options); });
+}
+
+}  // namespace longspan

@@ -1,0 +1,51 @@
+// How fast a model runs on this machine: reading at several depths, one whole prompt, writing.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "base/progress.h"
+#include "model/transformer.h"
+#include "tensor/type.h"
+
+namespace longspan {
+
+struct BenchmarkOptions {
+  std::vector<std::int64_t> depths{0, 8192, 32768};  // tokens that the sequence holds beforehand
+  std::int64_t prefill = 512;                        // tokens read at each depth; 0: none
+  std::int64_t decode = 16;                          // tokens written at each depth; 0: none
+  std::int64_t prompt = 0;                           // tokens of one whole prompt, read once; 0: none
+  std::vector<std::int64_t> batches{1};  // sequences written at once; many of them at the least depth only
+  int repetitions = 3;                   // of each prefill and decode
+  Type cache_type = Type::kF32;          // of keys and values
+};
+
+enum class BenchmarkWork { kPrefill, kPrompt, kDecode };
+std::string_view Name(BenchmarkWork work);  // "prefill", "prompt", "decode"
+
+struct BenchmarkResult {
+  BenchmarkWork work;
+  std::int64_t depth = 0;
+  std::int64_t tokens = 0;           // of each sequence
+  std::int64_t sequences = 1;        // read or written at once
+  double operations = 0;             // floating-point, of one repetition
+  double bytes = 0;                  // of weights, keys and values that one repetition reads at least
+  std::vector<double> seconds = {};  // of each repetition, fastest first
+
+  double BestSeconds() const { return seconds.front(); }
+  double MedianSeconds() const;
+  double TokensPerSecond(double of_seconds) const {
+    return static_cast<double>(tokens * sequences) / of_seconds;
+  }
+};
+
+// Runs `model` on random tokens. Prefill and prompt read their tokens in chunks of Session::kChunk and end
+// with the logits of the last token; decode reads token by token, each with its logits. Depth is filled with
+// random keys and values. Error(kCancelled) between two passes; Error(kBadOption) for a negative number,
+// Error(kOutOfMemory) where the weights and the deepest cache exceed the machine's memory, both before
+// anything is run.
+std::vector<BenchmarkResult> MeasureModel(const Transformer& model, const BenchmarkOptions& options,
+                                          Progress& progress = NoProgress());
+
+}  // namespace longspan

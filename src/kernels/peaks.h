@@ -1,0 +1,48 @@
+// What this machine can do at most, as measured: the peaks that the speed of a model is held against.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/progress.h"
+
+namespace longspan {
+
+// In the order in which work likes to have them: matrix products run on the first that the machine has.
+enum class PeakKind { kTileBf16, kTileInt8, kInt8Dot, kFma, kMemoryReading };
+
+std::string_view Name(PeakKind kind);  // "tile bf16", "memory reading"
+std::string_view Unit(PeakKind kind);  // what is counted a second: "FLOP", "OP" (of integers), "B"
+
+struct Peak {
+  PeakKind kind;
+  std::string_view isa;  // the least instruction set that has it, by ChooseKernels' names; "" for memory
+  std::string_view instruction;  // what was repeated
+  // Multiplications and additions a second, counted each, or bytes a second.
+  double one_thread = 0;
+  double all_threads = 0;  // Threads() of them at once
+};
+
+struct PeakOptions {
+  double seconds = 0.08;        // that one run of a loop lasts
+  int runs = 5;                 // of which the best counts
+  std::int64_t read_bytes = 0;  // size of the memory that is read; 0: far more than the last cache holds
+};
+
+// Measures all that this machine has. Error(kCancelled) between two runs, Error(kOutOfMemory) where there is
+// no room for the memory to be read.
+std::vector<Peak> MeasurePeaks(const PeakOptions& options = {}, Progress& progress = NoProgress());
+
+// Whether code for instruction set `isa`, or "auto", may use what the peak is of.
+bool Allows(std::string_view isa, const Peak& peak);
+
+// The bound of matrix products by code for `isa`: tiles in bf16, else int8 dot products, else FMA, whichever
+// comes first, and the fastest of that kind. Null where `isa` allows none of them.
+const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa);
+
+// Null where memory was not measured.
+const Peak* MemoryPeak(std::span<const Peak> peaks);
+
+}  // namespace longspan
