@@ -159,6 +159,15 @@ TEST_F(Stories, GoThroughEveryCommand) {
   EXPECT_EQ(exact.at("tokens").size(), 40u);
   const std::string plain = place_.Run(Command{"run", model_} + story).out;
   EXPECT_EQ(plain, exact.at("text").get<std::string>() + "\n");
+  EXPECT_FALSE(exact.contains("speculation"));
+  const std::vector<Command> speculations{{"--lookup"}, {"--draft", small, "--draft-tokens", "3"}};
+  for (const Command& speculation : speculations) {
+    const json same = RunJson(Command{"run", model_} + story + speculation);
+    EXPECT_EQ(same.at("tokens"), exact.at("tokens")) << Joined(speculation);
+    const json& cost = same.at("speculation");
+    EXPECT_EQ(cost.at("passes").get<int>() + cost.at("accepted").get<int>(), 39) << Joined(speculation);
+    EXPECT_GE(cost.at("proposed"), cost.at("accepted")) << Joined(speculation);
+  }
   EXPECT_THAT(RunJson(Command{"run", small} + story).at("text").get<std::string>(),
               HasSubstr("there was a little girl"));
 

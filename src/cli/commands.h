@@ -16,6 +16,7 @@ void AddQuantize(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddRun(CLI::App& app);
 void AddBench(CLI::App& app);
+void AddSynth(CLI::App& app);
 void AddInspect(CLI::App& app);
 void AddTokenize(CLI::App& app);
 

@@ -53,6 +53,7 @@ int Main(int argc, char** argv) {
   AddEval(app);
   AddRun(app);
   AddBench(app);
+  AddSynth(app);
   AddInspect(app);
   AddTokenize(app);
 

@@ -15,6 +15,7 @@
 #include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "infer/session.h"
+#include "infer/speculation.h"
 #include "text/stream_decoder.h"
 
 namespace longspan {
@@ -28,6 +29,9 @@ struct RunOptions {
   std::int64_t context = 0;
   SamplerOptions sampler;
   bool greedy = false, no_bos = false, special = false, json = false, stats = false;
+  bool lookup = false;
+  std::string draft;
+  std::int64_t draft_tokens = 4;
 };
 
 std::string ReadStandardInput() {
@@ -57,6 +61,20 @@ std::int64_t ContextFor(const RunOptions& options, const LlamaConfig& config, st
   return context;
 }
 
+// What --lookup and --draft ask for.
+struct Speculation {
+  std::optional<LoadedModel> model;
+  std::unique_ptr<Drafter> drafter;  // or null
+
+  Speculation(const RunOptions& options, const LoadedModel& target) {
+    if (options.lookup) drafter = std::make_unique<PromptLookup>();
+    if (options.draft.empty()) return;
+    model.emplace(options.draft, RopeOverride{}, options.model.isa);
+    CheckSameVocabulary(*model, target);
+    drafter = std::make_unique<DraftModel>(model->transformer(), options.draft_tokens);
+  }
+};
+
 double Seconds(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
 }
@@ -72,9 +90,11 @@ void Run(const RunOptions& options) {
     Fail(ErrorKind::kBadOption, "the prompt is empty and the model has no token to begin with");
 
   Session session(model.transformer(), ContextFor(options, model.config(), std::ssize(prompt)));
+  const Speculation speculation(options, model);
   const auto prefill_start = std::chrono::steady_clock::now();
   // Short prompts are read faster than a bar can be drawn.
   session.Prefill(prompt, std::ssize(prompt) > 2 * Session::kChunk ? Terminal() : NoProgress());
+  if (speculation.drafter != nullptr) speculation.drafter->Prefill(prompt);
   const double prefill_seconds = Seconds(prefill_start);
 
   Sampler sampler(options.sampler);
@@ -91,19 +111,28 @@ void Run(const RunOptions& options) {
   };
   const auto start = std::chrono::steady_clock::now();
   const StopReason reason = session.Generate(
-      sampler, {.max_tokens = options.tokens, .stop_tokens = model.stop_tokens()}, [&](std::int32_t token) {
+      sampler, {.max_tokens = options.tokens, .stop_tokens = model.stop_tokens()},
+      [&](std::int32_t token) {
         tokens.push_back(token);
         write(decoder.Push(token));
         return true;
-      });
+      },
+      speculation.drafter.get());
   write(decoder.Finish());
   const double seconds = Seconds(start);
+  const GenerateStats& cost = session.stats();
   const auto rate = [](std::size_t n, double s) { return static_cast<double>(n) / std::max(s, 1e-9); };
 
   if (options.json) {
-    const nlohmann::json result{
+    nlohmann::json result{
         {"prompt_tokens", prompt.size()},     {"tokens", tokens},  {"text", written}, {"stop", Name(reason)},
         {"prefill_seconds", prefill_seconds}, {"seconds", seconds}};
+    if (speculation.drafter != nullptr) {
+      result["speculation"] = {{"passes", cost.passes},
+                               {"proposed", cost.proposed},
+                               {"accepted", cost.accepted},
+                               {"tokens_per_pass", cost.TokensPerPass()}};
+    }
     fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     fmt::print("\n");
@@ -114,6 +143,10 @@ void Run(const RunOptions& options) {
                "prompt {} tokens in {:.2f} s ({:.1f}/s), wrote {} in {:.2f} s ({:.1f}/s), stopped by: {}\n",
                prompt.size(), prefill_seconds, rate(prompt.size(), prefill_seconds), tokens.size(), seconds,
                rate(tokens.size(), seconds), Name(reason));
+    if (speculation.drafter != nullptr) {
+      fmt::print(stderr, "proposed {} tokens, accepted {}, in {} forward passes ({:.2f} tokens a pass)\n",
+                 cost.proposed, cost.accepted, cost.passes, cost.TokensPerPass());
+    }
   }
   if (reason == StopReason::kContextFull) {
     Terminal().Message(
@@ -128,6 +161,7 @@ void AddRun(CLI::App& app) {
   auto options = std::make_shared<RunOptions>();
   SamplerOptions& sampler = options->sampler;
   CLI::App* run = app.add_subcommand("run", "Continue a text with a model");
+  options->model.activations = Activations::kInt8;
   options->model.AddTo(*run);
   auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");
   run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")
@@ -153,11 +187,22 @@ void AddRun(CLI::App& app) {
   run->add_flag("--greedy", options->greedy, "The same as --temperature 0");
   run->add_flag("--no-bos", options->no_bos, "Do not begin with the beginning-of-text token");
   run->add_flag("--special", options->special, "Read special tokens in the prompt, and write them out");
+  auto* lookup = run->add_flag("--lookup", options->lookup,
+                               "Guess that text repeats, as code does: the same text, faster");
+  auto* draft = run->add_option("--draft", options->draft,
+                                "Let a smaller model of the same vocabulary guess: the same text, faster");
+  draft->check(CLI::ExistingFile)->excludes(lookup);
+  run->add_option("--draft-tokens", options->draft_tokens, "Tokens that the smaller model guesses at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 64))
+      ->needs(draft);
   run->add_flag("--json", options->json, "Print one JSON object at the end");
   run->add_flag("--stats", options->stats, "Print speeds to standard error at the end");
   run->footer(
       "Example:\n  longspan run model.gguf -p 'Once upon a time' -n 200 --temperature 0.7 --seed 1\n"
-      "  longspan run model.gguf -f book.txt --stats");
+      "  longspan run model.gguf -f book.txt --stats\n"
+      "  longspan run model.gguf -f edit-this-code.txt --greedy --lookup --stats\n"
+      "  longspan run model-8b.gguf -f book.txt --draft model-1b.gguf --draft-tokens 6");
   run->callback([options] {
     if (options->greedy) options->sampler.temperature = 0;
     options->sampler.Validate();  // before a large model is read

@@ -5,6 +5,7 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "infer/speculation.h"
 
 namespace longspan {
 
@@ -45,13 +46,16 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
   for (std::int64_t done = 0; done < count;) {
     ThrowIfCancelled();
     const std::int64_t n = std::min(chunk, count - done);
-    Read(tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(n)));
+    const auto piece = tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(n));
+    Read(piece, std::ssize(tokens_));
+    tokens_.insert(tokens_.end(), piece.begin(), piece.end());
     done += n;
     progress.Update(done);
   }
   // Logits of the last token alone: nobody looks at those of a prompt.
   logits_.Resize(1, sequence_.vocab_size());
   sequence_.Logits(ConstRows(hidden_).Slice(hidden_.rows() - 1, 1), logits_);
+  row_ = 0;
   progress.Finish();
 }
 
@@ -67,11 +71,13 @@ void Session::PrefillShared(std::span<const std::int32_t> tokens, Progress& prog
 
 std::span<const float> Session::last_logits() const {
   if (tokens_.empty()) Fail(ErrorKind::kInternal, "logits of an empty sequence");
-  return logits_.span();
+  return std::as_const(logits_)[row_];
 }
 
 StopReason Session::Generate(Sampler& sampler, const GenerateOptions& options,
-                             const std::function<bool(std::int32_t)>& on_token) {
+                             const std::function<bool(std::int32_t)>& on_token, Drafter* drafter) {
+  stats_ = {};
+  pass_.clear();
   for (std::int64_t written = 0;; ++written) {
     if (options.max_tokens > 0 && written >= options.max_tokens) return StopReason::kTokenLimit;
     if (CancelRequested()) return StopReason::kCancelled;
@@ -80,16 +86,43 @@ StopReason Session::Generate(Sampler& sampler, const GenerateOptions& options,
       return StopReason::kStopToken;
     if (!on_token(token)) return StopReason::kCaller;
     if (options.max_tokens > 0 && written + 1 >= options.max_tokens) return StopReason::kTokenLimit;
-    if (std::ssize(tokens_) >= context_) return StopReason::kContextFull;
-    Read({&token, 1});
-    sequence_.Logits(hidden_, logits_);
+    const std::int64_t room = context_ - std::ssize(tokens_);
+    if (room <= 0) return StopReason::kContextFull;
+    // After the last token that may be written, none need be read.
+    const std::int64_t wanted = options.max_tokens > 0 ? options.max_tokens - written - 1 : room;
+    Step(token, std::min(room, wanted) - 1, drafter);
   }
 }
 
-void Session::Read(std::span<const std::int32_t> tokens) {
+// Makes `token` the last one read. Where the drafter guessed it, it has been read already, and its logits are
+// here.
+void Session::Step(std::int32_t token, std::int64_t most_guesses, Drafter* drafter) {
+  const std::int64_t before = std::ssize(tokens_);
+  tokens_.push_back(token);
+  if (row_ + 1 < std::ssize(pass_) && pass_[static_cast<std::size_t>(row_ + 1)] == token) {
+    ++row_;
+    ++stats_.accepted;
+    return;
+  }
+  if (pass_.size() > 1) drafter->Accepted(row_);
+  pass_.assign(1, token);
+  if (drafter != nullptr) {
+    const std::span<const std::int32_t> guesses = drafter->Draft(tokens_, most_guesses);
+    pass_.insert(pass_.end(), guesses.begin(), guesses.end());
+  }
+  Read(pass_, before);
+  logits_.Resize(std::ssize(pass_), sequence_.vocab_size());
+  sequence_.Logits(hidden_, logits_);
+  row_ = 0;
+  ++stats_.passes;
+  stats_.proposed += std::ssize(pass_) - 1;
+}
+
+// Reads `tokens` after the first `after` tokens; what the sequence holds beyond those were wrong guesses.
+void Session::Read(std::span<const std::int32_t> tokens, std::int64_t after) {
+  sequence_.Truncate(after);
   hidden_.Resize(std::ssize(tokens), sequence_.dim());
   sequence_.Forward(tokens, hidden_);
-  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
 }
 
 }  // namespace longspan

@@ -9,6 +9,7 @@
 #include "formats/llama2c.h"
 #include "formats/llama_gguf.h"
 #include "infer/session.h"
+#include "infer/speculation.h"
 #include "kernels/kernels.h"
 #include "text/gguf_vocabulary.h"
 #include "text/stream_decoder.h"
@@ -41,22 +42,29 @@ TEST_P(Stories260K, WritesItsGreedyText) {
   const ModelFile file = LoadModel(folder_ / "stories260K.gguf");
   const auto tokenizer = Tokenizer::Make(ReadVocabulary(file.file->metadata()));
   const Transformer model(file.config, file.weights, ChooseKernels(GetParam()));
-  Session session(model);
-  session.Prefill(tokenizer->Encode("", {.parse_special = false, .add_bos = true, .add_eos = false}));
-  ASSERT_EQ(session.tokens().size(), 1);
+  PromptLookup lookup;
+  for (Drafter* drafter : {static_cast<Drafter*>(nullptr), static_cast<Drafter*>(&lookup)}) {
+    Session session(model);
+    session.Prefill(tokenizer->Encode("", {.parse_special = false, .add_bos = true, .add_eos = false}));
+    ASSERT_EQ(session.tokens().size(), 1);
 
-  SamplerOptions greedy;
-  greedy.temperature = 0;
-  Sampler sampler(greedy);
-  StreamDecoder decoder(*tokenizer);
-  std::string text;
-  // 200 steps of llama2.c: one token read and one written in each.
-  session.Generate(sampler, {.max_tokens = 200, .stop_tokens = {tokenizer->bos()}}, [&](std::int32_t token) {
-    text += decoder.Push(token);
-    return true;
-  });
-  text += decoder.Finish();
-  EXPECT_EQ(text, expected_);
+    SamplerOptions greedy;
+    greedy.temperature = 0;
+    Sampler sampler(greedy);
+    StreamDecoder decoder(*tokenizer);
+    std::string text;
+    // 200 steps of llama2.c: one token read and one written in each.
+    session.Generate(
+        sampler, {.max_tokens = 200, .stop_tokens = {tokenizer->bos()}},
+        [&](std::int32_t token) {
+          text += decoder.Push(token);
+          return true;
+        },
+        drafter);
+    text += decoder.Finish();
+    EXPECT_EQ(text, expected_);
+    EXPECT_EQ(drafter != nullptr, session.stats().accepted > 0);
+  }
 }
 
 // Reading a text at once must predict what reading it token by token predicts.
