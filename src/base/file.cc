@@ -20,6 +20,10 @@ constexpr std::size_t kWriteBuffer = 1 << 20;
   Fail(ErrorKind::kIo, "{}: cannot {}: {}", path.string(), action, std::strerror(errno));
 }
 
+std::filesystem::path FolderOf(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
 // A descriptor that closes itself.
 struct Descriptor {
   int fd;
@@ -115,9 +119,19 @@ void AtomicFile::Commit() {
   ::close(fd_);
   fd_ = -1;
   // The rename itself lives in the folder: sync that too, so a power cut cannot undo it.
-  const auto folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+  const std::filesystem::path folder = FolderOf(path_);
   Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (directory.fd >= 0) ::fsync(directory.fd);
+}
+
+void CheckFreeSpace(const std::filesystem::path& path, std::uint64_t bytes) {
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(FolderOf(path), error);
+  if (error) Fail(ErrorKind::kIo, "{}: cannot find out the free space: {}", path.string(), error.message());
+  if (space.available < bytes) {
+    Fail(ErrorKind::kIo, "{}: {:.2f} GB are needed, {:.2f} GB are free", path.string(),
+         static_cast<double>(bytes) / 1e9, static_cast<double>(space.available) / 1e9);
+  }
 }
 
 void WriteFile(const std::filesystem::path& path, std::string_view text) {

@@ -55,6 +55,10 @@ class AtomicFile {
   std::string buffer_;
 };
 
+// Error(kIo) unless `bytes` more fit beside `path`, whose folder exists. For large files: better to hear it
+// now than after half of them.
+void CheckFreeSpace(const std::filesystem::path& path, std::uint64_t bytes);
+
 // Writes `text` as the whole of `path`, atomically.
 void WriteFile(const std::filesystem::path& path, std::string_view text);
 

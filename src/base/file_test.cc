@@ -50,6 +50,21 @@ TEST(File, ErrorsNameTheFile) {
   EXPECT_THROW(MappedFile::Open("/"), Error);
 }
 
+TEST(File, FreeSpaceIsCheckedWithoutWriting) {
+  const auto folder = Folder();
+  EXPECT_NO_THROW(CheckFreeSpace(folder / "a", 1));
+  try {
+    CheckFreeSpace(folder / "a", std::uint64_t{1} << 62);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kIo);
+    EXPECT_NE(std::string(error.what()).find("4611686018.43 GB are needed"), std::string::npos)
+        << error.what();
+  }
+  EXPECT_THROW(CheckFreeSpace(folder / "none" / "a", 1), Error);
+  EXPECT_TRUE(fs::is_empty(folder));
+}
+
 TEST(File, EmptyFileMaps) {
   const auto path = Folder() / "empty";
   WriteFile(path, "");

@@ -44,5 +44,23 @@ TEST(Random, MomentsAndRange) {
   for (int count : seen) EXPECT_NEAR(count, kDraws / 7, 500);
 }
 
+// The first numbers that the authors' generator gives from this state.
+TEST(BulkRandom, KnownAnswer) {
+  BulkRandom r({1, 2, 3, 4});
+  EXPECT_EQ(r.Next(), 41943041u);
+  EXPECT_EQ(r.Next(), 58720359u);
+  EXPECT_EQ(r.Next(), 3588806011781223u);
+  EXPECT_EQ(r.Next(), 3591011842654386u);
+  EXPECT_EQ(r.Next(), 9228616714210784205u);
+}
+
+TEST(BulkRandom, BeginsWhereTheStreamSays) {
+  const auto first = [](std::uint64_t step) {
+    return BulkRandom(Random(5, step, RandomPurpose::kTest)).Next();
+  };
+  EXPECT_EQ(first(1), first(1));
+  EXPECT_NE(first(1), first(2));
+}
+
 }  // namespace
 }  // namespace longspan

@@ -15,6 +15,7 @@ void AddConvert(CLI::App& app);
 void AddQuantize(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddRun(CLI::App& app);
+void AddSynth(CLI::App& app);
 void AddInspect(CLI::App& app);
 void AddTokenize(CLI::App& app);
 

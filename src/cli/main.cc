@@ -52,6 +52,7 @@ int Main(int argc, char** argv) {
   AddQuantize(app);
   AddEval(app);
   AddRun(app);
+  AddSynth(app);
   AddInspect(app);
   AddTokenize(app);
 

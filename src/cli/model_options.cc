@@ -1,5 +1,7 @@
 #include "cli/model_options.h"
 
+#include <map>
+
 #include "cli/checks.h"
 
 namespace longspan {
@@ -24,6 +26,12 @@ void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
 void ModelOptions::AddTo(CLI::App& command) {
   command.add_option("MODEL", path, "GGUF file")->required()->check(CLI::ExistingFile);
   command.add_option("--isa", isa, "Instruction set: auto, avx512, avx2, reference")->capture_default_str();
+  static const std::map<std::string, Activations> kNames{{"exact", Activations::kExact}, {"int8", Activations::kInt8}};
+  command
+      .add_option("--activations", activations,
+                  "exact, or int8: rounded to 8 bits where weights are quantised, several times as fast")
+      ->transform(CLI::CheckedTransformer(kNames))
+      ->default_str(activations == Activations::kInt8 ? "int8" : "exact");
   AddRopeOptions(command, rope);
 }
 

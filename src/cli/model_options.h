@@ -16,11 +16,12 @@ void AddRopeOptions(CLI::App& command, RopeOverride& rope);
 struct ModelOptions {
   std::string path;
   std::string isa = "auto";
+  Activations activations = Activations::kExact;  // what a command sets before AddTo is its default
   RopeOverride rope;
 
-  // MODEL, --isa and the --rope-* overrides.
+  // MODEL, --isa, --activations and the --rope-* overrides.
   void AddTo(CLI::App& command);
-  LoadedModel Load() const { return LoadedModel(path, rope, isa); }
+  LoadedModel Load() const { return LoadedModel(path, rope, isa, activations); }
 };
 
 }  // namespace longspan

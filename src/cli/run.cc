@@ -161,6 +161,7 @@ void AddRun(CLI::App& app) {
   auto options = std::make_shared<RunOptions>();
   SamplerOptions& sampler = options->sampler;
   CLI::App* run = app.add_subcommand("run", "Continue a text with a model");
+  options->model.activations = Activations::kInt8;
   options->model.AddTo(*run);
   auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");
   run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")

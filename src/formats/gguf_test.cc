@@ -112,6 +112,28 @@ std::string OpenError(const std::string& text, ErrorKind kind = ErrorKind::kInva
   return message;
 }
 
+TEST(Gguf, PiecesMakeTheSameFile) {
+  const auto whole = Scratch("whole"), pieces = Scratch("pieces");
+  WriteSample(whole);
+  GgufWriter writer(pieces, EveryType());
+  writer.Declare("first", Type::kF32, {3});
+  writer.Declare("second", Type::kQ8_0, {2, 32});
+  const std::vector<float> first{1, 2, 3};
+  const std::vector<std::byte> second(68, std::byte{0x5a});
+  const auto bytes = std::as_bytes(std::span(first));
+  writer.Append("first", bytes.first(5));
+  EXPECT_THROW(writer.Append("second", second), Error);  // not its turn
+  EXPECT_THROW(writer.Append("first", bytes), Error);    // more than is left
+  writer.Append("first", bytes.subspan(5));
+  writer.Append("second", std::span(second).first(60));
+  EXPECT_THROW(writer.Commit(), Error);
+  writer.Append("second", std::span(second).subspan(60));
+  writer.Commit();
+  EXPECT_EQ(ReadFile(pieces), ReadFile(whole));
+  std::filesystem::remove(whole);
+  std::filesystem::remove(pieces);
+}
+
 TEST(Gguf, RoundTripsEveryMetadataType) {
   const auto path = Scratch("types");
   WriteSample(path);

@@ -107,16 +107,27 @@ void GgufWriter::Pad() {
 }
 
 void GgufWriter::Write(std::string_view name, std::span<const std::byte> bytes) {
-  if (!header_written_) WriteHeader();
-  if (next_ == tensors_.size() || tensors_[next_].name != name || tensors_[next_].bytes != bytes.size()) {
+  if (next_ == tensors_.size() || tensors_[next_].bytes != bytes.size()) {
     Fail(ErrorKind::kInternal, "{}: {} bytes of tensor {} written out of turn", name_, bytes.size(), name);
   }
-  while (!bytes.empty()) {
-    const std::size_t n = std::min(bytes.size(), kChunk);
-    file_.Write(bytes.first(n));
-    bytes = bytes.subspan(n);
+  Append(name, bytes);
+}
+
+void GgufWriter::Append(std::string_view name, std::span<const std::byte> piece) {
+  if (!header_written_) WriteHeader();
+  if (next_ == tensors_.size() || tensors_[next_].name != name ||
+      piece.size() > tensors_[next_].bytes - appended_) {
+    Fail(ErrorKind::kInternal, "{}: {} bytes of tensor {} written out of turn", name_, piece.size(), name);
   }
+  appended_ += piece.size();
+  while (!piece.empty()) {
+    const std::size_t n = std::min(piece.size(), kChunk);
+    file_.Write(piece.first(n));
+    piece = piece.subspan(n);
+  }
+  if (appended_ < tensors_[next_].bytes) return;
   Pad();
+  appended_ = 0;
   ++next_;
 }
 

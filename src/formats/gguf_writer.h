@@ -1,7 +1,7 @@
 // Writing GGUF version 3: metadata and the list of tensors first, then the tensors' data one after the other,
-// so that no more than one tensor need be in memory. The file appears when Commit returns, whole or not at
-// all. Ctrl-C does not stop a writer, for it is what saves a checkpoint; callers with much to write look for
-// it.
+// so that no more than one tensor, or a piece of it, need be in memory. The file appears when Commit returns,
+// whole or not at all. Ctrl-C does not stop a writer, for it is what saves a checkpoint; callers with much to
+// write look for it.
 #pragma once
 
 #include <cstddef>
@@ -27,6 +27,8 @@ class GgufWriter {
   void Declare(std::string_view name, Type type, std::vector<std::int64_t> shape);
   // The data of the next declared tensor, whose name must be `name`. No Declare may follow the first Write.
   void Write(std::string_view name, std::span<const std::byte> bytes);
+  // The same in pieces, for tensors too large for memory: the next tensor follows when all bytes are there.
+  void Append(std::string_view name, std::span<const std::byte> piece);
   // Error(kInternal) unless every declared tensor was written.
   void Commit();
 
@@ -46,7 +48,8 @@ class GgufWriter {
   std::uint64_t alignment_;
   std::vector<Declared> tensors_;
   bool header_written_ = false;
-  std::size_t next_ = 0;  // the tensor whose data comes next
+  std::size_t next_ = 0;        // the tensor whose data comes next
+  std::uint64_t appended_ = 0;  // how much of it there is
 };
 
 }  // namespace longspan

@@ -6,14 +6,15 @@
 
 namespace longspan {
 
-LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOverride& rope, std::string_view isa)
+LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOverride& rope, std::string_view isa,
+                         Activations activations)
     : path_(path), file_(LoadModel(path)), tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {
   if (tokenizer_->vocab_size() != file_.config.vocab_size) {
     Fail(ErrorKind::kInvalidFile, "{}: the tokenizer has {} tokens, the model {}", path.string(),
          tokenizer_->vocab_size(), file_.config.vocab_size);
   }
   Apply(rope, file_.config, file_.weights);
-  transformer_.emplace(file_.config, file_.weights, ChooseKernels(isa));
+  transformer_.emplace(file_.config, file_.weights, ChooseKernels(isa, activations));
 }
 
 std::optional<std::int32_t> LoadedModel::bos() const {

@@ -17,8 +17,9 @@ namespace longspan {
 
 class LoadedModel {
  public:
-  // `isa` is a name of ChooseKernels.
-  explicit LoadedModel(const std::filesystem::path& path, const RopeOverride& rope = {}, std::string_view isa = "auto");
+  // `isa` and `activations` as ChooseKernels takes them.
+  explicit LoadedModel(const std::filesystem::path& path, const RopeOverride& rope = {}, std::string_view isa = "auto",
+                       Activations activations = Activations::kExact);
 
   const std::filesystem::path& path() const { return path_; }
   const GgufMetadata& metadata() const { return file_.file->metadata(); }

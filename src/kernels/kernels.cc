@@ -12,13 +12,12 @@ std::vector<std::string> AvailableKernels() {
   return names;
 }
 
-const Kernels& ChooseKernels(std::string_view isa) {
+const Kernels& ChooseKernels(std::string_view isa, Activations activations) {
   if (isa == "reference") return ReferenceKernels();
-  const auto supported = SupportedVectorKernels();
-  if (isa == "auto") return supported.empty() ? ReferenceKernels() : *supported.front().kernels;
-  for (const VectorKernels& v : supported) {
-    if (v.isa == isa) return *v.kernels;
+  for (const VectorKernels& v : SupportedVectorKernels()) {
+    if (v.isa == isa || isa == "auto") return activations == Activations::kInt8 ? *v.rounding : *v.exact;
   }
+  if (isa == "auto") return ReferenceKernels();
   Fail(ErrorKind::kBadOption, "instruction set '{}': this machine offers {}", isa, fmt::join(AvailableKernels(), ", "));
 }
 

@@ -39,7 +39,7 @@ struct LlamaConfig {
   std::int64_t context = 0;     // the window the model is meant for, tokens
   double norm_epsilon = 1e-5;
   double rope_theta = 10000.0;
-  RopeScaling rope_scaling;
+  RopeScaling rope_scaling = {};
   bool tied_embeddings = false;  // the LM head is the embedding
 
   std::int64_t q_dim() const { return heads * head_dim; }

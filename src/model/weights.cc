@@ -1,6 +1,8 @@
 #include "model/weights.h"
 
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -22,15 +24,15 @@ void CheckTensor(const Tensor& tensor, std::int64_t rows, std::int64_t cols, std
   }
 }
 
-Tensor Normal(std::int64_t rows, std::int64_t cols, double deviation, std::uint64_t seed, std::uint64_t stream) {
-  Tensor tensor = Tensor::Allocate(Type::kF32, {rows, cols});
+Tensor Normal(const InitialTensor& tensor, std::uint64_t seed, std::uint64_t stream) {
+  Tensor drawn = Tensor::Allocate(Type::kF32, tensor.shape);
   Random random(seed, stream, RandomPurpose::kInit);
-  for (float& x : tensor.mutable_floats()) x = static_cast<float>(deviation) * random.Normal();
-  return tensor;
+  for (float& x : drawn.mutable_floats()) x = static_cast<float>(tensor.deviation) * random.Normal();
+  return drawn;
 }
 
-Tensor Ones(std::int64_t n) {
-  Tensor tensor = Tensor::Allocate(Type::kF32, {n});
+Tensor Ones(const std::vector<std::int64_t>& shape) {
+  Tensor tensor = Tensor::Allocate(Type::kF32, shape);
   for (float& x : tensor.mutable_floats()) x = 1.0f;
   return tensor;
 }
@@ -62,30 +64,41 @@ void Weights::Validate(const LlamaConfig& c, std::string_view where) const {
   }
 }
 
-Weights RandomWeights(const LlamaConfig& c, std::uint64_t seed) {
+std::vector<InitialTensor> InitialTensors(const LlamaConfig& c) {
   constexpr double kDeviation = 0.02;
   const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(c.layers));
-  std::uint64_t stream = 0;
-  const auto normal = [&](std::int64_t rows, std::int64_t cols, double deviation) {
-    return Normal(rows, cols, deviation, seed, stream++);
-  };
-  Weights w;
-  w.embedding = normal(c.vocab_size, c.dim, kDeviation);
-  w.output_norm = Ones(c.dim);
-  w.output = c.tied_embeddings ? w.embedding : normal(c.vocab_size, c.dim, kDeviation);
+  std::vector<InitialTensor> tensors;
+  tensors.push_back({"embedding", {c.vocab_size, c.dim}, kDeviation});
+  tensors.push_back({"output_norm", {c.dim}});
+  if (!c.tied_embeddings) tensors.push_back({"output", {c.vocab_size, c.dim}, kDeviation});
   for (std::int64_t i = 0; i < c.layers; ++i) {
-    LayerWeights l;
-    l.attention_norm = Ones(c.dim);
-    l.q = normal(c.q_dim(), c.dim, kDeviation);
-    l.k = normal(c.kv_dim(), c.dim, kDeviation);
-    l.v = normal(c.kv_dim(), c.dim, kDeviation);
-    l.o = normal(c.dim, c.q_dim(), residual);
-    l.mlp_norm = Ones(c.dim);
-    l.gate = normal(c.hidden_dim, c.dim, kDeviation);
-    l.up = normal(c.hidden_dim, c.dim, kDeviation);
-    l.down = normal(c.dim, c.hidden_dim, residual);
-    w.layers.push_back(std::move(l));
+    const auto add = [&](const char* name, std::vector<std::int64_t> shape, double deviation) {
+      tensors.push_back({fmt::format("layers.{}.{}", i, name), std::move(shape), deviation});
+    };
+    add("attention_norm", {c.dim}, 0);
+    add("q", {c.q_dim(), c.dim}, kDeviation);
+    add("k", {c.kv_dim(), c.dim}, kDeviation);
+    add("v", {c.kv_dim(), c.dim}, kDeviation);
+    add("o", {c.dim, c.q_dim()}, residual);
+    add("mlp_norm", {c.dim}, 0);
+    add("gate", {c.hidden_dim, c.dim}, kDeviation);
+    add("up", {c.hidden_dim, c.dim}, kDeviation);
+    add("down", {c.dim, c.hidden_dim}, residual);
   }
+  return tensors;
+}
+
+Weights RandomWeights(const LlamaConfig& c, std::uint64_t seed) {
+  std::map<std::string, Tensor> tensors;
+  std::uint64_t stream = 0;
+  for (const InitialTensor& tensor : InitialTensors(c)) {
+    tensors[tensor.name] = tensor.deviation > 0 ? Normal(tensor, seed, stream++) : Ones(tensor.shape);
+  }
+  Weights w;
+  w.layers.resize(static_cast<std::size_t>(c.layers));
+  ForEachTensor(w, c.tied_embeddings,
+                [&](const std::string& name, Tensor& tensor) { tensor = tensors.at(name); });
+  if (c.tied_embeddings) w.output = w.embedding;
   return w;
 }
 

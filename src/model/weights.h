@@ -37,8 +37,19 @@ struct Weights {
   void Validate(const LlamaConfig& config, std::string_view where) const;
 };
 
-// A random initialisation, F32: normal with standard deviation 0.02, and 0.02 / sqrt(2 layers) for the two
-// projections that write to the residual stream (Radford et al. 2019, section 2.3). Norms are one.
+// A tensor of a random initialisation: its name in ForEachTensor, its shape, and the standard deviation of
+// its normal values; 0 for a norm, which is one throughout.
+struct InitialTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  double deviation = 0;
+};
+
+// The tensors of a model that learns well from there: deviation 0.02, and 0.02 / sqrt(2 layers) for the two
+// projections that write to the residual stream (Radford et al. 2019, section 2.3).
+std::vector<InitialTensor> InitialTensors(const LlamaConfig& config);
+
+// The same drawn, F32.
 Weights RandomWeights(const LlamaConfig& config, std::uint64_t seed);
 
 // Every weight decoded to F32 in memory of its own, as full training needs.

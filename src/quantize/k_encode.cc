@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "quantize/block_encode.h"
+#include "quantize/block_pack.h"
 #include "quantize/block_values.h"
 #include "quantize/fit.h"
 
@@ -124,15 +125,12 @@ AffineBlock EncodeAffine(const BlockValues& block, int levels) {
   return best;
 }
 
-// Sub-blocks 2i and 2i + 1 share 32 bytes: low nibbles, high nibbles.
-std::array<std::uint8_t, 128> PackPairs(const std::array<float, kSuperBlock>& codes) {
-  std::array<std::uint8_t, 128> packed;
-  for (int i = 0; i < 128; ++i) {
-    const int element = 64 * (i / 32) + i % 32;
-    const int first = static_cast<int>(codes[element]), second = static_cast<int>(codes[element + 32]);
-    packed[i] = static_cast<std::uint8_t>((first & 15) | (second & 15) << 4);
-  }
-  return packed;
+// Fitted codes as they are stored, with `half` added.
+SuperCodes Stored(const std::array<float, kSuperBlock>& codes, int half) {
+  SuperCodes stored;
+  for (int i = 0; i < kSuperBlock; ++i)
+    stored[i] = static_cast<std::uint8_t>(static_cast<int>(codes[i]) + half);
+  return stored;
 }
 
 // ---- Q6_K: x = d scale (q - 32), 16 sub-blocks of 16, signed 8-bit scales.
@@ -217,34 +215,25 @@ void ForEachBlock(const float* from, std::byte* to, std::int64_t elements, const
 void EncodeQ4_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   ForEachBlock<BlockQ4_K>(from, to, elements, importance, [](const BlockValues& values) {
     const AffineBlock a = EncodeAffine(values, 15);
-    return BlockQ4_K{a.d_packed, a.dmin_packed, PackScales(a.scales), PackPairs(a.codes)};
+    const SuperCodes codes = Stored(a.codes, 0);
+    return BlockQ4_K{a.d_packed, a.dmin_packed, PackScales(a.scales), PackNibbles(codes)};
   });
 }
 
 void EncodeQ5_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   ForEachBlock<BlockQ5_K>(from, to, elements, importance, [](const BlockValues& values) {
     const AffineBlock a = EncodeAffine(values, 31);
-    std::array<std::uint8_t, 32> high{};
-    for (int i = 0; i < kSuperBlock; ++i) {
-      high[i % 32] |= static_cast<std::uint8_t>((static_cast<int>(a.codes[i]) >> 4) << i / 32);
-    }
-    return BlockQ5_K{a.d_packed, a.dmin_packed, PackScales(a.scales), high, PackPairs(a.codes)};
+    const SuperCodes codes = Stored(a.codes, 0);
+    return BlockQ5_K{a.d_packed, a.dmin_packed, PackScales(a.scales), PackFifthBits(codes),
+                     PackNibbles(codes)};
   });
 }
 
 void EncodeQ6_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   ForEachBlock<BlockQ6_K>(from, to, elements, importance, [](const BlockValues& values) {
     const SymmetricBlock s = EncodeSymmetric(values);
-    BlockQ6_K block{};
-    for (int i = 0; i < kSuperBlock; ++i) {
-      // Element 128 half + 32 stripe + i: see DecodeQ6_K.
-      const int code = static_cast<int>(s.codes[i]) + kHalf6, half = i / 128, stripe = i / 32 % 4;
-      block.low[64 * half + i % 64] |= static_cast<std::uint8_t>((code & 15) << 4 * (stripe / 2));
-      block.high[32 * half + i % 32] |= static_cast<std::uint8_t>((code >> 4) << 2 * stripe);
-    }
-    block.scales = s.scales;
-    block.d = s.d_packed;
-    return block;
+    const SixBits bits = PackSixBits(Stored(s.codes, kHalf6));
+    return BlockQ6_K{bits.low, bits.high, s.scales, s.d_packed};
   });
 }
 

@@ -3,29 +3,16 @@
 #include <cstring>
 
 #include "quantize/block_encode.h"
+#include "quantize/block_pack.h"
 #include "quantize/block_values.h"
 #include "quantize/fit.h"
 
 namespace longspan {
 namespace {
 
-// The nibbles of codes 0-31, and their fifth bits.
-std::array<std::uint8_t, 16> PackNibbles(const std::array<std::uint8_t, kBlock>& codes) {
-  std::array<std::uint8_t, 16> packed;
-  for (int i = 0; i < 16; ++i)
-    packed[i] = static_cast<std::uint8_t>((codes[i] & 15) | (codes[i + 16] & 15) << 4);
-  return packed;
-}
-
-std::array<std::uint8_t, 4> PackFifthBits(const std::array<std::uint8_t, kBlock>& codes) {
-  std::array<std::uint8_t, 4> packed{};
-  for (int i = 0; i < kBlock; ++i) packed[i / 8] |= static_cast<std::uint8_t>((codes[i] >> 4 & 1) << i % 8);
-  return packed;
-}
-
 struct Symmetric {
   PackedHalf d;
-  std::array<std::uint8_t, kBlock> codes;  // stored with `half` added
+  Codes codes;  // stored with `half` added
 };
 
 Symmetric EncodeSymmetric(const BlockValues& block, int half) {
@@ -42,7 +29,7 @@ Symmetric EncodeSymmetric(const BlockValues& block, int half) {
 struct Affine {
   PackedHalf d;
   PackedHalf m;
-  std::array<std::uint8_t, kBlock> codes;
+  Codes codes;
 };
 
 Affine EncodeAffine(const BlockValues& block, int levels) {

@@ -8,6 +8,7 @@
 // Highway's include loop must come first.
 #include <hwy/highway.h>
 
+#include "kernels/int8/int8_products.h"
 #include "kernels/vector/attention-inl.h"
 #include "kernels/vector/matmul-inl.h"
 #include "kernels/vector/rows-inl.h"
@@ -17,10 +18,18 @@ namespace longspan::HWY_NAMESPACE {
 
 class Implementation : public Kernels {
  public:
+  // `int8`: what to multiply quantised weights with, activations rounded; null for exact products.
+  explicit Implementation(const Int8Products* int8) : int8_(int8) {}
+
   std::string name() const override { return hwy::TargetName(HWY_TARGET); }
 
   void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const override {
     const bool add = store == Store::kAdd;
+    if (int8_ != nullptr && int8_->supports(weight.type())) {
+      static thread_local RoundedRows rounded;
+      int8_->round(x, rounded);
+      return int8_->mat_mul(rounded, weight, y, add);
+    }
     if (x.rows < kPackFromRows) return FewRowsMatMul(x, weight, y, add);
     PackedProduct({x.data, x.stride, 1}, x.rows, WeightAsColumns(weight), y, add);
   }
@@ -65,11 +74,14 @@ class Implementation : public Kernels {
              std::span<float> parameter) const override {
     AdamWElements(step, gradient, m, v, parameter);
   }
+
+ private:
+  const Int8Products* int8_;
 };
 
-const Kernels& Instance() {
-  static const Implementation kernels;
-  return kernels;
+VectorKernels Instances(std::string_view isa) {
+  static const Implementation exact(nullptr), rounding(Int8ProductsFor(isa));
+  return {isa, &exact, &rounding};
 }
 
 }  // namespace longspan::HWY_NAMESPACE
@@ -82,8 +94,8 @@ std::vector<VectorKernels> SupportedVectorKernels() {
   std::vector<VectorKernels> all;
 #if HWY_ARCH_X86
   const std::int64_t supported = hwy::SupportedTargets();
-  if (supported & HWY_AVX3) all.push_back({"avx512", &N_AVX3::Instance()});
-  if (supported & HWY_AVX2) all.push_back({"avx2", &N_AVX2::Instance()});
+  if (supported & HWY_AVX3) all.push_back(N_AVX3::Instances("avx512"));
+  if (supported & HWY_AVX2) all.push_back(N_AVX2::Instances("avx2"));
 #endif
   return all;
 }

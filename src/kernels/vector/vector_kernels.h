@@ -9,7 +9,8 @@ namespace longspan {
 
 struct VectorKernels {
   std::string_view isa;  // "avx512", "avx2"
-  const Kernels* kernels;
+  const Kernels* exact;
+  const Kernels* rounding;  // of activations to 8 bits, where weights are quantised
 };
 
 // Those that this machine can run, best first.

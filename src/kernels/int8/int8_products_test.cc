@@ -1,0 +1,199 @@
+// The 8-bit products against plain sums of the same rounded activations, and against themselves: one order of
+// summing, whatever the instruction set, the number of rows or of threads.
+#include "kernels/int8/int8_products.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "kernels/kernels.h"
+#include "kernels/testing/random_blocks.h"
+
+namespace longspan {
+namespace {
+
+Matrix RandomRows(std::int64_t rows, std::int64_t cols, std::uint64_t stream) {
+  Matrix m(rows, cols);
+  Random random(23, stream, RandomPurpose::kTest);
+  // Outliers too, as activations have them.
+  for (float& x : m.span()) x = random.Normal() * (random.Below(50) == 0 ? 20.0f : 1.0f);
+  return m;
+}
+
+// What the codes stand for.
+Matrix Widen(const RoundedRows& r) {
+  Matrix m(r.rows, r.cols);
+  for (std::int64_t i = 0; i < r.rows; ++i) {
+    for (std::int64_t j = 0; j < r.cols; ++j) {
+      const std::size_t at = r.at(j / RoundedRows::kSlab, i);
+      const auto column = static_cast<std::size_t>(j % RoundedRows::kSlab);
+      m[i][static_cast<std::size_t>(j)] = r.scales[at * RoundedRows::kGroups + column / 32] *
+                                          static_cast<float>(r.codes[at * RoundedRows::kSlab + column]);
+    }
+  }
+  return m;
+}
+
+class Int8ProductsTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    products_ = Int8ProductsFor(GetParam());
+    if (products_ == nullptr) GTEST_SKIP() << "this machine has no " << GetParam();
+  }
+  void TearDown() override { SetThreads(threads_); }
+
+  Matrix Multiply(ConstRows x, const Tensor& w) const {
+    RoundedRows rounded;
+    products_->round(x, rounded);
+    Matrix y(x.rows, w.rows());
+    products_->mat_mul(rounded, w, y, false);
+    return y;
+  }
+
+  const Int8Products* products_ = nullptr;
+  const int threads_ = Threads();
+};
+
+std::vector<Type> Supported(const Int8Products& products) {
+  std::vector<Type> types;
+  for (const Type type : kBlockTypes) {
+    if (products.supports(type)) types.push_back(type);
+  }
+  return types;
+}
+
+TEST_P(Int8ProductsTest, RoundingIsToTheNearestOf255Steps) {
+  const Matrix x = RandomRows(19, 288, 1);
+  RoundedRows rounded;
+  products_->round(x, rounded);
+  const Matrix back = Widen(rounded);
+  for (std::int64_t i = 0; i < x.rows(); ++i) {
+    for (std::int64_t g = 0; g < x.cols() / 32; ++g) {
+      float largest = 0;
+      std::int32_t sum = 0;
+      const std::size_t at = rounded.at(g / 8, i), group = at * 8 + static_cast<std::size_t>(g % 8);
+      for (std::int64_t j = 32 * g; j < 32 * (g + 1); ++j) {
+        largest = std::max(largest, std::abs(x[i][static_cast<std::size_t>(j)]));
+        sum += rounded.codes[at * 256 + static_cast<std::size_t>(j % 256)];
+      }
+      EXPECT_EQ(rounded.scales[group], largest / 127.0f);
+      EXPECT_EQ(rounded.minus_sums[group], -sum);
+      EXPECT_EQ(rounded.minus_halves[2 * group] + rounded.minus_halves[2 * group + 1], -sum);
+      EXPECT_EQ(rounded.sums[group], rounded.scales[group] * static_cast<float>(sum));
+      for (std::int64_t j = 32 * g; j < 32 * (g + 1); ++j) {
+        const auto column = static_cast<std::size_t>(j);
+        EXPECT_LE(std::abs(back[i][column] - x[i][column]), rounded.scales[group] * 0.5001f);
+      }
+    }
+  }
+  // A block of zeros stays one.
+  const Matrix zeros(1, 32);
+  products_->round(zeros, rounded);
+  EXPECT_EQ(rounded.scales[0], 0.0f);
+  EXPECT_EQ(rounded.codes[0], 0);
+}
+
+TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {
+  ASSERT_EQ(Supported(*products_).size(), std::size(kBlockTypes) - 3);  // all but the floats
+  for (const Type type : Supported(*products_)) {
+    const bool k_type = Traits(type).block_elements == 256;
+    for (const std::int64_t n : {1, 2, 3, 5, 6, 7, 13, 40}) {
+      for (const std::int64_t out : {1, 7, 16, 33, 100}) {
+        for (const std::int64_t in : k_type ? std::vector<std::int64_t>{256, 768} : std::vector<std::int64_t>{32, 96, 256, 544}) {
+          const Tensor w = RandomBlocks(type, out, in, static_cast<std::uint64_t>(n * out));
+          const Matrix x = RandomRows(n, in, 2);
+          RoundedRows rounded;
+          products_->round(x, rounded);
+          Matrix y(n, out), want(n, out), terms(n, out), widened = Widen(rounded);
+          ReferenceKernels().MatMul(widened, w, want, Store::kSet);
+          products_->mat_mul(rounded, w, y, false);
+          // How large the terms are that are summed: what rounding goes by.
+          Tensor sizes = w.ToF32();
+          for (float& v : sizes.mutable_floats()) v = std::abs(v);
+          for (float& v : widened.span()) v = std::abs(v);
+          ReferenceKernels().MatMul(widened, sizes, terms, Store::kSet);
+          for (std::size_t i = 0; i < y.span().size(); ++i) {
+            ASSERT_NEAR(y.span()[i], want.span()[i], 2e-6 * terms.span()[i] + 1e-6)
+                << fmt::format("{} {}x{}x{} at {}", Traits(type).name, n, out, in, i);
+          }
+          // Adding adds that very result.
+          Matrix added = RandomRows(n, out, 3), start = added;
+          products_->mat_mul(rounded, w, added, true);
+          for (std::size_t i = 0; i < y.span().size(); ++i) ASSERT_EQ(added.span()[i], start.span()[i] + y.span()[i]);
+        }
+      }
+    }
+  }
+}
+
+// The largest codes of both signs everywhere: where 16-bit sums would overflow.
+TEST_P(Int8ProductsTest, ExtremesDoNotOverflow) {
+  for (const Type type : Supported(*products_)) {
+    for (const std::uint8_t fill : {0x00, 0x7f, 0x80, 0xff}) {
+      Tensor w = RandomBlocks(type, 16, 256, 5);
+      for (std::int64_t i = 0; i < 16; ++i) {
+        if (type == Type::kQ8_0) {
+          for (std::int64_t b = 0; b < 8; ++b) {
+            reinterpret_cast<BlockQ8_0*>(w.mutable_bytes().data())[i * 8 + b].q.fill(static_cast<std::int8_t>(fill));
+          }
+        }
+        if (type == Type::kQ6_K) {
+          auto& block = reinterpret_cast<BlockQ6_K*>(w.mutable_bytes().data())[i];
+          block.low.fill(fill);
+          block.high.fill(fill);
+        }
+        if (type == Type::kQ5_K) {
+          auto& block = reinterpret_cast<BlockQ5_K*>(w.mutable_bytes().data())[i];
+          block.q.fill(fill);
+          block.high.fill(fill);
+        }
+        if (type == Type::kQ4_K) reinterpret_cast<BlockQ4_K*>(w.mutable_bytes().data())[i].q.fill(fill);
+      }
+      for (const std::int64_t n : {1, 9}) {
+        for (const float value : {1.0f, -1.0f}) {
+          Matrix x(n, 256), want(n, 16);
+          std::ranges::fill(x.span(), value);
+          ReferenceKernels().MatMul(x, w, want, Store::kSet);
+          const Matrix y = Multiply(x, w);
+          for (std::size_t i = 0; i < y.span().size(); ++i) {
+            ASSERT_NEAR(y.span()[i], want.span()[i], 1e-4 * std::max(1.0f, std::abs(want.span()[i])))
+                << Traits(type).name << " " << int{fill};
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Int8ProductsTest, RowsThreadsAndInstructionSetsChangeNothing) {
+  for (const Type type : Supported(*products_)) {
+    const Tensor w = RandomBlocks(type, 150, 768, 7);
+    const Matrix x = RandomRows(40, 768, 8);
+    SetThreads(1);
+    const Matrix all = Multiply(x, w);
+    for (const int threads : {2, 3, 4}) {
+      SetThreads(threads);
+      const Matrix again = Multiply(x, w);
+      EXPECT_EQ(std::memcmp(again.data(), all.data(), all.span().size_bytes()), 0) << Traits(type).name;
+    }
+    for (const std::int64_t n : {1, 2, 3, 8}) {
+      const Matrix some = Multiply(ConstRows(x).Slice(30, n), w);
+      EXPECT_EQ(std::memcmp(some.data(), all[30].data(), some.span().size_bytes()), 0) << Traits(type).name << " " << n;
+    }
+    const Int8Products* other = Int8ProductsFor("avx2");
+    RoundedRows rounded;
+    other->round(x, rounded);
+    Matrix y(40, 150);
+    other->mat_mul(rounded, w, y, false);
+    EXPECT_EQ(std::memcmp(y.data(), all.data(), all.span().size_bytes()), 0) << Traits(type).name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, Int8ProductsTest, testing::Values("avx512", "avx2"));
+
+}  // namespace
+}  // namespace longspan

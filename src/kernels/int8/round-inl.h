@@ -1,0 +1,72 @@
+// Rounding of activations to 8 bits (rounded_rows.h).
+#if defined(LONGSPAN_KERNELS_INT8_ROUND_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_KERNELS_INT8_ROUND_INL_H_
+#undef LONGSPAN_KERNELS_INT8_ROUND_INL_H_
+#else
+#define LONGSPAN_KERNELS_INT8_ROUND_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/parallel.h"
+#include "kernels/int8/codes-inl.h"
+#include "kernels/int8/rounded_rows.h"
+#include "tensor/rows.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace longspan::HWY_NAMESPACE {
+
+#if HWY_TARGET <= HWY_AVX2
+
+// Rounds x [32]. Every step is elementwise or exact, so that all instruction sets agree to the bit.
+HWY_INLINE void RoundBlock(const float* x, std::int8_t* codes, float* scale, float* sum, std::int32_t* minus_sum,
+                           std::int32_t* minus_halves) {
+  const FloatTag d;
+  const hn::Rebind<std::int8_t, FloatTag> d8;
+  FloatVec largest = hn::Zero(d);
+  for (std::int64_t i = 0; i < 32; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
+  const float bound = hn::GetLane(hn::MaxOfLanes(d, largest));
+  *scale = bound / 127.0f;
+  const FloatVec inverse = hn::Set(d, bound > 0 ? 127.0f / bound : 0.0f);
+  for (int half = 0; half < 2; ++half) {
+    IntVec total = hn::Zero(IntTag());
+    for (std::int64_t i = 16 * half; i < 16 * (half + 1); i += kLanes) {
+      const IntVec code = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), inverse));
+      total = hn::Add(total, code);
+      hn::StoreU(hn::DemoteTo(d8, code), d8, codes + i);
+    }
+    minus_halves[half] = -hn::GetLane(hn::SumOfLanes(IntTag(), total));
+  }
+  *minus_sum = minus_halves[0] + minus_halves[1];
+  *sum = *scale * static_cast<float>(-*minus_sum);
+}
+
+inline void RoundRows(ConstRows x, RoundedRows& rounded) {
+  constexpr std::int64_t kGroups = RoundedRows::kGroups;
+  rounded.Resize(x.rows, x.cols);
+  ParallelFor((x.rows + 15) / 16, [&](std::int64_t piece) {
+    for (std::int64_t i = 16 * piece; i < std::min(x.rows, 16 * (piece + 1)); ++i) {
+      for (std::int64_t slab = 0; slab < rounded.slabs(); ++slab) {
+        const std::size_t at = rounded.at(slab, i);
+        std::int8_t* codes = rounded.codes.data() + at * RoundedRows::kSlab;
+        const std::int64_t groups = rounded.groups(slab);
+        for (std::int64_t g = 0; g < groups; ++g) {
+          const std::size_t group = at * kGroups + static_cast<std::size_t>(g);
+          RoundBlock(&x.at(i, slab * RoundedRows::kSlab + 32 * g), codes + 32 * g, &rounded.scales[group],
+                     &rounded.sums[group], &rounded.minus_sums[group], &rounded.minus_halves[2 * group]);
+        }
+        std::memset(codes + 32 * groups, 0, static_cast<std::size_t>(32 * (kGroups - groups)));
+      }
+    }
+  });
+}
+
+#endif  // HWY_AVX2
+
+}  // namespace longspan::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,271 @@
+#include "quantize/weight_drawer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <numbers>
+
+#include "base/error.h"
+#include "quantize/block_pack.h"
+#include "quantize/encode.h"
+#include "tensor/blocks.h"
+#include "tensor/tensor.h"
+
+namespace longspan {
+namespace {
+
+// The value below which a standard normal one lies with probability p: halving the interval, for no library
+// function inverts erfc.
+double NormalQuantile(double p) {
+  double low = -10, high = 10;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = (low + high) / 2;
+    (std::erfc(-middle * std::numbers::sqrt2 / 2) / 2 < p ? low : high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+constexpr int kFloats = 1 << 16;
+
+// Symmetric, ascending.
+const std::vector<float>& NormalFloats() {
+  static const std::vector<float> floats = [] {
+    std::vector<float> out(kFloats);
+    for (int i = 0; i < kFloats / 2; ++i) {
+      out[i] = static_cast<float>(NormalQuantile((i + 0.5) / kFloats));
+      out[kFloats - 1 - i] = -out[i];
+    }
+    return out;
+  }();
+  return floats;
+}
+
+// ---- How scales vary, and the mean squares that follow.
+
+// d of a block: evenly between 3/4 and 5/4 of the mean.
+PackedHalf DrawScale(BulkRandom& random, double mean) {
+  const double uniform = static_cast<double>(random.Next() >> 11) * 0x1p-53;
+  return PackedHalf::FromFloat(static_cast<float>(mean * (0.75 + 0.5 * uniform)));
+}
+constexpr double kScaleSquare = 1 + 0.5 * 0.5 / 12;
+
+// The integer scale of a sub-block: 16 to 47.
+int SubScale(std::uint64_t bits) { return 16 + static_cast<int>(bits & 31); }
+constexpr double kSubScaleSquare = 31.5 * 31.5 + (32 * 32 - 1) / 12.0;
+
+// What the integer minimum of a sub-block has more than its scale: -3 to 3, the difference of two bit pairs.
+int SubMinExcess(std::uint64_t bits) { return static_cast<int>(bits & 3) - static_cast<int>(bits >> 2 & 3); }
+constexpr double kExcessSquare = 2 * (4 * 4 - 1) / 12.0;
+
+// Eight scales and minima. The minimum that puts a sub-block's mean at zero is that of its scale; the excess
+// moves the mean of the sub-block, and leaves the mean of all where it is.
+SubScales DrawSubScales(BulkRandom& random) {
+  SubScales drawn;
+  std::uint64_t scales = random.Next(), excess = random.Next();
+  for (int i = 0; i < 8; ++i, scales >>= 8, excess >>= 8) {
+    drawn.scale[i] = static_cast<std::uint8_t>(SubScale(scales));
+    drawn.min[i] = static_cast<std::uint8_t>(drawn.scale[i] + SubMinExcess(excess));
+  }
+  return drawn;
+}
+
+// Sixteen of Q6_K, of either sign.
+std::array<std::int8_t, 16> DrawSignedScales(BulkRandom& random) {
+  std::array<std::int8_t, 16> drawn;
+  for (int half = 0; half < 2; ++half) {
+    std::uint64_t bits = random.Next();
+    for (int i = 0; i < 8; ++i, bits >>= 8)
+      drawn[8 * half + i] = static_cast<std::int8_t>((bits & 32) != 0 ? -SubScale(bits) : SubScale(bits));
+  }
+  return drawn;
+}
+
+// The mean square of a type's values in units of d.
+double MeanSquare(Type type, const CodeTable& codes) {
+  switch (type) {
+    case Type::kQ4_K:
+    case Type::kQ5_K:
+      return kScaleSquare * (kSubScaleSquare * codes.variance + codes.centre * codes.centre * kExcessSquare);
+    case Type::kQ6_K:
+      return kScaleSquare * kSubScaleSquare * codes.variance;
+    default:
+      return kScaleSquare * codes.variance;
+  }
+}
+
+// ---- The codes of a type.
+
+CodeTable CodesOf(Type type) {
+  switch (type) {
+    case Type::kQ4_0:
+      return {8, 15};
+    case Type::kQ5_0:
+      return {16, 31};
+    case Type::kQ4_1:
+    case Type::kQ4_K:
+      return {7.5, 15};
+    case Type::kQ5_1:
+    case Type::kQ5_K:
+      return {15.5, 31};
+    case Type::kQ6_K:
+      return {32, 63};
+    case Type::kQ8_0:
+      return {0, 127};
+    default:
+      if (IsFloat(type)) return {0, 127};  // not used
+      Fail(ErrorKind::kUnsupported, "random weights of type {} are not supported", Traits(type).name);
+  }
+}
+
+template <std::size_t kCount>
+std::array<std::uint8_t, kCount> DrawCodes(const CodeTable& table, BulkRandom& random) {
+  static_assert(kCount % 8 == 0);
+  std::array<std::uint8_t, kCount> codes;
+  for (std::size_t i = 0; i < kCount; i += 8) {
+    std::uint64_t bits = random.Next();
+    for (std::size_t j = 0; j < 8; ++j, bits >>= 8) codes[i + j] = table.code[bits & 255];
+  }
+  return codes;
+}
+
+// What is added to d times a code so that the centre becomes zero. From d as it was rounded.
+PackedHalf Offset(PackedHalf d, double centre) {
+  return PackedHalf::FromFloat(d.ToFloat() * static_cast<float>(centre));
+}
+
+PackedHalf Negative(PackedHalf x) {
+  x.bytes[1] ^= 0x80;
+  return x;
+}
+
+// ---- A block of each type.
+
+template <class Block>
+Block DrawBlock(const CodeTable& table, double scale, BulkRandom& random);
+
+template <>
+BlockQ8_0 DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
+  return {DrawScale(random, scale),
+          std::bit_cast<std::array<std::int8_t, kBlock>>(DrawCodes<kBlock>(table, random))};
+}
+
+template <>
+BlockQ4_0 DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
+  return {DrawScale(random, scale), PackNibbles(DrawCodes<kBlock>(table, random))};
+}
+
+template <>
+BlockQ4_1 DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
+  const PackedHalf d = DrawScale(random, scale);
+  return {d, Negative(Offset(d, table.centre)), PackNibbles(DrawCodes<kBlock>(table, random))};
+}
+
+template <>
+BlockQ5_0 DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
+  const PackedHalf d = DrawScale(random, scale);
+  const Codes codes = DrawCodes<kBlock>(table, random);
+  return {d, PackFifthBits(codes), PackNibbles(codes)};
+}
+
+template <>
+BlockQ5_1 DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
+  const PackedHalf d = DrawScale(random, scale);
+  const Codes codes = DrawCodes<kBlock>(table, random);
+  return {d, Negative(Offset(d, table.centre)), PackFifthBits(codes), PackNibbles(codes)};
+}
+
+template <>
+BlockQ4_K DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
+  const PackedHalf d = DrawScale(random, scale);
+  const SubScales sub = DrawSubScales(random);
+  return {d, Offset(d, table.centre), PackScales(sub), PackNibbles(DrawCodes<kSuperBlock>(table, random))};
+}
+
+template <>
+BlockQ5_K DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
+  const PackedHalf d = DrawScale(random, scale);
+  const SubScales sub = DrawSubScales(random);
+  const SuperCodes codes = DrawCodes<kSuperBlock>(table, random);
+  return {d, Offset(d, table.centre), PackScales(sub), PackFifthBits(codes), PackNibbles(codes)};
+}
+
+template <>
+BlockQ6_K DrawBlock(const CodeTable& table, double scale, BulkRandom& random) {
+  const PackedHalf d = DrawScale(random, scale);
+  const std::array<std::int8_t, 16> sub = DrawSignedScales(random);
+  const SixBits bits = PackSixBits(DrawCodes<kSuperBlock>(table, random));
+  return {bits.low, bits.high, sub, d};
+}
+
+template <class Block>
+void DrawBlocks(const CodeTable& table, double scale, BulkRandom& random, std::byte* to,
+                std::int64_t blocks) {
+  for (; blocks > 0; --blocks, to += sizeof(Block)) {
+    const Block block = DrawBlock<Block>(table, scale, random);
+    std::memcpy(to, &block, sizeof(block));
+  }
+}
+
+template <std::size_t kBytes>
+void DrawFloats(const std::vector<std::byte>& values, BulkRandom& random, std::byte* to,
+                std::int64_t elements) {
+  std::uint64_t bits = 0;
+  for (std::int64_t i = 0; i < elements; ++i, bits >>= 16) {
+    if (i % 4 == 0) bits = random.Next();
+    std::memcpy(to + i * kBytes, values.data() + (bits & 0xffff) * kBytes, kBytes);
+  }
+}
+
+}  // namespace
+
+CodeTable::CodeTable(double c, int largest) : centre(c), variance(0) {
+  const double reach = largest - centre, deviation = reach / 2.5;
+  for (int i = 0; i < 256; ++i) {
+    const double wanted = centre + deviation * NormalQuantile((i + 0.5) / 256);
+    const double value = std::clamp(std::round(wanted), centre - reach, centre + reach);
+    code[i] = static_cast<std::uint8_t>(static_cast<int>(value));
+    variance += (value - centre) * (value - centre) / 256;
+  }
+}
+
+WeightDrawer::WeightDrawer(Type type, double deviation)
+    : type_(type), codes_(CodesOf(type)), scale_(deviation / std::sqrt(MeanSquare(type, codes_))) {
+  if (!IsFloat(type)) return;
+  std::vector<float> floats = NormalFloats();
+  for (float& x : floats) x *= static_cast<float>(deviation);
+  values_.resize(static_cast<std::size_t>(RowBytes(type, kFloats)));
+  EncodeRow(type, floats.data(), values_.data(), kFloats, nullptr);
+}
+
+void WeightDrawer::Draw(BulkRandom& random, std::byte* to, std::int64_t elements) const {
+  RowBytes(type_, elements);  // throws unless the row is a whole number of blocks
+  const std::int64_t blocks = elements / Traits(type_).block_elements;
+  switch (type_) {
+    case Type::kF32:
+      return DrawFloats<4>(values_, random, to, elements);
+    case Type::kF16:
+    case Type::kBF16:
+      return DrawFloats<2>(values_, random, to, elements);
+    case Type::kQ8_0:
+      return DrawBlocks<BlockQ8_0>(codes_, scale_, random, to, blocks);
+    case Type::kQ4_0:
+      return DrawBlocks<BlockQ4_0>(codes_, scale_, random, to, blocks);
+    case Type::kQ4_1:
+      return DrawBlocks<BlockQ4_1>(codes_, scale_, random, to, blocks);
+    case Type::kQ5_0:
+      return DrawBlocks<BlockQ5_0>(codes_, scale_, random, to, blocks);
+    case Type::kQ5_1:
+      return DrawBlocks<BlockQ5_1>(codes_, scale_, random, to, blocks);
+    case Type::kQ4_K:
+      return DrawBlocks<BlockQ4_K>(codes_, scale_, random, to, blocks);
+    case Type::kQ5_K:
+      return DrawBlocks<BlockQ5_K>(codes_, scale_, random, to, blocks);
+    case Type::kQ6_K:
+      return DrawBlocks<BlockQ6_K>(codes_, scale_, random, to, blocks);
+    default:
+      Fail(ErrorKind::kInternal, "random weights of type {} have no way to be drawn", Traits(type_).name);
+  }
+}
+
+}  // namespace longspan

@@ -1,0 +1,45 @@
+// Random weights drawn in the form in which a type stores them: a quantised block's codes and scales are
+// drawn themselves, for fitting them to drawn floats takes a hundred times as long.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/random.h"
+#include "tensor/type.h"
+
+namespace longspan {
+
+// Codes of a normal distribution about `centre`, as a byte's 256 values pick them: the middles of 256 equally
+// likely intervals, rounded. Symmetric, so that their mean is the centre exactly.
+struct CodeTable {
+  // `largest` - `centre` is 2.5 deviations; the few codes beyond are cut off, on both sides.
+  CodeTable(double centre, int largest);
+
+  std::array<std::uint8_t, 256> code;  // bits of a signed code where the centre is 0
+  double centre;
+  double variance;
+};
+
+// Draws weights of one type with mean 0 and (about) one standard deviation, about normal: floats take one of
+// 65,536 values, codes one of 256. Blocks and their parts have scales of their own, as trained weights have.
+// Thread-safe after construction; needs no more than 256 KiB.
+class WeightDrawer {
+ public:
+  // `deviation` > 0. Error(kUnsupported) for a type that CanEncode does not know.
+  WeightDrawer(Type type, double deviation);
+
+  // Fills a row of `elements`, a whole number of blocks, at any address. Scales that F16 holds coarsely
+  // (below 2^-14: Q6_K under a deviation of about 0.02) round by up to one in a hundred.
+  void Draw(BulkRandom& random, std::byte* to, std::int64_t elements) const;
+
+ private:
+  Type type_;
+  CodeTable codes_;
+  double scale_;                   // blocks: the mean of d
+  std::vector<std::byte> values_;  // floats: 65,536 equally likely ones, encoded
+};
+
+}  // namespace longspan
