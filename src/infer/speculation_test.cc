@@ -213,16 +213,16 @@ TEST(Speculation, CancelStopsInsideADraft) {
   EXPECT_EQ(ArgMax(session.last_logits()), 6);
 }
 
-// Once more, with guesses left over from the last time.
+// Once more, with guesses left over from the last time, the next of them wrong.
 TEST(Speculation, GeneratesAgain) {
   FakeSequence model = Counter();
   Session session(model, 100);
   session.Prefill(Tokens{1});
   Sampler sampler = Greedy();
-  Scripted drafter = CountingDrafter(5);
+  Scripted drafter = CountingDrafter(5, 3);
   Tokens out;
   for (int round = 0; round < 3; ++round) {
-    int left = 3;
+    int left = 4;
     session.Generate(
         sampler, {},
         [&](std::int32_t token) {
@@ -231,9 +231,9 @@ TEST(Speculation, GeneratesAgain) {
         },
         round == 1 ? nullptr : &drafter);
   }
-  // A caller that says stop has the last token still to be read.
-  EXPECT_EQ(out, (Tokens{2, 3, 4, 4, 5, 6, 6, 7, 8}));
-  EXPECT_EQ(session.tokens(), (Tokens{1, 2, 3, 4, 5, 6, 7}));
+  // The token at which a caller says stop is not read, and written again.
+  EXPECT_EQ(out, (Tokens{2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11}));
+  EXPECT_EQ(session.tokens(), (Tokens{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
 }
 
 // The same draws, with the same history, for any sampler: half of the guesses are right.
@@ -305,7 +305,10 @@ TEST(PromptLookup, SeesTokensAsTheyComeAndGo) {
   PromptLookup lookup;
   EXPECT_THAT(DraftOf(lookup, {1, 2, 3}), IsEmpty());
   EXPECT_THAT(DraftOf(lookup, {1, 2, 3, 1, 2}), ElementsAre(3, 1));
-  EXPECT_THAT(DraftOf(lookup, {8, 9, 8, 9}), ElementsAre(8, 9));  // another text
+  EXPECT_THAT(DraftOf(lookup, {1, 2}), IsEmpty());  // cut back
+  EXPECT_THAT(DraftOf(lookup, {1, 2, 3}), IsEmpty());
+  EXPECT_THAT(DraftOf(lookup, {8, 9}), IsEmpty());
+  EXPECT_THAT(DraftOf(lookup, {8, 9, 8, 9}), ElementsAre(8, 9));
   EXPECT_THAT(DraftOf(lookup, {8, 9, 8, 9, 1, 2}), IsEmpty());
 }
 
