@@ -1,4 +1,5 @@
-// What a parallel loop costs beside its tasks: with workers that have just finished one, and with workers asleep.
+// What a parallel loop costs beside its tasks: with workers that have just finished one, and with workers
+// asleep.
 #include <benchmark/benchmark.h>
 
 #include <chrono>
@@ -33,14 +34,20 @@ void BusyLoop(benchmark::State& state) {
   for (auto _ : state) {
     ParallelFor(state.range(0), [&](std::int64_t) {
       const auto end = Clock::now() + time;
-      while (Clock::now() < end) {}
+      while (Clock::now() < end) {
+      }
     });
   }
 }
 
 BENCHMARK(EmptyLoop)->UseRealTime()->Unit(benchmark::kMicrosecond)->Args({2, 1})->Args({2, 2})->Args({64, 2});
 BENCHMARK(EmptyLoopAfterSleep)->UseRealTime()->Unit(benchmark::kMicrosecond)->Args({2, 2})->Iterations(1000);
-BENCHMARK(BusyLoop)->UseRealTime()->Unit(benchmark::kMicrosecond)->Args({2, 2, 5})->Args({2, 2, 50})->Args({8, 2, 5});
+BENCHMARK(BusyLoop)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond)
+    ->Args({2, 2, 5})
+    ->Args({2, 2, 50})
+    ->Args({8, 2, 5});
 
 }  // namespace
 }  // namespace longspan

@@ -28,11 +28,12 @@ thread_local bool in_parallel_loop = false;
 
 // Workers that help a calling thread with its loop, one loop at a time.
 //
-// The calling thread publishes n tasks as `unclaimed_`; whoever lowers that from a positive value has claimed a task.
-// Nobody is assigned any, so the caller never waits for a worker that is slow to come: it claims what is left, and then
-// waits until what others have claimed is done. A loop is over when `unfinished_` is 0. `body_` and `tasks_` change only
-// between loops, so they hold still for whoever has claimed a task and not yet counted it as finished. A worker that
-// comes too late for one loop thus claims nothing, or a task of the next one, and either is right.
+// The calling thread publishes n tasks as `unclaimed_`; whoever lowers that from a positive value has
+// claimed a task. Nobody is assigned any, so the caller never waits for a worker that is slow to come: it
+// claims what is left, and then waits until what others have claimed is done. A loop is over when
+// `unfinished_` is 0. `body_` and `tasks_` change only between loops, so they hold still for whoever has
+// claimed a task and not yet counted it as finished. A worker that comes too late for one loop thus claims
+// nothing, or a task of the next one, and either is right.
 class Pool {
  public:
   Pool() = default;
@@ -43,7 +44,8 @@ class Pool {
     for (const auto& worker : workers_) worker->waiter.Wake();
   }
 
-  // Runs the loop with up to `helpers` workers. False, having done nothing, where another thread has the workers.
+  // Runs the loop with up to `helpers` workers. False, having done nothing, where another thread has the
+  // workers.
   bool Run(std::int64_t tasks, int helpers, Body body) {
     const std::unique_lock lock(one_loop_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
@@ -69,8 +71,8 @@ class Pool {
     std::jthread thread;  // last: joined before the waiter goes
   };
 
-  // Starts workers until there are `count`, and returns how many there are of these. Fewer, if the system has no more
-  // threads to give: the loop goes on with those.
+  // Starts workers until there are `count`, and returns how many there are of these. Fewer, if the system
+  // has no more threads to give: the loop goes on with those.
   int Recruit(int count) {
     try {
       while (std::ssize(workers_) < count) {

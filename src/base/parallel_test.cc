@@ -65,8 +65,8 @@ TEST_F(ParallelForTest, RunsOnAsManyThreadsAsAreSet) {
   }
 }
 
-// Pauses on both sides of the time for which workers poll before they sleep, so that loops also begin while one falls
-// asleep.
+// Pauses on both sides of the time for which workers poll before they sleep, so that loops also begin while
+// one falls asleep.
 TEST_F(ParallelForTest, WakesSleepingWorkers) {
   SetThreads(3);
   for (int i = 0; i < 300; ++i) {
@@ -78,10 +78,15 @@ TEST_F(ParallelForTest, WakesSleepingWorkers) {
 TEST_F(ParallelForTest, RethrowsOnTheCallingThread) {
   for (int threads = 1; threads <= 4; ++threads) {
     SetThreads(threads);
-    EXPECT_THROW(ParallelFor(50, [](std::int64_t i) { if (i == 17) Fail(ErrorKind::kBadOption, "{}", i); }), Error);
+    EXPECT_THROW(ParallelFor(50,
+                             [](std::int64_t i) {
+                               if (i == 17) Fail(ErrorKind::kBadOption, "{}", i);
+                             }),
+                 Error);
     // All fail: one is rethrown, and what had not begun by then is left undone.
     std::atomic<int> begun{0};
-    EXPECT_THROW(ParallelFor(1000, [&](std::int64_t i) { ++begun, Fail(ErrorKind::kBadOption, "{}", i); }), Error);
+    EXPECT_THROW(ParallelFor(1000, [&](std::int64_t i) { ++begun, Fail(ErrorKind::kBadOption, "{}", i); }),
+                 Error);
     EXPECT_LE(begun, threads);
     Meet(threads);  // nothing is left over for the next loop
   }
@@ -115,7 +120,9 @@ TEST_F(ParallelForTest, ManyTinyLoops) {
     std::vector<std::int64_t> seen(8, 0), expected = seen;
     for (std::int64_t loop = 0; loop < 20000; ++loop) {
       const std::int64_t n = 2 + loop % 7;
-      const auto body = [n](std::vector<std::int64_t>& to, std::int64_t i) { to[static_cast<std::size_t>(i)] += n; };
+      const auto body = [n](std::vector<std::int64_t>& to, std::int64_t i) {
+        to[static_cast<std::size_t>(i)] += n;
+      };
       ParallelFor(n, [&](std::int64_t i) { body(seen, i); });
       for (std::int64_t i = 0; i < n; ++i) body(expected, i);
     }

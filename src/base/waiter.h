@@ -7,18 +7,19 @@
 
 namespace longspan {
 
-// Only one thread waits on a Waiter. It polls at first, for what it waits for is mostly microseconds away and to be
-// woken takes longer than that. It does not poll for long: on a busy machine it would hold the core that the awaited
-// thread needs.
+// Only one thread waits on a Waiter. It polls at first, for what it waits for is mostly microseconds away
+// and to be woken takes longer than that. It does not poll for long: on a busy machine it would hold the
+// core that the awaited thread needs.
 class Waiter {
  public:
-  // Returns once done() holds. done() reads atomics in sequentially consistent order, the default; whoever makes it
-  // true writes them so and then calls Wake().
+  // Returns once done() holds. done() reads atomics in sequentially consistent order, the default; whoever
+  // makes it true writes them so and then calls Wake().
   template <class Done>
   void WaitUntil(Done done) {
     if (Poll(done)) return;
     while (true) {
-      // Of this write and the other thread's, one is first: either done() holds here, or Wake() sees that we sleep.
+      // Of this write and the other thread's, one is first: either done() holds here, or Wake() sees that we
+      // sleep.
       asleep_.store(1);
       if (done()) break;
       asleep_.wait(1);

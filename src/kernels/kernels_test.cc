@@ -9,17 +9,11 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "kernels/testing/operands.h"
 #include "tensor/float16.h"
 
 namespace longspan {
 namespace {
-
-Matrix RandomMatrix(std::int64_t rows, std::int64_t cols, std::uint64_t stream) {
-  Matrix m(rows, cols);
-  Random random(11, stream, RandomPurpose::kTest);
-  for (float& x : m.span()) x = random.Normal();
-  return m;
-}
 
 Tensor RandomWeight(Type type, std::int64_t rows, std::int64_t cols) {
   const Matrix m = RandomMatrix(rows, cols, 99);
@@ -30,17 +24,6 @@ Tensor RandomWeight(Type type, std::int64_t rows, std::int64_t cols) {
     std::memcpy(t.mutable_bytes().data() + 2 * i, &bits, 2);
   }
   return t;
-}
-
-void ExpectClose(std::span<const float> got, std::span<const float> want, float tolerance, const std::string& what) {
-  ASSERT_EQ(got.size(), want.size());
-  double error = 0, size = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    error = std::max<double>(error, std::abs(got[i] - want[i]));
-    size = std::max<double>(size, std::abs(want[i]));
-    ASSERT_FALSE(std::isnan(got[i])) << what << " at " << i;
-  }
-  EXPECT_LE(error, tolerance * std::max(size, 0.1)) << what;
 }
 
 class KernelsTest : public testing::TestWithParam<std::string> {
