@@ -3,15 +3,18 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+
+#include "base/function_ref.h"
 
 namespace longspan {
 
 void SetThreads(int threads);  // at least 1
 int Threads();
 
-// Calls body(i) once for each i in [0, n), on up to Threads() threads, in no particular order. The first
-// exception thrown by a body is rethrown here after the others have stopped. Nested calls run serially.
-void ParallelFor(std::int64_t n, const std::function<void(std::int64_t)>& body);
+// Calls body(i) once for each i in [0, n), on up to Threads() threads, of which the calling one is one, in
+// no particular order. The first exception thrown by a body is rethrown here after the others have stopped.
+// A loop inside a task runs serially, and so does one that is called while another thread's loop has the
+// workers.
+void ParallelFor(std::int64_t n, FunctionRef<void(std::int64_t)> body);
 
 }  // namespace longspan

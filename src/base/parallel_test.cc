@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <numeric>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -9,18 +14,120 @@
 namespace longspan {
 namespace {
 
-TEST(ParallelFor, VisitsEveryIndexOnceAndNests) {
-  SetThreads(3);
-  std::vector<int> seen(100, 0);
-  ParallelFor(10, [&](std::int64_t i) {
-    ParallelFor(10, [&](std::int64_t j) { ++seen[static_cast<size_t>(10 * i + j)]; });
-  });
-  for (int n : seen) EXPECT_EQ(n, 1);
+class ParallelForTest : public testing::Test {
+ protected:
+  ~ParallelForTest() override { SetThreads(threads_); }
+
+ private:
+  const int threads_ = Threads();
+};
+
+TEST_F(ParallelForTest, VisitsEveryIndexOnce) {
+  for (int threads = 1; threads <= 4; ++threads) {
+    SetThreads(threads);
+    for (const std::size_t n : {0, 1, 2, 3, 4, 5, 1000}) {
+      std::vector<int> seen(n, 0);
+      ParallelFor(std::ssize(seen), [&](std::int64_t i) { ++seen[static_cast<std::size_t>(i)]; });
+      EXPECT_EQ(seen, std::vector<int>(n, 1)) << threads << " threads";
+    }
+  }
 }
 
-TEST(ParallelFor, RethrowsOnTheCallingThread) {
-  SetThreads(2);
-  EXPECT_THROW(ParallelFor(50, [](std::int64_t i) { if (i == 17) Fail(ErrorKind::kBadOption, "{}", i); }), Error);
+TEST_F(ParallelForTest, ALoopInATaskStaysOnItsThread) {
+  SetThreads(3);
+  std::vector<int> seen(100, 0);
+  std::atomic<int> strangers{0};
+  ParallelFor(10, [&](std::int64_t i) {
+    const auto here = std::this_thread::get_id();
+    ParallelFor(10, [&](std::int64_t j) {
+      ++seen[static_cast<std::size_t>(10 * i + j)];
+      strangers += std::this_thread::get_id() != here;
+    });
+  });
+  EXPECT_EQ(seen, std::vector<int>(100, 1));
+  EXPECT_EQ(strangers, 0);
+}
+
+// Tasks that each wait for all others to begin: they only end if as many threads come as there are tasks.
+void Meet(int threads) {
+  std::atomic<int> arrived{0};
+  ParallelFor(threads, [&](std::int64_t) {
+    ++arrived;
+    while (arrived < threads) std::this_thread::yield();
+  });
+  EXPECT_EQ(arrived, threads);
+}
+
+TEST_F(ParallelForTest, RunsOnAsManyThreadsAsAreSet) {
+  for (const int threads : {2, 4, 3, 1, 4}) {
+    SetThreads(threads);
+    Meet(threads);
+  }
+}
+
+// Pauses on both sides of the time for which workers poll before they sleep, so that loops also begin while
+// one falls asleep.
+TEST_F(ParallelForTest, WakesSleepingWorkers) {
+  SetThreads(3);
+  for (int i = 0; i < 300; ++i) {
+    Meet(3);
+    std::this_thread::sleep_for(std::chrono::microseconds(i % 10 == 0 ? 2000 : i % 100));
+  }
+}
+
+TEST_F(ParallelForTest, RethrowsOnTheCallingThread) {
+  for (int threads = 1; threads <= 4; ++threads) {
+    SetThreads(threads);
+    EXPECT_THROW(ParallelFor(50,
+                             [](std::int64_t i) {
+                               if (i == 17) Fail(ErrorKind::kBadOption, "{}", i);
+                             }),
+                 Error);
+    // All fail: one is rethrown, and what had not begun by then is left undone.
+    std::atomic<int> begun{0};
+    EXPECT_THROW(ParallelFor(1000, [&](std::int64_t i) { ++begun, Fail(ErrorKind::kBadOption, "{}", i); }),
+                 Error);
+    EXPECT_LE(begun, threads);
+    Meet(threads);  // nothing is left over for the next loop
+  }
+}
+
+// Each thread that finds no workers free does its loop alone.
+TEST_F(ParallelForTest, SeveralThreadsMayCallAtOnce) {
+  SetThreads(4);
+  std::vector<std::int64_t> sums(4, 0);
+  {
+    std::vector<std::jthread> callers;
+    for (std::size_t c = 0; c < sums.size(); ++c) {
+      callers.emplace_back([&sum = sums[c], c] {
+        for (int loop = 0; loop < 2000; ++loop) {
+          std::array<std::int64_t, 5> squares{};
+          ParallelFor(5, [&](std::int64_t i) { squares[static_cast<std::size_t>(i)] += i * i; });
+          sum += std::accumulate(squares.begin(), squares.end(), std::int64_t{0});
+          if (c != 0 || loop % 100 != 0) continue;
+          EXPECT_THROW(ParallelFor(3, [](std::int64_t i) { Fail(ErrorKind::kInternal, "{}", i); }), Error);
+        }
+      });
+    }
+  }
+  EXPECT_EQ(sums, std::vector<std::int64_t>(4, 2000 * (0 + 1 + 4 + 9 + 16)));
+}
+
+// Loops that follow one another at once: a worker may come to one when the next has begun.
+TEST_F(ParallelForTest, ManyTinyLoops) {
+  for (int threads = 2; threads <= 4; ++threads) {
+    SetThreads(threads);
+    std::vector<std::int64_t> seen(8, 0), expected = seen;
+    for (std::int64_t loop = 0; loop < 20000; ++loop) {
+      const std::int64_t n = 2 + loop % 7;
+      const auto body = [n](std::vector<std::int64_t>& to, std::int64_t i) {
+        to[static_cast<std::size_t>(i)] += n;
+      };
+      ParallelFor(n, [&](std::int64_t i) { body(seen, i); });
+      for (std::int64_t i = 0; i < n; ++i) body(expected, i);
+    }
+    EXPECT_EQ(seen, expected) << threads << " threads";
+  }
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ class Int8ProductsTest : public testing::TestWithParam<std::string> {
 
 std::vector<Type> Supported(const Int8Products& products) {
   std::vector<Type> types;
-  for (const Type type : kBlockTypes) {
+  for (const Type type : kQuantizedTypes) {
     if (products.supports(type)) types.push_back(type);
   }
   return types;
@@ -98,7 +98,7 @@ TEST_P(Int8ProductsTest, RoundingIsToTheNearestOf255Steps) {
 }
 
 TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {
-  ASSERT_EQ(Supported(*products_).size(), std::size(kBlockTypes) - 3);  // all but the floats
+  ASSERT_EQ(Supported(*products_).size(), kQuantizedTypes.size());
   for (const Type type : Supported(*products_)) {
     const bool k_type = Traits(type).block_elements == 256;
     for (const std::int64_t n : {1, 2, 3, 5, 6, 7, 13, 40}) {

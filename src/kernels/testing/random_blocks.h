@@ -1,61 +1,83 @@
-// Random weights of every type, drawn as blocks: any bytes are valid codes, and the scales are made sane.
+// Random weights of quantised types, drawn as blocks: the encoders of quantize/ are out of the kernels'
+// sight.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <cstring>
-#include <string>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "tensor/blocks.h"
-#include "tensor/float16.h"
 #include "tensor/tensor.h"
 
 namespace longspan {
 
-// Types with blocks that RandomBlocks can draw, floats included.
-inline constexpr Type kBlockTypes[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0, Type::kQ4_0,
-                                       Type::kQ4_1, Type::kQ5_0, Type::kQ5_1, Type::kQ2_K, Type::kQ3_K,
-                                       Type::kQ4_K, Type::kQ5_K, Type::kQ6_K};
+// Every type that tensor/blocks.h describes.
+inline constexpr std::array kQuantizedTypes{Type::kQ8_0, Type::kQ4_0, Type::kQ4_1, Type::kQ5_0, Type::kQ5_1,
+                                            Type::kQ2_K, Type::kQ3_K, Type::kQ4_K, Type::kQ5_K, Type::kQ6_K};
 
+namespace random_blocks {
+
+// Every bit random, so that all codes and sub-scales occur, but for the halves, which are finite. `codes`
+// and `scales` are the largest code and sub-scale: values come out at about 1, and codes without a sign are
+// centred by minima.
 template <class Block>
-void SetScales(Block& block, Random& random) {
-  // Of either sign, as files have them.
-  const auto scale = [&] { return PackedHalf::FromFloat(0.01f * random.Normal()); };
-  block.d = scale();
-  if constexpr (requires { block.m; }) block.m = scale();
-  if constexpr (requires { block.dmin; }) block.dmin = scale();
+void Draw(std::span<std::byte> to, float codes, float scales, Random& random) {
+  for (std::size_t at = 0; at < to.size(); at += sizeof(Block)) {
+    for (std::size_t i = 0; i < sizeof(Block); ++i) to[at + i] = static_cast<std::byte>(random.Below(256));
+    const auto spread = [&] { return 0.5f + static_cast<float>(random.Uniform()); };
+    const float d = (random.Below(2) == 0 ? 1.0f : -1.0f) * spread() / (codes * scales);
+    Block block;
+    std::memcpy(&block, &to[at], sizeof(Block));
+    block.d = PackedHalf::FromFloat(d);
+    if constexpr (requires { block.m; }) block.m = PackedHalf::FromFloat(-d * codes / 2 * spread());
+    if constexpr (requires { block.dmin; }) block.dmin = PackedHalf::FromFloat(d * codes / 2 * spread());
+    std::memcpy(&to[at], &block, sizeof(Block));
+  }
 }
 
+}  // namespace random_blocks
+
+// A weight [rows, cols] of a quantised type; cols must be whole blocks.
 inline Tensor RandomBlocks(Type type, std::int64_t rows, std::int64_t cols, std::uint64_t stream) {
   Tensor tensor = Tensor::Allocate(type, {rows, cols});
-  Random random(17, stream, RandomPurpose::kTest);
-  const std::span<std::byte> bytes = tensor.mutable_bytes();
-  if (type == Type::kF32) {
-    for (float& x : tensor.mutable_floats()) x = random.Normal();
-    return tensor;
-  }
-  if (type == Type::kF16 || type == Type::kBF16) {
-    for (std::size_t i = 0; i < bytes.size(); i += 2) {
-      const std::uint16_t bits = type == Type::kF16 ? F32ToF16(random.Normal()) : F32ToBF16(random.Normal());
-      std::memcpy(&bytes[i], &bits, sizeof(bits));
-    }
-    return tensor;
-  }
-  for (std::byte& b : bytes) b = static_cast<std::byte>(random.Next());
-  const auto each = [&]<class Block>(Block*) {
-    for (std::size_t i = 0; i < bytes.size(); i += sizeof(Block)) SetScales(reinterpret_cast<Block&>(bytes[i]), random);
-  };
+  Random random(13, stream, RandomPurpose::kTest);
+  const std::span<std::byte> to = tensor.mutable_bytes();
+  using namespace random_blocks;
   switch (type) {
-    case Type::kQ8_0: each(static_cast<BlockQ8_0*>(nullptr)); break;
-    case Type::kQ4_0: each(static_cast<BlockQ4_0*>(nullptr)); break;
-    case Type::kQ4_1: each(static_cast<BlockQ4_1*>(nullptr)); break;
-    case Type::kQ5_0: each(static_cast<BlockQ5_0*>(nullptr)); break;
-    case Type::kQ5_1: each(static_cast<BlockQ5_1*>(nullptr)); break;
-    case Type::kQ2_K: each(static_cast<BlockQ2_K*>(nullptr)); break;
-    case Type::kQ3_K: each(static_cast<BlockQ3_K*>(nullptr)); break;
-    case Type::kQ4_K: each(static_cast<BlockQ4_K*>(nullptr)); break;
-    case Type::kQ5_K: each(static_cast<BlockQ5_K*>(nullptr)); break;
-    case Type::kQ6_K: each(static_cast<BlockQ6_K*>(nullptr)); break;
-    default: break;
+    case Type::kQ8_0:
+      Draw<BlockQ8_0>(to, 128, 1, random);
+      break;
+    case Type::kQ4_0:
+      Draw<BlockQ4_0>(to, 8, 1, random);
+      break;
+    case Type::kQ4_1:
+      Draw<BlockQ4_1>(to, 15, 1, random);
+      break;
+    case Type::kQ5_0:
+      Draw<BlockQ5_0>(to, 16, 1, random);
+      break;
+    case Type::kQ5_1:
+      Draw<BlockQ5_1>(to, 31, 1, random);
+      break;
+    case Type::kQ2_K:
+      Draw<BlockQ2_K>(to, 3, 15, random);
+      break;
+    case Type::kQ3_K:
+      Draw<BlockQ3_K>(to, 4, 32, random);
+      break;
+    case Type::kQ4_K:
+      Draw<BlockQ4_K>(to, 15, 63, random);
+      break;
+    case Type::kQ5_K:
+      Draw<BlockQ5_K>(to, 31, 63, random);
+      break;
+    case Type::kQ6_K:
+      Draw<BlockQ6_K>(to, 32, 128, random);
+      break;
+    default:
+      Fail(ErrorKind::kInternal, "{} is no quantised type", Traits(type).name);
   }
   return tensor;
 }

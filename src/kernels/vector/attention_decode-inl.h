@@ -24,6 +24,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 inline constexpr std::int64_t kPiece = 512;
 inline constexpr std::int64_t kPiecePages = kPiece / kKvBlock;
 // Vectors that stay in registers while rows of V go by: half of the registers that there are.
@@ -49,6 +51,12 @@ HWY_INLINE void SumLanes(FloatVec* v) {
     }
     SumLanes<kCount / 2>(v);
   }
+}
+
+// Asks for `bytes` at `from` to be brought into the second-level cache. Pages lie apart and hold many streams, which the
+// processor does not foresee: what the next block will need is asked for while this one is worked on.
+HWY_INLINE void PrefetchBytes(const std::byte* from, std::int64_t bytes) {
+  for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
 }
 
 // scores [kLanes / kQueries, kQueries] of as many rows of K, the first at `token`. Rows past the block's last repeat it.
@@ -87,10 +95,10 @@ HWY_INLINE void ScoreTile(const KvBlock& block, std::int64_t token, std::int64_t
 }
 
 // sums [kQueries, head_dim] += p^T V of a block, for kHalves half blocks of columns from half block `first` on;
-// p [count, kQueries].
+// p [count, kQueries]. Rows of the next block's V, if there is one, are prefetched.
 template <Type kType, int kQueries, int kHalves>
 HWY_INLINE void AddValueColumns(const KvBlock& block, std::int64_t first, std::int64_t head_dim, const float* p,
-                                float* sums) {
+                                const std::byte* next, float* sums) {
   const FloatTag d;
   constexpr int kVectors = kHalves * kHalfVectors;
   sums += first * kHalfBlock;
@@ -102,6 +110,7 @@ HWY_INLINE void AddValueColumns(const KvBlock& block, std::int64_t first, std::i
   }
   const std::byte* row = block.v.data;
   for (std::int64_t t = 0; t < block.count; ++t, row += block.v.row_bytes, p += kQueries) {
+    if (next != nullptr) PrefetchBytes(next + t * block.v.row_bytes, block.v.row_bytes);
     FloatVec x[kVectors];
 #pragma GCC unroll 8
     for (int h = 0; h < kHalves; ++h) {
@@ -125,12 +134,13 @@ HWY_INLINE void AddValueColumns(const KvBlock& block, std::int64_t first, std::i
 
 // The same for all columns from half block `first` on: as many at a time as fit the registers, then fewer.
 template <Type kType, int kQueries, int kHalves>
-HWY_INLINE void AddValues(const KvBlock& block, std::int64_t first, std::int64_t head_dim, const float* p, float* sums) {
+HWY_INLINE void AddValues(const KvBlock& block, std::int64_t first, std::int64_t head_dim, const float* p,
+                          const std::byte* next, float* sums) {
   const std::int64_t halves = head_dim / kHalfBlock;
   for (; first + kHalves <= halves; first += kHalves) {
-    AddValueColumns<kType, kQueries, kHalves>(block, first, head_dim, p, sums);
+    AddValueColumns<kType, kQueries, kHalves>(block, first, head_dim, p, first == 0 ? next : nullptr, sums);
   }
-  if constexpr (kHalves > 1) AddValues<kType, kQueries, kHalves / 2>(block, first, head_dim, p, sums);
+  if constexpr (kHalves > 1) AddValues<kType, kQueries, kHalves / 2>(block, first, head_dim, p, first == 0 ? next : nullptr, sums);
 }
 
 // What a piece leaves, for columns padded to a multiple of the queries at once.
@@ -181,19 +191,24 @@ void DecodePiece(const AttentionShape& shape, const AttentionSequence& s, std::i
     columns.LoadColumn(s.q, c, shape.scale, &queries[static_cast<std::size_t>(c * hd)]);
   }
   const auto group_scores = [&](std::int64_t g) { return scores.data() + g * kPiece * kQueries; };
-  const auto blocks = [&](auto&& body) {
-    for (std::int64_t b = first / kKvBlock; b * kKvBlock < end; ++b) {
-      KvBlock block = s.kv.Block(kv_head, b);
-      block.count = std::min(block.count, end - block.first);
-      for (std::int64_t g = 0; g < groups; ++g) body(block, g, group_scores(g) + (block.first - first) * kQueries);
-    }
+  const auto group_queries = [&](std::int64_t g) { return &queries[static_cast<std::size_t>(g * kQueries * hd)]; };
+  const std::int64_t first_block = first / kKvBlock, blocks = (n + kKvBlock - 1) / kKvBlock;
+  const auto block_of_piece = [&](std::int64_t b) {
+    KvBlock block = s.kv.Block(kv_head, first_block + b);
+    block.count = std::min(block.count, end - block.first);
+    return block;
   };
 
-  blocks([&](const KvBlock& block, std::int64_t g, float* to) {
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    const KvBlock block = block_of_piece(b);
+    const std::byte* next = b + 1 < blocks ? block_of_piece(b + 1).k.data : block_of_piece(0).v.data;
     for (std::int64_t t = 0; t < block.count; t += kTileTokens) {
-      ScoreTile<kType, kQueries>(block, t, hd, &queries[static_cast<std::size_t>(g * kQueries * hd)], to + t * kQueries);
+      PrefetchBytes(next + t * block.k.row_bytes, kTileTokens * block.k.row_bytes);
+      for (std::int64_t g = 0; g < groups; ++g) {
+        ScoreTile<kType, kQueries>(block, t, hd, group_queries(g), group_scores(g) + (b * kKvBlock + t) * kQueries);
+      }
     }
-  });
+  }
   for (std::int64_t g = 0; g < groups; ++g) {
     float* to = group_scores(g);
     std::fill(to + n * kQueries, to + padded * kQueries, kMasked);
@@ -207,9 +222,14 @@ void DecodePiece(const AttentionShape& shape, const AttentionSequence& s, std::i
     SoftmaxOfPiece<kQueries>(padded, to, out.maximum + g * kQueries, out.total + g * kQueries);
   }
   std::fill_n(out.sums, groups * kQueries * hd, 0.0f);
-  blocks([&](const KvBlock& block, std::int64_t g, const float* p) {
-    AddValues<kType, kQueries, kHalves>(block, 0, hd, p, out.sums + g * kQueries * hd);
-  });
+  for (std::int64_t b = 0; b < blocks; ++b) {
+    const KvBlock block = block_of_piece(b);
+    const std::byte* next = b + 1 < blocks ? block_of_piece(b + 1).v.data : nullptr;
+    for (std::int64_t g = 0; g < groups; ++g) {
+      const float* p = group_scores(g) + b * kKvBlock * kQueries;
+      AddValues<kType, kQueries, kHalves>(block, 0, hd, p, g == 0 ? next : nullptr, out.sums + g * kQueries * hd);
+    }
+  }
 }
 
 // The pieces of one sequence and KV head, and where they leave their sums.
@@ -269,6 +289,8 @@ class DecodeHead {
   std::int64_t kv_head_, columns_;
   int at_once_;
 };
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
