@@ -14,6 +14,8 @@
 namespace longspan::reference {
 namespace {
 
+std::uint16_t ClampedToF16(float f) { return F32ToF16(std::clamp(f, -kLargestHalf, kLargestHalf)); }
+
 template <std::uint16_t (*kConvert)(float)>
 void EncodeHalves(std::span<const float> x, std::byte* to) {
   for (const float value : x) {
@@ -50,7 +52,7 @@ void EncodeQ4_0(std::span<const float> x, BlockQ4_0* to) {
 void EncodeRow(Type type, std::span<const float> x, std::byte* to) {
   switch (type) {
     case Type::kF16:
-      return EncodeHalves<[](float f) { return F32ToF16(std::clamp(f, -kLargestHalf, kLargestHalf)); }>(x, to);
+      return EncodeHalves<ClampedToF16>(x, to);
     case Type::kBF16:
       return EncodeHalves<F32ToBF16>(x, to);
     case Type::kQ8_0:

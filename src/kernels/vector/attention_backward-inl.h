@@ -20,6 +20,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 // Scores and the gradient of the probabilities become probabilities P and the gradient of the scores,
 // P (dP - D), with D the sum of P dP (Dao et al. 2022, appendix B.2).
 HWY_INLINE void SoftmaxBackward(std::int64_t keys, const float* log_sum_exp, const float* dot, float* scores, float* dp) {
@@ -89,6 +91,8 @@ inline void AttentionBackward(const AttentionShape& shape, std::span<const Atten
     AttentionBackwardTask(shape, sequences[static_cast<std::size_t>(task / heads)], task % heads);
   });
 }
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

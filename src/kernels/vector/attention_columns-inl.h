@@ -22,7 +22,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
-inline constexpr std::int64_t kQueryBlock = 64;
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 // A score that the mask hides, and the running maximum before any score: both finite, and the first so far below
 // the second that its exponential is zero.
 inline constexpr float kMasked = -1e38f;
@@ -169,6 +170,8 @@ class QueryColumns {
   std::vector<std::int32_t> orders_, starts_;
   mutable AlignedVector<float> row_, scratch_;  // [head_dim]
 };
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

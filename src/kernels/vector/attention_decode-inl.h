@@ -24,6 +24,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 inline constexpr std::int64_t kPiece = 512;
 inline constexpr std::int64_t kPiecePages = kPiece / kKvBlock;
 // Vectors that stay in registers while rows of V go by: half of the registers that there are.
@@ -269,6 +271,8 @@ class DecodeHead {
   std::int64_t kv_head_, columns_;
   int at_once_;
 };
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

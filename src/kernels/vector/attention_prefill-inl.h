@@ -19,6 +19,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 inline constexpr std::int64_t kQueryBlock = 64;
 
 // One panel's running softmax (Milakov & Gimelshein 2018, algorithm 3): `maximum` and `total` [kPanel], and
@@ -87,6 +89,8 @@ inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s,
     columns.Finish(c, maximum[column], total[column], sums.data());
   }
 }
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -25,6 +25,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 using IntTag = hn::RebindToSigned<FloatTag>;
 
 // Rows are read by half blocks of the quantised types.
@@ -245,6 +247,8 @@ inline void StoreKvRows(const KvLayout& layout, ConstRows k, ConstRows v, std::i
     });
   });
 }
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

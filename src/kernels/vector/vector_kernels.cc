@@ -18,6 +18,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 class Implementation : public Kernels {
  public:
   // `int8`: what to multiply quantised weights with, activations rounded; null for exact products.
@@ -89,6 +91,8 @@ VectorKernels Instances(std::string_view isa) {
   static const Implementation exact(nullptr), rounding(Int8ProductsFor(isa));
   return {isa, &exact, &rounding};
 }
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
