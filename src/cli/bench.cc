@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
+#include "formats/llama_gguf.h"
 #include "infer/benchmark.h"
 #include "infer/cost.h"
 #include "kernels/kernels.h"
@@ -28,6 +29,10 @@ struct BenchOptions {
   bool json = false;
 };
 
+std::string_view ActivationsName(Activations activations) {
+  return activations == Activations::kInt8 ? "int8" : "exact";
+}
+
 // "25.3 GB/s"
 std::string Rate(double per_second, std::string_view unit) {
   const bool tera = per_second >= 1e12;
@@ -44,10 +49,17 @@ struct Held {
   double Fraction() const { return rate / peak->all_threads; }
 };
 
-Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, std::string_view isa) {
+Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, const Peak* products) {
   if (result.work == BenchmarkWork::kDecode)
     return {MemoryPeak(peaks), result.bytes / result.BestSeconds(), "B"};
-  return {ProductPeak(peaks, isa), result.operations / result.BestSeconds(), "FLOP"};
+  return {products, result.operations / result.BestSeconds(), "FLOP"};
+}
+
+// Only quantised weights meet activations in integers.
+const Peak* PeakOfProducts(const ModelOptions& options, const LoadedModel& model,
+                           std::span<const Peak> peaks) {
+  const bool quantised = !IsFloat(MainType(model.transformer().weights(), model.config().tied_embeddings));
+  return ProductPeak(peaks, options.isa, quantised && options.activations == Activations::kInt8);
 }
 
 std::string FullName(const Peak& peak) {
@@ -73,13 +85,15 @@ void PrintMachine(const std::vector<Peak>& peaks, const std::string& isa) {
 
 void PrintModel(const BenchOptions& options, const LoadedModel& model, const std::vector<Peak>& peaks,
                 const std::vector<BenchmarkResult>& results) {
-  fmt::print("\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, cache {}\n\n",
+  const Peak* products = PeakOfProducts(options.model, model, peaks);
+  fmt::print("\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, activations {}, cache {}\n\n",
              options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
-             WeightBytes(model.transformer().weights()) / 1e6, Traits(options.benchmark.cache_type).name);
+             WeightBytes(model.transformer().weights()) / 1e6, ActivationsName(options.model.activations),
+             Traits(options.benchmark.cache_type).name);
   fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}\n", "work", "depth", "tokens", "sequences",
              "tokens/s", "median", "best rate", "of peak");
   for (const BenchmarkResult& r : results) {
-    const Held held = HoldAgainst(r, peaks, options.model.isa);
+    const Held held = HoldAgainst(r, peaks, products);
     fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10.2f} {:>10.2f} {:>14}  {}\n", Name(r.work), r.depth, r.tokens,
                r.sequences, r.TokensPerSecond(r.BestSeconds()), r.TokensPerSecond(r.MedianSeconds()),
                Rate(held.rate, held.unit),
@@ -102,11 +116,11 @@ Json MachineJson(const std::vector<Peak>& peaks) {
   return json;
 }
 
-Json ResultsJson(const BenchOptions& options, const std::vector<Peak>& peaks,
+Json ResultsJson(const std::vector<Peak>& peaks, const Peak* products,
                  const std::vector<BenchmarkResult>& results) {
   Json json = Json::array();
   for (const BenchmarkResult& r : results) {
-    const Held held = HoldAgainst(r, peaks, options.model.isa);
+    const Held held = HoldAgainst(r, peaks, products);
     const double best = r.BestSeconds(), median = r.MedianSeconds();
     json.push_back(
         {{"work", Name(r.work)},
@@ -150,8 +164,9 @@ void RunBench(const BenchOptions& options) {
     json["model"] = {{"path", options.model.path},
                      {"parameters", model->config().Parameters()},
                      {"weight_bytes", static_cast<std::int64_t>(WeightBytes(model->transformer().weights()))},
+                     {"activations", ActivationsName(options.model.activations)},
                      {"cache_type", Traits(options.benchmark.cache_type).name}};
-    json["results"] = ResultsJson(options, peaks, results);
+    json["results"] = ResultsJson(peaks, PeakOfProducts(options.model, *model, peaks), results);
   }
   fmt::print("{}\n", json.dump(2));
 }
@@ -161,6 +176,9 @@ void RunBench(const BenchOptions& options) {
 void AddBench(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
   BenchmarkOptions& benchmark = options->benchmark;
+  // As `run` has them.
+  options->model.activations = Activations::kInt8;
+  options->model.cache_type = Type::kF16;
   CLI::App* bench = app.add_subcommand("bench", "Measure the machine, and how much of it a model uses");
   options->model.AddTo(*bench);
   bench->get_option("MODEL")->required(false)->description("GGUF file (default: the machine alone)");
@@ -190,7 +208,10 @@ void AddBench(CLI::App& app) {
   bench->footer(
       "Example:\n  longspan bench\n  longspan bench model.gguf --depths 0,8192 --prompt 16384 --batch 1,8 "
       "--threads 2");
-  bench->callback([options] { RunBench(*options); });
+  bench->callback([options] {
+    options->benchmark.cache_type = options->model.cache_type;
+    RunBench(*options);
+  });
 }
 
 }  // namespace longspan

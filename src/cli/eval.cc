@@ -104,7 +104,7 @@ void RunPpl(PplOptions& options) {
   if (options.all_tokens) perplexity.method = PerplexityMethod::kSliding;
   perplexity.Validate();
   const std::vector<TokenDocument> documents = ReadDocuments(options.text, model);
-  TransformerSequence sequence(model.transformer());
+  TransformerSequence sequence(model.transformer(), options.model.cache_type);
   const auto results = MeasurePerplexity(sequence, documents, model.bos(), perplexity, Terminal());
 
   if (options.json) {
@@ -174,7 +174,8 @@ struct KldCommand {
 void RunKld(const KldCommand& options) {
   const LoadedModel model = options.model.Load(), reference(options.reference, options.model.rope, options.model.isa);
   const std::vector<TokenDocument> documents = ReadDocuments(options.text, reference);
-  TransformerSequence sequence(model.transformer()), reference_sequence(reference.transformer());
+  TransformerSequence sequence(model.transformer(), options.model.cache_type);
+  TransformerSequence reference_sequence(reference.transformer());
   const KldResult r =
       MeasureKld(sequence, reference_sequence, documents, reference.bos(), options.kld, Terminal());
   if (options.json) {
@@ -244,7 +245,7 @@ void RunPasskey(const PasskeyCommand& options) {
   const auto decode = [&](std::span<const std::int32_t> ids) {
     return tokenizer.Decode(ids, {.special = false, .continues = true});
   };
-  TransformerSequence sequence(model.transformer());
+  TransformerSequence sequence(model.transformer(), options.model.cache_type);
   const PasskeyResult r =
       MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey, Terminal());
   if (options.json) {

@@ -32,6 +32,13 @@ void ModelOptions::AddTo(CLI::App& command) {
                   "exact, or int8: rounded to 8 bits where weights are quantised, several times as fast")
       ->transform(CLI::CheckedTransformer(kNames))
       ->default_str(activations == Activations::kInt8 ? "int8" : "exact");
+  static const std::map<std::string, Type> kCacheTypes{
+      {"f32", Type::kF32}, {"f16", Type::kF16}, {"bf16", Type::kBF16}, {"q8_0", Type::kQ8_0}, {"q4_0", Type::kQ4_0}};
+  command
+      .add_option("--cache-type", cache_type,
+                  "Type of keys and values: f32, f16, bf16, or q8_0 and q4_0, which are rotated before they are rounded")
+      ->transform(CLI::CheckedTransformer(kCacheTypes, CLI::ignore_case))
+      ->default_str(cache_type == Type::kF32 ? "f32" : "f16");
   AddRopeOptions(command, rope);
 }
 

@@ -16,10 +16,12 @@ void AddRopeOptions(CLI::App& command, RopeOverride& rope);
 struct ModelOptions {
   std::string path;
   std::string isa = "auto";
-  Activations activations = Activations::kExact;  // what a command sets before AddTo is its default
+  // What a command sets before AddTo is its default. Measuring is exact, running is fast.
+  Activations activations = Activations::kExact;
+  Type cache_type = Type::kF32;  // of keys and values
   RopeOverride rope;
 
-  // MODEL, --isa, --activations and the --rope-* overrides.
+  // MODEL, --isa, --activations, --cache-type and the --rope-* overrides.
   void AddTo(CLI::App& command);
   LoadedModel Load() const { return LoadedModel(path, rope, isa, activations); }
 };

@@ -89,7 +89,7 @@ void Run(const RunOptions& options) {
   if (prompt.empty())
     Fail(ErrorKind::kBadOption, "the prompt is empty and the model has no token to begin with");
 
-  Session session(model.transformer(), ContextFor(options, model.config(), std::ssize(prompt)));
+  Session session(model.transformer(), ContextFor(options, model.config(), std::ssize(prompt)), options.model.cache_type);
   const Speculation speculation(options, model);
   const auto prefill_start = std::chrono::steady_clock::now();
   // Short prompts are read faster than a bar can be drawn.
@@ -162,6 +162,7 @@ void AddRun(CLI::App& app) {
   SamplerOptions& sampler = options->sampler;
   CLI::App* run = app.add_subcommand("run", "Continue a text with a model");
   options->model.activations = Activations::kInt8;
+  options->model.cache_type = Type::kF16;
   options->model.AddTo(*run);
   auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");
   run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")

@@ -157,8 +157,9 @@ bool Allows(std::string_view isa, const Peak& peak) {
   return std::ranges::find(kIsas, isa) >= std::ranges::find(kIsas, peak.isa);
 }
 
-const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa) {
+const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa, bool int8) {
   for (const PeakKind kind : {PeakKind::kTileBf16, PeakKind::kInt8Dot, PeakKind::kFma}) {
+    if (kind == PeakKind::kInt8Dot && !int8) continue;
     const Peak* best = nullptr;
     for (const Peak& peak : peaks) {
       if (peak.kind != kind || !Allows(isa, peak)) continue;

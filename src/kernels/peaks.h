@@ -38,9 +38,10 @@ std::vector<Peak> MeasurePeaks(const PeakOptions& options = {}, Progress& progre
 // Whether code for instruction set `isa`, or "auto", may use what the peak is of.
 bool Allows(std::string_view isa, const Peak& peak);
 
-// The bound of matrix products by code for `isa`: tiles in bf16, else int8 dot products, else FMA, whichever
-// comes first, and the fastest of that kind. Null where `isa` allows none of them.
-const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa);
+// The bound of matrix products by code for `isa`: tiles in bf16, else int8 dot products where `int8` is
+// allowed, else FMA, whichever comes first, and the fastest of that kind. Null where `isa` allows none of
+// them.
+const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa, bool int8);
 
 // Null where memory was not measured.
 const Peak* MemoryPeak(std::span<const Peak> peaks);

@@ -66,7 +66,7 @@ TEST(Peaks, AllThatTheMachineHasIsMeasured) {
   for (const std::string& isa : AvailableKernels()) {
     if (isa == "reference") continue;
     EXPECT_TRUE(std::ranges::any_of(peaks, [&](const Peak& p) { return p.isa == isa; })) << isa;
-    EXPECT_NE(ProductPeak(peaks, isa), nullptr) << isa;
+    EXPECT_NE(ProductPeak(peaks, isa, true), nullptr) << isa;
   }
 }
 
@@ -86,11 +86,13 @@ const std::vector<Peak> kPeaks{
     {PeakKind::kMemoryReading, "", "", 1, 2}};
 
 TEST(Peaks, ProductsAreHeldAgainstTheBestThatTheirInstructionSetAllows) {
-  EXPECT_EQ(ProductPeak(kPeaks, "auto"), &kPeaks[0]);
-  EXPECT_EQ(ProductPeak(kPeaks, "amx"), &kPeaks[0]);
-  EXPECT_EQ(ProductPeak(kPeaks, "avx512"), &kPeaks[2]);
-  EXPECT_EQ(ProductPeak(kPeaks, "avx2"), &kPeaks[4]);
-  EXPECT_EQ(ProductPeak(kPeaks, "reference"), nullptr);
+  EXPECT_EQ(ProductPeak(kPeaks, "auto", true), &kPeaks[0]);
+  EXPECT_EQ(ProductPeak(kPeaks, "amx", true), &kPeaks[0]);
+  EXPECT_EQ(ProductPeak(kPeaks, "avx512", true), &kPeaks[2]);
+  EXPECT_EQ(ProductPeak(kPeaks, "avx2", true), &kPeaks[4]);
+  EXPECT_EQ(ProductPeak(kPeaks, "reference", true), nullptr);
+  EXPECT_EQ(ProductPeak(kPeaks, "auto", false), &kPeaks[0]);
+  EXPECT_EQ(ProductPeak(kPeaks, "avx512", false), &kPeaks[5]);
   EXPECT_EQ(MemoryPeak(kPeaks), &kPeaks[6]);
   EXPECT_EQ(MemoryPeak(std::span(kPeaks).first(6)), nullptr);
 }
