@@ -12,7 +12,6 @@
 #define HWY_TARGET_INCLUDE "kernels/int8/int8_products.cc"
 #include <hwy/foreach_target.h>
 // Highway's include loop must come first.
-#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include "base/error.h"

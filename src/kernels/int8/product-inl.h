@@ -8,6 +8,7 @@
 #endif
 
 #include <hwy/highway.h>
+#include <immintrin.h>
 
 #include <algorithm>
 #include <cstring>
@@ -37,7 +38,9 @@ inline constexpr std::int64_t kStripsPerTask = 4;
 // Slabs of a row that are dotted before the next row's: a weight is then read in the order in which it lies, which is
 // how memory is fast. The dots wait in the first-level cache.
 inline constexpr std::int64_t kSlabsAtOnce = 16;
-inline constexpr std::int64_t kPrefetchBytes = 2048;
+// Memory is asked for in two steps: far ahead into the second-level cache, which can wait for many lines at once, and
+// from there into the first.
+inline constexpr std::int64_t kFarAhead = 8192, kAhead = 768;  // bytes
 
 // One slab of a strip: where it lies and what its groups' scales are.
 template <class W>
@@ -127,11 +130,12 @@ HWY_INLINE void FewRowsStrip(const RoundedRows& x, const Tensor& w, std::int64_t
     for (std::int64_t lane = 0; lane < kLanes; ++lane) {
       const std::uint8_t* row = strip + std::min(lane, rows - 1) * row_bytes + first_slab * W::kSlabBytes;
       for (std::int64_t s = 0; s < slabs; ++s) {
-        hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes);
-        hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 64);
-        if constexpr (W::kSlabBytes > 128) hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 128);
-        if constexpr (W::kSlabBytes > 192) hwy::Prefetch(row + s * W::kSlabBytes + kPrefetchBytes + 192);
-        const RowCodes<W> codes(row + s * W::kSlabBytes, x.groups(first_slab + s));
+        const std::uint8_t* slab = row + s * W::kSlabBytes;
+        for (std::int64_t line = 0; line < W::kSlabBytes; line += kCacheLine) {
+          _mm_prefetch(slab + kFarAhead + line, _MM_HINT_T1);
+          _mm_prefetch(slab + kAhead + line, _MM_HINT_T0);
+        }
+        const RowCodes<W> codes(slab, x.groups(first_slab + s));
         for (std::int64_t r = 0; r < x.rows; ++r) {
           codes.Dots(x.codes.data() + x.at(first_slab + s, r) * RoundedRows::kSlab, dots[r][s] + lane * 16);
         }

@@ -1,0 +1,61 @@
+// Every way through the kernels gives a real model the reference's perplexity on real text.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/testdata.h"
+#include "eval/perplexity.h"
+#include "infer/loaded_model.h"
+#include "quantize/mix.h"
+#include "quantize/quantize.h"
+
+namespace longspan {
+namespace {
+
+class PathsTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const auto text = SharedData("text/wiki.test.raw");
+    if (!text) GTEST_SKIP() << "shared/data/text/wiki.test.raw is absent";
+    text_ = ReadFile(*text).substr(0, 4000);
+    path_ = std::filesystem::temp_directory_path() / fmt::format("longspan-paths-{}.gguf", GetParam());
+    const std::filesystem::path base = std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf";
+    QuantizeFile(base, path_, FindMix(GetParam()), {}, NoProgress());
+  }
+  void TearDown() override {
+    if (!path_.empty()) std::filesystem::remove(path_);
+  }
+
+  double Perplexity(std::string_view isa, Activations activations, Type cache_type) const {
+    const LoadedModel model(path_, {}, isa, activations);
+    const TokenDocument document = model.tokenizer().Encode(text_, {});
+    TransformerSequence sequence(model.transformer(), cache_type);
+    const PerplexityOptions options{.contexts = {256}, .stride = 128, .max_tokens = 256};
+    return MeasurePerplexity(sequence, {&document, 1}, model.bos(), options).front().perplexity;
+  }
+
+  std::string text_;
+  std::filesystem::path path_;
+};
+
+TEST_P(PathsTest, PerplexityIsTheReferences) {
+  const double want = Perplexity("reference", Activations::kExact, Type::kF32);
+  for (const std::string& isa : AvailableKernels()) {
+    for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+      for (const Type cache : {Type::kF32, Type::kF16, Type::kBF16, Type::kQ8_0}) {
+        if (isa == "reference" && (cache != Type::kQ8_0 || activations == Activations::kInt8)) continue;  // slow
+        EXPECT_NEAR(Perplexity(isa, activations, cache) / want, 1.0, 0.001)
+            << isa << (activations == Activations::kInt8 ? " int8" : " exact") << ", cache " << Traits(cache).name;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Weights, PathsTest, testing::Values("F32", "F16", "BF16", "Q8_0"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace longspan
