@@ -1,7 +1,7 @@
 #!/usr/bin/env -S UV_THREADPOOL_SIZE=1 node
 // llama.cpp on a model file: tokens a second of reading and of writing, as JSON in the shape of `longspan bench --json`.
 // The same work: random tokens; reading in batches of 512 that ends with the logits of the last token; writing token by
-// token. Depth has to be read here, and is not timed.
+// token, one sequence or several at once. Depth has to be read here, and is not timed.
 //
 // Node hands each pass to a thread of its pool. From several of them in turn, llama.cpp loses 5 ms a token, hence one.
 import {parseArgs} from "node:util";
@@ -15,82 +15,109 @@ const {values: options, positionals} = parseArgs({
         prefill: {type: "string", default: "512"},
         tokens: {type: "string", default: "16"},
         prompt: {type: "string", default: "0"},
+        batch: {type: "string", default: "1"},
         repetitions: {type: "string", default: "3"}
     }
 });
 if (positionals.length !== 1) {
-    console.error("usage: llama.js MODEL [--threads N] [--depths N,...] [--prefill N] [--tokens N] [--prompt N]");
+    console.error("usage: llama.js MODEL [--threads N] [--depths N,...] [--prefill N] [--tokens N] [--prompt N] " +
+        "[--batch N,...] [--repetitions N]");
     process.exit(2);
 }
 if (process.env.UV_THREADPOOL_SIZE !== "1") console.error("llama.js: slower than need be without UV_THREADPOOL_SIZE=1");
-const depths = options.depths.split(",").map(Number).sort((a, b) => a - b);
+const numbers = (list) => list.split(",").map(Number).sort((a, b) => a - b);
+const depths = numbers(options.depths), batches = numbers(options.batch);
 const [prefill, tokens, prompt, repetitions] =
     ["prefill", "tokens", "prompt", "repetitions"].map((name) => Number(options[name]));
 
 const llama = await getLlama({gpu: false, build: "never", maxThreads: 0, logLevel: LlamaLogLevel.error});
 const threads = Number(options.threads) || llama.cpuMathCores;
 const model = await llama.loadModel({modelPath: positionals[0], gpuLayers: 0, useMmap: true, lazyMode: false});
-const context = await model.createContext({
-    contextSize: Math.max(prompt, depths.at(-1) + Math.max(prefill, tokens)) + 64,  // the last places are never filled
-    batchSize: 512,
-    threads: {ideal: threads, min: threads},
-    flashAttention: true
-});
-const sequence = context.getSequence();
+
+// So many sequences of up to `room` tokens each.
+async function makeSequences(count, room) {
+    const context = await model.createContext({
+        sequences: count,
+        contextSize: room + 64,  // the last places are never filled
+        batchSize: 512,
+        threads: {ideal: threads, min: threads},
+        flashAttention: true
+    });
+    return Array.from({length: count}, () => context.getSequence());
+}
 
 const vocabulary = model.fileInfo.metadata.tokenizer.ggml.tokens.length;
 const randomTokens = (n) => Array.from({length: n}, () => Math.floor(Math.random() * vocabulary));
+
+async function setDepth(sequences, depth) {
+    for (const sequence of sequences) {
+        const length = sequence.nextTokenIndex;
+        if (length > depth) await sequence.eraseContextTokenRanges([{start: depth, end: length}]);
+        else if (length < depth) await sequence.evaluateWithoutGeneratingNewTokens(randomTokens(depth - length));
+    }
+    check(sequences, depth);
+}
+
+function check(sequences, length) {
+    for (const {nextTokenIndex} of sequences)
+        if (nextTokenIndex !== length) throw new Error(`expected ${length} tokens, a sequence holds ${nextTokenIndex}`);
+}
+
 // The tokens that are read and written are given, whatever the model would have chosen.
-const evaluation = (first) => sequence.evaluate(first, {temperature: 0, yieldEogToken: true});
+const evaluations = (sequences, first) =>
+    sequences.map((sequence) => sequence.evaluate(first, {temperature: 0, yieldEogToken: true}));
 
-async function setDepth(depth) {
-    const length = sequence.nextTokenIndex;
-    if (length > depth) await sequence.eraseContextTokenRanges([{start: depth, end: length}]);
-    else if (length < depth) await sequence.evaluateWithoutGeneratingNewTokens(randomTokens(depth - length));
-    if (sequence.nextTokenIndex !== depth) throw new Error(`depth ${depth}: holds ${sequence.nextTokenIndex} tokens`);
+async function read(sequences, n) {
+    const readers = evaluations(sequences, randomTokens(n));
+    for (const reader of readers) await reader.next();
+    for (const reader of readers) await reader.return();
 }
 
-async function read(n) {
-    const reader = evaluation(randomTokens(n));
-    await reader.next();
-    await reader.return();
-}
-
-async function write(n) {
+// All sequences in step: what is asked for in one turn of the event loop becomes one batch.
+async function write(sequences, n) {
     const given = randomTokens(n);
-    const writer = evaluation([given[0]]);
-    await writer.next();
-    for (const token of given.slice(1)) await writer.next(token);
-    await writer.return();
+    const writers = evaluations(sequences, [given[0]]);
+    await Promise.all(writers.map((writer) => writer.next()));
+    for (const token of given.slice(1)) await Promise.all(writers.map((writer) => writer.next(token)));
+    for (const writer of writers) await writer.return();
 }
 
 const results = [];
-async function measure(work, depth, n, times, body) {
+async function measure(work, sequences, depth, n, times, body) {
     const seconds = [];
     for (let i = 0; i < times; ++i) {
-        await setDepth(depth);
+        await setDepth(sequences, depth);
         const start = process.hrtime.bigint();
-        await body(n);
+        await body(sequences, n);
         seconds.push(Number(process.hrtime.bigint() - start) / 1e9);
-        if (sequence.nextTokenIndex !== depth + n) throw new Error(`${work}: holds ${sequence.nextTokenIndex} tokens`);
+        check(sequences, depth + n);
     }
     seconds.sort((a, b) => a - b);
     const best = seconds[0], median = (seconds[(times - 1) >> 1] + seconds[times >> 1]) / 2;
+    const all = n * sequences.length;
     results.push({
-        work, depth, tokens: n, sequences: 1, repetitions: times, seconds: {best, median},
-        tokens_per_second: {best: n / best, median: n / median}
+        work, depth, tokens: n, sequences: sequences.length, repetitions: times, seconds: {best, median},
+        tokens_per_second: {best: all / best, median: all / median}
     });
 }
 
-await write(1);  // reads the file
-for (const depth of depths) if (prefill > 0) await measure("prefill", depth, prefill, repetitions, read);
-if (prompt > 0) await measure("prompt", 0, prompt, 1, read);
-for (const depth of depths) if (tokens > 0) await measure("decode", depth, tokens, repetitions, write);
+const one = await makeSequences(1, Math.max(prompt, depths.at(-1) + Math.max(prefill, tokens)));
+await write(one, 1);  // reads the file
+if (prefill > 0) for (const depth of depths) await measure("prefill", one, depth, prefill, repetitions, read);
+if (prompt > 0) await measure("prompt", one, 0, prompt, 1, read);
+if (tokens > 0) {
+    for (const depth of depths) if (batches.includes(1)) await measure("decode", one, depth, tokens, repetitions, write);
+    for (const count of batches.filter((count) => count > 1)) {
+        const many = await makeSequences(count, depths[0] + tokens);
+        await measure("decode", many, depths[0], tokens, repetitions, write);
+        await many[0].context.dispose();
+    }
+}
 
 console.log(JSON.stringify({
     program: `llama.cpp ${llama.llamaCppRelease.release}`,
     system: llama.systemInfo.trim(),
-    threads: context.currentThreads,
+    threads: one[0].context.currentThreads,
     model: {path: positionals[0]},
     results
 }, null, 2));

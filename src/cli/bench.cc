@@ -69,7 +69,7 @@ std::string FullName(const Peak& peak) {
 void PrintMachine(const std::vector<Peak>& peaks, const std::string& isa) {
   fmt::print("{}, {} thread{}, kernels {}\n\n", ProcessorName(), Threads(), Threads() == 1 ? "" : "s", isa);
   fmt::print("{:<15} {:<8} {:<20} {:>15} {:>15}\n", "peak", "isa", "instruction", "one thread",
-             fmt::format("{} threads", Threads()));
+             "all threads");
   for (const PeakKind kind : {PeakKind::kTileBf16, PeakKind::kTileInt8, PeakKind::kInt8Dot, PeakKind::kFma,
                               PeakKind::kMemoryReading}) {
     bool any = false;
@@ -86,10 +86,11 @@ void PrintMachine(const std::vector<Peak>& peaks, const std::string& isa) {
 void PrintModel(const BenchOptions& options, const LoadedModel& model, const std::vector<Peak>& peaks,
                 const std::vector<BenchmarkResult>& results) {
   const Peak* products = PeakOfProducts(options.model, model, peaks);
-  fmt::print("\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, activations {}, cache {}\n\n",
-             options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
-             WeightBytes(model.transformer().weights()) / 1e6, ActivationsName(options.model.activations),
-             Traits(options.benchmark.cache_type).name);
+  fmt::print(
+      "\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, activations {}, cache {}\n\n",
+      options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
+      WeightBytes(model.transformer().weights()) / 1e6, ActivationsName(options.model.activations),
+      Traits(options.benchmark.cache_type).name);
   fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}\n", "work", "depth", "tokens", "sequences",
              "tokens/s", "median", "best rate", "of peak");
   for (const BenchmarkResult& r : results) {
