@@ -44,12 +44,15 @@ class PathsTest : public testing::TestWithParam<const char*> {
 TEST_P(PathsTest, PerplexityIsTheReferences) {
   const double want = Perplexity("reference", Activations::kExact, Type::kF32);
   for (const std::string& isa : AvailableKernels()) {
+    if (isa == "reference") continue;
     for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
-      for (const Type cache : {Type::kF32, Type::kF16, Type::kBF16, Type::kQ8_0}) {
-        if (isa == "reference" && (cache != Type::kQ8_0 || activations == Activations::kInt8)) continue;  // slow
-        EXPECT_NEAR(Perplexity(isa, activations, cache) / want, 1.0, 0.001)
-            << isa << (activations == Activations::kInt8 ? " int8" : " exact") << ", cache " << Traits(cache).name;
-      }
+      const auto ratio = [&](Type cache) { return Perplexity(isa, activations, cache) / want; };
+      SCOPED_TRACE(isa + (activations == Activations::kInt8 ? " int8" : " exact"));
+      EXPECT_NEAR(ratio(Type::kF32), 1.0, 0.001);
+      EXPECT_NEAR(ratio(Type::kF16), 1.0, 0.001);
+      // Keys and values of 8 bits are other keys and values, whatever the path.
+      EXPECT_NEAR(ratio(Type::kBF16), 1.0, 0.005);
+      EXPECT_NEAR(ratio(Type::kQ8_0), 1.0, 0.005);
     }
   }
 }
