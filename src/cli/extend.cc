@@ -52,7 +52,7 @@ void AddExtend(CLI::App& app) {
   options->extend.version = LONGSPAN_VERSION;
   CLI::App* command = app.add_subcommand("extend", "The whole job from a recipe: stretch, merge, quantise, prove, release");
   command->add_option("RECIPE", options->recipe, "YAML file; recipes/demo.yml explains every key")->required()->check(CLI::ExistingFile);
-  command->add_option("--isa", options->extend.isa, "Instruction set: auto, avx512, avx2, reference")->capture_default_str();
+  command->add_option("--isa", options->extend.isa, "Instruction set: auto, amx, avx512, avx2, reference")->capture_default_str();
   command->add_flag("--json", options->json, "Print every measurement as JSON");
   command->footer(
       "Stages that are done and whose inputs have not changed are skipped; run the same command again to go on.\n\n"

@@ -25,7 +25,7 @@ void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
 
 void ModelOptions::AddTo(CLI::App& command) {
   command.add_option("MODEL", path, "GGUF file")->required()->check(CLI::ExistingFile);
-  command.add_option("--isa", isa, "Instruction set: auto, avx512, avx2, reference")->capture_default_str();
+  command.add_option("--isa", isa, "Instruction set: auto, amx, avx512, avx2, reference")->capture_default_str();
   static const std::map<std::string, Activations> kNames{{"exact", Activations::kExact}, {"int8", Activations::kInt8}};
   command
       .add_option("--activations", activations,

@@ -109,7 +109,7 @@ void AddTrain(CLI::App& app) {
   auto isa = std::make_shared<std::string>("auto");
   CLI::App* command = app.add_subcommand("train", "Train a model or an adapter as a YAML file says");
   command->add_option("CONFIG", *config, "YAML file: model, data, pose, train, out")->required()->check(CLI::ExistingFile);
-  command->add_option("--isa", *isa, "Instruction set: auto, avx512, avx2, reference")->capture_default_str();
+  command->add_option("--isa", *isa, "Instruction set: auto, amx, avx512, avx2, reference")->capture_default_str();
   command->footer("Running the same command again goes on from the last checkpoint.\n\nExample:\n  longspan train recipes/base.yml");
   command->callback([config, isa] { RunTrain(*config, *isa); });
 }

@@ -79,12 +79,14 @@ class Kernels {
 // The oracle: plain loops, one thread.
 const Kernels& ReferenceKernels();
 
-// What MatMul may do with x where the weight is quantised: nothing, or round it to 8 bits by blocks of 32, which is
-// several times as fast (kernels/int8/) and shifts a product about as little as Q8_0 weights do. Gradients are exact.
+// What MatMul and Attention may do with activations: nothing, or round them. Quantised weights then meet activations of
+// 8 bits by blocks of 32, which is several times as fast (kernels/int8/) and shifts a product about as little as Q8_0
+// weights do; on the tile unit, products of many rows with any weight, and attention of many queries, round to BF16
+// instead (kernels/amx/). Gradients are exact.
 enum class Activations { kExact, kInt8 };
 
-// Kernels by instruction set: "auto" (the best that this machine has), "reference", "avx2", "avx512". The reference is
-// always exact. Error(kBadOption) for a name that is unknown or that this machine lacks.
+// Kernels by instruction set: "auto" (the best that this machine has), "reference", "avx2", "avx512", "amx". The
+// reference is always exact. Error(kBadOption) for a name that is unknown or that this machine lacks.
 const Kernels& ChooseKernels(std::string_view isa, Activations activations = Activations::kExact);
 
 // Names that ChooseKernels accepts on this machine, best first, without "auto".

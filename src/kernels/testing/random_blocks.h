@@ -82,4 +82,18 @@ inline Tensor RandomBlocks(Type type, std::int64_t rows, std::int64_t cols, std:
   return tensor;
 }
 
+// Those and the float types.
+inline constexpr std::array kWeightTypes{Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0, Type::kQ4_0,
+                                         Type::kQ4_1, Type::kQ5_0, Type::kQ5_1, Type::kQ2_K, Type::kQ3_K,
+                                         Type::kQ4_K, Type::kQ5_K, Type::kQ6_K};
+
+// A weight [rows, cols] of any of them; floats are standard normal.
+inline Tensor RandomWeight(Type type, std::int64_t rows, std::int64_t cols, std::uint64_t stream) {
+  if (!IsFloat(type)) return RandomBlocks(type, rows, cols, stream);
+  Tensor tensor = Tensor::Allocate(Type::kF32, {rows, cols});
+  Random random(13, stream, RandomPurpose::kTest);
+  for (float& x : tensor.mutable_floats()) x = random.Normal();
+  return type == Type::kF32 ? tensor : tensor.ToFloat(type);
+}
+
 }  // namespace longspan

@@ -1,0 +1,87 @@
+#include "kernels/amx/amx_kernels.h"
+
+#include <vector>
+
+#include "kernels/amx/attention.h"
+#include "kernels/amx/product.h"
+#include "kernels/amx/tiles.h"
+
+namespace longspan::amx {
+namespace {
+
+class Implementation final : public Kernels {
+ public:
+  explicit Implementation(const Kernels& vectors) : vectors_(vectors) {}
+
+  std::string name() const override { return "AMX with " + vectors_.name(); }
+
+  void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const override {
+    if (x.rows < kManyRows) return vectors_.MatMul(x, weight, y, store);
+    static thread_local PackedRows packed;
+    packed.Pack(x);
+    amx::MatMul<HardwareTiles>(packed, weight, y, store == Store::kAdd);
+  }
+  void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const override {
+    std::vector<AttentionSequence> few, many;
+    for (const AttentionSequence& s : sequences) (HasManyQueries(shape, s) ? many : few).push_back(s);
+    if (!many.empty()) amx::Attention<HardwareTiles>(shape, many);
+    if (!few.empty()) vectors_.Attention(shape, few);
+  }
+
+  void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const override {
+    vectors_.MatMulInputGradient(dy, weight, dx, store);
+  }
+  void MatMulWeightGradient(ConstRows dy, ConstRows x, Rows dw) const override {
+    vectors_.MatMulWeightGradient(dy, x, dw);
+  }
+  void AttentionBackward(const AttentionShape& shape,
+                         std::span<const AttentionBackwardSequence> sequences) const override {
+    vectors_.AttentionBackward(shape, sequences);
+  }
+  void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
+               std::span<std::byte* const> pages) const override {
+    vectors_.StoreKv(layout, k, v, first_slot, pages);
+  }
+  void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const override {
+    vectors_.RmsNorm(x, weight, epsilon, y);
+  }
+  void RmsNormBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy, Rows dx,
+                       std::span<float> dweight) const override {
+    vectors_.RmsNormBackward(x, weight, epsilon, dy, dx, dweight);
+  }
+  void Rope(Rows x, std::int64_t head_dim, ConstRows cos, ConstRows sin, bool inverse) const override {
+    vectors_.Rope(x, head_dim, cos, sin, inverse);
+  }
+  void SwiGlu(ConstRows gate, ConstRows up, Rows y) const override { vectors_.SwiGlu(gate, up, y); }
+  void SwiGluBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows dgate, Rows dup) const override {
+    vectors_.SwiGluBackward(gate, up, dy, dgate, dup);
+  }
+  void CrossEntropy(ConstRows logits, std::span<const std::int32_t> targets,
+                    std::span<double> losses) const override {
+    vectors_.CrossEntropy(logits, targets, losses);
+  }
+  void CrossEntropyBackward(Rows logits, std::span<const std::int32_t> targets, float scale,
+                            std::span<double> losses) const override {
+    vectors_.CrossEntropyBackward(logits, targets, scale, losses);
+  }
+  void Add(ConstRows x, Rows y) const override { vectors_.Add(x, y); }
+  void Scale(float factor, std::span<float> x) const override { vectors_.Scale(factor, x); }
+  double SumOfSquares(std::span<const float> x) const override { return vectors_.SumOfSquares(x); }
+  void AdamW(const AdamWStep& step, std::span<const float> gradient, std::span<float> m, std::span<float> v,
+             std::span<float> parameter) const override {
+    vectors_.AdamW(step, gradient, m, v, parameter);
+  }
+
+ private:
+  const Kernels& vectors_;
+};
+
+}  // namespace
+
+const Kernels* TileKernels(const Kernels& vectors) {
+  if (!TilesSupported()) return nullptr;
+  static const Implementation kernels(vectors);
+  return &kernels;
+}
+
+}  // namespace longspan::amx

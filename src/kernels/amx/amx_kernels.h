@@ -1,0 +1,13 @@
+// Kernels on the tile unit of Intel's processors (AMX): products and attention of many rows go there, with
+// operands rounded to BF16, everything else to the kernels over vectors.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace longspan::amx {
+
+// `vectors` with the tile unit for what it is good at; null where this machine has none. The first call
+// decides what `vectors` is.
+const Kernels* TileKernels(const Kernels& vectors);
+
+}  // namespace longspan::amx

@@ -1,0 +1,321 @@
+#include "kernels/amx/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "kernels/amx/unpack.h"
+#include "tensor/rows.h"
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")
+#include "kernels/amx/block.h"
+#include "kernels/amx/softmax.h"
+#include "kernels/amx/vectors.h"
+
+namespace longspan::amx {
+namespace {
+
+constexpr std::int64_t RoundUp(std::int64_t n, std::int64_t size) { return (n + size - 1) / size * size; }
+
+// Columns of a task: as many as make the transposing of V cheap, while their queries and sums stay in the
+// second-level cache.
+inline constexpr std::int64_t kColumns = 512;
+// Blocks of keys that a panel takes in a row: it stays in the first-level cache meanwhile, and they in the
+// second.
+inline constexpr std::int64_t kBlocksAtOnce = 8;
+
+std::int64_t QueriesPerTask(const AttentionShape& shape) { return RoundUp(kColumns / shape.group(), kPanel); }
+
+// Rows of BF16, zero from head_dim to a multiple of 32.
+struct Bf16Rows {
+  const std::byte* data;
+  std::int64_t row_bytes;
+};
+
+// One block's V, `count` rows, as the left operand V^T: [width / 16][2 steps of 32 keys][16 dimensions][32
+// keys]. Keys past `count` are zero, for a numerator of zero would not hide a NaN.
+void TransposeValues(const Bf16Rows& v, std::int64_t count, std::int64_t width, std::byte* to) {
+  for (std::int64_t step = 0; step < kKvBlock / kStep; ++step) {
+    for (std::int64_t first = 0; first < width; first += kStep) {
+      const auto row = [&](std::int64_t i) {
+        const std::int64_t key = step * kStep + i;
+        return key < count ? _mm512_loadu_si512(v.data + key * v.row_bytes + first * 2)
+                           : _mm512_setzero_si512();
+      };
+      // Two keys make a word of each dimension, and words are transposed. Interleaving takes the dimensions
+      // apart by fours: the low half has those with i & 4 = 0.
+      for (std::int64_t half = 0; half < 2; ++half) {
+        __m512i words[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; ++i) {
+          const __m512i a = row(2 * i), b = row(2 * i + 1);
+          words[i] = half == 0 ? _mm512_unpacklo_epi16(a, b) : _mm512_unpackhi_epi16(a, b);
+        }
+        Transpose16(words);
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; ++i) {
+          const std::int64_t d = first + i / 4 * 8 + half * 4 + i % 4;
+          std::byte* at = to + (d / kTileRows * 2 + step) * kTileBytes + d % kTileRows * kTileRowBytes;
+          _mm512_store_si512(at, words[i]);
+        }
+      }
+    }
+  }
+}
+
+// What a thread works in, kept from task to task.
+struct Scratch {
+  AlignedVector<std::byte> queries;  // [panels][2 tiles of columns][steps] tiles, right operands
+  AlignedVector<float> sums;         // [panels][width / 16][2] tiles: O^T
+  AlignedVector<std::byte> keys;     // [kBlocksAtOnce][kKvBlock, width] BF16, where pages are not of BF16
+  AlignedVector<std::byte> rows;     // [kKvBlock, width] BF16 of V
+  AlignedVector<std::byte> values;   // [kBlocksAtOnce][kKvBlock * width] BF16: V^T
+  AlignedVector<Panel> panels;
+  AlignedVector<float> columns;                            // [kPanel, width]
+  AlignedVector<float> rotated;                            // [width]
+  alignas(64) std::array<float, 2 * kScoreFloats> scores;  // of the block at hand and of the next
+  alignas(64) std::array<std::byte, kNumeratorBytes> numerators;
+};
+
+// One KV head and the queries [first, first + count) of the heads that share it: column c is query first + c
+// % count of head c / count of the group.
+template <class Tiles>
+class Task {
+ public:
+  Task(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head, std::int64_t first,
+       std::int64_t count, Scratch& scratch)
+      : shape_(shape),
+        s_(s),
+        kv_head_(kv_head),
+        first_(first),
+        count_(count),
+        width_(RoundUp(shape.head_dim, kStep)),
+        columns_(shape.group() * count),
+        panels_((columns_ + kPanel - 1) / kPanel),
+        scratch_(scratch) {
+    const auto panels = static_cast<std::size_t>(panels_), width = static_cast<std::size_t>(width_);
+    scratch.queries.resize(panels * kPanel * width * 2);
+    scratch.sums.assign(panels * kPanel * width, 0.0f);
+    scratch.keys.resize(kBlocksAtOnce * kKvBlock * width * 2);
+    scratch.rows.resize(kKvBlock * width * 2);
+    scratch.values.resize(kBlocksAtOnce * kKvBlock * width * 2);
+    scratch.panels.resize(panels);
+    scratch.columns.resize(kPanel * width);
+    scratch.rotated.resize(width);
+  }
+
+  void Run() {
+    const FlushSubnormals flush;
+    for (std::int64_t p = 0; p < panels_; ++p) LoadPanel(p);
+    const auto first_seen = std::ranges::min(scratch_.panels, {}, &Panel::first_seen).first_seen;
+    const auto last_seen = std::ranges::max(scratch_.panels, {}, &Panel::last_seen).last_seen;
+    {
+      Tiles tiles;
+      const std::int64_t end = last_seen / kKvBlock + 1;
+      for (std::int64_t b = first_seen / kKvBlock; b < end; b += kBlocksAtOnce) {
+        Blocks(tiles, b, std::min(kBlocksAtOnce, end - b), end);
+      }
+    }
+    for (std::int64_t p = 0; p < panels_; ++p) StorePanel(p);
+  }
+
+ private:
+  struct Unit {  // one panel and one block
+    std::int64_t panel, block;
+  };
+
+  std::int64_t query(std::int64_t c) const { return first_ + c % count_; }
+  std::int64_t head(std::int64_t c) const { return kv_head_ * shape_.group() + c / count_; }
+  std::int64_t steps() const { return width_ / kStep; }
+  Panel& panel(std::int64_t p) { return scratch_.panels[static_cast<std::size_t>(p)]; }
+  float* sums(std::int64_t p) { return scratch_.sums.data() + p * kPanel * width_; }
+  std::byte* queries(std::int64_t p) { return scratch_.queries.data() + p * kPanel * width_ * 2; }
+
+  // Order of the first key of the document that `order` is in; documents do not decrease.
+  std::int32_t DocumentStart(std::int64_t order) const {
+    if (s_.documents.empty()) return 0;
+    const auto at = s_.documents.begin() + order;
+    return static_cast<std::int32_t>(std::lower_bound(s_.documents.begin(), at, *at) - s_.documents.begin());
+  }
+
+  // Columns past the last repeat its orders, with zeros for a query.
+  void LoadPanel(std::int64_t p) {
+    const float scale = shape_.scale * std::numbers::log2e_v<float>;
+    const std::int64_t used = std::min(kPanel, columns_ - p * kPanel);
+    std::ranges::fill(scratch_.columns, 0.0f);
+    for (std::int64_t t = 0; t < kPanel; ++t) {
+      const std::int64_t c = p * kPanel + std::min(t, used - 1), order = s_.first_order + query(c);
+      panel(p).order[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(order);
+      panel(p).start[static_cast<std::size_t>(t)] = DocumentStart(order);
+      if (t >= used) continue;
+      const float* from = &s_.q.at(query(c), head(c) * shape_.head_dim);
+      float* to = scratch_.columns.data() + t * width_;
+      for (std::int64_t d = 0; d < shape_.head_dim; ++d) to[d] = scale * from[d];
+      if (s_.kv.rotated()) Hadamard(shape_.head_dim, to, scratch_.rotated.data());
+    }
+    panel(p).Begin();
+    const ConstRows columns(scratch_.columns.data(), kPanel, width_);
+    for (std::int64_t tile = 0; tile < 2; ++tile) {
+      for (std::int64_t k = 0; k < steps(); ++k) {
+        PackTile(columns, tile * kTileRows, k * kStep, queries(p) + (tile * steps() + k) * kTileBytes);
+      }
+    }
+  }
+
+  void StorePanel(std::int64_t p) {
+    for (std::int64_t tile = 0; tile < width_ / kTileRows * 2; ++tile) {
+      __m512i v[kTileRows];
+      for (int i = 0; i < kTileRows; ++i)
+        v[i] = _mm512_load_si512(sums(p) + tile * kTileFloats + i * kTileRows);
+      Transpose16(v);
+      float* to = scratch_.columns.data() + tile % 2 * kTileRows * width_ + tile / 2 * kTileRows;
+      for (int i = 0; i < kTileRows; ++i) _mm512_store_si512(to + i * width_, v[i]);
+    }
+    for (std::int64_t t = 0; t < kPanel && p * kPanel + t < columns_; ++t) {
+      const std::int64_t c = p * kPanel + t;
+      const float maximum = panel(p).maximum[static_cast<std::size_t>(t)];
+      const float total = panel(p).total[static_cast<std::size_t>(t)], inverse = 1.0f / total;
+      float* from = scratch_.columns.data() + t * width_;
+      if (s_.kv.rotated()) Hadamard(shape_.head_dim, from, scratch_.rotated.data());
+      float* to = &s_.out.at(query(c), head(c) * shape_.head_dim);
+      for (std::int64_t d = 0; d < shape_.head_dim; ++d) to[d] = from[d] * inverse;
+      if (s_.log_sum_exp.data != nullptr) {
+        s_.log_sum_exp.at(head(c), query(c)) = (maximum + std::log2(total)) * std::numbers::ln2_v<float>;
+      }
+    }
+  }
+
+  // Rows of K or V: where they lie if that is BF16, or else unpacked to `to`.
+  Bf16Rows AsBf16(const KvBlock& block, const KvBlock::RowsOfType& rows, std::byte* to) const {
+    if (block.type == Type::kBF16 && width_ == shape_.head_dim) return {rows.data, rows.row_bytes};
+    for (std::int64_t i = 0; i < block.count; ++i) {
+      UnpackRow(block.type, rows.row(i), shape_.head_dim,
+                reinterpret_cast<std::uint16_t*>(to + i * width_ * 2), kChunk);
+    }
+    return {to, width_ * 2};
+  }
+
+  // Asks for the keys and values of the tokens [first, end), which belong to the blocks that come next.
+  void Fetch(std::int64_t first, std::int64_t end) const {
+    const std::int64_t bytes = RowBytes(s_.kv.type(), shape_.head_dim);
+    for (; first < end; ++first) {
+      const KvBlock block = s_.kv.Block(kv_head_, first / kKvBlock);
+      const std::int64_t row = first % kKvBlock;
+      for (std::int64_t at = 0; at < bytes; at += 64) {
+        _mm_prefetch(block.k.row(row) + at, _MM_HINT_T1);
+        _mm_prefetch(block.v.row(row) + at, _MM_HINT_T1);
+      }
+    }
+  }
+
+  // All panels over the blocks [first, first + count); of those behind them the blocks before `end` come
+  // next.
+  void Blocks(Tiles& tiles, std::int64_t first, std::int64_t count, std::int64_t end) {
+    const std::int64_t block_bytes = kKvBlock * width_ * 2;
+    std::array<Bf16Rows, kBlocksAtOnce> keys;
+    for (std::int64_t b = 0; b < count; ++b) {
+      const KvBlock block = s_.kv.Block(kv_head_, first + b);
+      keys[static_cast<std::size_t>(b)] = AsBf16(block, block.k, scratch_.keys.data() + b * block_bytes);
+      TransposeValues(AsBf16(block, block.v, scratch_.rows.data()), block.count, width_,
+                      scratch_.values.data() + b * block_bytes);
+    }
+    std::vector<Unit> units;
+    for (std::int64_t p = 0; p < panels_; ++p) {
+      for (std::int64_t b = 0; b < count; ++b) {
+        if (panel(p).SeesSome((first + b) * kKvBlock)) units.push_back({p, b});
+      }
+    }
+    const auto scores = [&](std::size_t unit) { return scratch_.scores.data() + unit % 2 * kScoreFloats; };
+    const auto score = [&](std::size_t unit, auto&& between) {
+      const auto& [p, b] = units[unit];
+      Scores(tiles, keys[static_cast<std::size_t>(b)], queries(p), scores(unit), between);
+    };
+    if (units.empty()) return;
+    const std::int64_t next_key = (first + count) * kKvBlock;
+    const std::int64_t last_key = std::min((first + count + kBlocksAtOnce), end) * kKvBlock;
+    const std::int64_t keys_to_fetch = std::min(last_key, s_.kv.length()) - next_key;
+    const auto fetched = [&](std::size_t unit) {  // before unit
+      return next_key +
+             keys_to_fetch * static_cast<std::int64_t>(unit) / static_cast<std::int64_t>(units.size());
+    };
+    score(0, [] {});
+    for (std::size_t unit = 0; unit < units.size(); ++unit) {
+      const auto& [p, b] = units[unit];
+      Fetch(fetched(unit), fetched(unit + 1));
+      const std::int64_t first_key = (first + b) * kKvBlock;
+      if (!panel(p).SeesAll(first_key)) MaskScores(panel(p), first_key, scores(unit));
+      RaiseMaximum(panel(p), scores(unit), width_ / kTileRows, sums(p));
+      // While the vector units make this unit's numerators, the tile unit makes the next one's scores.
+      Numerators numerators(panel(p), scores(unit), scratch_.numerators.data());
+      if (unit + 1 < units.size()) {
+        const std::int64_t all_steps = kKvBlock / kPanel * steps(),
+                           share = (Numerators::kSteps + all_steps - 1) / all_steps;
+        score(unit + 1, [&] { numerators.Advance(share); });
+      }
+      numerators.Advance(Numerators::kSteps);
+      Values(tiles, scratch_.values.data() + b * block_bytes, sums(p));
+    }
+  }
+
+  // S^T of one block and one panel.
+  template <class Between>
+  [[gnu::always_inline]] void Scores(Tiles& tiles, const Bf16Rows& keys, const std::byte* queries,
+                                     float* scores, Between&& between) {
+    for (std::int64_t tile = 0; tile < kKvBlock / kTileRows; tile += 2) {
+      const LeftTiles left{keys.data + tile * kTileRows * keys.row_bytes, keys.row_bytes, kTileRowBytes,
+                           kTileRows * keys.row_bytes};
+      Block<2, 2, Keep::kRight>(tiles, steps(), left, {queries, steps() * kTileBytes},
+                                {scores + tile * 2 * kTileFloats, 2 * kTileFloats}, false, between);
+    }
+  }
+
+  // O^T of one panel += V^T P^T.
+  void Values(Tiles& tiles, const std::byte* values, float* sums) {
+    constexpr std::int64_t kSteps = kKvBlock / kStep;
+    for (std::int64_t tile = 0; tile < width_ / kTileRows; tile += 2) {
+      const LeftTiles left{values + tile * kSteps * kTileBytes, kTileRowBytes, kTileBytes,
+                           kSteps * kTileBytes};
+      Block<2, 2, Keep::kRight>(tiles, kSteps, left, {scratch_.numerators.data(), kSteps * kTileBytes},
+                                {sums + tile * 2 * kTileFloats, 2 * kTileFloats}, true, [] {});
+    }
+  }
+
+  const AttentionShape& shape_;
+  const AttentionSequence& s_;
+  const std::int64_t kv_head_, first_, count_, width_, columns_, panels_;
+  Scratch& scratch_;
+};
+
+}  // namespace
+
+template <class Tiles>
+void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) {
+  struct Work {
+    const AttentionSequence* sequence;
+    std::int64_t kv_head, first;
+  };
+  std::vector<Work> work;
+  const std::int64_t queries = QueriesPerTask(shape);
+  for (const AttentionSequence& s : sequences) {
+    // Later queries see more keys: they go first, so that the last tasks to finish are short.
+    for (std::int64_t first = (s.q.rows - 1) / queries * queries; s.q.rows > 0 && first >= 0;
+         first -= queries) {
+      for (std::int64_t h = 0; h < shape.kv_heads; ++h) work.push_back({&s, h, first});
+    }
+  }
+  ParallelFor(static_cast<std::int64_t>(work.size()), [&](std::int64_t i) {
+    static thread_local Scratch scratch;
+    const auto& [s, kv_head, first] = work[static_cast<std::size_t>(i)];
+    Task<Tiles>(shape, *s, kv_head, first, std::min(queries, s->q.rows - first), scratch).Run();
+  });
+}
+
+template void Attention<HardwareTiles>(const AttentionShape&, std::span<const AttentionSequence>);
+template void Attention<PlainTiles>(const AttentionShape&, std::span<const AttentionSequence>);
+
+}  // namespace longspan::amx
+#pragma GCC pop_options

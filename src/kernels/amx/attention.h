@@ -1,0 +1,26 @@
+// Attention of many queries on tiles: both products in BF16 with sums in F32, around an online softmax in
+// F32.
+//
+// As kernels/vector does, everything is transposed: S^T = K Q^T, a softmax down the columns, O^T = V^T P^T. K
+// is a left operand as a page of BF16 has it. Q is packed once a task. V is transposed once a task, for all
+// columns: the queries of all heads that share the KV head.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/amx/tiles.h"
+#include "kernels/attention_views.h"
+
+namespace longspan::amx {
+
+// Whether a sequence has enough queries for tiles to pay.
+inline bool HasManyQueries(const AttentionShape& shape, const AttentionSequence& s) {
+  return shape.group() * s.q.rows > kTileRows;
+}
+
+// Kernels::Attention with queries, keys, values and probabilities rounded to BF16. Tiles is HardwareTiles or
+// PlainTiles. Needs VectorsSupported().
+template <class Tiles>
+void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences);
+
+}  // namespace longspan::amx

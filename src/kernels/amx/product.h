@@ -1,0 +1,53 @@
+// Products of many rows with weights of any type on tiles: y = x W^T, computed as y^T = W x^T in BF16 with
+// sums in F32.
+//
+// The weight is the left operand: a strip of it is unpacked to BF16 in the order of tiles, serves all rows of
+// x while it is in cache, and is then overwritten. x is the right operand and packed once a call.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/memory.h"
+#include "kernels/amx/tiles.h"
+#include "tensor/rows.h"
+#include "tensor/tensor.h"
+
+namespace longspan::amx {
+
+// Columns of a slab: what is summed in tiles before sums go to memory. A multiple of every type's block.
+inline constexpr std::int64_t kDepth = 512;
+
+// x [rows, cols] as right operands: [slabs][tiles of 16 rows][steps of 32 columns][16 pairs of columns][16
+// rows][2], zero past the last row and column.
+class PackedRows {
+ public:
+  void Pack(ConstRows x);
+
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  std::int64_t slabs() const { return (cols_ + kDepth - 1) / kDepth; }
+  std::int64_t tiles() const { return (rows_ + kTileRows - 1) / kTileRows; }
+  std::int64_t depth(std::int64_t slab) const { return std::min(kDepth, cols_ - slab * kDepth); }
+  std::int64_t steps(std::int64_t slab) const { return (depth(slab) + kStep - 1) / kStep; }
+  // The steps(slab) tiles of rows [16 tile, 16 tile + 16) in a slab, one behind another.
+  const std::byte* at(std::int64_t slab, std::int64_t tile) const {
+    return data_.data() + (slab * (kDepth / kStep) * tiles() + tile * steps(slab)) * kTileBytes;
+  }
+
+ private:
+  std::int64_t rows_ = 0, cols_ = 0;
+  AlignedVector<std::byte> data_;
+};
+
+// From so many rows on, unpacking the weight pays.
+inline constexpr std::int64_t kManyRows = 16;
+
+// y [n, out] = (or, with `add`, +=) x [n, in] W^T for W {out, in} of any type. Each output is summed in one
+// order, whatever the number of rows or of threads. Tiles is HardwareTiles or PlainTiles. Needs
+// VectorsSupported().
+template <class Tiles>
+void MatMul(const PackedRows& x, const Tensor& weight, Rows y, bool add);
+
+}  // namespace longspan::amx

@@ -1,0 +1,139 @@
+// Products on tiles against plain sums of the same rounded numbers: with PlainTiles everywhere, with the tile
+// unit where there is one.
+#include "kernels/amx/product.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "kernels/amx/unpack.h"
+#include "kernels/kernels.h"
+#include "kernels/testing/random_blocks.h"
+
+namespace longspan::amx {
+namespace {
+
+// Numbers that BF16 holds.
+Matrix RandomRows(std::int64_t rows, std::int64_t cols, std::uint64_t stream) {
+  Matrix m(rows, cols);
+  Random random(29, stream, RandomPurpose::kTest);
+  for (float& x : m.span()) x = BF16ToF32(F32ToBF16(random.Normal()));
+  return m;
+}
+
+// The weight as it is unpacked.
+Tensor Unpacked(const Tensor& w) {
+  Matrix m(w.rows(), w.cols());
+  const std::int64_t chunks = (w.cols() + kChunk - 1) / kChunk;
+  AlignedVector<std::uint16_t> row(static_cast<std::size_t>(chunks * kChunk));
+  for (std::int64_t i = 0; i < w.rows(); ++i) {
+    UnpackRow(w.type(), w.row(i).data(), w.cols(), row.data(), kChunk);
+    for (std::size_t j = 0; j < m[i].size(); ++j) m[i][j] = BF16ToF32(row[j]);
+  }
+  return Tensor::FromRows(m);
+}
+
+template <class Tiles>
+class ProductTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!VectorsSupported()) GTEST_SKIP() << "this machine has no AVX-512 with BF16";
+    if (std::is_same_v<Tiles, HardwareTiles> && !TilesSupported())
+      GTEST_SKIP() << "this machine has no tile unit";
+  }
+  void TearDown() override { SetThreads(threads_); }
+
+  void Multiply(ConstRows x, const Tensor& w, Rows y, bool add) const {
+    PackedRows packed;
+    packed.Pack(x);
+    MatMul<Tiles>(packed, w, y, add);
+  }
+
+  void Compare(Type type, std::int64_t n, std::int64_t out, std::int64_t in) const {
+    const std::string what = fmt::format("{} {}x{}x{}", Traits(type).name, n, out, in);
+    const Tensor w = RandomWeight(type, out, in, static_cast<std::uint64_t>(n * out));
+    const Matrix x = RandomRows(n, in, 2);
+    Matrix want(n, out);
+    ReferenceKernels().MatMul(x, Unpacked(w), want, Store::kSet);
+    double size = 0;
+    for (const float v : want.span()) size = std::max<double>(size, std::abs(v));
+    // y is a view, and what lies between its rows is left alone.
+    Matrix wide(n, out + 7);
+    std::ranges::fill(wide.span(), 9.0f);
+    const Rows y = Rows(wide).Columns(3, out);
+    Multiply(x, w, y, false);
+    Matrix added = RandomRows(n, out, 3);
+    const Matrix start = added;
+    Multiply(x, w, added, true);
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = 0; j < out + 7; ++j) {
+        if (j < 3 || j >= out + 3) {
+          ASSERT_EQ(wide[i][static_cast<std::size_t>(j)], 9.0f) << what;
+          continue;
+        }
+        const auto column = static_cast<std::size_t>(j - 3);
+        ASSERT_NEAR(y[i][column], want[i][column], 2e-5 * size)
+            << what << fmt::format(" at {}, {}", i, column);
+        ASSERT_EQ(added[i][column], start[i][column] + y[i][column]) << what;
+      }
+    }
+  }
+
+  const int threads_ = Threads();
+};
+
+using BothTiles = testing::Types<PlainTiles, HardwareTiles>;
+TYPED_TEST_SUITE(ProductTest, BothTiles);
+
+TYPED_TEST(ProductTest, EveryType) {
+  for (const Type type : kWeightTypes) {
+    const std::int64_t block = Traits(type).block_elements;
+    this->Compare(type, 17, 50, std::max<std::int64_t>(block, 32));
+    this->Compare(type, 40, 33, block == 256 ? 768 : 544);
+    if (block < 256) this->Compare(type, 33, 20, 288);
+  }
+}
+
+TYPED_TEST(ProductTest, RaggedShapes) {
+  for (std::int64_t n = 1; n <= 40; ++n) this->Compare(Type::kF32, n, 1 + n * 7 % 40, 1 + n * 37 % 100);
+  for (const std::int64_t in : {1, 31, 32, 33, 511, 512, 513, 1025}) this->Compare(Type::kBF16, 18, 35, in);
+  this->Compare(Type::kF16, 100, 70, 40);
+}
+
+TYPED_TEST(ProductTest, SeveralTasksOfRowsAndOutputs) {
+  this->Compare(Type::kQ8_0, 530, 70, 32);
+  this->Compare(Type::kF32, 5, 2100, 40);
+}
+
+TYPED_TEST(ProductTest, RowsAndThreadsChangeNothing) {
+  const Tensor w = RandomBlocks(Type::kQ4_K, 150, 768, 7);
+  const Matrix x = RandomRows(600, 768, 8);
+  SetThreads(1);
+  Matrix all(600, 150);
+  this->Multiply(x, w, all, false);
+  SetThreads(3);
+  Matrix again(600, 150), some(20, 150);
+  this->Multiply(x, w, again, false);
+  EXPECT_EQ(std::memcmp(again.data(), all.data(), all.span().size_bytes()), 0);
+  this->Multiply(ConstRows(x).Slice(300, 20), w, some, false);
+  EXPECT_EQ(std::memcmp(some.data(), all[300].data(), some.span().size_bytes()), 0);
+}
+
+TEST(ProductOnTilesTest, TheTileUnitGivesTheSameBits) {
+  if (!TilesSupported()) GTEST_SKIP() << "this machine has no tile unit";
+  const Tensor w = RandomBlocks(Type::kQ6_K, 70, 1280, 7);
+  const Matrix x = RandomRows(45, 1280, 8);
+  PackedRows packed;
+  packed.Pack(x);
+  Matrix plain(45, 70), unit(45, 70);
+  MatMul<PlainTiles>(packed, w, plain, false);
+  MatMul<HardwareTiles>(packed, w, unit, false);
+  EXPECT_EQ(std::memcmp(plain.data(), unit.data(), plain.span().size_bytes()), 0);
+}
+
+}  // namespace
+}  // namespace longspan::amx

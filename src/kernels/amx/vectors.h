@@ -1,0 +1,123 @@
+// A few helpers over AVX-512, for the files of kernels/amx. Included where the compiler may use AVX-512
+// (between a `#pragma GCC target` and its end), and everything here is inlined, for the rest of the program
+// may not.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "kernels/amx/tiles.h"
+#include "tensor/rows.h"
+
+namespace longspan::amx {
+
+// Results that are subnormal become zero while this lives. The tile unit has it so anyway, and a vector of
+// powers that underflow is fifty times as slow otherwise. Operands keep theirs: decoding F16 needs them.
+class FlushSubnormals {
+ public:
+  FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | kFlushToZero); }
+  ~FlushSubnormals() { _mm_setcsr(before_); }
+  FlushSubnormals(const FlushSubnormals&) = delete;
+  FlushSubnormals& operator=(const FlushSubnormals&) = delete;
+
+ private:
+  static constexpr unsigned kFlushToZero = 0x8000;
+  const unsigned before_;
+};
+
+// 32 floats as BF16, in order.
+[[gnu::always_inline]] inline __m512i ToBf16(__m512 low, __m512 high) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
+
+// Finite a and b as BF16, element by element in pairs. Ties go up: in integers this is cheaper than the
+// conversion, whose result would still have to be interleaved.
+[[gnu::always_inline]] inline __m512i PairsOf(__m512 a, __m512 b) {
+  const __m512i half = _mm512_set1_epi32(0x8000);
+  const __m512i low = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(a), half), 16);
+  const __m512i high = _mm512_add_epi32(_mm512_castps_si512(b), half);
+  return _mm512_mask_mov_epi16(low, 0xaaaaaaaa, high);
+}
+
+// The first `count` of 16 lanes; all where there are more, none below zero.
+[[gnu::always_inline]] inline __mmask16 First16(std::int64_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
+}
+// v [16] of 16 words each becomes its transpose.
+[[gnu::always_inline]] inline void Transpose16(__m512i* v) {
+  __m512i t[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+  }
+  // Columns of four rows, four columns apart.
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  // Then the 128-bit lanes, as a matrix [4, 4] of them.
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+// HadamardTransform of kv_layout.h, to the bit, for n a power of two from 32; scratch [n]. Every stage adds
+// and subtracts neighbours and puts sums into the first half and differences into the second: after all
+// stages the order is the old one (Pease 1968).
+inline void Hadamard(std::int64_t n, float* x, float* scratch) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odd = _mm512_or_si512(even, _mm512_set1_epi32(1));
+  float *from = x, *to = scratch;
+  for (std::int64_t stage = 1; stage < n; stage *= 2) {
+    for (std::int64_t i = 0; i < n / 2; i += 16) {
+      const __m512 low = _mm512_loadu_ps(from + 2 * i), high = _mm512_loadu_ps(from + 2 * i + 16);
+      const __m512 a = _mm512_permutex2var_ps(low, even, high), b = _mm512_permutex2var_ps(low, odd, high);
+      _mm512_storeu_ps(to + i, _mm512_add_ps(a, b));
+      _mm512_storeu_ps(to + n / 2 + i, _mm512_sub_ps(a, b));
+    }
+    std::swap(from, to);
+  }
+  const __m512 norm = _mm512_set1_ps(1.0f / std::sqrt(static_cast<float>(n)));
+  for (std::int64_t i = 0; i < n; i += 16)
+    _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(from + i), norm));
+}
+
+// 16 rows of 32 columns of x, from its row `row` and column `column` on, as a right operand; zero past the
+// last.
+inline void PackTile(ConstRows x, std::int64_t row, std::int64_t column, std::byte* to) {
+  const std::int64_t left = x.cols - column;
+  const __mmask16 low = First16(left), high = First16(left - 16);
+  __m512i v[kTileRows];
+  for (int i = 0; i < kTileRows; ++i) {
+    if (row + i >= x.rows) {
+      v[i] = _mm512_setzero_si512();
+      continue;
+    }
+    const float* from = x.data + (row + i) * x.stride + column;
+    v[i] = ToBf16(_mm512_maskz_loadu_ps(low, from), _mm512_maskz_loadu_ps(high, from + 16));
+  }
+  Transpose16(v);
+#pragma GCC unroll 16
+  for (int i = 0; i < kTileRows; ++i) _mm512_store_si512(to + i * kTileRowBytes, v[i]);
+}
+
+}  // namespace longspan::amx
