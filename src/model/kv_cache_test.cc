@@ -5,6 +5,7 @@
 
 #include <type_traits>
 
+#include "base/error.h"
 #include "model/testing/small_model.h"
 #include "model/transformer.h"
 
@@ -53,6 +54,15 @@ TEST_F(KvCacheTest, CountsBytesByPages) {
   EXPECT_EQ(KvCache::Bytes(config_, 1), kPageOfAllLayers);
   EXPECT_EQ(KvCache::Bytes(config_, 64), kPageOfAllLayers);
   EXPECT_EQ(KvCache::Bytes(config_, 65), 2 * kPageOfAllLayers);
+}
+
+TEST_F(KvCacheTest, CachesHoldTheTypeTheyAreMadeWith) {
+  EXPECT_EQ(2 * KvCache::Bytes(config_, 65, Type::kBF16), KvCache::Bytes(config_, 65, Type::kF32));
+  KvCache exact(config_), rounded(config_, Type::kF16);
+  const Matrix want = Run(exact, 0, 100), got = Run(rounded, 0, 100);
+  EXPECT_FALSE(std::ranges::equal(got.span(), want.span()));
+  for (std::size_t i = 0; i < want.span().size(); ++i) ASSERT_NEAR(got.span()[i], want.span()[i], 0.05) << i;
+  EXPECT_THROW(KvCache(config_, Type::kQ8_0), Error);  // this model's heads are smaller than a block
 }
 
 TEST_F(KvCacheTest, TruncateForgetsAtPageBorders) {

@@ -14,6 +14,8 @@
 namespace longspan::reference {
 namespace {
 
+std::uint16_t ClampedToF16(float f) { return F32ToF16(std::clamp(f, -kLargestHalf, kLargestHalf)); }
+
 template <std::uint16_t (*kConvert)(float)>
 void EncodeHalves(std::span<const float> x, std::byte* to) {
   for (const float value : x) {
@@ -50,7 +52,7 @@ void EncodeQ4_0(std::span<const float> x, BlockQ4_0* to) {
 void EncodeRow(Type type, std::span<const float> x, std::byte* to) {
   switch (type) {
     case Type::kF16:
-      return EncodeHalves<[](float f) { return F32ToF16(std::clamp(f, -kLargestHalf, kLargestHalf)); }>(x, to);
+      return EncodeHalves<ClampedToF16>(x, to);
     case Type::kBF16:
       return EncodeHalves<F32ToBF16>(x, to);
     case Type::kQ8_0:
@@ -82,7 +84,8 @@ void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t firs
   }
 }
 
-Matrix Decode(const KvView& view, KvBlock::RowsOfType KvBlock::*which, std::int64_t kv_heads, std::int64_t head_dim) {
+Matrix Decode(const KvView& view, KvBlock::RowsOfType KvBlock::*which, std::int64_t kv_heads,
+              std::int64_t head_dim) {
   Matrix all(view.length(), kv_heads * head_dim);
   for (std::int64_t h = 0; h < kv_heads; ++h) {
     for (std::int64_t b = 0; b < view.blocks(); ++b) {

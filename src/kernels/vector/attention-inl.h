@@ -18,6 +18,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 inline void AttentionForward(const AttentionShape& shape, std::span<const AttentionSequence> sequences) {
   struct PrefillWork {
     const AttentionSequence* sequence;
@@ -75,6 +77,8 @@ inline void AttentionForward(const AttentionShape& shape, std::span<const Attent
     head.head.Merge(sums + head.scratch);
   });
 }
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -17,6 +17,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
+#if HWY_TARGET <= HWY_AVX2  // see targets.h
+
 class Implementation : public Kernels {
  public:
   std::string name() const override { return hwy::TargetName(HWY_TARGET); }
@@ -77,6 +79,8 @@ const Kernels& Instance() {
   static const Implementation kernels;
   return kernels;
 }
+
+#endif
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
