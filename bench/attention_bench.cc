@@ -1,8 +1,12 @@
-// Attention over rows, as training has it, and over the pages of a KV cache: prefill in FLOP/s, decoding in bytes/s of
-// the cache that is read. What the machine can do stands beside it: MultiplyAdd and ReadMemory.
+// Attention over rows, as training has it, and over the pages of a KV cache: prefill in FLOP/s, decoding in
+// bytes/s of the cache that is read. ReadMemory is what the machine can do.
 #include <benchmark/benchmark.h>
+#include <sys/mman.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "base/memory.h"
@@ -27,12 +31,33 @@ void Rows(benchmark::State& state, bool backward) {
   const std::vector<AttentionBackwardSequence> gradients(all.size(), {one, q, dq, dk, dv});
   kernels.Attention(shape, all);
   for (auto _ : state) {
-    if (backward) kernels.AttentionBackward(shape, gradients);
-    else kernels.Attention(shape, all);
+    if (backward)
+      kernels.AttentionBackward(shape, gradients);
+    else
+      kernels.Attention(shape, all);
   }
   const double pairs = 0.5 * static_cast<double>(n) * static_cast<double>(n);
   CountFlops(state, static_cast<double>(sequences * q_dim) * pairs * (backward ? 10 : 4));
 }
+
+// Memory as a cache should have it, in large pages: with small ones a fifth of decoding's time goes into
+// finding them.
+class HugeMemory {
+ public:
+  explicit HugeMemory(std::int64_t bytes) {
+    constexpr std::size_t kHugePage = std::size_t{1} << 21;
+    const std::size_t size = (static_cast<std::size_t>(bytes) + kHugePage - 1) / kHugePage * kHugePage;
+    data_.reset(static_cast<std::byte*>(std::aligned_alloc(kHugePage, size)));
+    madvise(data_.get(), size, MADV_HUGEPAGE);
+  }
+  std::byte* data() const { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const { std::free(p); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+};
 
 // Arguments: type, depth, queries, threads; the heads of an 8B (32/8 of 128). `sequences` of them at once.
 void Pages(benchmark::State& state, const char* isa, std::int64_t sequences) {
@@ -42,19 +67,25 @@ void Pages(benchmark::State& state, const char* isa, std::int64_t sequences) {
   SetThreads(static_cast<int>(state.range(3)));
   const Kernels& kernels = ChooseKernels(isa);
   const std::int64_t pages = (length + kKvBlock - 1) / kKvBlock;
-  AlignedVector<std::byte> storage(static_cast<std::size_t>(sequences * pages * layout.PageBytes()));
+  HugeMemory storage(sequences * pages * layout.PageBytes());
   std::vector<std::byte*> pointers;
-  for (std::int64_t p = 0; p < sequences * pages; ++p) pointers.push_back(storage.data() + p * layout.PageBytes());
-  const Matrix kv = RandomMatrix(kKvBlock, shape.kv_heads * shape.head_dim), q = RandomMatrix(n, shape.heads * shape.head_dim);
-  for (std::int64_t p = 0; p < sequences * pages; ++p) kernels.StoreKv(layout, kv, kv, p * kKvBlock, pointers);
+  for (std::int64_t p = 0; p < sequences * pages; ++p)
+    pointers.push_back(storage.data() + p * layout.PageBytes());
+  const Matrix kv = RandomMatrix(kKvBlock, shape.kv_heads * shape.head_dim),
+               q = RandomMatrix(n, shape.heads * shape.head_dim);
+  for (std::int64_t p = 0; p < sequences * pages; ++p)
+    kernels.StoreKv(layout, kv, kv, p * kKvBlock, pointers);
   Matrix out(sequences * n, q.cols());
   std::vector<AttentionSequence> all;
   for (std::int64_t s = 0; s < sequences; ++s) {
-    const auto own = std::span<std::byte* const>(pointers).subspan(static_cast<std::size_t>(s * pages), static_cast<std::size_t>(pages));
-    all.push_back({q, KvView::OfPages(layout, own, length), depth, {}, longspan::Rows(out).Slice(s * n, n), {}});
+    const auto own = std::span<std::byte* const>(pointers).subspan(static_cast<std::size_t>(s * pages),
+                                                                   static_cast<std::size_t>(pages));
+    all.push_back(
+        {q, KvView::OfPages(layout, own, length), depth, {}, longspan::Rows(out).Slice(s * n, n), {}});
   }
   for (auto _ : state) kernels.Attention(shape, all);
-  const double pairs = static_cast<double>(n) * (static_cast<double>(depth) + 0.5 * static_cast<double>(n + 1));
+  const double pairs =
+      static_cast<double>(n) * (static_cast<double>(depth) + 0.5 * static_cast<double>(n + 1));
   CountFlops(state, static_cast<double>(sequences * q.cols()) * pairs * 4);
   CountBytes(state, static_cast<double>(sequences * length * 2 * shape.kv_heads * layout.RowBytes()));
   state.SetLabel(std::string(Traits(layout.type).name));
@@ -74,7 +105,7 @@ void StoreKv(benchmark::State& state) {
   state.SetLabel(std::string(Traits(layout.type).name));
 }
 
-// What a core can do at best, with the vectors of the widest implementation: a product that stays in cache.
+// What decoding is to be compared with: a sum over far more memory than any cache holds.
 void ReadMemory(benchmark::State& state) {
   SetThreads(static_cast<int>(state.range(0)));
   const std::int64_t n = std::int64_t{1} << 27;
@@ -87,7 +118,8 @@ void ReadMemory(benchmark::State& state) {
 }
 
 void PrefillArguments(benchmark::internal::Benchmark* b) {
-  for (const Type type : {Type::kF32, Type::kBF16, Type::kQ8_0, Type::kQ4_0}) b->Args({static_cast<int>(type), 8192, 512, 1});
+  for (const Type type : {Type::kF32, Type::kBF16, Type::kQ8_0, Type::kQ4_0})
+    b->Args({static_cast<int>(type), 8192, 512, 1});
   for (const int threads : {1, 2}) b->Args({static_cast<int>(Type::kBF16), 32768, 512, threads});
 }
 
@@ -100,16 +132,43 @@ void DecodeArguments(benchmark::internal::Benchmark* b) {
   for (const int queries : {2, 4}) b->Args({static_cast<int>(Type::kBF16), 32768, queries, 2});
 }
 
-BENCHMARK_CAPTURE(Rows, forward, false)->UseRealTime()->Unit(benchmark::kMillisecond)
-    ->Args({2, 512, 4, 2, 64, 1})->Args({1, 4096, 4, 2, 64, 1})->Args({1, 4096, 32, 8, 128, 1});
-BENCHMARK_CAPTURE(Rows, backward, true)->UseRealTime()->Unit(benchmark::kMillisecond)
+BENCHMARK_CAPTURE(Rows, forward, false)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Args({2, 512, 4, 2, 64, 1})
+    ->Args({1, 4096, 4, 2, 64, 1})
+    ->Args({1, 4096, 32, 8, 128, 1});
+BENCHMARK_CAPTURE(Rows, backward, true)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
     ->Args({2, 512, 4, 2, 64, 1});
-BENCHMARK_CAPTURE(Pages, prefill, "auto", 1)->UseRealTime()->Unit(benchmark::kMillisecond)->Apply(PrefillArguments);
-BENCHMARK_CAPTURE(Pages, decode, "auto", 1)->UseRealTime()->Unit(benchmark::kMillisecond)->Apply(DecodeArguments);
-BENCHMARK_CAPTURE(Pages, decode_batch, "auto", 8)->UseRealTime()->Unit(benchmark::kMillisecond)
+BENCHMARK_CAPTURE(Pages, prefill, "auto", 1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Apply(PrefillArguments);
+BENCHMARK_CAPTURE(Pages, decode, "auto", 1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Apply(DecodeArguments);
+BENCHMARK_CAPTURE(Pages, decode_batch, "auto", 8)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
     ->Args({static_cast<int>(Type::kBF16), 4096, 1, 2});
-BENCHMARK(StoreKv)->UseRealTime()->Unit(benchmark::kMicrosecond)
-    ->Args({static_cast<int>(Type::kBF16), 1})->Args({static_cast<int>(Type::kQ8_0), 1})
+BENCHMARK_CAPTURE(Pages, prefill_avx2, "avx2", 1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Args({static_cast<int>(Type::kBF16), 8192, 512, 1});
+BENCHMARK_CAPTURE(Pages, decode_avx2, "avx2", 1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Args({static_cast<int>(Type::kBF16), 32768, 1, 1})
+    ->Args({static_cast<int>(Type::kBF16), 32768, 1, 2})
+    ->Args({static_cast<int>(Type::kQ8_0), 32768, 1, 2});
+BENCHMARK(StoreKv)
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond)
+    ->Args({static_cast<int>(Type::kBF16), 1})
+    ->Args({static_cast<int>(Type::kQ8_0), 1})
     ->Args({static_cast<int>(Type::kQ4_0), 1});
 BENCHMARK(ReadMemory)->UseRealTime()->Unit(benchmark::kMillisecond)->Arg(1)->Arg(2);
 

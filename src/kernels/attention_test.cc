@@ -1,5 +1,5 @@
-// Attention over rows and over pages of every type, and StoreKv: every implementation on this machine against the
-// reference.
+// Attention over rows and over pages of every type, and StoreKv: every implementation on this machine against
+// the reference.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -49,8 +49,10 @@ std::vector<std::int32_t> Documents(std::int64_t n) {
 
 TEST_P(AttentionTest, AttentionAndItsBackward) {
   for (const AttentionCase& c : kAttention) {
-    const std::string what = fmt::format("n {} heads {}/{} dim {} documents {}", c.n, c.heads, c.kv_heads, c.head_dim, c.documents);
-    const AttentionShape shape{c.heads, c.kv_heads, c.head_dim, 1.0f / std::sqrt(static_cast<float>(c.head_dim))};
+    const std::string what = fmt::format("n {} heads {}/{} dim {} documents {}", c.n, c.heads, c.kv_heads,
+                                         c.head_dim, c.documents);
+    const AttentionShape shape{c.heads, c.kv_heads, c.head_dim,
+                               1.0f / std::sqrt(static_cast<float>(c.head_dim))};
     const std::int64_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
     // Two sequences in one call: tasks must not mix them up.
     std::vector<Matrix> q, k, v, dout;
@@ -79,7 +81,8 @@ TEST_P(AttentionTest, AttentionAndItsBackward) {
         forward.push_back({q[s], KvView::OfRows(k[s], v[s], c.head_dim), 0, documents, r.out[s], r.lse[s]});
       }
       kernels.Attention(shape, forward);
-      for (std::size_t s = 0; s < 2; ++s) backward.push_back({forward[s], dout[s], r.dq[s], r.dk[s], r.dv[s]});
+      for (std::size_t s = 0; s < 2; ++s)
+        backward.push_back({forward[s], dout[s], r.dq[s], r.dk[s], r.dv[s]});
       kernels.AttentionBackward(shape, backward);
       return r;
     };
@@ -94,10 +97,12 @@ TEST_P(AttentionTest, AttentionAndItsBackward) {
   }
 }
 
-// Pages that hold the tokens they were made with. What no token was written to is NaN where the type has such.
+// Pages that hold the tokens they were made with. What no token was written to is NaN where the type has
+// such.
 class Pages {
  public:
-  Pages(const Kernels& kernels, const KvLayout& layout, ConstRows k, ConstRows v) : layout_(layout), length_(k.rows) {
+  Pages(const Kernels& kernels, const KvLayout& layout, ConstRows k, ConstRows v)
+      : layout_(layout), length_(k.rows) {
     for (std::int64_t p = 0; p * kKvBlock < length_; ++p) {
       storage_.emplace_back(static_cast<std::size_t>(layout.PageBytes()), std::byte{0xff});
       pointers_.push_back(storage_.back().data());
@@ -154,7 +159,8 @@ PagedResult Attend(const Kernels& kernels, const PagedCase& c, ConstRows q, cons
   return r;
 }
 
-void ExpectSameAsOracle(const Kernels& kernels, const PagedCase& c, std::span<const std::int32_t> documents = {}) {
+void ExpectSameAsOracle(const Kernels& kernels, const PagedCase& c,
+                        std::span<const std::int32_t> documents = {}) {
   const PagedInput input(c);
   const PagedResult got = Attend(kernels, c, input.q, input.pages.view(), documents);
   const PagedResult want = Attend(ReferenceKernels(), c, input.q, input.pages.view(), documents);
@@ -165,8 +171,17 @@ void ExpectSameAsOracle(const Kernels& kernels, const PagedCase& c, std::span<co
 // Lengths around pages and around the pieces that decoding is cut into.
 TEST_P(AttentionTest, PagesOfEveryTypeAndRaggedLengths) {
   for (const Type type : kTypes) {
-    for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{0, 1}, {1, 1}, {64, 1}, {63, 2}, {100, 37},
-                                    {130, 64}, {0, 65}, {511, 1}, {512, 1}, {1023, 2}, {1024, 3}}) {
+    for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{0, 1},
+                                    {1, 1},
+                                    {64, 1},
+                                    {63, 2},
+                                    {100, 37},
+                                    {130, 64},
+                                    {0, 65},
+                                    {511, 1},
+                                    {512, 1},
+                                    {1023, 2},
+                                    {1024, 3}}) {
       ExpectSameAsOracle(kernels(), {ShapeOf(4, 2, 32), type, before, n});
     }
   }
@@ -183,7 +198,8 @@ TEST_P(AttentionTest, PagesWithHeadsOfEveryShape) {
   for (const Type type : kTypes) {
     for (const AttentionShape& shape :
          {ShapeOf(2, 2, 128), ShapeOf(4, 2, 64), ShapeOf(6, 2, 32), ShapeOf(8, 2, 128), ShapeOf(5, 1, 64),
-          ShapeOf(16, 2, 64), ShapeOf(16, 1, 256), ShapeOf(2, 1, 96), ShapeOf(4, 2, 160), ShapeOf(4, 2, 20)}) {
+          ShapeOf(16, 2, 64), ShapeOf(16, 1, 256), ShapeOf(2, 1, 96), ShapeOf(4, 2, 160),
+          ShapeOf(4, 2, 20)}) {
       const KvLayout layout{type, shape.kv_heads, shape.head_dim};
       if (layout.rotated() && (shape.head_dim & (shape.head_dim - 1)) != 0) continue;
       for (const std::int64_t n : {1, 3}) ExpectSameAsOracle(kernels(), {shape, type, 140, n});
@@ -200,8 +216,11 @@ TEST_P(AttentionTest, PagesWithDocuments) {
 
 // What pages of floats hold is what rows hold, and the other types hold about that.
 TEST_P(AttentionTest, PagesAgreeWithRows) {
-  const std::pair<Type, float> kTolerance[] = {
-      {Type::kF32, 2e-5f}, {Type::kF16, 1e-3f}, {Type::kBF16, 1e-2f}, {Type::kQ8_0, 2e-2f}, {Type::kQ4_0, 0.3f}};
+  const std::pair<Type, float> kTolerance[] = {{Type::kF32, 2e-5f},
+                                               {Type::kF16, 1e-3f},
+                                               {Type::kBF16, 1e-2f},
+                                               {Type::kQ8_0, 2e-2f},
+                                               {Type::kQ4_0, 0.3f}};
   for (const auto& [type, tolerance] : kTolerance) {
     for (const std::int64_t n : {1, 50}) {
       const PagedCase c{ShapeOf(4, 2, 64), type, 100, n};
@@ -216,8 +235,10 @@ TEST_P(AttentionTest, PagesAgreeWithRows) {
 // One call for sequences of all kinds gives each what a call of its own gives.
 TEST_P(AttentionTest, SequencesOfACallDoNotMix) {
   const AttentionShape shape = ShapeOf(4, 2, 64);
-  const std::vector<PagedCase> cases{{shape, Type::kQ8_0, 700, 1}, {shape, Type::kQ8_0, 20, 70},
-                                     {shape, Type::kQ8_0, 0, 1},   {shape, Type::kQ8_0, 1300, 2},
+  const std::vector<PagedCase> cases{{shape, Type::kQ8_0, 700, 1},
+                                     {shape, Type::kQ8_0, 20, 70},
+                                     {shape, Type::kQ8_0, 0, 1},
+                                     {shape, Type::kQ8_0, 1300, 2},
                                      {shape, Type::kQ8_0, 5, 9}};
   std::deque<PagedInput> inputs;
   std::deque<Matrix> outs;
@@ -279,8 +300,11 @@ TEST_P(AttentionTest, StoreKvWritesTheReferencesBytes) {
 }
 
 TEST_P(AttentionTest, StoreKvRoundsToNearest) {
-  for (const auto& [type, steps] : {std::pair{Type::kF32, 1e9f}, {Type::kF16, 2048.0f}, {Type::kBF16, 256.0f},
-                                    {Type::kQ8_0, 253.0f}, {Type::kQ4_0, 7.9f}}) {  // Q4_0 has no +8: a whole step there
+  for (const auto& [type, steps] : {std::pair{Type::kF32, 1e9f},
+                                    {Type::kF16, 2048.0f},
+                                    {Type::kBF16, 256.0f},
+                                    {Type::kQ8_0, 253.0f},
+                                    {Type::kQ4_0, 7.9f}}) {
     const KvLayout layout{type, 2, 64};
     const Matrix k = RandomMatrix(70, 128, 1), v = RandomMatrix(70, 128, 2);
     const Pages pages(kernels(), layout, k, v);
@@ -299,9 +323,11 @@ TEST_P(AttentionTest, StoreKvRoundsToNearest) {
           DecodeRow(type, (keys ? block.k : block.v).row(t - block.first), got.data(), 64);
           for (std::size_t first = 0; first < 64; first += 32) {
             float largest = 0;
-            for (std::size_t i = first; i < first + 32; ++i) largest = std::max(largest, std::abs(row_of.span()[i]));
+            for (std::size_t i = first; i < first + 32; ++i)
+              largest = std::max(largest, std::abs(row_of.span()[i]));
             for (std::size_t i = first; i < first + 32; ++i) {
-              ASSERT_LE(std::abs(got[i] - row_of.span()[i]), largest / steps * 1.01f) << Traits(type).name << " " << t;
+              ASSERT_LE(std::abs(got[i] - row_of.span()[i]), largest / steps * 1.01f)
+                  << Traits(type).name << " " << t;
             }
           }
         }
@@ -310,18 +336,14 @@ TEST_P(AttentionTest, StoreKvRoundsToNearest) {
   }
 }
 
-// Keys as Llamas have them: a few channels are many times larger than the rest. Q4_0 with the rotation must lose less
-// than without. A cache without it is had by rotating everything once more outside: H is its own inverse.
+// Keys as Llamas have them: a few channels are many times larger than the rest. Q4_0 with the rotation must
+// lose less than without. A cache without it is had by rotating everything once more outside: H is its own
+// inverse.
 TEST_P(AttentionTest, RotationHelpsWhereChannelsStickOut) {
   const PagedCase c{ShapeOf(4, 2, 128), Type::kQ4_0, 300, 8};
   PagedInput input(c);
-  for (Matrix* m : {&input.k, &input.q}) {
-    for (std::int64_t i = 0; i < m->rows(); ++i) {
-      for (std::int64_t j = 0; j < m->cols(); ++j) {
-        // Large keys meet ordinary queries; what counts is what becomes of the small channels beside them.
-        if (j % 32 == 5 && m == &input.k) Rows(*m).at(i, j) = 20 + Rows(*m).at(i, j);
-      }
-    }
+  for (std::int64_t i = 0; i < input.k.rows(); ++i) {
+    for (std::int64_t j = 5; j < input.k.cols(); j += 32) Rows(input.k).at(i, j) += 20;
   }
   const auto rotate_heads = [](Matrix m) {
     for (std::int64_t i = 0; i < m.rows(); ++i) {

@@ -11,7 +11,8 @@
 
 namespace longspan {
 
-// Keys and values of up to kKvBlock consecutive tokens and one head, as rows of `type`, head_dim elements each.
+// Keys and values of up to kKvBlock consecutive tokens and one head, as rows of `type`, head_dim elements
+// each.
 struct KvBlock {
   struct RowsOfType {
     const std::byte* data;
@@ -24,8 +25,8 @@ struct KvBlock {
   std::int64_t count;
 };
 
-// The keys and values of one sequence in one layer: either rows of float, as training has them, or pages, as a cache
-// has them.
+// The keys and values of one sequence in one layer: either rows of float, as training has them, or pages, as
+// a cache has them.
 class KvView {
  public:
   // k, v [tokens, kv_heads * head_dim]
@@ -39,7 +40,8 @@ class KvView {
     return view;
   }
   // Pages as KvLayout has them, at addresses fit for float, that hold at least `length` tokens.
-  static KvView OfPages(const KvLayout& layout, std::span<const std::byte* const> pages, std::int64_t length) {
+  static KvView OfPages(const KvLayout& layout, std::span<const std::byte* const> pages,
+                        std::int64_t length) {
     KvView view;
     view.type_ = layout.type;
     view.rotated_ = layout.rotated();

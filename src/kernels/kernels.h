@@ -39,9 +39,10 @@ class Kernels {
   virtual void AttentionBackward(const AttentionShape& shape,
                                  std::span<const AttentionBackwardSequence> sequences) const = 0;
 
-  // Writes n tokens of a sequence into the slots first_slot.. of its pages, counted across all of them from the first
-  // page on: k (after RoPE), v [n, kv_heads * head_dim], rotated and rounded to nearest as the layout says. What a type
-  // cannot hold becomes the largest that it can. Error(kUnsupported) as KvLayout::RowBytes.
+  // Writes n tokens of a sequence into the slots first_slot.. of its pages, counted across all of them from
+  // the first page on: k (after RoPE), v [n, kv_heads * head_dim], rotated and rounded to nearest as the
+  // layout says. What a type cannot hold becomes the largest that it can. Error(kUnsupported) as
+  // KvLayout::RowBytes.
   virtual void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
                        std::span<std::byte* const> pages) const = 0;
 

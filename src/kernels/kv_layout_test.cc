@@ -29,7 +29,8 @@ TEST(KvLayoutTest, RefusesWhatItCannotHold) {
     return false;
   };
   for (const Type type : {Type::kQ8_0, Type::kQ4_0}) {
-    for (const std::int64_t head_dim : {8, 16, 20, 48, 80, 96, 100}) EXPECT_TRUE(refused(type, head_dim)) << head_dim;
+    for (const std::int64_t head_dim : {8, 16, 20, 48, 80, 96, 100})
+      EXPECT_TRUE(refused(type, head_dim)) << head_dim;
     for (const std::int64_t head_dim : {32, 64, 128, 256}) EXPECT_FALSE(refused(type, head_dim)) << head_dim;
   }
   for (const Type type : {Type::kF32, Type::kF16, Type::kBF16}) EXPECT_FALSE(refused(type, 20));

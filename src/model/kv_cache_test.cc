@@ -56,6 +56,15 @@ TEST_F(KvCacheTest, CountsBytesByPages) {
   EXPECT_EQ(KvCache::Bytes(config_, 65), 2 * kPageOfAllLayers);
 }
 
+TEST_F(KvCacheTest, CachesHoldTheTypeTheyAreMadeWith) {
+  EXPECT_EQ(2 * KvCache::Bytes(config_, 65, Type::kBF16), KvCache::Bytes(config_, 65, Type::kF32));
+  KvCache exact(config_), rounded(config_, Type::kF16);
+  const Matrix want = Run(exact, 0, 100), got = Run(rounded, 0, 100);
+  EXPECT_FALSE(std::ranges::equal(got.span(), want.span()));
+  for (std::size_t i = 0; i < want.span().size(); ++i) ASSERT_NEAR(got.span()[i], want.span()[i], 0.05) << i;
+  EXPECT_THROW(KvCache(config_, Type::kQ8_0), Error);  // this model's heads are smaller than a block
+}
+
 TEST_F(KvCacheTest, TruncateForgetsAtPageBorders) {
   for (const std::int64_t keep : {0, 1, 62, 63, 64, 65, 127, 128, 129, 149}) {
     KvCache cache(config_), fresh(config_);

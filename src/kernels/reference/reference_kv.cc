@@ -84,7 +84,8 @@ void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t firs
   }
 }
 
-Matrix Decode(const KvView& view, KvBlock::RowsOfType KvBlock::*which, std::int64_t kv_heads, std::int64_t head_dim) {
+Matrix Decode(const KvView& view, KvBlock::RowsOfType KvBlock::*which, std::int64_t kv_heads,
+              std::int64_t head_dim) {
   Matrix all(view.length(), kv_heads * head_dim);
   for (std::int64_t h = 0; h < kv_heads; ++h) {
     for (std::int64_t b = 0; b < view.blocks(); ++b) {

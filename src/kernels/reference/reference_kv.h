@@ -15,6 +15,7 @@ void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t firs
              std::span<std::byte* const> pages);
 
 // The keys or values of a view as floats, rotated back: [length, kv_heads * head_dim].
-Matrix Decode(const KvView& view, KvBlock::RowsOfType KvBlock::*which, std::int64_t kv_heads, std::int64_t head_dim);
+Matrix Decode(const KvView& view, KvBlock::RowsOfType KvBlock::*which, std::int64_t kv_heads,
+              std::int64_t head_dim);
 
 }  // namespace longspan::reference

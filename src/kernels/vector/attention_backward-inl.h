@@ -1,5 +1,5 @@
-// The backward pass of attention, over rows of float: probabilities are computed again from the log-sum-exp that the
-// forward pass kept.
+// The backward pass of attention, over rows of float: probabilities are computed again from the log-sum-exp
+// that the forward pass kept.
 #if defined(LONGSPAN_KERNELS_VECTOR_ATTENTION_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_ATTENTION_BACKWARD_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_ATTENTION_BACKWARD_INL_H_
@@ -24,7 +24,8 @@ namespace longspan::HWY_NAMESPACE {
 
 // Scores and the gradient of the probabilities become probabilities P and the gradient of the scores,
 // P (dP - D), with D the sum of P dP (Dao et al. 2022, appendix B.2).
-HWY_INLINE void SoftmaxBackward(std::int64_t keys, const float* log_sum_exp, const float* dot, float* scores, float* dp) {
+HWY_INLINE void SoftmaxBackward(std::int64_t keys, const float* log_sum_exp, const float* dot, float* scores,
+                                float* dp) {
   const FloatTag d;
   for (std::int64_t half = 0; half < kPanel; half += kLanes) {
     const FloatVec lse = hn::LoadU(d, log_sum_exp + half), mean = hn::LoadU(d, dot + half);
@@ -38,12 +39,15 @@ HWY_INLINE void SoftmaxBackward(std::int64_t keys, const float* log_sum_exp, con
 }
 
 // One task: one KV head of one sequence, all queries.
-inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBackwardSequence& b, std::int64_t kv_head) {
+inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBackwardSequence& b,
+                                  std::int64_t kv_head) {
   const AttentionSequence& s = b.forward;
   const std::int64_t n = s.q.rows, hd = shape.head_dim, width = (hd + kPanel - 1) / kPanel * kPanel;
   const QueryColumns columns(shape, s, kv_head * shape.group(), 0, n);
-  const auto panel_floats = static_cast<std::size_t>(hd * kPanel), row_floats = static_cast<std::size_t>(width * kPanel);
-  AlignedVector<float> q_t(panel_floats), dout_t(panel_floats), dq_t(panel_floats), q(row_floats), dout(row_floats);
+  const auto panel_floats = static_cast<std::size_t>(hd * kPanel),
+             row_floats = static_cast<std::size_t>(width * kPanel);
+  AlignedVector<float> q_t(panel_floats), dout_t(panel_floats), dq_t(panel_floats), q(row_floats),
+      dout(row_floats);
   AlignedVector<float> dk(static_cast<std::size_t>(n * width)), dv(dk.size());
   HWY_ALIGN float p[kKvBlock * kPanel], ds[kKvBlock * kPanel], lse[kPanel], dot[kPanel];
 
@@ -59,7 +63,8 @@ inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBa
       if (t >= used) continue;
       const std::int64_t query = columns.query(first + t), head = columns.head(first + t);
       lse[t] = s.log_sum_exp.at(head, query);
-      for (std::int64_t d = 0; d < hd; ++d) dot[t] += s.out.at(query, head * hd + d) * dout[static_cast<std::size_t>(t * width + d)];
+      for (std::int64_t d = 0; d < hd; ++d)
+        dot[t] += s.out.at(query, head * hd + d) * dout[static_cast<std::size_t>(t * width + d)];
     }
     const QueryColumns::Span seen = columns.Seen(panel);
     for (std::int64_t k = seen.first_seen / kKvBlock; k <= seen.last_seen / kKvBlock; ++k) {
@@ -69,14 +74,16 @@ inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBa
       SoftmaxBackward(block.count, lse, dot, p, ds);
       PanelProduct(hd, block.count, block.k.ByDims(), ds, kPanel, dq_t.data(), kPanel, true);
       for (std::int64_t d = 0; d < width; d += kPanel) {
-        const auto at = static_cast<std::size_t>(block.first * width + d), column = static_cast<std::size_t>(d);
+        const auto at = static_cast<std::size_t>(block.first * width + d),
+                   column = static_cast<std::size_t>(d);
         PanelProduct(block.count, used, {ds, kPanel, 1}, &q[column], width, &dk[at], width, true);
         PanelProduct(block.count, used, {p, kPanel, 1}, &dout[column], width, &dv[at], width, true);
       }
     }
     for (std::int64_t t = 0; t < used; ++t) {
       float* to = &b.dq.at(columns.query(first + t), columns.head(first + t) * hd);
-      for (std::int64_t d = 0; d < hd; ++d) to[d] = shape.scale * dq_t[static_cast<std::size_t>(d * kPanel + t)];
+      for (std::int64_t d = 0; d < hd; ++d)
+        to[d] = shape.scale * dq_t[static_cast<std::size_t>(d * kPanel + t)];
     }
   }
   for (std::int64_t i = 0; i < n; ++i) {
@@ -85,7 +92,8 @@ inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBa
   }
 }
 
-inline void AttentionBackward(const AttentionShape& shape, std::span<const AttentionBackwardSequence> sequences) {
+inline void AttentionBackward(const AttentionShape& shape,
+                              std::span<const AttentionBackwardSequence> sequences) {
   const std::int64_t heads = shape.kv_heads;
   ParallelFor(static_cast<std::int64_t>(sequences.size()) * heads, [&](std::int64_t task) {
     AttentionBackwardTask(shape, sequences[static_cast<std::size_t>(task / heads)], task % heads);

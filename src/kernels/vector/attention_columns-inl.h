@@ -1,6 +1,7 @@
-// The queries of one task of attention as columns. Everything is transposed: S^T = K Q^T, softmax down the columns,
-// O^T = V^T P^T. The softmax then needs no reduction across a vector, a panel of probabilities is at once the right
-// operand of the second product, and the query heads that share a KV head are columns of one task and share its loads.
+// The queries of one task of attention as columns. Everything is transposed: S^T = K Q^T, softmax down the
+// columns, O^T = V^T P^T. The softmax then needs no reduction across a vector, a panel of probabilities is at
+// once the right operand of the second product, and the query heads that share a KV head are columns of one
+// task and share its loads.
 #if defined(LONGSPAN_KERNELS_VECTOR_ATTENTION_COLUMNS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_ATTENTION_COLUMNS_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_ATTENTION_COLUMNS_INL_H_
@@ -24,8 +25,8 @@ namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2  // see targets.h
 
-// A score that the mask hides, and the running maximum before any score: both finite, and the first so far below
-// the second that its exponential is zero.
+// A score that the mask hides, and the running maximum before any score: both finite, and the first so far
+// below the second that its exponential is zero.
 inline constexpr float kMasked = -1e38f;
 inline constexpr float kNoMaximum = -1e30f;
 
@@ -45,25 +46,34 @@ struct FloatBlock {
 inline FloatBlock AsFloats(const KvBlock& block, std::int64_t head_dim, float* scratch) {
   const auto elements = [&](const KvBlock::RowsOfType& rows, float* to) -> FloatBlock::Elements {
     if (block.type == Type::kF32) {
-      return {reinterpret_cast<const float*>(rows.data), rows.row_bytes / static_cast<std::int64_t>(sizeof(float))};
+      return {reinterpret_cast<const float*>(rows.data),
+              rows.row_bytes / static_cast<std::int64_t>(sizeof(float))};
     }
     WithKvType(block.type, [&](auto type) {
-      for (std::int64_t i = 0; i < block.count; ++i) WidenRow<decltype(type)::value>(rows.row(i), head_dim, to + i * head_dim);
+      for (std::int64_t i = 0; i < block.count; ++i)
+        WidenRow<decltype(type)::value>(rows.row(i), head_dim, to + i * head_dim);
     });
     return {to, head_dim};
   };
-  return {elements(block.k, scratch), elements(block.v, scratch + kKvBlock * head_dim), block.first, block.count};
+  return {elements(block.k, scratch), elements(block.v, scratch + kKvBlock * head_dim), block.first,
+          block.count};
 }
 
 // The queries [first, first + count) of the heads [head, head + group) of one sequence, as columns of panels:
-// column c is query first + c % count of head head + c / count. Columns past the end repeat the last, with zeros for
-// data.
+// column c is query first + c % count of head head + c / count. Columns past the end repeat the last, with
+// zeros for data.
 class QueryColumns {
  public:
   QueryColumns(const AttentionShape& shape, const AttentionSequence& s, std::int64_t head, std::int64_t first,
                std::int64_t count)
-      : shape_(shape), s_(s), head_(head), first_(first), count_(count), columns_(shape.group() * count),
-        row_(static_cast<std::size_t>(shape.head_dim)), scratch_(row_.size()) {
+      : shape_(shape),
+        s_(s),
+        head_(head),
+        first_(first),
+        count_(count),
+        columns_(shape.group() * count),
+        row_(static_cast<std::size_t>(shape.head_dim)),
+        scratch_(row_.size()) {
     orders_.resize(static_cast<std::size_t>(panels() * kPanel));
     starts_.resize(orders_.size());
     for (std::int64_t c = 0; c < panels() * kPanel; ++c) {
@@ -79,9 +89,12 @@ class QueryColumns {
   std::int64_t head(std::int64_t c) const { return head_ + c / count_; }
 
   std::int32_t order(std::int64_t c) const { return orders_[static_cast<std::size_t>(c)]; }
-  std::int32_t start(std::int64_t c) const { return starts_[static_cast<std::size_t>(c)]; }  // of its document
+  std::int32_t start(std::int64_t c) const {
+    return starts_[static_cast<std::size_t>(c)];
+  }  // of its document
 
-  // Column c's share of `rows` [n, heads * head_dim] times `factor`, rotated where the keys are: out [head_dim].
+  // Column c's share of `rows` [n, heads * head_dim] times `factor`, rotated where the keys are: out
+  // [head_dim].
   void LoadColumn(ConstRows rows, std::int64_t c, float factor, float* out) const {
     const float* from = &rows.at(query(c), head(c) * shape_.head_dim);
     for (std::int64_t d = 0; d < shape_.head_dim; ++d) out[d] = factor * from[d];
@@ -92,9 +105,12 @@ class QueryColumns {
   void LoadTransposed(ConstRows rows, std::int64_t panel, float factor, float* out) const {
     for (std::int64_t t = 0; t < kPanel; ++t) {
       const std::int64_t c = panel * kPanel + t;
-      if (c < columns_) LoadColumn(rows, c, factor, row_.data());
-      else std::fill(row_.begin(), row_.end(), 0.0f);
-      for (std::int64_t d = 0; d < shape_.head_dim; ++d) out[d * kPanel + t] = row_[static_cast<std::size_t>(d)];
+      if (c < columns_)
+        LoadColumn(rows, c, factor, row_.data());
+      else
+        std::fill(row_.begin(), row_.end(), 0.0f);
+      for (std::int64_t d = 0; d < shape_.head_dim; ++d)
+        out[d * kPanel + t] = row_[static_cast<std::size_t>(d)];
     }
   }
 
@@ -138,9 +154,11 @@ class QueryColumns {
   }
 
   // Computes the scores of a block for a panel, masked, into scores [block.count, kPanel].
-  void Scores(std::int64_t panel, const Span& seen, const FloatBlock& block, const float* queries, float* scores) const {
+  void Scores(std::int64_t panel, const Span& seen, const FloatBlock& block, const float* queries,
+              float* scores) const {
     PanelProduct(block.count, shape_.head_dim, block.k.ByTokens(), queries, kPanel, scores, kPanel, false);
-    if (block.first < seen.first_common || block.first + block.count - 1 > seen.last_common) Mask(panel, block, scores);
+    if (block.first < seen.first_common || block.first + block.count - 1 > seen.last_common)
+      Mask(panel, block, scores);
   }
 
   // Writes column c's output, whose numerators are sums [head_dim] (overwritten), and its log-sum-exp.

@@ -1,9 +1,11 @@
-// Attention of few queries over a long cache, which is a matter of reading it once at memory's speed. A sequence is cut
-// into pieces of kPiece tokens; each is a task of its own with a softmax of its own, and the pieces' sums are joined in
-// their order. Cutting by length alone keeps results apart from the number of threads.
+// Attention of few queries over a long cache, which is a matter of reading it once at memory's speed. A
+// sequence is cut into pieces of kPiece tokens; each is a task of its own with a softmax of its own, and the
+// pieces' sums are joined in their order. Cutting by length alone keeps results apart from the number of
+// threads.
 //
-// Rows of K are dotted with the queries of all heads that share them; kLanes dot products are summed across lanes at
-// once. Rows of V are added up in registers, each loaded once for all queries. Types are widened on the way.
+// Rows of K are dotted with the queries of all heads that share them; kLanes dot products are summed across
+// lanes at once. Rows of V are added up in registers, each loaded once for all queries. Types are widened on
+// the way.
 #if defined(LONGSPAN_KERNELS_VECTOR_ATTENTION_DECODE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_ATTENTION_DECODE_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_ATTENTION_DECODE_INL_H_
@@ -27,16 +29,21 @@ namespace longspan::HWY_NAMESPACE {
 #if HWY_TARGET <= HWY_AVX2  // see targets.h
 
 inline constexpr std::int64_t kPiece = 512;
-inline constexpr std::int64_t kPiecePages = kPiece / kKvBlock;
+inline constexpr std::int64_t kAhead = 4096;
+// Rows of V that are added up for some columns before others have their turn: few, so that memory is read in
+// order.
+inline constexpr std::int64_t kValueRows = 16;
 // Vectors that stay in registers while rows of V go by: half of the registers that there are.
 inline constexpr int kAccumulators = HWY_TARGET <= HWY_AVX3 ? 16 : 8;
 
-// Whether a sequence's queries are few enough: then this path costs less than a panel, which is never less than full.
+// Whether a sequence's queries are few enough: then this path costs less than a panel, which is never less
+// than full.
 inline bool IsDecode(const AttentionShape& shape, const AttentionSequence& s) {
   return s.kv.paged() && shape.head_dim % kBlock == 0 && shape.group() * s.q.rows <= kLanes;
 }
 
-// Queries that are dotted together. More columns are that many at a time, over rows that are by then in cache.
+// Queries that are dotted together. More columns are that many at a time, over rows that are by then in
+// cache.
 inline int QueriesAtOnce(std::int64_t columns) { return columns == 1 ? 1 : columns == 2 ? 2 : 4; }
 
 // v [kCount] becomes one vector: with kCount = kLanes, lane i is the sum of the lanes of v[i]. Each step adds
@@ -53,16 +60,24 @@ HWY_INLINE void SumLanes(FloatVec* v) {
   }
 }
 
-// Asks for `bytes` at `from` to be brought into the second-level cache. Pages lie apart and hold many streams, which the
-// processor does not foresee: what the next block will need is asked for while this one is worked on.
-HWY_INLINE void PrefetchBytes(const std::byte* from, std::int64_t bytes) {
-  for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
-}
+// Rows are read in a stream that goes on at `next` where those of one block end. The processor foresees
+// neither that nor what lies past a page of memory, so what is kAhead bytes on is asked for here, into the
+// second-level cache.
+struct RowStream {
+  const std::byte* end;
+  const std::byte* next;
+  HWY_INLINE void Prefetch(const std::byte* at, std::int64_t bytes) const {
+    at += kAhead;
+    if (at >= end) at = next + (at - end);
+    for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i, 0, 2);
+  }
+};
 
-// scores [kLanes / kQueries, kQueries] of as many rows of K, the first at `token`. Rows past the block's last repeat it.
+// scores [kLanes / kQueries, kQueries] of as many rows of K, the first at `token`. Rows past the block's last
+// repeat it.
 template <Type kType, int kQueries>
-HWY_INLINE void ScoreTile(const KvBlock& block, std::int64_t token, std::int64_t head_dim, const float* queries,
-                          float* scores) {
+HWY_INLINE void ScoreTile(const KvBlock& block, std::int64_t token, std::int64_t head_dim,
+                          const float* queries, float* scores) {
   constexpr int kTokens = kLanes / kQueries;
   const FloatTag d;
   const std::byte* rows[kTokens];
@@ -94,11 +109,11 @@ HWY_INLINE void ScoreTile(const KvBlock& block, std::int64_t token, std::int64_t
   hn::StoreU(sums[0], d, scores);
 }
 
-// sums [kQueries, head_dim] += p^T V of a block, for kHalves half blocks of columns from half block `first` on;
-// p [count, kQueries]. Rows of the next block's V, if there is one, are prefetched.
+// sums [kQueries, head_dim] += p^T V of a block, for kHalves half blocks of columns from half block `first`
+// on; p [count, kQueries]. Prefetches from `stream`, if it is given.
 template <Type kType, int kQueries, int kHalves>
-HWY_INLINE void AddValueColumns(const KvBlock& block, std::int64_t first, std::int64_t head_dim, const float* p,
-                                const std::byte* next, float* sums) {
+HWY_INLINE void AddValueColumns(const KvBlock& block, std::int64_t first, std::int64_t head_dim,
+                                const float* p, const RowStream* stream, float* sums) {
   const FloatTag d;
   constexpr int kVectors = kHalves * kHalfVectors;
   sums += first * kHalfBlock;
@@ -110,7 +125,7 @@ HWY_INLINE void AddValueColumns(const KvBlock& block, std::int64_t first, std::i
   }
   const std::byte* row = block.v.data;
   for (std::int64_t t = 0; t < block.count; ++t, row += block.v.row_bytes, p += kQueries) {
-    if (next != nullptr) PrefetchBytes(next + t * block.v.row_bytes, block.v.row_bytes);
+    if (stream != nullptr) stream->Prefetch(row, block.v.row_bytes);
     FloatVec x[kVectors];
 #pragma GCC unroll 8
     for (int h = 0; h < kHalves; ++h) {
@@ -135,12 +150,13 @@ HWY_INLINE void AddValueColumns(const KvBlock& block, std::int64_t first, std::i
 // The same for all columns from half block `first` on: as many at a time as fit the registers, then fewer.
 template <Type kType, int kQueries, int kHalves>
 HWY_INLINE void AddValues(const KvBlock& block, std::int64_t first, std::int64_t head_dim, const float* p,
-                          const std::byte* next, float* sums) {
+                          const RowStream* stream, float* sums) {
   const std::int64_t halves = head_dim / kHalfBlock;
   for (; first + kHalves <= halves; first += kHalves) {
-    AddValueColumns<kType, kQueries, kHalves>(block, first, head_dim, p, first == 0 ? next : nullptr, sums);
+    AddValueColumns<kType, kQueries, kHalves>(block, first, head_dim, p, first == 0 ? stream : nullptr, sums);
   }
-  if constexpr (kHalves > 1) AddValues<kType, kQueries, kHalves / 2>(block, first, head_dim, p, first == 0 ? next : nullptr, sums);
+  if constexpr (kHalves > 1)
+    AddValues<kType, kQueries, kHalves / 2>(block, first, head_dim, p, first == 0 ? stream : nullptr, sums);
 }
 
 // What a piece leaves, for columns padded to a multiple of the queries at once.
@@ -174,69 +190,118 @@ HWY_INLINE void SoftmaxOfPiece(std::int64_t tokens, float* scores, float* maximu
   std::copy_n(lanes, kQueries, total);
 }
 
-// One task: one KV head, tokens [first, end) of a sequence, all of its queries.
+// One task: one KV head, tokens [first, end) of a sequence, all of its queries, kQueries at a time.
 template <Type kType, int kQueries>
-void DecodePiece(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head, std::int64_t first,
-                 std::int64_t end, const PieceSums& out) {
-  constexpr std::int64_t kTileTokens = kLanes / kQueries;
-  constexpr int kHalves = std::min(kAccumulators / kQueries, 8) / kHalfVectors;
-  const std::int64_t hd = shape.head_dim, n = end - first;
-  const std::int64_t padded = (n + kTileTokens - 1) / kTileTokens * kTileTokens;
-  const QueryColumns columns(shape, s, kv_head * shape.group(), 0, s.q.rows);
-  const std::int64_t groups = (columns.columns() + kQueries - 1) / kQueries;
-  static thread_local AlignedVector<float> queries, scores;
-  queries.assign(static_cast<std::size_t>(groups * kQueries * hd), 0.0f);
-  scores.resize(static_cast<std::size_t>(groups * kPiece * kQueries));
-  for (std::int64_t c = 0; c < columns.columns(); ++c) {
-    columns.LoadColumn(s.q, c, shape.scale, &queries[static_cast<std::size_t>(c * hd)]);
+class PieceTask {
+ public:
+  PieceTask(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head, std::int64_t first,
+            std::int64_t end)
+      : kv_(s.kv),
+        kv_head_(kv_head),
+        first_(first),
+        end_(end),
+        head_dim_(shape.head_dim),
+        columns_(shape, s, kv_head * shape.group(), 0, s.q.rows),
+        groups_((columns_.columns() + kQueries - 1) / kQueries) {
+    static thread_local AlignedVector<float> queries, scores;
+    queries.assign(static_cast<std::size_t>(groups_ * kQueries * head_dim_), 0.0f);
+    scores.resize(static_cast<std::size_t>(groups_ * kQueries * kPiece));
+    queries_ = queries.data();
+    scores_ = scores.data();
+    for (std::int64_t c = 0; c < columns_.columns(); ++c) {
+      columns_.LoadColumn(s.q, c, shape.scale, queries_ + c * head_dim_);
+    }
   }
-  const auto group_scores = [&](std::int64_t g) { return scores.data() + g * kPiece * kQueries; };
-  const auto group_queries = [&](std::int64_t g) { return &queries[static_cast<std::size_t>(g * kQueries * hd)]; };
-  const std::int64_t first_block = first / kKvBlock, blocks = (n + kKvBlock - 1) / kKvBlock;
-  const auto block_of_piece = [&](std::int64_t b) {
-    KvBlock block = s.kv.Block(kv_head, first_block + b);
-    block.count = std::min(block.count, end - block.first);
-    return block;
-  };
 
-  for (std::int64_t b = 0; b < blocks; ++b) {
-    const KvBlock block = block_of_piece(b);
-    const std::byte* next = b + 1 < blocks ? block_of_piece(b + 1).k.data : block_of_piece(0).v.data;
-    for (std::int64_t t = 0; t < block.count; t += kTileTokens) {
-      PrefetchBytes(next + t * block.k.row_bytes, kTileTokens * block.k.row_bytes);
-      for (std::int64_t g = 0; g < groups; ++g) {
-        ScoreTile<kType, kQueries>(block, t, hd, group_queries(g), group_scores(g) + (b * kKvBlock + t) * kQueries);
+  void Run(const PieceSums& out) const {
+    ComputeScores();
+    for (std::int64_t g = 0; g < groups_; ++g) {
+      Mask(g);
+      SoftmaxOfPiece<kQueries>(padded(), ScoresOf(g, 0), out.maximum + g * kQueries,
+                               out.total + g * kQueries);
+    }
+    AddUpValues(out.sums);
+  }
+
+ private:
+  static constexpr std::int64_t kTileTokens = kLanes / kQueries;
+  static constexpr int kHalves = std::min(kAccumulators / kQueries, 8) / kHalfVectors;
+
+  std::int64_t tokens() const { return end_ - first_; }
+  std::int64_t padded() const { return (tokens() + kTileTokens - 1) / kTileTokens * kTileTokens; }
+  std::int64_t blocks() const { return (tokens() + kKvBlock - 1) / kKvBlock; }
+  KvBlock Block(std::int64_t b) const {
+    KvBlock block = kv_.Block(kv_head_, first_ / kKvBlock + b);
+    block.count = std::min(block.count, end_ - block.first);
+    return block;
+  }
+  // A group's scores [padded, kQueries], from a token of the piece on.
+  float* ScoresOf(std::int64_t group, std::int64_t token) const {
+    return scores_ + (group * kPiece + token) * kQueries;
+  }
+
+  void ComputeScores() const {
+    for (std::int64_t b = 0; b < blocks(); ++b) {
+      const KvBlock block = Block(b);
+      const RowStream stream{block.k.row(kKvBlock), b + 1 < blocks() ? Block(b + 1).k.data : Block(0).v.data};
+      for (std::int64_t t = 0; t < block.count; t += kTileTokens) {
+        stream.Prefetch(block.k.row(t), kTileTokens * block.k.row_bytes);
+        for (std::int64_t g = 0; g < groups_; ++g) {
+          ScoreTile<kType, kQueries>(block, t, head_dim_, queries_ + g * kQueries * head_dim_,
+                                     ScoresOf(g, b * kKvBlock + t));
+        }
       }
     }
   }
-  for (std::int64_t g = 0; g < groups; ++g) {
-    float* to = group_scores(g);
-    std::fill(to + n * kQueries, to + padded * kQueries, kMasked);
-    for (std::int64_t c = g * kQueries; c < std::min((g + 1) * kQueries, columns.columns()); ++c) {
+
+  // Hides what fills the last tile up, and from each column the keys it does not see.
+  void Mask(std::int64_t group) const {
+    float* scores = ScoresOf(group, 0);
+    std::fill(scores + tokens() * kQueries, scores + padded() * kQueries, kMasked);
+    const std::int64_t first_column = group * kQueries;
+    for (std::int64_t c = first_column; c < std::min(first_column + kQueries, columns_.columns()); ++c) {
       const auto hide = [&](std::int64_t from, std::int64_t until) {
-        for (std::int64_t t = from; t < until; ++t) to[(t - first) * kQueries + c % kQueries] = kMasked;
+        for (std::int64_t t = from; t < until; ++t)
+          scores[(t - first_) * kQueries + c - first_column] = kMasked;
       };
-      hide(first, std::min<std::int64_t>(columns.start(c), end));
-      hide(std::max<std::int64_t>(columns.order(c) + 1, first), end);
-    }
-    SoftmaxOfPiece<kQueries>(padded, to, out.maximum + g * kQueries, out.total + g * kQueries);
-  }
-  std::fill_n(out.sums, groups * kQueries * hd, 0.0f);
-  for (std::int64_t b = 0; b < blocks; ++b) {
-    const KvBlock block = block_of_piece(b);
-    const std::byte* next = b + 1 < blocks ? block_of_piece(b + 1).v.data : nullptr;
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const float* p = group_scores(g) + b * kKvBlock * kQueries;
-      AddValues<kType, kQueries, kHalves>(block, 0, hd, p, g == 0 ? next : nullptr, out.sums + g * kQueries * hd);
+      hide(first_, std::min<std::int64_t>(columns_.start(c), end_));
+      hide(std::max<std::int64_t>(columns_.order(c) + 1, first_), end_);
     }
   }
-}
+
+  void AddUpValues(float* sums) const {
+    std::fill_n(sums, groups_ * kQueries * head_dim_, 0.0f);
+    for (std::int64_t b = 0; b < blocks(); ++b) {
+      const KvBlock block = Block(b);
+      const RowStream stream{block.v.row(kKvBlock), b + 1 < blocks() ? Block(b + 1).v.data : block.v.data};
+      for (std::int64_t t = 0; t < block.count; t += kValueRows) {
+        KvBlock part = block;
+        part.v.data = block.v.row(t);
+        part.count = std::min(kValueRows, block.count - t);
+        for (std::int64_t g = 0; g < groups_; ++g) {
+          AddValues<kType, kQueries, kHalves>(part, 0, head_dim_, ScoresOf(g, b * kKvBlock + t),
+                                              g == 0 ? &stream : nullptr, sums + g * kQueries * head_dim_);
+        }
+      }
+    }
+  }
+
+  const KvView& kv_;
+  const std::int64_t kv_head_, first_, end_, head_dim_;
+  const QueryColumns columns_;
+  const std::int64_t groups_;
+  float *queries_, *scores_;
+};
 
 // The pieces of one sequence and KV head, and where they leave their sums.
 class DecodeHead {
  public:
   DecodeHead(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head)
-      : shape_(shape), s_(s), kv_head_(kv_head), columns_(shape.group() * s.q.rows), at_once_(QueriesAtOnce(columns_)) {}
+      : shape_(shape),
+        s_(s),
+        kv_head_(kv_head),
+        columns_(shape.group() * s.q.rows),
+        at_once_(QueriesAtOnce(columns_)) {}
 
   std::int64_t pieces() const { return (tokens() + kPiece - 1) / kPiece; }
   std::int64_t scratch_floats() const { return pieces() * piece_floats(); }
@@ -246,9 +311,12 @@ class DecodeHead {
     const PieceSums out = Sums(piece, scratch);
     WithKvType(s_.kv.type(), [&](auto type) {
       constexpr Type kType = decltype(type)::value;
-      if (at_once_ == 1) DecodePiece<kType, 1>(shape_, s_, kv_head_, first, end, out);
-      else if (at_once_ == 2) DecodePiece<kType, 2>(shape_, s_, kv_head_, first, end, out);
-      else DecodePiece<kType, 4>(shape_, s_, kv_head_, first, end, out);
+      if (at_once_ == 1)
+        PieceTask<kType, 1>(shape_, s_, kv_head_, first, end).Run(out);
+      else if (at_once_ == 2)
+        PieceTask<kType, 2>(shape_, s_, kv_head_, first, end).Run(out);
+      else
+        PieceTask<kType, 4>(shape_, s_, kv_head_, first, end).Run(out);
     });
   }
 

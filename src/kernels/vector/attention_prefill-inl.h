@@ -1,4 +1,5 @@
-// Attention of many queries: two products around an online softmax, a block of keys and a panel of queries at a time.
+// Attention of many queries: two products around an online softmax, a block of keys and a panel of queries at
+// a time.
 #if defined(LONGSPAN_KERNELS_VECTOR_ATTENTION_PREFILL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_ATTENTION_PREFILL_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_ATTENTION_PREFILL_INL_H_
@@ -24,14 +25,16 @@ namespace longspan::HWY_NAMESPACE {
 inline constexpr std::int64_t kQueryBlock = 64;
 
 // One panel's running softmax (Milakov & Gimelshein 2018, algorithm 3): `maximum` and `total` [kPanel], and
-// out [head_dim, kPanel] not yet divided by the total. scores [keys, kPanel] become probabilities' numerators.
-HWY_INLINE void SoftmaxStep(std::int64_t keys, std::int64_t head_dim, float* scores, float* maximum, float* total,
-                            float* out) {
+// out [head_dim, kPanel] not yet divided by the total. scores [keys, kPanel] become probabilities'
+// numerators.
+HWY_INLINE void SoftmaxStep(std::int64_t keys, std::int64_t head_dim, float* scores, float* maximum,
+                            float* total, float* out) {
   const FloatTag d;
   for (std::int64_t half = 0; half < kPanel; half += kLanes) {
     const FloatVec before = hn::LoadU(d, maximum + half);
     FloatVec largest = before;
-    for (std::int64_t j = 0; j < keys; ++j) largest = hn::Max(largest, hn::LoadU(d, scores + j * kPanel + half));
+    for (std::int64_t j = 0; j < keys; ++j)
+      largest = hn::Max(largest, hn::LoadU(d, scores + j * kPanel + half));
     FloatVec sum = hn::LoadU(d, total + half);
     // Past the first blocks a new maximum is rare.
     if (!hn::AllTrue(d, hn::Eq(before, largest))) {

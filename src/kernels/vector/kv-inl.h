@@ -50,7 +50,8 @@ void WithKvType(Type type, Body&& body) {
   }
 }
 
-// A block's scale in every lane. It is converted together with the six bytes behind it, for vectors convert cheaper.
+// A block's scale in every lane. It is converted together with the six bytes behind it, for vectors convert
+// cheaper.
 HWY_INLINE FloatVec BlockScale(const PackedHalf& scale) {
   const hn::Full128<float> d4;
   const hn::Rebind<hwy::float16_t, decltype(d4)> dh;
@@ -70,10 +71,12 @@ HWY_INLINE void LoadHalfBlock(const std::byte* row, std::int64_t block, int half
       to[i] = hn::LoadU(d, reinterpret_cast<const float*>(row) + first + i * kLanes);
     } else if constexpr (kType == Type::kF16) {
       const hn::Rebind<hwy::float16_t, FloatTag> dh;
-      to[i] = hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(row) + first + i * kLanes));
+      to[i] =
+          hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(row) + first + i * kLanes));
     } else if constexpr (kType == Type::kBF16) {
       const hn::Rebind<hwy::bfloat16_t, FloatTag> dh;
-      to[i] = hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::bfloat16_t*>(row) + first + i * kLanes));
+      to[i] =
+          hn::PromoteTo(d, hn::LoadU(dh, reinterpret_cast<const hwy::bfloat16_t*>(row) + first + i * kLanes));
     } else if constexpr (kType == Type::kQ8_0) {
       const hn::Rebind<std::int8_t, FloatTag> d8;
       const BlockQ8_0& b = reinterpret_cast<const BlockQ8_0*>(row)[block];
@@ -105,10 +108,10 @@ HWY_INLINE void WidenRow(const std::byte* row, std::int64_t n, float* to) {
   if (i < n) DecodeRow(kType, row + RowBytes(kType, i), to + i, n - i);
 }
 
-// Multiplies x [n] by the normalised Hadamard matrix, n a power of two from 32; scratch [n]. Every stage pairs
-// neighbours and puts sums into the first half and differences into the second, so that all stages are the same loop
-// over vectors and the order of elements is back where it was after the last (Pease 1968). The sums are
-// HadamardTransform's, to the bit.
+// Multiplies x [n] by the normalised Hadamard matrix, n a power of two from 32; scratch [n]. Every stage
+// pairs neighbours and puts sums into the first half and differences into the second, so that all stages are
+// the same loop over vectors and the order of elements is back where it was after the last (Pease 1968). The
+// sums are HadamardTransform's, to the bit.
 inline void Hadamard(std::int64_t n, float* x, float* scratch) {
   const FloatTag d;
   float *from = x, *to = scratch;
@@ -135,12 +138,11 @@ HWY_INLINE hn::Vec<IntTag> Codes(const float* x, FloatVec inverse, int low, int 
 inline void EncodeF16(const float* x, std::int64_t n, std::byte* to) {
   const FloatTag d;
   const hn::Rebind<hwy::float16_t, FloatTag> dh;
-  const auto clamp = [](FloatTag, FloatVec v) {
-    return hn::Min(hn::Max(v, hn::Set(FloatTag(), -kLargestHalf)), hn::Set(FloatTag(), kLargestHalf));
-  };
+  const FloatVec low = hn::Set(d, -kLargestHalf), high = hn::Set(d, kLargestHalf);
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    hn::StoreU(hn::DemoteTo(dh, clamp(d, hn::LoadU(d, x + i))), dh, reinterpret_cast<hwy::float16_t*>(to) + i);
+    const FloatVec value = hn::Min(hn::Max(hn::LoadU(d, x + i), low), high);
+    hn::StoreU(hn::DemoteTo(dh, value), dh, reinterpret_cast<hwy::float16_t*>(to) + i);
   }
   for (; i < n; ++i) {
     const std::uint16_t bits = F32ToF16(std::clamp(x[i], -kLargestHalf, kLargestHalf));
@@ -175,7 +177,8 @@ inline void EncodeQ8_0(const float* x, std::int64_t n, BlockQ8_0* to) {
   const hn::Rebind<std::int8_t, FloatTag> d8;
   for (const float* end = x + n; x < end; x += kBlock, ++to) {
     FloatVec largest = hn::Zero(d);
-    for (std::int64_t i = 0; i < kBlock; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
+    for (std::int64_t i = 0; i < kBlock; i += kLanes)
+      largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
     const KvScale scale(hn::GetLane(hn::MaxOfLanes(d, largest)) / 127);
     const FloatVec inverse = hn::Set(d, scale.inverse);
     to->d = scale.stored;
@@ -210,11 +213,16 @@ inline void EncodeQ4_0(const float* x, std::int64_t n, BlockQ4_0* to) {
 
 template <Type kType>
 void EncodeKvRow(const float* x, std::int64_t n, std::byte* to) {
-  if constexpr (kType == Type::kF16) EncodeF16(x, n, to);
-  else if constexpr (kType == Type::kBF16) EncodeBF16(x, n, to);
-  else if constexpr (kType == Type::kQ8_0) EncodeQ8_0(x, n, reinterpret_cast<BlockQ8_0*>(to));
-  else if constexpr (kType == Type::kQ4_0) EncodeQ4_0(x, n, reinterpret_cast<BlockQ4_0*>(to));
-  else std::memcpy(to, x, static_cast<std::size_t>(n) * sizeof(float));
+  if constexpr (kType == Type::kF16)
+    EncodeF16(x, n, to);
+  else if constexpr (kType == Type::kBF16)
+    EncodeBF16(x, n, to);
+  else if constexpr (kType == Type::kQ8_0)
+    EncodeQ8_0(x, n, reinterpret_cast<BlockQ8_0*>(to));
+  else if constexpr (kType == Type::kQ4_0)
+    EncodeQ4_0(x, n, reinterpret_cast<BlockQ4_0*>(to));
+  else
+    std::memcpy(to, x, static_cast<std::size_t>(n) * sizeof(float));
 }
 
 // Kernels::StoreKv.
