@@ -1,5 +1,5 @@
-// Products of quantised weights at an 8B's shape (14,336 x 4,096), exact and with activations rounded to 8 bits. For one
-// row the counter to read is bytes/s (of packed weights), for many FLOP/s.
+// Products of quantised weights at an 8B's shape (14,336 x 4,096), exact and with activations rounded to 8
+// bits. For one row the counter to read is bytes/s (of packed weights), for many FLOP/s.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -39,7 +39,9 @@ void Product(benchmark::State& state, const char* isa, Activations activations) 
   for (float& v : x.span()) v = random.Normal();
   std::size_t next = 0;
   for (auto _ : state) kernels.MatMul(x, weights[next++ % weights.size()], y, Store::kSet);
-  const auto rate = [](double amount) { return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate); };
+  const auto rate = [](double amount) {
+    return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
+  };
   state.counters["FLOP/s"] = rate(2.0 * static_cast<double>(n) * 14336 * 4096);
   state.counters["bytes/s"] = rate(static_cast<double>(weights[0].bytes().size()));
   state.SetLabel(std::string(Traits(type).name));

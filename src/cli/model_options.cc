@@ -8,7 +8,9 @@ namespace longspan {
 
 void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
   constexpr const char* kGroup = "RoPE, instead of the file's";
-  command.add_option("--rope-theta", rope.theta, "Base of the rotary angles")->check(kPositive)->group(kGroup);
+  command.add_option("--rope-theta", rope.theta, "Base of the rotary angles")
+      ->check(kPositive)
+      ->group(kGroup);
   command
       .add_option_function<std::string>(
           "--rope-scaling", [&rope](const std::string& name) { rope.scaling = RopeScalingKind(name); },
@@ -18,25 +20,33 @@ void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
   command.add_option("--rope-factor", rope.factor, "Target window / original window")
       ->check(kPositive)
       ->group(kGroup);
-  command.add_option("--rope-original-context", rope.original_context, "Window before scaling (default: the model's)")
+  command
+      .add_option("--rope-original-context", rope.original_context,
+                  "Window before scaling (default: the model's)")
       ->check(kPositive)
       ->group(kGroup);
 }
 
 void ModelOptions::AddTo(CLI::App& command) {
   command.add_option("MODEL", path, "GGUF file")->required()->check(CLI::ExistingFile);
-  command.add_option("--isa", isa, "Instruction set: auto, amx, avx512, avx2, reference")->capture_default_str();
-  static const std::map<std::string, Activations> kNames{{"exact", Activations::kExact}, {"int8", Activations::kInt8}};
+  command.add_option("--isa", isa, "Instruction set: auto, amx, avx512, avx2, reference")
+      ->capture_default_str();
+  static const std::map<std::string, Activations> kNames{{"exact", Activations::kExact},
+                                                         {"int8", Activations::kInt8}};
   command
       .add_option("--activations", activations,
                   "exact, or int8: rounded to 8 bits where weights are quantised, several times as fast")
       ->transform(CLI::CheckedTransformer(kNames))
       ->default_str(activations == Activations::kInt8 ? "int8" : "exact");
-  static const std::map<std::string, Type> kCacheTypes{
-      {"f32", Type::kF32}, {"f16", Type::kF16}, {"bf16", Type::kBF16}, {"q8_0", Type::kQ8_0}, {"q4_0", Type::kQ4_0}};
+  static const std::map<std::string, Type> kCacheTypes{{"f32", Type::kF32},
+                                                       {"f16", Type::kF16},
+                                                       {"bf16", Type::kBF16},
+                                                       {"q8_0", Type::kQ8_0},
+                                                       {"q4_0", Type::kQ4_0}};
   command
       .add_option("--cache-type", cache_type,
-                  "Type of keys and values: f32, f16, bf16, or q8_0 and q4_0, which are rotated before they are rounded")
+                  "Type of keys and values: f32, f16, bf16, or q8_0 and q4_0, which are rotated before they "
+                  "are rounded")
       ->transform(CLI::CheckedTransformer(kCacheTypes, CLI::ignore_case))
       ->default_str(cache_type == Type::kF32 ? "f32" : "f16");
   AddRopeOptions(command, rope);

@@ -22,7 +22,8 @@ class PathsTest : public testing::TestWithParam<const char*> {
     if (!text) GTEST_SKIP() << "shared/data/text/wiki.test.raw is absent";
     text_ = ReadFile(*text).substr(0, 4000);
     path_ = std::filesystem::temp_directory_path() / fmt::format("longspan-paths-{}.gguf", GetParam());
-    const std::filesystem::path base = std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf";
+    const std::filesystem::path base =
+        std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf";
     QuantizeFile(base, path_, FindMix(GetParam()), {}, NoProgress());
   }
   void TearDown() override {

@@ -1,15 +1,16 @@
 // How each quantised type gives up its codes and scales, a slab of 256 columns at a time.
 //
 // A type is a struct with
-//   kGroup     elements that share a scale: 32 or 16
-//   kOffset    what is taken from a code for its element's integer: 0, or a power of two
-//   kMinima    whether each group also has a minimum: x = scale * code - minimum
-//   kLargest   the largest code
-//   kSlabBytes bytes of 256 elements of a row
-//   Codes(slab, groups, codes)            one row's codes, in the order of its elements, as bytes
-//   Registers(slab, codes)               where AVX-512 does it without a detour through memory: the same, all 256
-//   Scales(words, groups, scales, minima) the scales and minima of kLanes rows, one row a lane
-// with the blocks as tensor/blocks.h describes them.
+//   kGroup      elements that share a scale: 32 or 16
+//   kOffset     what is taken from a code for its element's integer: 0, or a power of two
+//   kMinima     whether each group also has a minimum: x = scale * code - minimum
+//   kLargest    the largest code
+//   kSlabBytes  bytes of 256 elements of a row
+//   Codes(slab, groups, codes)             one row's codes, in the order of its elements, as bytes
+//   Quarter(slab, i)                       64 of a whole slab's, where AVX-512 needs no detour through memory
+//   Scales(words, groups, scales, minima)  the scales and minima of kLanes rows, one row a lane
+// with the blocks as tensor/blocks.h describes them. Here are the types of 32 elements, in k_codes-inl.h the
+// K types.
 #if defined(LONGSPAN_KERNELS_INT8_CODES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_INT8_CODES_INL_H_
 #undef LONGSPAN_KERNELS_INT8_CODES_INL_H_
@@ -99,13 +100,21 @@ template <int kBytes>
 using ByteTag = hn::FixedTag<std::uint8_t, kBytes>;
 
 template <int kBytes>
-HWY_INLINE auto LoadBytes(const std::uint8_t* from) { return hn::LoadU(ByteTag<kBytes>(), from); }
+HWY_INLINE auto LoadBytes(const std::uint8_t* from) {
+  return hn::LoadU(ByteTag<kBytes>(), from);
+}
 template <int kBytes, class V>
-HWY_INLINE void StoreCodes(V v, std::uint8_t* to) { hn::Store(v, ByteTag<kBytes>(), to); }
+HWY_INLINE void StoreCodes(V v, std::uint8_t* to) {
+  hn::Store(v, ByteTag<kBytes>(), to);
+}
 template <int kBytes, class V>
-HWY_INLINE V LowNibbles(V v) { return hn::And(v, hn::Set(ByteTag<kBytes>(), 15)); }
+HWY_INLINE V LowNibbles(V v) {
+  return hn::And(v, hn::Set(ByteTag<kBytes>(), 15));
+}
 template <class V>
-HWY_INLINE V HighNibbles(V v) { return hn::ShiftRight<4>(v); }
+HWY_INLINE V HighNibbles(V v) {
+  return hn::ShiftRight<4>(v);
+}
 // `value` in the bytes of v that have the bit set.
 template <int kBytes, class V>
 HWY_INLINE V BitAs(V v, int bit, std::uint8_t value) {
@@ -115,8 +124,8 @@ HWY_INLINE V BitAs(V v, int bit, std::uint8_t value) {
 }
 
 #if HWY_TARGET <= HWY_AVX3_DL
-// 32 bytes in the lower and in the upper half of a register, the upper ones `high` bits further down, the lower ones
-// `low`. Bits of neighbouring bytes come along: mask them.
+// 32 bytes in the lower and in the upper half of a register, the upper ones `high` bits further down, the
+// lower ones `low`. Bits of neighbouring bytes come along: mask them.
 HWY_INLINE __m512i ShiftedTwice(const std::uint8_t* bytes, int low, int high) {
   const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
   return _mm512_srlv_epi64(both, _mm512_set_epi64(high, high, high, high, low, low, low, low));
@@ -140,14 +149,12 @@ struct Q8_0Codes {
     }
   }
 #if HWY_TARGET <= HWY_AVX3_DL
-  static HWY_INLINE void Registers(const std::uint8_t* slab, __m512i (&codes)[4]) {
-    for (int i = 0; i < 4; ++i) {
-      const auto block = [&](int b) {
-        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(slab + b * sizeof(BlockQ8_0) + 2));
-      };
-      const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(block(2 * i)), block(2 * i + 1), 1);
-      codes[i] = _mm512_xor_si512(both, _mm512_set1_epi8(static_cast<char>(0x80)));
-    }
+  static HWY_INLINE __m512i Quarter(const std::uint8_t* slab, int i) {
+    const auto block = [&](int b) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(slab + b * sizeof(BlockQ8_0) + 2));
+    };
+    const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(block(2 * i)), block(2 * i + 1), 1);
+    return _mm512_xor_si512(both, _mm512_set1_epi8(static_cast<char>(0x80)));
   }
 #endif
   static void Scales(const RowWords& words, std::int64_t groups, float* scales, float*) {
@@ -155,8 +162,8 @@ struct Q8_0Codes {
   }
 };
 
-// Codes of the four types of 32 elements with 4 or 5 bits: `kCodes` is where the nibbles begin, `kHigh` where the fifth
-// bits do, or 0.
+// Codes of the four types of 32 elements with 4 or 5 bits: `kCodes` is where the nibbles begin, `kHigh` where
+// the fifth bits do, or 0.
 template <std::int64_t kBlockBytes, int kCodesAt, int kHighAt>
 HWY_INLINE void NibbleCodes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
   const ByteTag<16> d;
@@ -168,7 +175,8 @@ HWY_INLINE void NibbleCodes(const std::uint8_t* slab, std::int64_t groups, std::
       // Bit i of the 32 bits belongs to element i: spread each byte over eight lanes and test a bit in each.
       alignas(16) static constexpr std::uint8_t kLow[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
       alignas(16) static constexpr std::uint8_t kHigh[16] = {2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
-      alignas(16) static constexpr std::uint8_t kBits[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+      alignas(16) static constexpr std::uint8_t kBits[16] = {1, 2, 4, 8, 16, 32, 64, 128,
+                                                             1, 2, 4, 8, 16, 32, 64, 128};
       const auto bytes = LoadBytes<16>(block + kHighAt), bits = hn::Load(d, kBits), fifth = hn::Set(d, 16);
       const auto spread = [&](const std::uint8_t* order) {
         const auto tested = hn::And(hn::TableLookupBytes(bytes, hn::Load(d, order)), bits);
@@ -241,182 +249,6 @@ struct Q5_1Codes {
   }
   static void Scales(const RowWords& words, std::int64_t groups, float* scales, float* minima) {
     ScalesAndMinima<BlockQ5_1>(words, groups, scales, minima);
-  }
-};
-
-// ---- The K types: a slab is one block.
-
-// The eight 6-bit scales and minima of Q4_K and Q5_K, whose bytes begin at byte 4 (see tensor/blocks.h), for kLanes
-// rows at once: what is done there to bytes, four to a word.
-HWY_INLINE void SixBitScales(const RowWords& words, float* scales, float* minima) {
-  const WordTag d;
-  const WordVec halves = words.At(0), a = words.At(4), b = words.At(8), c = words.At(12);
-  const auto six = hn::Set(d, 0x3f3f3f3f), four = hn::Set(d, 0x0f0f0f0f), top = hn::Set(d, 0x30303030);
-  const FloatVec scale = LowHalf(halves), minimum = HighHalf(halves);
-  StoreBytes(hn::And(a, six), scale, 0, scales);
-  StoreBytes(hn::And(b, six), minimum, 0, minima);
-  StoreBytes(hn::Or(hn::And(c, four), hn::And(hn::ShiftRight<2>(a), top)), scale, 4, scales);
-  StoreBytes(hn::Or(hn::And(hn::ShiftRight<4>(c), four), hn::And(hn::ShiftRight<2>(b), top)), minimum, 4, minima);
-}
-
-// Bit pairs of Q2_K and Q3_K: each half of a block has 32 bytes of codes, for four stripes of 32 elements.
-template <class V>
-HWY_INLINE V BitPair(V q, int stripe) {
-  const V shifted = stripe == 0 ? q : stripe == 1 ? hn::ShiftRight<2>(q) : stripe == 2 ? hn::ShiftRight<4>(q) : hn::ShiftRight<6>(q);
-  return hn::And(shifted, hn::Set(ByteTag<32>(), 3));
-}
-
-struct Q2_KCodes {
-  static constexpr Type kType = Type::kQ2_K;
-  static constexpr int kGroup = 16, kOffset = 0, kLargest = 3;
-  static constexpr bool kMinima = true;
-  static constexpr std::int64_t kSlabBytes = sizeof(BlockQ2_K);
-  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
-    for (int half = 0; half < 2; ++half) {
-      const auto q = LoadBytes<32>(slab + offsetof(BlockQ2_K, q) + 32 * half);
-      for (int stripe = 0; stripe < 4; ++stripe) StoreCodes<32>(BitPair(q, stripe), codes + 128 * half + 32 * stripe);
-    }
-  }
-  static void Scales(const RowWords& words, std::int64_t, float* scales, float* minima) {
-    const WordVec halves = words.At(offsetof(BlockQ2_K, d));
-    const FloatVec scale = LowHalf(halves), minimum = HighHalf(halves);
-    const WordVec four = hn::Set(WordTag(), 0x0f0f0f0f);
-    for (int i = 0; i < 16; i += 4) {
-      const WordVec both = words.At(static_cast<std::int64_t>(offsetof(BlockQ2_K, scales)) + i);
-      StoreBytes(hn::And(both, four), scale, i, scales);
-      StoreBytes(hn::And(hn::ShiftRight<4>(both), four), minimum, i, minima);
-    }
-  }
-};
-
-struct Q3_KCodes {
-  static constexpr Type kType = Type::kQ3_K;
-  static constexpr int kGroup = 16, kOffset = 4, kLargest = 7;
-  static constexpr bool kMinima = false;
-  static constexpr std::int64_t kSlabBytes = sizeof(BlockQ3_K);
-  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
-    const auto high = LoadBytes<32>(slab + offsetof(BlockQ3_K, high));
-    for (int half = 0; half < 2; ++half) {
-      const auto q = LoadBytes<32>(slab + offsetof(BlockQ3_K, q) + 32 * half);
-      for (int stripe = 0; stripe < 4; ++stripe) {
-        StoreCodes<32>(hn::Or(BitPair(q, stripe), BitAs<32>(high, 4 * half + stripe, 4)), codes + 128 * half + 32 * stripe);
-      }
-    }
-  }
-  static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
-    const WordTag d;
-    // As in Q6_K, the F16 is last.
-    const FloatVec scale = HighHalf(words.At(offsetof(BlockQ3_K, d) - 2));
-    const WordVec a = words.At(offsetof(BlockQ3_K, scales)), b = words.At(offsetof(BlockQ3_K, scales) + 4);
-    const WordVec c = words.At(offsetof(BlockQ3_K, scales) + 8);
-    const WordVec four = hn::Set(d, 0x0f0f0f0f), two = hn::Set(d, 0x03030303);
-    const auto store = [&](WordVec low, WordVec high, int first) {
-      const WordVec six = hn::Or(hn::And(low, four), hn::ShiftLeft<4>(hn::And(high, two)));
-      StoreBytes(six, scale, first, scales);
-    };
-    store(a, c, 0);
-    store(b, hn::ShiftRight<2>(c), 4);
-    store(hn::ShiftRight<4>(a), hn::ShiftRight<4>(c), 8);
-    store(hn::ShiftRight<4>(b), hn::ShiftRight<6>(c), 12);
-    // d times a small integer is exact, and so is the difference.
-    const FloatVec offset = hn::Mul(scale, hn::Set(FloatTag(), 32.0f));
-    for (int i = 0; i < 16; ++i) StoreLanes(hn::Sub(hn::Load(FloatTag(), scales + i * kLanes), offset), i, scales);
-  }
-};
-
-struct Q4_KCodes {
-  static constexpr Type kType = Type::kQ4_K;
-  static constexpr int kGroup = 32, kOffset = 0, kLargest = 15;
-  static constexpr bool kMinima = true;
-  static constexpr std::int64_t kSlabBytes = sizeof(BlockQ4_K);
-  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
-    for (int pair = 0; pair < 4; ++pair) {
-      const auto q = LoadBytes<32>(slab + offsetof(BlockQ4_K, q) + 32 * pair);
-      StoreCodes<32>(LowNibbles<32>(q), codes + 64 * pair);
-      StoreCodes<32>(HighNibbles(q), codes + 64 * pair + 32);
-    }
-  }
-#if HWY_TARGET <= HWY_AVX3_DL
-  static HWY_INLINE void Registers(const std::uint8_t* slab, __m512i (&codes)[4]) {
-    for (int i = 0; i < 4; ++i) codes[i] = Masked(ShiftedTwice(slab + offsetof(BlockQ4_K, q) + 32 * i, 0, 4), 15);
-  }
-#endif
-  static void Scales(const RowWords& words, std::int64_t, float* scales, float* minima) {
-    SixBitScales(words, scales, minima);
-  }
-};
-
-struct Q5_KCodes {
-  static constexpr Type kType = Type::kQ5_K;
-  static constexpr int kGroup = 32, kOffset = 0, kLargest = 31;
-  static constexpr bool kMinima = true;
-  static constexpr std::int64_t kSlabBytes = sizeof(BlockQ5_K);
-  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
-    const auto high = LoadBytes<32>(slab + offsetof(BlockQ5_K, high));
-    for (int pair = 0; pair < 4; ++pair) {
-      const auto q = LoadBytes<32>(slab + offsetof(BlockQ5_K, q) + 32 * pair);
-      StoreCodes<32>(hn::Or(LowNibbles<32>(q), BitAs<32>(high, 2 * pair, 16)), codes + 64 * pair);
-      StoreCodes<32>(hn::Or(HighNibbles(q), BitAs<32>(high, 2 * pair + 1, 16)), codes + 64 * pair + 32);
-    }
-  }
-#if HWY_TARGET <= HWY_AVX3_DL
-  static HWY_INLINE void Registers(const std::uint8_t* slab, __m512i (&codes)[4]) {
-    for (int i = 0; i < 4; ++i) {
-      const __m512i low = Masked(ShiftedTwice(slab + offsetof(BlockQ5_K, q) + 32 * i, 0, 4), 15);
-      const __m512i high = Masked(ShiftedTwice(slab + offsetof(BlockQ5_K, high), 2 * i, 2 * i + 1), 1);
-      codes[i] = _mm512_or_si512(low, _mm512_slli_epi16(high, 4));
-    }
-  }
-#endif
-  static void Scales(const RowWords& words, std::int64_t, float* scales, float* minima) {
-    SixBitScales(words, scales, minima);
-  }
-};
-
-struct Q6_KCodes {
-  static constexpr Type kType = Type::kQ6_K;
-  static constexpr int kGroup = 16, kOffset = 32, kLargest = 63;
-  static constexpr bool kMinima = false;
-  static constexpr std::int64_t kSlabBytes = sizeof(BlockQ6_K);
-  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
-    const ByteTag<32> d;
-    for (int half = 0; half < 2; ++half) {
-      const auto low = LoadBytes<32>(slab + offsetof(BlockQ6_K, low) + 64 * half);
-      const auto low2 = LoadBytes<32>(slab + offsetof(BlockQ6_K, low) + 64 * half + 32);
-      const auto high = LoadBytes<32>(slab + offsetof(BlockQ6_K, high) + 32 * half);
-      // Bit pair i of `high`, moved to bits 4 and 5.
-      const auto pair0 = hn::ShiftLeft<4>(hn::And(high, hn::Set(d, 0x03)));
-      const auto pair1 = hn::ShiftLeft<2>(hn::And(high, hn::Set(d, 0x0c)));
-      const auto pair2 = hn::And(high, hn::Set(d, 0x30));
-      const auto pair3 = hn::ShiftRight<2>(hn::And(high, hn::Set(d, 0xc0)));
-      std::uint8_t* to = codes + 128 * half;
-      StoreCodes<32>(hn::Or(LowNibbles<32>(low), pair0), to);
-      StoreCodes<32>(hn::Or(LowNibbles<32>(low2), pair1), to + 32);
-      StoreCodes<32>(hn::Or(HighNibbles(low), pair2), to + 64);
-      StoreCodes<32>(hn::Or(HighNibbles(low2), pair3), to + 96);
-    }
-  }
-#if HWY_TARGET <= HWY_AVX3_DL
-  static HWY_INLINE void Registers(const std::uint8_t* slab, __m512i (&codes)[4]) {
-    for (int i = 0; i < 4; ++i) {
-      const int half = i / 2, nibble = i % 2;
-      const __m512i low = _mm512_loadu_si512(slab + offsetof(BlockQ6_K, low) + 64 * half);
-      const __m512i high = ShiftedTwice(slab + offsetof(BlockQ6_K, high) + 32 * half, 4 * nibble, 4 * nibble + 2);
-      codes[i] = _mm512_or_si512(Masked(_mm512_srli_epi16(low, static_cast<unsigned>(4 * nibble)), 15),
-                                 _mm512_slli_epi16(Masked(high, 3), 4));
-    }
-  }
-#endif
-  static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
-    // The block ends with its F16: read it with the two bytes before, not with two past the end.
-    const FloatVec d = HighHalf(words.At(offsetof(BlockQ6_K, d) - 2));
-    for (int i = 0; i < 4; ++i) {
-      const WordVec four = words.At(static_cast<std::int64_t>(offsetof(BlockQ6_K, scales)) + 4 * i);
-      StoreLanes(hn::Mul(d, SignedByteOf<0>(four)), 4 * i, scales);
-      StoreLanes(hn::Mul(d, SignedByteOf<1>(four)), 4 * i + 1, scales);
-      StoreLanes(hn::Mul(d, SignedByteOf<2>(four)), 4 * i + 2, scales);
-      StoreLanes(hn::Mul(d, SignedByteOf<3>(four)), 4 * i + 3, scales);
-    }
   }
 };
 

@@ -17,7 +17,8 @@
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET <= HWY_AVX3_DL
 #pragma GCC push_options
-#pragma GCC target("avx512vnni")  // which Highway 1.0 leaves out of this target, though it asks the processor for it
+#pragma GCC target( \
+    "avx512vnni")  // which Highway 1.0 leaves out of this target, though it asks the processor for it
 #endif
 namespace longspan::HWY_NAMESPACE {
 
@@ -49,7 +50,8 @@ HWY_INLINE void Transpose(WordVec (&v)[16]) {
   }
 #pragma GCC unroll 4
   for (int c = 0; c < 4; ++c) {
-    const __m512i low0 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x44), high0 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xee);
+    const __m512i low0 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x44),
+                  high0 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xee);
     const __m512i low1 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x44);
     const __m512i high1 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xee);
     v[c] = WordVec{_mm512_shuffle_i32x4(low0, low1, 0x88)};
@@ -59,14 +61,39 @@ HWY_INLINE void Transpose(WordVec (&v)[16]) {
   }
 }
 
+template <class W>
+inline constexpr bool kHasQuarters = requires(const std::uint8_t* slab) {
+  W::Quarter(slab, 0);
+};
+
+// The words of a whole slab of 16 rows (from `rows` on the last again), transposed: [64, 16]. False, having
+// done nothing, where the type has no quarters.
+template <class W>
+HWY_INLINE bool TransposeQuarters(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows,
+                                  std::uint32_t* to) {
+  if constexpr (kHasQuarters<W>) {
+    for (int i = 0; i < 4; ++i) {
+      WordVec v[16];
+#pragma GCC unroll 16
+      for (std::int64_t row = 0; row < 16; ++row) {
+        v[row] = WordVec{W::Quarter(data + (row < rows ? row : rows - 1) * row_bytes, i)};
+      }
+      Transpose(v);
+#pragma GCC unroll 16
+      for (int word = 0; word < 16; ++word) hn::Store(v[word], WordTag(), to + (16 * i + word) * 16);
+    }
+  }
+  return kHasQuarters<W>;
+}
+
 // The codes of one row in one slab, ready to be multiplied.
 template <class W>
 class RowCodes {
  public:
   RowCodes(const std::uint8_t* slab, std::int64_t groups) {
-    if constexpr (requires { W::Registers(slab, codes_); }) {
+    if constexpr (kHasQuarters<W>) {
       if (groups == 8) {
-        W::Registers(slab, codes_);
+        for (int i = 0; i < 4; ++i) codes_[i] = W::Quarter(slab, i);
         return;
       }
     }
@@ -74,9 +101,11 @@ class RowCodes {
     if (groups < 8) std::memset(bytes, 0, sizeof(bytes));
     W::Codes(slab, groups, bytes);
     for (int i = 0; i < 4; ++i) {
-      // Two halves, as they were stored a moment ago: a load across two stores would have to wait for the cache.
+      // Two halves, as they were stored a moment ago: a load across two stores would have to wait for the
+      // cache.
       const auto* halves = reinterpret_cast<const __m256i*>(bytes + 64 * i);
-      codes_[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_load_si256(halves)), _mm256_load_si256(halves + 1), 1);
+      codes_[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_load_si256(halves)),
+                                     _mm256_load_si256(halves + 1), 1);
     }
   }
 
@@ -84,7 +113,8 @@ class RowCodes {
   HWY_INLINE void Dots(const std::int8_t* x, std::int32_t* dots) const {
     __m512i a[4];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) a[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes_[i], _mm512_loadu_si512(x + 64 * i));
+    for (int i = 0; i < 4; ++i)
+      a[i] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), codes_[i], _mm512_loadu_si512(x + 64 * i));
     // Four words of each 128-bit block are one sum: add them for all four vectors at once.
     const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
     const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
@@ -147,11 +177,12 @@ HWY_INLINE void Transpose(WordVec (&v)[8]) {
   }
 }
 
-// Sums of two products, 16 bits wide. A signed code's sign is moved to the activation, for one factor must be unsigned;
-// both products are then at most 127 * 128, and two of them still fit.
+// Sums of two products, 16 bits wide. A signed code's sign is moved to the activation, for one factor must be
+// unsigned; both products are then at most 127 * 128, and two of them still fit.
 template <class W>
 HWY_INLINE __m256i PairProducts(__m256i codes, __m256i x) {
-  if constexpr (W::kLargest == 255) return _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
+  if constexpr (W::kLargest == 255)
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(x, codes));
   return _mm256_maddubs_epi16(codes, x);
 }
 
@@ -171,9 +202,10 @@ class RowCodes {
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
         const std::int64_t at = 128 * half + 32 * i;
-        a[i] = _mm256_madd_epi16(PairProducts<W>(_mm256_load_si256(reinterpret_cast<const __m256i*>(codes_ + at)),
-                                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + at))),
-                                 ones);
+        a[i] = _mm256_madd_epi16(
+            PairProducts<W>(_mm256_load_si256(reinterpret_cast<const __m256i*>(codes_ + at)),
+                            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + at))),
+            ones);
       }
       const __m256i sums = _mm256_hadd_epi32(_mm256_hadd_epi32(a[0], a[1]), _mm256_hadd_epi32(a[2], a[3]));
       _mm256_store_si256(reinterpret_cast<__m256i*>(dots + 8 * half), sums);
@@ -211,7 +243,8 @@ HWY_INLINE void DotPanels(const std::int8_t* x, const std::uint8_t* const* panel
       __m256i codes[kStrips];
 #pragma GCC unroll 2
       for (int s = 0; s < kStrips; ++s) {
-        codes[s] = _mm256_load_si256(reinterpret_cast<const __m256i*>(panels[s] + offset + 32 * (run + step)));
+        codes[s] =
+            _mm256_load_si256(reinterpret_cast<const __m256i*>(panels[s] + offset + 32 * (run + step)));
       }
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {

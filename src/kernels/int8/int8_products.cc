@@ -15,6 +15,8 @@
 #include <hwy/highway.h>
 
 #include "base/error.h"
+#include "kernels/int8/codes-inl.h"
+#include "kernels/int8/k_codes-inl.h"
 #include "kernels/int8/product-inl.h"
 #include "kernels/int8/round-inl.h"
 

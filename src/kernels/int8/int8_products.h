@@ -1,10 +1,12 @@
-// Products of quantised weights with activations rounded to 8 bits: integer dot products on the packed blocks, which is
-// where a processor's fastest arithmetic is (VNNI; maddubs before it), and no weight is widened to float.
+// Products of quantised weights with activations rounded to 8 bits: integer dot products on the packed
+// blocks, which is where a processor's fastest arithmetic is (VNNI; maddubs before it), and no weight is
+// widened to float.
 //
-//   y[i][o] = sum over groups g of  scale_x[i][g] * (scale_w[o][g] * dot[i][o][g] - minimum_w[o][g] * sum_x[i][g])
+//   y[i][o] = sum over groups g of  scale_x[i][g] * (scale_w[o][g] * dot[i][o][g] - minimum_w[o][g] *
+//   sum_x[i][g])
 //
-// `dot` is an exact integer, and the sum over groups runs in one order, whichever the instruction set, the number of
-// rows or of threads: a row's result is the same bits in a batch and alone.
+// `dot` is an exact integer, and the sum over groups runs in one order, whichever the instruction set, the
+// number of rows or of threads: a row's result is the same bits in a batch and alone.
 #pragma once
 
 #include <string_view>
@@ -25,7 +27,8 @@ struct Int8Products {
   void (*mat_mul)(const RoundedRows& x, const Tensor& weight, Rows y, bool add);
 };
 
-// For "avx512" (which needs VNNI here) or "avx2"; the next best that the machine has, and null if it has none.
+// For "avx512" (which needs VNNI here) or "avx2"; the next best that the machine has, and null if it has
+// none.
 const Int8Products* Int8ProductsFor(std::string_view isa);
 
 }  // namespace longspan

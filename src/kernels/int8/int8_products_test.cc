@@ -103,7 +103,8 @@ TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {
     const bool k_type = Traits(type).block_elements == 256;
     for (const std::int64_t n : {1, 2, 3, 5, 6, 7, 13, 40}) {
       for (const std::int64_t out : {1, 7, 16, 33, 100}) {
-        for (const std::int64_t in : k_type ? std::vector<std::int64_t>{256, 768} : std::vector<std::int64_t>{32, 96, 256, 544}) {
+        for (const std::int64_t in :
+             k_type ? std::vector<std::int64_t>{256, 768} : std::vector<std::int64_t>{32, 96, 256, 544}) {
           const Tensor w = RandomBlocks(type, out, in, static_cast<std::uint64_t>(n * out));
           const Matrix x = RandomRows(n, in, 2);
           RoundedRows rounded;
@@ -123,7 +124,8 @@ TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {
           // Adding adds that very result.
           Matrix added = RandomRows(n, out, 3), start = added;
           products_->mat_mul(rounded, w, added, true);
-          for (std::size_t i = 0; i < y.span().size(); ++i) ASSERT_EQ(added.span()[i], start.span()[i] + y.span()[i]);
+          for (std::size_t i = 0; i < y.span().size(); ++i)
+            ASSERT_EQ(added.span()[i], start.span()[i] + y.span()[i]);
         }
       }
     }
@@ -138,7 +140,8 @@ TEST_P(Int8ProductsTest, ExtremesDoNotOverflow) {
       for (std::int64_t i = 0; i < 16; ++i) {
         if (type == Type::kQ8_0) {
           for (std::int64_t b = 0; b < 8; ++b) {
-            reinterpret_cast<BlockQ8_0*>(w.mutable_bytes().data())[i * 8 + b].q.fill(static_cast<std::int8_t>(fill));
+            reinterpret_cast<BlockQ8_0*>(w.mutable_bytes().data())[i * 8 + b].q.fill(
+                static_cast<std::int8_t>(fill));
           }
         }
         if (type == Type::kQ6_K) {
@@ -182,7 +185,8 @@ TEST_P(Int8ProductsTest, RowsThreadsAndInstructionSetsChangeNothing) {
     }
     for (const std::int64_t n : {1, 2, 3, 8}) {
       const Matrix some = Multiply(ConstRows(x).Slice(30, n), w);
-      EXPECT_EQ(std::memcmp(some.data(), all[30].data(), some.span().size_bytes()), 0) << Traits(type).name << " " << n;
+      EXPECT_EQ(std::memcmp(some.data(), all[30].data(), some.span().size_bytes()), 0)
+          << Traits(type).name << " " << n;
     }
     const Int8Products* other = Int8ProductsFor("avx2");
     RoundedRows rounded;

@@ -1,5 +1,5 @@
-// The product of int8_products.h. A strip is kLanes rows of the weight, one a lane: scales, minima and sums of kLanes
-// outputs are then whole vectors, and no output needs a horizontal sum in floats.
+// The product of int8_products.h. A strip is kLanes rows of the weight, one a lane: scales, minima and sums
+// of kLanes outputs are then whole vectors, and no output needs a horizontal sum in floats.
 #if defined(LONGSPAN_KERNELS_INT8_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_INT8_PRODUCT_INL_H_
 #undef LONGSPAN_KERNELS_INT8_PRODUCT_INL_H_
@@ -24,22 +24,24 @@
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET <= HWY_AVX3_DL
 #pragma GCC push_options
-#pragma GCC target("avx512vnni")  // which Highway 1.0 leaves out of this target, though it asks the processor for it
+#pragma GCC target( \
+    "avx512vnni")  // which Highway 1.0 leaves out of this target, though it asks the processor for it
 #endif
 namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2
 
-// Up to so many rows of x, dots are taken along rows of the weight as they lie; past it, transposing codes pays.
+// Up to so many rows of x, dots are taken along rows of the weight as they lie; past it, transposing codes
+// pays.
 inline constexpr std::int64_t kFewRows = 2;
 // Rows of x that one task takes past its strips.
 inline constexpr std::int64_t kRowBlock = 512;
 inline constexpr std::int64_t kStripsPerTask = 4;
-// Slabs of a row that are dotted before the next row's: a weight is then read in the order in which it lies, which is
-// how memory is fast. The dots wait in the first-level cache.
+// Slabs of a row that are dotted before the next row's: a weight is then read in the order in which it lies,
+// which is how memory is fast. The dots wait in the first-level cache.
 inline constexpr std::int64_t kSlabsAtOnce = 16;
-// Memory is asked for in two steps: far ahead into the second-level cache, which can wait for many lines at once, and
-// from there into the first.
+// Memory is asked for in two steps: far ahead into the second-level cache, which can wait for many lines at
+// once, and from there into the first.
 inline constexpr std::int64_t kFarAhead = 8192, kAhead = 768;  // bytes
 
 // One slab of a strip: where it lies and what its groups' scales are.
@@ -70,15 +72,19 @@ struct RoundedRow {
     halves = x.minus_halves.data() + at * 2 * RoundedRows::kGroups;
   }
 
-  // Of row r after this one: minus the sum of the codes that share a weight's scale `group`, and what they sum up to.
+  // Of row r after this one: minus the sum of the codes that share a weight's scale `group`, and what they
+  // sum up to.
   template <class W>
   HWY_INLINE std::int32_t MinusSum(int r, std::int64_t group) const {
-    return W::kGroup == 32 ? minus[r * RoundedRows::kGroups + group] : halves[r * 2 * RoundedRows::kGroups + group];
+    return W::kGroup == 32 ? minus[r * RoundedRows::kGroups + group]
+                           : halves[r * 2 * RoundedRows::kGroups + group];
   }
   template <class W>
   HWY_INLINE float Sum(int r, std::int64_t group) const {
-    if constexpr (W::kGroup == 32) return sums[r * RoundedRows::kGroups + group];
-    else return -Scale<W>(r, group) * static_cast<float>(halves[r * 2 * RoundedRows::kGroups + group]);
+    if constexpr (W::kGroup == 32)
+      return sums[r * RoundedRows::kGroups + group];
+    else
+      return -Scale<W>(r, group) * static_cast<float>(halves[r * 2 * RoundedRows::kGroups + group]);
   }
   template <class W>
   HWY_INLINE float Scale(int r, std::int64_t group) const {
@@ -151,10 +157,13 @@ HWY_INLINE void FewRowsStrip(const RoundedRows& x, const Tensor& w, std::int64_t
         for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
           IntVec dot = columns[DotColumn(W::kGroup == 32 ? 2 * group : group)];
           if constexpr (W::kGroup == 32) dot = hn::Add(dot, columns[DotColumn(2 * group + 1)]);
-          if constexpr (kHasOffset<W>) dot = hn::Add(dot, WithoutOffset<W>(row.template MinusSum<W>(0, group)));
-          acc[r] = AddDot(acc[r], dot, hn::Load(d, weight.scales + group * kLanes), row.template Scale<W>(0, group));
+          if constexpr (kHasOffset<W>)
+            dot = hn::Add(dot, WithoutOffset<W>(row.template MinusSum<W>(0, group)));
+          acc[r] = AddDot(acc[r], dot, hn::Load(d, weight.scales + group * kLanes),
+                          row.template Scale<W>(0, group));
           if constexpr (W::kMinima) {
-            acc[r] = TakeMinimum(acc[r], hn::Load(d, weight.minima + group * kLanes), row.template Sum<W>(0, group));
+            acc[r] = TakeMinimum(acc[r], hn::Load(d, weight.minima + group * kLanes),
+                                 row.template Sum<W>(0, group));
           }
         }
       }
@@ -165,10 +174,15 @@ HWY_INLINE void FewRowsStrip(const RoundedRows& x, const Tensor& w, std::int64_t
 
 // ---- Many rows of x
 
-// The codes of a strip's slab transposed: [64, kLanes, 4], four columns of every row after four columns of every row.
+// The codes of a strip's slab transposed: [64, kLanes, 4], four columns of every row after four columns of
+// every row.
 template <class W>
 void TransposeCodes(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows, std::int64_t groups,
                     std::uint8_t* panel) {
+#if HWY_TARGET <= HWY_AVX3_DL
+  if (groups == 8 && TransposeQuarters<W>(data, row_bytes, rows, reinterpret_cast<std::uint32_t*>(panel)))
+    return;
+#endif
   HWY_ALIGN std::uint8_t codes[kLanes * RoundedRows::kSlab];
   for (std::int64_t lane = 0; lane < kLanes; ++lane) {
     W::Codes(data + std::min(lane, rows - 1) * row_bytes, groups, codes + lane * RoundedRows::kSlab);
@@ -178,7 +192,8 @@ void TransposeCodes(const std::uint8_t* data, std::int64_t row_bytes, std::int64
   auto* to = reinterpret_cast<std::uint32_t*>(panel);
   for (std::int64_t first = 0; first < 8 * groups; first += kLanes) {
     WordVec v[kLanes];
-    for (std::int64_t i = 0; i < kLanes; ++i) v[i] = hn::Load(d, words + i * (RoundedRows::kSlab / 4) + first);
+    for (std::int64_t i = 0; i < kLanes; ++i)
+      v[i] = hn::Load(d, words + i * (RoundedRows::kSlab / 4) + first);
     Transpose(v);
     for (std::int64_t i = 0; i < kLanes; ++i) hn::Store(v[i], d, to + (first + i) * kLanes);
   }
@@ -207,16 +222,19 @@ HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint
 #pragma GCC unroll 2
       for (int s = 0; s < kStrips; ++s) dot[r][s] = start;
     }
-    DotPanels<W, kRows, kStrips, kSteps>(x.codes + group * W::kGroup, panels, group * kSteps * kPanelBytes, dot);
+    DotPanels<W, kRows, kStrips, kSteps>(x.codes + group * W::kGroup, panels, group * kSteps * kPanelBytes,
+                                         dot);
 #pragma GCC unroll 2
     for (int s = 0; s < kStrips; ++s) {
       const FloatVec scale = hn::Load(d, scales[s] + group * kLanes);
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) sum[r][s] = AddDot(sum[r][s], dot[r][s], scale, x.template Scale<W>(r, group));
+      for (int r = 0; r < kRows; ++r)
+        sum[r][s] = AddDot(sum[r][s], dot[r][s], scale, x.template Scale<W>(r, group));
       if constexpr (W::kMinima) {
         const FloatVec minimum = hn::Load(d, minima[s] + group * kLanes);
 #pragma GCC unroll 16
-        for (int r = 0; r < kRows; ++r) sum[r][s] = TakeMinimum(sum[r][s], minimum, x.template Sum<W>(r, group));
+        for (int r = 0; r < kRows; ++r)
+          sum[r][s] = TakeMinimum(sum[r][s], minimum, x.template Sum<W>(r, group));
       }
     }
   }
@@ -227,20 +245,24 @@ HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint
   }
 }
 
-// 12 integer sums, as many float sums, panels and a broadcast fill AVX-512's 32 registers. With 16, float sums wait in
-// memory, for they are touched once a group.
+// 12 integer sums, as many float sums, panels and a broadcast fill AVX-512's 32 registers. With 16, float
+// sums wait in memory, for they are touched once a group.
 inline constexpr int kTileRows = kVnni ? 6 : 4;
 inline constexpr int kTileStrips = 2;
 
 template <class W>
-using TileFunction = void (*)(std::int64_t, const RoundedRow&, const std::uint8_t* const*, const float* const*,
-                              const float* const*, float*);
+using TileFunction = void (*)(std::int64_t, const RoundedRow&, const std::uint8_t* const*,
+                              const float* const*, const float* const*, float*);
 template <class W>
 inline TileFunction<W> TileFor(std::int64_t rows) {
   static constexpr TileFunction<W> kTiles[] = {
-      Tile<W, 1, kTileStrips>, Tile<W, 2, kTileStrips>, Tile<W, 3, kTileStrips>, Tile<W, 4, kTileStrips>,
+    Tile<W, 1, kTileStrips>,
+    Tile<W, 2, kTileStrips>,
+    Tile<W, 3, kTileStrips>,
+    Tile<W, 4, kTileStrips>,
 #if HWY_TARGET <= HWY_AVX3_DL
-      Tile<W, 5, kTileStrips>, Tile<W, 6, kTileStrips>,
+    Tile<W, 5, kTileStrips>,
+    Tile<W, 6, kTileStrips>,
 #endif
   };
   return kTiles[rows - 1];
@@ -248,8 +270,8 @@ inline TileFunction<W> TileFor(std::int64_t rows) {
 
 // Outputs [first, first + kTileStrips * kLanes) of the rows [first_row, first_row + count) of x.
 template <class W>
-void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t first_row, std::int64_t count,
-                  Rows y, bool add) {
+void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t first_row,
+                  std::int64_t count, Rows y, bool add) {
   constexpr std::int64_t kWidth = kTileStrips * kLanes;
   const std::int64_t row_bytes = w.row_bytes();
   static thread_local AlignedVector<float> sums;
@@ -269,16 +291,18 @@ void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std
     const std::uint8_t* const panels[] = {codes[0], codes[1]};
     const float* const scales[] = {strips[0].scales, strips[1].scales};
     const float* const minima[] = {strips[0].minima, strips[1].minima};
-    for (std::int64_t i = 0; i < count; i += kTileRows) {
-      const RoundedRow row(x, slab, first_row + i);
-      TileFor<W>(std::min<std::int64_t>(kTileRows, count - i))(groups, row, panels, scales, minima,
-                                                               sums.data() + i * kWidth);
+    // Tiles of about the same height: a low one costs almost as much as a full one.
+    std::int64_t tiles = (count + kTileRows - 1) / kTileRows;
+    for (std::int64_t i = 0, rows = 0; i < count; i += rows, --tiles) {
+      rows = (count - i + tiles - 1) / tiles;
+      TileFor<W>(rows)(groups, RoundedRow(x, slab, first_row + i), panels, scales, minima,
+                       sums.data() + i * kWidth);
     }
   }
   for (std::int64_t i = 0; i < count; ++i) {
     for (std::int64_t s = 0; s < kTileStrips && first + s * kLanes < w.rows(); ++s) {
-      WriteOutputs(hn::Load(FloatTag(), sums.data() + i * kWidth + s * kLanes), w.rows() - first - s * kLanes, add,
-                   &y.at(first_row + i, first + s * kLanes));
+      WriteOutputs(hn::Load(FloatTag(), sums.data() + i * kWidth + s * kLanes), w.rows() - first - s * kLanes,
+                   add, &y.at(first_row + i, first + s * kLanes));
     }
   }
 }
@@ -290,7 +314,8 @@ void Product(const RoundedRows& x, const Tensor& w, Rows y, bool add) {
     constexpr std::int64_t kOutputs = kStripsPerTask * kLanes;
     return ParallelFor(pieces(w.rows(), kOutputs), [&](std::int64_t task) {
       const std::int64_t end = std::min(w.rows(), (task + 1) * kOutputs);
-      for (std::int64_t first = task * kOutputs; first < end; first += kLanes) FewRowsStrip<W>(x, w, first, y, add);
+      for (std::int64_t first = task * kOutputs; first < end; first += kLanes)
+        FewRowsStrip<W>(x, w, first, y, add);
     });
   }
   constexpr std::int64_t kWidth = kTileStrips * kLanes;
@@ -298,7 +323,8 @@ void Product(const RoundedRows& x, const Tensor& w, Rows y, bool add) {
   const std::int64_t row_tasks = pieces(x.rows, rows_per_task);
   ParallelFor(pieces(w.rows(), kWidth) * row_tasks, [&](std::int64_t task) {
     const std::int64_t first_row = task % row_tasks * rows_per_task;
-    ManyRowsTask<W>(x, w, task / row_tasks * kWidth, first_row, std::min(rows_per_task, x.rows - first_row), y, add);
+    ManyRowsTask<W>(x, w, task / row_tasks * kWidth, first_row, std::min(rows_per_task, x.rows - first_row),
+                    y, add);
   });
 }
 

@@ -22,8 +22,8 @@ namespace longspan::HWY_NAMESPACE {
 #if HWY_TARGET <= HWY_AVX2
 
 // Rounds x [32]. Every step is elementwise or exact, so that all instruction sets agree to the bit.
-HWY_INLINE void RoundBlock(const float* x, std::int8_t* codes, float* scale, float* sum, std::int32_t* minus_sum,
-                           std::int32_t* minus_halves) {
+HWY_INLINE void RoundBlock(const float* x, std::int8_t* codes, float* scale, float* sum,
+                           std::int32_t* minus_sum, std::int32_t* minus_halves) {
   const FloatTag d;
   const hn::Rebind<std::int8_t, FloatTag> d8;
   FloatVec largest = hn::Zero(d);
