@@ -44,19 +44,21 @@ struct FloatBlock {
 
 // F32 is read where it lies, other types are widened to scratch [2, kKvBlock, head_dim].
 inline FloatBlock AsFloats(const KvBlock& block, std::int64_t head_dim, float* scratch) {
-  const auto elements = [&](const KvBlock::RowsOfType& rows, float* to) -> FloatBlock::Elements {
-    if (block.type == Type::kF32) {
-      return {reinterpret_cast<const float*>(rows.data),
-              rows.row_bytes / static_cast<std::int64_t>(sizeof(float))};
+  if (block.type == Type::kF32) {
+    const auto in_place = [](const KvBlock::RowsOfType& rows) -> FloatBlock::Elements {
+      const auto stride = rows.row_bytes / static_cast<std::int64_t>(sizeof(float));
+      return {reinterpret_cast<const float*>(rows.data), stride};
+    };
+    return {in_place(block.k), in_place(block.v), block.first, block.count};
+  }
+  float *k = scratch, *v = scratch + kKvBlock * head_dim;
+  WithKvType(block.type, [&](auto type) {
+    for (std::int64_t i = 0; i < block.count; ++i) {
+      WidenRow<decltype(type)::value>(block.k.row(i), head_dim, k + i * head_dim);
+      WidenRow<decltype(type)::value>(block.v.row(i), head_dim, v + i * head_dim);
     }
-    WithKvType(block.type, [&](auto type) {
-      for (std::int64_t i = 0; i < block.count; ++i)
-        WidenRow<decltype(type)::value>(rows.row(i), head_dim, to + i * head_dim);
-    });
-    return {to, head_dim};
-  };
-  return {elements(block.k, scratch), elements(block.v, scratch + kKvBlock * head_dim), block.first,
-          block.count};
+  });
+  return {{k, head_dim}, {v, head_dim}, block.first, block.count};
 }
 
 // The queries [first, first + count) of the heads [head, head + group) of one sequence, as columns of panels:
@@ -88,10 +90,9 @@ class QueryColumns {
   std::int64_t query(std::int64_t c) const { return first_ + c % count_; }
   std::int64_t head(std::int64_t c) const { return head_ + c / count_; }
 
+  // A column sees the keys from the start of its document to its own order.
+  std::int32_t start(std::int64_t c) const { return starts_[static_cast<std::size_t>(c)]; }
   std::int32_t order(std::int64_t c) const { return orders_[static_cast<std::size_t>(c)]; }
-  std::int32_t start(std::int64_t c) const {
-    return starts_[static_cast<std::size_t>(c)];
-  }  // of its document
 
   // Column c's share of `rows` [n, heads * head_dim] times `factor`, rotated where the keys are: out
   // [head_dim].
@@ -124,7 +125,7 @@ class QueryColumns {
     }
   }
 
-  // Which keys a panel's columns see: [start of the column's document, its order].
+  // Which keys a panel's columns see.
   struct Span {
     std::int32_t first_seen, last_seen;      // by any column
     std::int32_t first_common, last_common;  // by every column, if first_common <= last_common
