@@ -9,6 +9,8 @@
 // Highway's include loop must come first.
 #include <hwy/highway.h>
 
+#include <numeric>
+
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
@@ -52,7 +54,10 @@ HWY_NOINLINE std::uint64_t ReadWords(const std::byte* data, std::int64_t bytes) 
     sum2 = hn::Add(sum2, hn::Load(d, second + i));
     sum3 = hn::Add(sum3, hn::Load(d, second + i + kWords));
   }
-  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3))));
+  HWY_ALIGN std::uint64_t lanes[kWords];
+  hn::Store(hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3)), d, lanes);
+  // Not SumOfLanes: it adds signed numbers, which must not overflow.
+  return std::accumulate(lanes, lanes + kWords, std::uint64_t{0});
 }
 
 }  // namespace longspan::HWY_NAMESPACE
