@@ -2,13 +2,13 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "data/encoder.h"
 #include "data/shard.h"
 
@@ -31,23 +31,6 @@ inline std::string ByteText(std::span<const std::int32_t> tokens) {
   }
   return text;
 }
-
-// A folder that is gone after the test.
-class TestFolder {
- public:
-  TestFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "longspan-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TestFolder() { std::filesystem::remove_all(path_); }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 // The shard of `documents`, whose tokens are below 256; BOS is 256 and EOS 257.
 inline Shard MakeShard(const std::filesystem::path& path,

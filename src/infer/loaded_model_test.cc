@@ -1,9 +1,9 @@
 #include "infer/loaded_model.h"
 
 #include <gmock/gmock.h>
-#include <stdlib.h>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "text/gguf_vocabulary.h"
 #include "text/testing_vocabulary.h"
 
@@ -15,8 +15,6 @@ namespace fs = std::filesystem;
 class LoadedModelTest : public testing::Test {
  protected:
   LoadedModelTest() {
-    std::string name = (fs::temp_directory_path() / "longspan-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     vocabulary_.bos = AddToken(vocabulary_, "<|begin_of_text|>", TokenKind::kControl);
     vocabulary_.eos = AddToken(vocabulary_, "<|end_of_text|>", TokenKind::kControl);
     vocabulary_.add_bos = true;
@@ -25,7 +23,6 @@ class LoadedModelTest : public testing::Test {
     config_.layers = config_.heads = config_.kv_heads = 1;
     config_.context = 64;
   }
-  ~LoadedModelTest() override { fs::remove_all(folder_); }
 
   fs::path Save() const {
     GgufMetadata metadata;
@@ -34,7 +31,7 @@ class LoadedModelTest : public testing::Test {
     return folder_ / "model.gguf";
   }
 
-  fs::path folder_;
+  TestFolder folder_;
   Vocabulary vocabulary_ = ByteVocabulary();
   LlamaConfig config_;
 };

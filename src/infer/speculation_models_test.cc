@@ -1,10 +1,10 @@
 // Speculation with models from files: which may draft for which, and the same text from a real one.
 #include <gmock/gmock.h>
-#include <stdlib.h>
 
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/test_folder.h"
 #include "infer/speculation.h"
 #include "text/gguf_vocabulary.h"
 #include "text/testing_vocabulary.h"
@@ -19,12 +19,6 @@ using Tokens = std::vector<std::int32_t>;
 
 class VocabularyTest : public testing::Test {
  protected:
-  VocabularyTest() {
-    std::string name = (fs::temp_directory_path() / "longspan-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~VocabularyTest() override { fs::remove_all(folder_); }
-
   LoadedModel Model(const std::string& name, const Vocabulary& vocabulary) const {
     LlamaConfig config;
     config.vocab_size = std::ssize(vocabulary.tokens);
@@ -37,7 +31,7 @@ class VocabularyTest : public testing::Test {
     return LoadedModel(folder_ / name);
   }
 
-  fs::path folder_;
+  TestFolder folder_;
 };
 
 TEST_F(VocabularyTest, MustBeTheSame) {

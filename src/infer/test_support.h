@@ -1,8 +1,6 @@
 // For tests of the engine: small models, and requests whose outcome can be looked at.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <deque>
 #include <filesystem>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/test_folder.h"
 #include "infer/engine.h"
 #include "infer/session.h"
 #include "model/testing/small_model.h"
@@ -48,22 +47,6 @@ inline Request Ask(Tokens prompt, std::int64_t max_tokens, std::uint64_t seed = 
   if (seed == 0) request.sampler.temperature = 0;
   return request;
 }
-
-// A folder that is gone after the test.
-class TestFolder {
- public:
-  TestFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "longspan-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TestFolder() { std::filesystem::remove_all(path_); }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 struct Outcome {
   Tokens tokens;                 // handed over

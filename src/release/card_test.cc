@@ -93,7 +93,7 @@ TEST(ModelCard, HostileTextStaysText) {
 }
 
 TEST(WriteCard, LeavesAFolderThatCanBePublished) {
-  TemporaryFolder folder;
+  TestFolder folder;
   WriteCard(folder.path(), Demo(), ExampleMeasurements());
   for (const char* name : {"plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"}) {
     EXPECT_EQ(XmlFault(ReadFile(folder / name)), "") << name;

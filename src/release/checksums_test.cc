@@ -21,7 +21,7 @@ TEST(Sha256, MatchesTheStandard) {
 }
 
 TEST(Sha256, StreamingEqualsOneGo) {
-  TemporaryFolder folder;
+  TestFolder folder;
   const std::string text(3'000'001, 'x');
   WriteFile(folder / "big", text);
   EXPECT_EQ(Sha256File(folder / "big"), Sha256Text(text));
@@ -29,7 +29,7 @@ TEST(Sha256, StreamingEqualsOneGo) {
 }
 
 TEST(Checksums, ListsSortedAndVerifies) {
-  TemporaryFolder folder;
+  TestFolder folder;
   WriteFile(folder / "b.gguf", "abc");
   WriteFile(folder / "adapter/a.json", "{}");
   WriteChecksums(folder.path());
@@ -46,7 +46,7 @@ TEST(Checksums, ListsSortedAndVerifies) {
 }
 
 TEST(Checksums, RefusesHostileLists) {
-  TemporaryFolder folder;
+  TestFolder folder;
   for (const std::string& line : {Sha256Text("x") + "  ../outside", Sha256Text("x") + "  /etc/passwd",
                                   std::string("abc  short"), Sha256Text("x")}) {
     WriteFile(folder / "SHA256SUMS", line + "\n");

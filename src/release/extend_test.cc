@@ -126,7 +126,7 @@ release:
     return times;
   }
 
-  TemporaryFolder folder_;
+  TestFolder folder_;
 };
 
 // Presses Ctrl-C when training has done so many steps.

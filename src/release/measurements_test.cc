@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
 TEST(Measurements, SurviveTheirFile) {
-  TemporaryFolder folder;
+  TestFolder folder;
   Measurements saved = ExampleMeasurements();
   SaveMeasurement(folder / "all.json", saved);
   const auto loaded = LoadMeasurement<Measurements>(folder / "all.json");
@@ -28,7 +28,7 @@ TEST(Measurements, SurviveTheirFile) {
 }
 
 TEST(Measurements, KeepWhatIsNotFinite) {
-  TemporaryFolder folder;
+  TestFolder folder;
   TrainingFacts facts;
   facts.points.push_back({1, 10, std::numeric_limits<double>::infinity(), 0.1, {}});
   SaveMeasurement(folder / "train.json", facts);
@@ -36,7 +36,7 @@ TEST(Measurements, KeepWhatIsNotFinite) {
 }
 
 TEST(Measurements, KeepTextThatIsNotUnicode) {
-  TemporaryFolder folder;
+  TestFolder folder;
   SampleText sample;
   sample.text = "half a character: \xe2\x82";
   SaveMeasurement(folder / "sample.json", sample);
@@ -44,7 +44,7 @@ TEST(Measurements, KeepTextThatIsNotUnicode) {
 }
 
 TEST(Measurements, NameWhatIsWrong) {
-  TemporaryFolder folder;
+  TestFolder folder;
   const auto file = folder / "m.json";
   const auto load = [&] { LoadMeasurement<EnergyFacts>(file); };
   WriteFile(file, "{");

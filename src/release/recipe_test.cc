@@ -39,7 +39,7 @@ class RecipeTest : public ::testing::Test {
   void ExpectFault(std::string_view from, std::string_view to, const std::string& message) {
     EXPECT_THAT([&] { LoadWith(from, to); }, ThrowsMessage<Error>(HasSubstr(message)));
   }
-  TemporaryFolder folder_;
+  TestFolder folder_;
 };
 
 TEST_F(RecipeTest, LeastIsEnough) {

@@ -43,7 +43,7 @@ class StagesTest : public ::testing::Test {
     return ran;
   }
 
-  TemporaryFolder folder_;
+  TestFolder folder_;
   std::filesystem::path work_ = folder_ / "work";
   Listener listener_;
 };

@@ -1,7 +1,6 @@
 #include "release/testing.h"
 
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <cmath>
 #include <regex>
@@ -14,11 +13,6 @@ namespace {
 const std::string kCharacter = R"((?:[^<>&"]|&(?:amp|lt|gt|quot|apos|#[0-9]+);))";
 
 }  // namespace
-
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "longspan-test-XXXXXX").string();
-  path_ = ::mkdtemp(name.data());
-}
 
 std::string XmlFault(std::string_view text) {
   static const std::regex tag("<(/?)([A-Za-z][A-Za-z0-9]*)((?: [A-Za-z][A-Za-z0-9:-]*=\"" + kCharacter + "*\")*)\\s*(/?)>",

@@ -162,8 +162,8 @@ struct Q8_0Codes {
   }
 };
 
-// Codes of the four types of 32 elements with 4 or 5 bits: `kCodes` is where the nibbles begin, `kHigh` where
-// the fifth bits do, or 0.
+// Codes of the four types of 32 elements with 4 or 5 bits: nibbles begin at byte kCodesAt of a block, the fifth bits at
+// kHighAt, or there are none (0).
 template <std::int64_t kBlockBytes, int kCodesAt, int kHighAt>
 HWY_INLINE void NibbleCodes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
   const ByteTag<16> d;

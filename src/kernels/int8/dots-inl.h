@@ -16,9 +16,9 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET <= HWY_AVX3_DL
+// Highway 1.0 leaves VNNI out of this target, though it asks the processor for it.
 #pragma GCC push_options
-#pragma GCC target( \
-    "avx512vnni")  // which Highway 1.0 leaves out of this target, though it asks the processor for it
+#pragma GCC target("avx512vnni")
 #endif
 namespace longspan::HWY_NAMESPACE {
 

@@ -23,9 +23,9 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET <= HWY_AVX3_DL
+// Highway 1.0 leaves VNNI out of this target, though it asks the processor for it.
 #pragma GCC push_options
-#pragma GCC target( \
-    "avx512vnni")  // which Highway 1.0 leaves out of this target, though it asks the processor for it
+#pragma GCC target("avx512vnni")
 #endif
 namespace longspan::HWY_NAMESPACE {
 
@@ -44,7 +44,7 @@ inline constexpr std::int64_t kSlabsAtOnce = 16;
 // once, and from there into the first.
 inline constexpr std::int64_t kFarAhead = 8192, kAhead = 768;  // bytes
 
-// One slab of a strip: where it lies and what its groups' scales are.
+// The scales and minima of one slab of a strip.
 template <class W>
 struct StripSlab {
   static constexpr int kScales = RoundedRows::kSlab / W::kGroup;
