@@ -74,8 +74,10 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
 }
 
 AttentionShape Transformer::attention_shape() const {
+  const std::int64_t window = config_.sliding_window;
   return {config_.heads, config_.kv_heads, config_.head_dim,
-          1.0f / std::sqrt(static_cast<float>(config_.head_dim))};
+          1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
+          window > 0 ? window : AttentionShape::kNoWindow};
 }
 
 void Transformer::Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden,
