@@ -52,7 +52,8 @@ std::vector<float> Floats(const GgufFile& file, const GgufTensor& tensor) {
 std::span<const std::byte> Bytes(std::span<const float> floats) { return std::as_bytes(floats); }
 
 bool StartsAsGguf(const std::filesystem::path& path) {
-  const auto bytes = MappedFile::Open(path)->bytes();
+  const auto file = MappedFile::Open(path);
+  const auto bytes = file->bytes();
   return bytes.size() >= kGgufMagic.size() &&
          std::memcmp(bytes.data(), kGgufMagic.data(), kGgufMagic.size()) == 0;
 }
