@@ -19,4 +19,15 @@ void EncodeQ4_K(const float* from, std::byte* to, std::int64_t elements, const f
 void EncodeQ5_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 void EncodeQ6_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 
+// level_encode.cc: blocks of 32 and of 256.
+void EncodeIQ4_NL(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ4_XS(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+
+// mxfp4_encode.cc: blocks of 32.
+void EncodeMXFP4(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+
+// ternary_encode.cc: blocks of 256.
+void EncodeTQ1_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeTQ2_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+
 }  // namespace longspan

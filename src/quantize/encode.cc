@@ -57,6 +57,16 @@ Encoder FindEncoder(Type type) {
       return EncodeQ5_K;
     case Type::kQ6_K:
       return EncodeQ6_K;
+    case Type::kIQ4_NL:
+      return EncodeIQ4_NL;
+    case Type::kIQ4_XS:
+      return EncodeIQ4_XS;
+    case Type::kMXFP4:
+      return EncodeMXFP4;
+    case Type::kTQ1_0:
+      return EncodeTQ1_0;
+    case Type::kTQ2_0:
+      return EncodeTQ2_0;
     default:
       return nullptr;
   }

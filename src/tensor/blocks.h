@@ -122,6 +122,16 @@ struct BlockIQ4_XS {  // 8 sub-blocks of 32, each with nibbles as in Q4_0: x = d
   int Scale(int i) const {
     return ((low[i / 2] >> 4 * (i % 2) & 15) | (high[i / 4] >> 2 * (i % 4) & 3) << 4) - 32;
   }
+  // `scales` are in [-32, 31].
+  void SetScales(const std::array<int, 8>& scales) {
+    low = {};
+    high = {};
+    for (int i = 0; i < 8; ++i) {
+      const int stored = scales[i] + 32;
+      low[i / 2] |= static_cast<std::uint8_t>((stored & 15) << 4 * (i % 2));
+      high[i / 4] |= static_cast<std::uint8_t>(stored >> 4 << 2 * (i % 4));
+    }
+  }
 };
 
 struct BlockMXFP4 {  // 32 elements, nibbles as in Q4_0: x = 2^(e - 128) level[q]
