@@ -51,6 +51,10 @@ Encoder FindEncoder(Type type) {
       return EncodeQ5_0;
     case Type::kQ5_1:
       return EncodeQ5_1;
+    case Type::kQ2_K:
+      return EncodeQ2_K;
+    case Type::kQ3_K:
+      return EncodeQ3_K;
     case Type::kQ4_K:
       return EncodeQ4_K;
     case Type::kQ5_K:
