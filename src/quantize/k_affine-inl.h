@@ -25,6 +25,15 @@ struct AffineType {
   static constexpr int kSubs = kSuperBlock / kValues, kBlocks = kGroup / kSubs;
 };
 
+// Rounds a super-block's scale, which its first lane has, as it is stored, and gives it to all its lanes.
+template <class T>
+PackedHalf PackShared(Lanes& scale, int block, const Lanes& unit) {
+  float* lanes = scale.at + T::kSubs * block;
+  const PackedHalf packed = PackScale(*lanes, unit[T::kSubs * block]);
+  std::fill_n(lanes, T::kSubs, *lanes);
+  return packed;
+}
+
 // The fits of a group's sub-blocks, in memory.
 struct AffineFits {
   Lanes scale, offset, w, q, qq;
@@ -69,11 +78,8 @@ struct AffineChoice {
   template <class T>
   void Pack(const Lanes& unit) {
     for (int block = 0; block < T::kBlocks; ++block) {
-      const int first = T::kSubs * block;
-      d_packed[block] = PackScale(d[first], unit[first]);
-      dmin_packed[block] = PackScale(dmin[first], unit[first]);
-      std::fill_n(d.at + first, T::kSubs, d[first]);
-      std::fill_n(dmin.at + first, T::kSubs, dmin[first]);
+      d_packed[block] = PackShared<T>(d, block, unit);
+      dmin_packed[block] = PackShared<T>(dmin, block, unit);
     }
   }
 };
@@ -120,49 +126,52 @@ HWY_INLINE Integers Nearest(const AffineFits& fits, int lane, const Units& units
   return {hn::IfThenElse(first, a.scale, b.scale), hn::IfThenElse(first, a.min, b.min)};
 }
 
-// Step 2. First d with whatever dmin, then dmin for that d.
+// Step 2. First d with whatever dmin, then dmin for that d; both as a reader will decode them.
 template <class T>
-void ChooseUnits(const AffineFits& fits, const AffineSearch& search, AffineChoice& choice) {
+void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes& unit, AffineChoice& choice) {
   Lanes top_scale = fits.scale, top_min;
   for (int i = 0; i < kGroup; ++i) top_min[i] = std::max(-fits.offset[i], 0.0f);
   SpreadLargest(top_scale, T::kSubs);
   SpreadLargest(top_min, T::kSubs);
-  float best[T::kBlocks];
-  std::fill_n(best, T::kBlocks, INFINITY);
-  const auto consider = [&](const Lanes& cost, const Lanes& candidate, Lanes& chosen) {
-    for (int block = 0; block < T::kBlocks; ++block) {
-      float sum = 0;
-      for (int i = 0; i < T::kSubs; ++i) sum += cost[T::kSubs * block + i];
-      if (sum < best[block]) {
+  // Tries each fraction: price(candidate, cost) prices it lane by lane.
+  const auto choose = [&](const Lanes& top, Lanes& chosen, PackedHalf* packed, const auto& price) {
+    float best[T::kBlocks];
+    std::fill_n(best, T::kBlocks, INFINITY);
+    for (const float fraction : search.fractions) {
+      Lanes candidate, cost;
+      PackedHalf halves[T::kBlocks];
+      for (int block = 0; block < T::kBlocks; ++block) {
+        candidate[T::kSubs * block] = top[T::kSubs * block] * (1 / (fraction * T::kMaxScale));
+        halves[block] = PackShared<T>(candidate, block, unit);
+      }
+      price(candidate, cost);
+      for (int block = 0; block < T::kBlocks; ++block) {
+        const int first = T::kSubs * block;
+        float sum = 0;
+        for (int i = first; i < first + T::kSubs; ++i) sum += cost[i];
+        if (sum >= best[block]) continue;
         best[block] = sum;
-        std::copy_n(candidate.at + T::kSubs * block, T::kSubs, chosen.at + T::kSubs * block);
+        packed[block] = halves[block];
+        std::copy_n(candidate.at + first, T::kSubs, chosen.at + first);
       }
     }
   };
-  for (const float fraction : search.fractions) {
-    Lanes candidate, cost;
+  choose(top_scale, choice.d, choice.d_packed, [&](const Lanes& candidate, Lanes& cost) {
     for (int lane = 0; lane < kGroup; lane += kWidth) {
-      const Vec scale = Load(fits.scale.at + lane), most = Set(T::kMaxScale);
-      const Vec d = hn::Mul(Load(top_scale.at + lane), Set(1 / (fraction * T::kMaxScale)));
-      const Vec integer = hn::Round(hn::Min(Divide(scale, d), most));
+      const Vec scale = Load(fits.scale.at + lane), d = Load(candidate.at + lane);
+      const Vec integer = hn::Round(hn::Min(Divide(scale, d), Set(T::kMaxScale)));
       const Vec off = hn::Sub(hn::Mul(integer, d), scale);
+      // The offset follows the scale, as far as that helps.
       const Vec slope = hn::Sub(Load(fits.qq.at + lane), hn::Mul(Load(fits.q.at + lane), Load(fits.mean.at + lane)));
-      Store(d, candidate.at + lane);
       Store(hn::Mul(hn::Mul(off, off), slope), cost.at + lane);
     }
-    consider(cost, candidate, choice.d);
-  }
-  std::fill_n(best, T::kBlocks, INFINITY);
-  for (const float fraction : search.fractions) {
-    Lanes candidate, cost;
+  });
+  choose(top_min, choice.dmin, choice.dmin_packed, [&](const Lanes& candidate, Lanes& cost) {
     for (int lane = 0; lane < kGroup; lane += kWidth) {
-      const Units units(Load(choice.d.at + lane),
-                        hn::Mul(Load(top_min.at + lane), Set(1 / (fraction * T::kMaxScale))));
-      Store(units.dmin, candidate.at + lane);
+      const Units units(Load(choice.d.at + lane), Load(candidate.at + lane));
       Store(Cost(fits, lane, units, Nearest<T>(fits, lane, units)), cost.at + lane);
     }
-    consider(cost, candidate, choice.dmin);
-  }
+  });
 }
 
 // Step 3.
@@ -240,8 +249,7 @@ AffineChoice FitAffine(const Group<T::kValues>& group, const AffineSearch& searc
                                                                  search.starts, search.rounds));
   }
   AffineChoice best;
-  ChooseUnits<T>(fits, search, best);
-  best.Pack<T>(group.unit);
+  ChooseUnits<T>(fits, search, group.unit, best);
   ChooseIntegers<T>(group, fits, search.tries, best);
   AffineChoice last = best;
   for (int turn = 0; turn < search.turns; ++turn) {

@@ -38,8 +38,9 @@ inline double Sum(const Lanes& lanes) {
   return sum;
 }
 
+// As a reader will decode it.
 template <class T>
-float ChooseUnit(const SymmetricFits& fits, const SymmetricSearch& search) {
+float ChooseUnit(const SymmetricFits& fits, const SymmetricSearch& search, float group_unit) {
   float extreme = 0;
   for (const float scale : fits.scale.at) {
     if (std::abs(scale) > std::abs(extreme)) extreme = scale;
@@ -47,7 +48,8 @@ float ChooseUnit(const SymmetricFits& fits, const SymmetricSearch& search) {
   float best = 0;
   double best_cost = INFINITY;
   for (const float integer : search.integers) {
-    const float d = extreme / integer;
+    float d = extreme / integer;
+    PackScale(d, group_unit);
     Lanes cost;
     for (int lane = 0; lane < kGroup; lane += kWidth) {
       const Vec scale = Load(fits.scale.at + lane), unit = Set(d);
@@ -116,7 +118,7 @@ SymmetricChoice FitSymmetric(const Group<T::kValues>& group, const SymmetricSear
     Store(fit.scale, fits.scale.at + lane);
     Store(fit.qq, fits.qq.at + lane);
   }
-  SymmetricChoice best = ChooseScales<T>(group, fits, search.tries, ChooseUnit<T>(fits, search));
+  SymmetricChoice best = ChooseScales<T>(group, fits, search.tries, ChooseUnit<T>(fits, search, group.unit[0]));
   SymmetricChoice last = best;
   for (int turn = 0; turn < search.turns; ++turn) {
     const float d = RefitUnit<T>(group, last, fits);
