@@ -15,6 +15,8 @@ void EncodeQ5_0(const float* from, std::byte* to, std::int64_t elements, const f
 void EncodeQ5_1(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 
 // k_encode.cc: blocks of 256.
+void EncodeQ2_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeQ3_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 void EncodeQ4_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 void EncodeQ5_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 void EncodeQ6_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);

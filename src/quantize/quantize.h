@@ -10,6 +10,7 @@
 
 #include "base/progress.h"
 #include "quantize/mix.h"
+#include "quantize/reencode.h"
 #include "tensor/type.h"
 
 namespace longspan {
@@ -47,12 +48,5 @@ struct QuantizeReport {
 // types that longspan cannot decode or encode. Tensors that keep a quantised type are copied as they are.
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress);
-
-// A tensor's rows from one type to another with all threads; the error so made.
-struct EncodingError {
-  double squared_error = 0, squared_sum = 0;
-};
-EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
-                       std::int64_t rows, std::int64_t cols, const float* importance = nullptr);
 
 }  // namespace longspan

@@ -162,13 +162,7 @@ void WriteTQ2_0(const float* from, std::byte* to, std::int64_t elements, const f
     SuperCodes codes;
     BlockTQ2_0 block;
     block.d = TernaryCodes(from + first, importance != nullptr ? importance + first : nullptr, codes);
-    for (int half = 0; half < 2; ++half) {
-      const std::uint8_t* c = codes.data() + 128 * half;
-      for (int i = 0; i < 32; ++i) {
-        block.q[32 * half + i] =
-            static_cast<std::uint8_t>(c[i] | c[i + 32] << 2 | c[i + 64] << 4 | c[i + 96] << 6);
-      }
-    }
+    block.q = PackBitPairs(codes);
     std::memcpy(to, &block, sizeof(block));
   }
 }
