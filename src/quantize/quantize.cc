@@ -8,7 +8,6 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/memory.h"
-#include "base/parallel.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 #include "quantize/encode.h"
@@ -141,44 +140,6 @@ double TypeReport::RelativeError() const {
 
 double QuantizeReport::BitsPerWeight() const {
   return elements > 0 ? 8.0 * static_cast<double>(bytes_after) / static_cast<double>(elements) : 0;
-}
-
-EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
-                       std::int64_t rows, std::int64_t cols, const float* importance) {
-  const std::int64_t from_bytes = RowBytes(from_type, cols), to_bytes = RowBytes(to_type, cols);
-  if (!std::cmp_equal(from.size(), rows * from_bytes) || !std::cmp_equal(to.size(), rows * to_bytes)) {
-    Fail(ErrorKind::kInternal, "{} rows of {} do not fill the memory given", rows, cols);
-  }
-  // A task is some ten thousand values, so that handing it out costs nothing beside it. Sums are kept by
-  // task, for the total must not depend on the threads.
-  const std::int64_t step = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols));
-  std::vector<EncodingError> errors(static_cast<std::size_t>((rows + step - 1) / step));
-  ParallelFor(std::ssize(errors), [&](std::int64_t task) {
-    ThrowIfCancelled();
-    AlignedVector<float> values(static_cast<std::size_t>(cols)), decoded(values.size());
-    EncodingError& error = errors[static_cast<std::size_t>(task)];
-    for (std::int64_t row = task * step; row < std::min(rows, (task + 1) * step); ++row) {
-      std::byte* encoded = to.data() + row * to_bytes;
-      DecodeRow(from_type, from.data() + row * from_bytes, values.data(), cols);
-      try {
-        EncodeRow(to_type, values.data(), encoded, cols, importance);
-      } catch (const Error& e) {
-        throw Error(e.kind(), fmt::format("row {}, {}", row, e.what()));
-      }
-      DecodeRow(to_type, encoded, decoded.data(), cols);
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        const double miss = double{values[i]} - decoded[i];
-        error.squared_error += miss * miss;
-        error.squared_sum += double{values[i]} * values[i];
-      }
-    }
-  });
-  EncodingError total;
-  for (const EncodingError& error : errors) {
-    total.squared_error += error.squared_error;
-    total.squared_sum += error.squared_sum;
-  }
-  return total;
 }
 
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,

@@ -12,6 +12,7 @@
 #include "formats/gguf_reader.h"
 #include "quantize/importance.h"
 #include "quantize/mix.h"
+#include "quantize/reencode.h"
 #include "tensor/type.h"
 
 namespace longspan {
@@ -55,12 +56,5 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
 
 // What a mix has to know of a file's tensors, in their order.
 std::vector<TensorInfo> TensorInfos(const GgufFile& file);
-
-// A tensor's rows from one type to another with all threads; the error so made.
-struct EncodingError {
-  double squared_error = 0, squared_sum = 0;
-};
-EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
-                       std::int64_t rows, std::int64_t cols, const float* importance = nullptr);
 
 }  // namespace longspan

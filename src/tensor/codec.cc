@@ -52,6 +52,16 @@ Decoder FindDecoder(Type type) {
       return DecodeQ5_K;
     case Type::kQ6_K:
       return DecodeQ6_K;
+    case Type::kIQ4_NL:
+      return DecodeIQ4_NL;
+    case Type::kIQ4_XS:
+      return DecodeIQ4_XS;
+    case Type::kMXFP4:
+      return DecodeMXFP4;
+    case Type::kTQ1_0:
+      return DecodeTQ1_0;
+    case Type::kTQ2_0:
+      return DecodeTQ2_0;
     default:
       return nullptr;
   }
