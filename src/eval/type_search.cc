@@ -145,6 +145,8 @@ std::vector<std::string> DescribeRules(std::span<const ChosenType> tensors) {
         pattern = fmt::format("^{}$", Escaped(part));
       else if (types[part].size() == 1)
         pattern = fmt::format("^blk\\.\\d+{}$", Escaped(part));
+      else if (of.size() == 1)
+        pattern = fmt::format("^blk\\.{}{}$", of.front(), Escaped(part));
       else
         pattern = fmt::format("^blk\\.({}){}$", fmt::join(of, "|"), Escaped(part));
       rules.push_back(fmt::format("{}={}", pattern, Traits(type).name));

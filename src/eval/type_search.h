@@ -17,7 +17,7 @@ namespace longspan {
 
 struct TypeSearchOptions {
   std::int64_t bytes = 0;  // of all tensors' data
-  MixOverrides overrides;  // tensors that these decide stay as they say
+  MixOverrides overrides = {};  // tensors that these decide stay as they say
   const ImportanceMatrix* importance = nullptr;
   bool allow_requantize = false;
 };
