@@ -7,7 +7,6 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
-#include "base/memory.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 #include "quantize/encode.h"
@@ -107,7 +106,6 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
   }
   progress.Start("quantize", report.elements, "weights");
   std::int64_t done = 0;
-  AlignedVector<std::byte> encoded;
   for (std::size_t i = 0; i < report.choices.size(); ++i) {
     ThrowIfCancelled();
     const GgufTensor& tensor = file->tensors()[i];
@@ -115,17 +113,16 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
     if (IsCopied(tensor, choice)) {
       writer.Write(tensor.name, tensor.bytes);
     } else {
-      encoded.resize(static_cast<std::size_t>(TensorBytes(choice.type, tensor.shape)));
       EncodingError error;
       try {
         const std::int64_t rows = choice.cols > 0 ? tensor.elements() / choice.cols : 0;
-        error = Reencode(tensor.type, tensor.bytes, choice.type, encoded, rows, choice.cols);
+        const auto write = [&](std::span<const std::byte> piece) { writer.Append(tensor.name, piece); };
+        error = ReencodeTo(write, tensor.type, tensor.bytes, choice.type, rows, choice.cols);
       } catch (const Error& e) {
         throw Error(e.kind(), fmt::format("{}: tensor {}: {}", in.string(), tensor.name, e.what()));
       }
       report.types[choice.type].squared_error += error.squared_error;
       report.types[choice.type].squared_sum += error.squared_sum;
-      writer.Write(tensor.name, encoded);
     }
     done += tensor.elements();
     progress.Update(done, tensor.name);
