@@ -81,7 +81,8 @@ Encoder FindEncoder(Type type) {
 // into the sign where the exponent is all ones.
 bool AllFinite(const float* x, std::int64_t n) {
   std::uint32_t overflow = 0;
-  for (std::int64_t i = 0; i < n; ++i) overflow |= (std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffff) + 0x00800000;
+  for (std::int64_t i = 0; i < n; ++i)
+    overflow |= (std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffff) + 0x00800000;
   return overflow < 0x80000000;
 }
 
@@ -94,11 +95,13 @@ void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t element
   if (encode == nullptr) Fail(ErrorKind::kUnsupported, "encoding of {} is not supported", Traits(type).name);
   RowBytes(type, elements);  // throws unless the row is a whole number of blocks
   if (!AllFinite(from, elements)) {
-    const std::int64_t i = std::find_if_not(from, from + elements, [](float x) { return std::isfinite(x); }) - from;
+    const std::int64_t i =
+        std::find_if_not(from, from + elements, [](float x) { return std::isfinite(x); }) - from;
     Fail(ErrorKind::kInvalidFile, "column {} is {}, expected a finite number", i, from[i]);
   }
   // Importances of zero say nothing.
-  if (importance != nullptr && std::all_of(importance, importance + elements, [](float x) { return x == 0; })) {
+  if (importance != nullptr &&
+      std::all_of(importance, importance + elements, [](float x) { return x == 0; })) {
     importance = nullptr;
   }
   encode(from, to, elements, importance);

@@ -7,7 +7,6 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
-#include "base/memory.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 #include "quantize/encode.h"
@@ -85,7 +84,7 @@ GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix, const Importan
 
 // Experts, stacked in one tensor, each have importances of their own.
 EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice, const ImportanceMatrix* importance,
-                             std::span<std::byte> to) {
+                             FunctionRef<void(std::span<const std::byte>)> write) {
   const std::int64_t cols = choice.cols, all_rows = cols > 0 ? tensor.elements() / cols : 0;
   std::vector<float> squares;
   std::int64_t matrices = 1;
@@ -97,12 +96,11 @@ EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice,
   EncodingError total;
   const std::int64_t rows = all_rows / matrices;
   const auto from_bytes = static_cast<std::size_t>(rows * RowBytes(tensor.type, cols));
-  const auto to_bytes = static_cast<std::size_t>(rows * RowBytes(choice.type, cols));
   for (std::int64_t m = 0; m < matrices; ++m) {
     const auto at = static_cast<std::size_t>(m);
     const EncodingError error =
-        Reencode(tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type,
-                 to.subspan(at * to_bytes, to_bytes), rows, cols, squares.empty() ? nullptr : squares.data() + m * cols);
+        ReencodeTo(write, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type, rows, cols,
+                   squares.empty() ? nullptr : squares.data() + m * cols);
     total.squared_error += error.squared_error;
     total.squared_sum += error.squared_sum;
   }
@@ -160,7 +158,6 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
   }
   progress.Start("quantize", report.elements, "weights");
   std::int64_t done = 0;
-  AlignedVector<std::byte> encoded;
   for (std::size_t i = 0; i < report.choices.size(); ++i) {
     ThrowIfCancelled();
     const GgufTensor& tensor = file->tensors()[i];
@@ -168,16 +165,15 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
     if (IsCopied(tensor, choice)) {
       writer.Write(tensor.name, tensor.bytes);
     } else {
-      encoded.resize(static_cast<std::size_t>(TensorBytes(choice.type, tensor.shape)));
       EncodingError error;
       try {
-        error = ReencodeTensor(tensor, choice, options.importance, encoded);
+        const auto write = [&](std::span<const std::byte> piece) { writer.Append(tensor.name, piece); };
+        error = ReencodeTensor(tensor, choice, options.importance, write);
       } catch (const Error& e) {
         throw Error(e.kind(), fmt::format("{}: tensor {}: {}", in.string(), tensor.name, e.what()));
       }
       report.types[choice.type].squared_error += error.squared_error;
       report.types[choice.type].squared_sum += error.squared_sum;
-      writer.Write(tensor.name, encoded);
     }
     done += tensor.elements();
     progress.Update(done, tensor.name);

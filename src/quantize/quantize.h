@@ -46,7 +46,7 @@ struct QuantizeReport {
   double BitsPerWeight() const;
 };
 
-// Writes `out`, whole or not at all. Needs memory for the largest tensor as it is stored in `out`.
+// Writes `out`, whole or not at all. Needs memory for a few MiB of a tensor.
 // Error(kInvalidFile) for a tensor with a NaN or an infinity, Error(kBadOption) for a tensor that is
 // quantised already (unless the options allow it; F32 always may be made of it), Error(kUnsupported) for
 // types that longspan cannot decode or encode, Error(kBadOption) where the importance matrix is of another

@@ -166,6 +166,39 @@ TEST_F(QuantizeFileTest, InputIsNotOverwritten) {
   EXPECT_THROW(QuantizeFile(Path("absent.gguf"), Path("out.gguf"), FindMix("Q8_0"), {}, NoProgress()), Error);
 }
 
+// Several pieces, the last one short.
+TEST(Reencode, PiecesComeInOrder) {
+  constexpr std::int64_t kRows = 3000, kCols = 1024;
+  Random random(5, 0, RandomPurpose::kTest);
+  std::vector<float> x(kRows * kCols);
+  for (float& value : x) value = random.Normal();
+  std::vector<std::byte> whole(static_cast<std::size_t>(kRows * RowBytes(Type::kF32, kCols))), pieces;
+  const auto from = std::as_bytes(std::span(x));
+  const EncodingError error = Reencode(Type::kF32, from, Type::kF32, whole, kRows, kCols);
+  int count = 0;
+  const EncodingError in_pieces = ReencodeTo(
+      [&](std::span<const std::byte> piece) {
+        pieces.insert(pieces.end(), piece.begin(), piece.end());
+        ++count;
+      },
+      Type::kF32, from, Type::kF32, kRows, kCols);
+  EXPECT_EQ(pieces, whole);
+  EXPECT_GT(count, 2);
+  EXPECT_EQ(in_pieces.squared_error, error.squared_error);
+  EXPECT_NEAR(in_pieces.squared_sum, error.squared_sum, 1e-12 * error.squared_sum);
+
+  x[2500 * kCols + 3] = NAN;
+  try {
+    ReencodeTo([](std::span<const std::byte>) {}, Type::kF32, from, Type::kQ8_0, kRows, kCols);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("row 2500, column 3"));
+  }
+  EXPECT_THROW(ReencodeTo([](std::span<const std::byte>) { Fail(ErrorKind::kIo, "full"); }, Type::kF32, from,
+                          Type::kF32, kRows, kCols),
+               Error);
+}
+
 TEST(Reencode, DoesNotDependOnThreads) {
   Random random(4, 0, RandomPurpose::kTest);
   std::vector<float> x(300 * 256);
