@@ -51,13 +51,13 @@ double RelativeError(const std::vector<float>& x, const std::vector<float>& y) {
   return std::sqrt(SquareError(x, y) / SquareError(x, std::vector<float>(x.size())));
 }
 
-class LevelType : public testing::TestWithParam<Type> {};
-INSTANTIATE_TEST_SUITE_P(Types, LevelType, testing::ValuesIn(kTypes),
+class LevelTypes : public testing::TestWithParam<Type> {};
+INSTANTIATE_TEST_SUITE_P(Types, LevelTypes, testing::ValuesIn(kTypes),
                          [](const auto& info) { return std::string(Traits(info.param).name); });
 
 // The bounds are what is reached, rounded up: a worse search shows. ggml's encoders reach 0.0761, 0.0767,
 // 0.114 and 0.806 on such rows.
-TEST_P(LevelType, GaussianErrorIsSmallAtEveryMagnitude) {
+TEST_P(LevelTypes, GaussianErrorIsSmallAtEveryMagnitude) {
   const std::pair<Type, double> bounds[] = {{Type::kIQ4_NL, 0.0733},
                                             {Type::kIQ4_XS, 0.0738},
                                             {Type::kMXFP4, 0.1115},
@@ -72,11 +72,11 @@ TEST_P(LevelType, GaussianErrorIsSmallAtEveryMagnitude) {
   }
 }
 
-TEST_P(LevelType, ZerosStayZeros) {
+TEST_P(LevelTypes, ZerosStayZeros) {
   EXPECT_THAT(RoundTrip(GetParam(), std::vector<float>(512)), testing::Each(0.0f));
 }
 
-TEST_P(LevelType, PowersOfTwoSurviveAsConstants) {
+TEST_P(LevelTypes, PowersOfTwoSurviveAsConstants) {
   for (const float value : {1.0f, -1.0f, 0.25f, -8.0f, 0x1p-9f}) {
     const std::vector<float> x(256, value);
     EXPECT_LT(RelativeError(x, RoundTrip(GetParam(), x)), 0.0005) << value;
@@ -87,12 +87,13 @@ TEST(LevelEncode, AConstantsScaleIsFitted) {
   for (const Type type : kScaledTypes) {
     for (const float value : {0.3f, -7.7f, 1e-3f, -2e-3f}) {
       const std::vector<float> x(256, value);
-      EXPECT_LT(RelativeError(x, RoundTrip(type, x)), 0.001) << Traits(type).name << " of " << value;
+      // An F16 below 2^-14 is coarse.
+      EXPECT_LT(RelativeError(x, RoundTrip(type, x)), 0.004) << Traits(type).name << " of " << value;
     }
   }
 }
 
-TEST_P(LevelType, AnOutlierSurvivesAndNothingOverflows) {
+TEST_P(LevelTypes, AnOutlierSurvivesAndNothingOverflows) {
   std::vector<float> x = Gaussian(256);
   x[77] = 3e4f;
   // MXFP4's levels lie a third apart.
@@ -109,20 +110,20 @@ TEST_P(LevelType, AnOutlierSurvivesAndNothingOverflows) {
   for (const float value : RoundTrip(GetParam(), x)) ASSERT_TRUE(std::isfinite(value));
 }
 
-TEST_P(LevelType, TinyValuesVanishOrStaySmall) {
+TEST_P(LevelTypes, TinyValuesVanishOrStaySmall) {
   for (const float scale : {1e-6f, 1e-20f, 1e-42f}) {
     for (const float y : RoundTrip(GetParam(), Gaussian(256, scale)))
       EXPECT_LE(std::abs(y), 6 * scale + 6e-8f);
   }
 }
 
-TEST_P(LevelType, EncodingAgainHardlyChanges) {
+TEST_P(LevelTypes, EncodingAgainHardlyChanges) {
   const std::vector<float> once = RoundTrip(GetParam(), Gaussian(8192));
   EXPECT_LT(RelativeError(once, RoundTrip(GetParam(), once)), 0.001);
 }
 
 // Importances as matrices have them: some columns matter a hundred times as much as others.
-TEST_P(LevelType, ImportanceLowersTheWeightedError) {
+TEST_P(LevelTypes, ImportanceLowersTheWeightedError) {
   const std::vector<float> x = Gaussian(64 * 256);
   std::vector<float> importance = Gaussian(x.size(), 1, 1);
   for (float& value : importance) value = std::exp(1.2f * value);
@@ -260,7 +261,7 @@ TEST(LevelEncode, Mxfp4ExponentsAreTheBest) {
 
 // ---- A block's bytes are its own affair.
 
-TEST_P(LevelType, NeighboursDoNotMatter) {
+TEST_P(LevelTypes, NeighboursDoNotMatter) {
   const std::vector<float> x = Gaussian(24 * 256), importance = [] {
     std::vector<float> w = Gaussian(24 * 256, 1, 1);
     for (float& value : w) value = value * value;
@@ -279,7 +280,7 @@ TEST_P(LevelType, NeighboursDoNotMatter) {
   }
 }
 
-TEST_P(LevelType, InstructionSetsAgree) {
+TEST_P(LevelTypes, InstructionSetsAgree) {
   std::vector<float> x = Gaussian(40 * 256), importance = Gaussian(x.size(), 1, 1);
   for (float& value : importance) value = value * value;
   const std::vector<std::byte> want = EncodeAll(GetParam(), x),

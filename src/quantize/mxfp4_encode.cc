@@ -31,6 +31,17 @@ HWY_INLINE Vec NearestMagnitude(Vec a) {
   return hn::Sub(hn::Add(kept, coarse), coarse);
 }
 
+// 2 to a whole number, and the whole part of a logarithm. Both for what a block of numbers near 1 needs.
+HWY_INLINE Vec PowerOfTwo(Vec exponent) {
+  const hn::RebindToSigned<Tag> di;
+  return hn::BitCast(Tag(), hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, exponent), hn::Set(di, 127))));
+}
+HWY_INLINE Vec Exponent(Vec x) {
+  const hn::RebindToSigned<Tag> di;
+  const auto stored = hn::ShiftRight<23>(hn::BitCast(di, hn::Max(x, Set(0x1p-30f))));
+  return hn::ConvertTo(Tag(), hn::Sub(stored, hn::Set(di, 127)));
+}
+
 // The codes of 32 consecutive values, x / scale as nearly as levels go, packed.
 HWY_INLINE void WriteFloats(const float* x, float inverse_unit, float inverse_scale, std::uint8_t* packed) {
   const hn::RebindToSigned<Tag> di;
@@ -51,27 +62,41 @@ HWY_INLINE void WriteFloats(const float* x, float inverse_unit, float inverse_sc
   std::copy(nibbles.begin(), nibbles.end(), packed);
 }
 
-// Scales that are tried, in halvings of the block's unit, the power of two not above its largest value. By
-// the standard it is the third: the value then lies between 8 and 16, and the highest level is 12.
-constexpr int kFewestHalvings = 1, kMostHalvings = 5, kStandardHalvings = 3;
-// Of those, the ones that put the largest value below 4 or above 16 win for odd importances alone.
+// Scales that are tried, in halvings of the block's unit, the power of two not above its largest value. After
+// the standard's three, that value lies between 8 and 16, and the highest level is 12.
+constexpr float kStandardHalvings = 3;
+// Where values are not of equal importance, it may be others that the scale should suit: also tried are the
+// halvings after which the root mean square lies between 2 and 4, and between 4 and 8.
+constexpr float kSpreadHalvings[] = {1, 2};
 
 // How often the unit is halved for the least error, a number a lane.
+template <bool kWeighted>
 void FitHalvings(const Group<kBlock>& group, Lanes& halvings) {
   for (int lane = 0; lane < kGroup; lane += kWidth) {
     Vec best = Set(kStandardHalvings), least = Set(INFINITY);
-    for (int tried = kFewestHalvings; tried <= kMostHalvings; ++tried) {
-      const Vec inverse = Set(static_cast<float>(1 << tried)),
-                scale = Set(1.0f / static_cast<float>(1 << tried));
+    const auto consider = [&](Vec tried) {
+      const Vec inverse = PowerOfTwo(tried), scale = PowerOfTwo(hn::Neg(tried));
       Vec error = Zero();
       for (int i = lane; i < kBlock * kGroup; i += kGroup) {
         const Vec t = hn::Mul(hn::Abs(Load(group.x + i)), inverse);
-        const Vec miss = hn::Mul(hn::Sub(t, NearestMagnitude(t)), scale);
-        error = hn::Add(error, hn::Mul(hn::Mul(Load(group.weights + i), miss), miss));
+        const Vec miss = hn::Sub(t, NearestMagnitude(t)), square = hn::Mul(miss, miss);
+        error = hn::Add(error, kWeighted ? hn::Mul(Load(group.weights + i), square) : square);
       }
+      error = hn::Mul(error, hn::Mul(scale, scale));
       const Mask better = hn::Lt(error, least);
       least = hn::IfThenElse(better, error, least);
-      best = hn::IfThenElse(better, Set(static_cast<float>(tried)), best);
+      best = hn::IfThenElse(better, tried, best);
+    };
+    for (const float change : {0.0f, -1.0f, 1.0f}) consider(Set(kStandardHalvings + change));
+    if constexpr (kWeighted) {
+      Vec squares = Zero(), total = Zero();
+      for (int i = lane; i < kBlock * kGroup; i += kGroup) {
+        const Vec x = Load(group.x + i), w = Load(group.weights + i);
+        squares = hn::Add(squares, hn::Mul(hn::Mul(w, x), x));
+        total = hn::Add(total, w);
+      }
+      const Vec exponent = Exponent(hn::Sqrt(Divide(squares, total)));
+      for (const float halvings : kSpreadHalvings) consider(hn::Sub(Set(halvings), exponent));
     }
     Store(best, halvings.at + lane);
   }
@@ -82,7 +107,7 @@ void WriteMXFP4(const float* from, std::byte* to, std::int64_t elements, const f
     Group<kBlock> group;
     LoadGroup(x, weights, 1, group);
     Lanes halvings;
-    FitHalvings(group, halvings);
+    weights != nullptr ? FitHalvings<true>(group, halvings) : FitHalvings<false>(group, halvings);
     for (int i = 0; i < blocks; ++i) {
       const int unit_exponent = static_cast<int>(std::bit_cast<std::uint32_t>(group.unit[i]) >> 23);
       const int exponent = unit_exponent - static_cast<int>(halvings[i]);

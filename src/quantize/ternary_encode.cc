@@ -27,18 +27,16 @@ namespace {
 // Sums run in sixteen lanes, however many a vector has, so that every instruction set adds in the same order.
 constexpr int kParts = kGroup / kWidth;
 
-float SumOf(const Vec (&parts)[kParts]) {
-  Lanes lanes;
-  for (int i = 0; i < kParts; ++i) Store(parts[i], lanes.at + kWidth * i);
-  for (int half = kGroup / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+float SumOf(Vec (&parts)[kParts]) {
+  for (int half = kParts / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) parts[i] = hn::Add(parts[i], parts[i + half]);
   }
-  return lanes[0];
+  return hn::GetLane(hn::SumOfLanes(Tag(), parts[0]));  // halves it, too
 }
 
 struct Magnitudes {
-  alignas(64) float values[kSuperBlock];  // in units of `unit`
-  alignas(64) float weights[kSuperBlock];
+  alignas(64) float values[kSuperBlock];   // in units of `unit`
+  alignas(64) float weights[kSuperBlock];  // where there are importances
   float unit, largest;
 };
 
@@ -53,12 +51,12 @@ void LoadMagnitudes(const float* from, const float* importance, Magnitudes& m) {
   for (int i = 0; i < kSuperBlock; i += kWidth) {
     Store(hn::Abs(hn::Mul(hn::LoadU(Tag(), from + i), Set(inverse))), m.values + i);
   }
-  if (importance != nullptr) {
-    for (int i = 0; i < kSuperBlock; i += kWidth) top = hn::Max(top, hn::LoadU(Tag(), importance + i));
-  }
-  const float most = hn::GetLane(hn::MaxOfLanes(Tag(), top));
+  if (importance == nullptr) return;
+  for (int i = 0; i < kSuperBlock; i += kWidth) top = hn::Max(top, hn::LoadU(Tag(), importance + i));
+  const Vec most = hn::MaxOfLanes(Tag(), top);
   for (int i = 0; i < kSuperBlock; i += kWidth) {
-    Store(most > 0 ? hn::Div(hn::LoadU(Tag(), importance + i), Set(most)) : Set(1), m.weights + i);
+    const Vec weight = hn::Div(hn::LoadU(Tag(), importance + i), most);
+    Store(hn::IfThenElse(hn::Gt(most, Zero()), weight, Set(1)), m.weights + i);
   }
 }
 
@@ -70,7 +68,7 @@ struct Kept {
   float gain() const { return values * scale(); }
 };
 
-template <std::size_t kCount>
+template <bool kWeighted, std::size_t kCount>
 std::array<Kept, kCount> KeepAbove(const Magnitudes& m, const std::array<float, kCount>& thresholds) {
   Vec values[kCount][kParts], weights[kCount][kParts];
   for (std::size_t t = 0; t < kCount; ++t) {
@@ -78,7 +76,9 @@ std::array<Kept, kCount> KeepAbove(const Magnitudes& m, const std::array<float, 
   }
   for (int i = 0; i < kSuperBlock; i += kGroup) {
     for (int p = 0; p < kParts; ++p) {
-      const Vec x = Load(m.values + i + kWidth * p), w = Load(m.weights + i + kWidth * p), wx = hn::Mul(w, x);
+      const Vec x = Load(m.values + i + kWidth * p);
+      const Vec w = kWeighted ? Load(m.weights + i + kWidth * p) : Set(1);
+      const Vec wx = kWeighted ? hn::Mul(w, x) : x;
       for (std::size_t t = 0; t < kCount; ++t) {
         const Mask above = hn::Gt(x, Set(thresholds[t]));
         values[t][p] = hn::Add(values[t][p], hn::IfThenElseZero(above, wx));
@@ -96,17 +96,18 @@ std::array<Kept, kCount> KeepAbove(const Magnitudes& m, const std::array<float, 
 constexpr std::array<float, 2> kThresholds[] = {{0.45f, 0.3f}, {0.21f, 0.14f}, {0.07f, 0.02f}};
 constexpr int kTurns = 3;
 
+template <bool kWeighted>
 float FitTernary(const Magnitudes& m) {
   Kept best;
   const auto consider = [&](const Kept& kept) {
     if (kept.gain() > best.gain()) best = kept;
   };
   for (const auto& [high, low] : kThresholds) {
-    for (const Kept& kept : KeepAbove<2>(m, {m.largest * high, m.largest * low})) consider(kept);
+    for (const Kept& kept : KeepAbove<kWeighted, 2>(m, {m.largest * high, m.largest * low})) consider(kept);
   }
   for (int turn = 0; turn < kTurns; ++turn) {
     const float before = best.scale();
-    consider(KeepAbove<1>(m, {before / 2})[0]);
+    consider(KeepAbove<kWeighted, 1>(m, {before / 2})[0]);
     if (best.scale() == before) break;
   }
   return best.scale();
@@ -118,7 +119,7 @@ PackedHalf TernaryCodes(const float* from, const float* importance, SuperCodes& 
   const hn::Rebind<std::uint8_t, Tag> d8;
   Magnitudes m;
   LoadMagnitudes(from, importance, m);
-  float scale = FitTernary(m);
+  float scale = importance != nullptr ? FitTernary<true>(m) : FitTernary<false>(m);
   const PackedHalf d = PackScale(scale, m.unit);
   const Vec threshold = Set(scale / 2), one = Set(1);
   for (int i = 0; i < kSuperBlock; i += kWidth) {
@@ -136,13 +137,16 @@ constexpr std::array<std::uint8_t, 243> kTritBytes = [] {
   return bytes;
 }();
 
-// `bytes` bytes of `digits` codes each, the first ones all before the second ones.
-void PackTrits(const std::uint8_t* codes, int bytes, int digits, std::uint8_t* packed) {
-  for (int i = 0; i < bytes; ++i) {
-    int number = 0;
-    for (int n = 0; n < 5; ++n) number = 3 * number + (n < digits ? codes[bytes * n + i] : 0);
-    packed[i] = kTritBytes[number];
+// kBytes bytes of kDigits codes each, the first ones all before the second ones.
+template <int kBytes, int kDigits>
+void PackTrits(const std::uint8_t* codes, std::uint8_t* packed) {
+  std::array<std::uint8_t, kBytes> numbers{};
+  for (int n = 0; n < 5; ++n) {
+    for (int i = 0; i < kBytes; ++i) {
+      numbers[i] = static_cast<std::uint8_t>(3 * numbers[i] + (n < kDigits ? codes[kBytes * n + i] : 0));
+    }
   }
+  for (int i = 0; i < kBytes; ++i) packed[i] = kTritBytes[numbers[i]];
 }
 
 void WriteTQ1_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
@@ -150,9 +154,9 @@ void WriteTQ1_0(const float* from, std::byte* to, std::int64_t elements, const f
     SuperCodes codes;
     BlockTQ1_0 block;
     block.d = TernaryCodes(from + first, importance != nullptr ? importance + first : nullptr, codes);
-    PackTrits(codes.data(), 32, 5, block.q.data());
-    PackTrits(codes.data() + 160, 16, 5, block.q.data() + 32);
-    PackTrits(codes.data() + 240, 4, 4, block.high.data());
+    PackTrits<32, 5>(codes.data(), block.q.data());
+    PackTrits<16, 5>(codes.data() + 160, block.q.data() + 32);
+    PackTrits<4, 4>(codes.data() + 240, block.high.data());
     std::memcpy(to, &block, sizeof(block));
   }
 }
