@@ -19,4 +19,13 @@ void EncodeQ4_K(const float* from, std::byte* to, std::int64_t elements, const f
 void EncodeQ5_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 void EncodeQ6_K(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 
+// iq_encode.cc: blocks of 256 whose codes are points of a code book.
+void EncodeIQ1_S(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ1_M(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ2_XXS(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ2_XS(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ2_S(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ3_XXS(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ3_S(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+
 }  // namespace longspan

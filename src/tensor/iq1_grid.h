@@ -1,5 +1,5 @@
-// The code book of IQ1_S and IQ1_M, as the format fixes it (ggml's iq1s_grid): points of eight values, two bits
-// each, the first in the lowest bits. 0, 1 and 2 stand for -1, 0 and 1.
+// The code book of IQ1_S and IQ1_M, as the format fixes it (ggml's iq1s_grid): points of eight values, two
+// bits each, the first in the lowest bits. 0, 1 and 2 stand for -1, 0 and 1.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // The code books of IQ3_XXS and IQ3_S, as the format fixes them (ggml's iq3xxs_grid and iq3s_grid): points of
-// four magnitudes, three bits each, the first in the lowest bits. The levels are kLevels3_XXS and kLevels3_S in
-// tensor/iq_blocks.h.
+// four magnitudes, three bits each, the first in the lowest bits. The levels are kLevels3_XXS and kLevels3_S
+// in tensor/iq_blocks.h.
 #pragma once
 
 #include <array>
