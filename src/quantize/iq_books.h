@@ -8,17 +8,27 @@
 namespace longspan {
 
 // A point's packed code is four nibbles: of IQ1 and IQ2 two values each, of IQ3 one. nibbles[n][p] is nibble
-// n of point p, so that one table look-up of bytes prices a quarter of as many points as a vector has bytes.
+// n of point p, so that one look-up of bytes prices a quarter of as many points as a vector has bytes.
 template <std::size_t kPoints>
-struct alignas(64) PointNibbles {
+struct alignas(64) CodeBook {
   std::array<std::array<std::uint8_t, kPoints>, 4> nibbles;
 };
 
-extern const PointNibbles<256> kNibblesIQ2_XXS;
-extern const PointNibbles<512> kNibblesIQ2_XS;
-extern const PointNibbles<1024> kNibblesIQ2_S;
-extern const PointNibbles<256> kNibblesIQ3_XXS;
-extern const PointNibbles<512> kNibblesIQ3_S;
-extern const PointNibbles<2048> kNibblesIQ1;
+extern const CodeBook<256> kBookIQ2_XXS;
+extern const CodeBook<512> kBookIQ2_XS;
+extern const CodeBook<1024> kBookIQ2_S;
+extern const CodeBook<256> kBookIQ3_XXS;
+extern const CodeBook<512> kBookIQ3_S;
+extern const CodeBook<2048> kBookIQ1;
+
+// Most of a large book need not be looked at. Points lie in the order of their codes, so that in a chunk of 64
+// few pairs of the upper two nibbles occur: upper[n - 2][i][c] is nibble n of pair i in chunk c (the last pair
+// is repeated to fill up).
+inline constexpr std::size_t kBookChunk = 64;
+inline constexpr std::size_t kChunksIQ1 = 2048 / kBookChunk, kPairsIQ1 = 4;
+struct alignas(64) UpperPairs {
+  std::array<std::array<std::array<std::uint8_t, kChunksIQ1>, kPairsIQ1>, 2> upper;
+};
+extern const UpperPairs kUpperIQ1;
 
 }  // namespace longspan

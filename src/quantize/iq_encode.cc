@@ -2,7 +2,6 @@
 #include <cstring>
 
 #include "quantize/block_encode.h"
-#include "quantize/block_values.h"
 #include "quantize/iq_fit.h"
 #include "tensor/iq_blocks.h"
 
@@ -104,10 +103,8 @@ template <class Block>
 void EncodeBlocks(Type type, const float* from, std::byte* to, std::int64_t elements,
                   const float* importance) {
   for (std::int64_t first = 0; first < elements; first += kSuperBlock, to += sizeof(Block)) {
-    const BlockValues values =
-        PrepareBlock(from + first, importance != nullptr ? importance + first : nullptr, kSuperBlock);
     Block block;
-    Pack(FitIq(type, values), block);
+    Pack(FitIq(type, from + first, importance != nullptr ? importance + first : nullptr), block);
     std::memcpy(to, &block, sizeof(block));
   }
 }

@@ -1,3 +1,6 @@
+// An IQ block quantises twice: groups of values to points of a code book, and the sub-blocks' scales to odd
+// multiples of one F16. Each sub-block is fitted alone; a common d is chosen that suits their scales; then
+// points are found again for the scales that a reader will decode, and d is refitted to all that was chosen.
 #include "quantize/iq_fit.h"
 
 #include "kernels/vector/targets.h"
@@ -9,86 +12,111 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 
 #include "base/error.h"
+#include "quantize/block_scale.h"
 #include "quantize/iq_search-inl.h"
+#include "tensor/iq_points.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
+namespace {
 
-// Signs of an octet are free, or their number is even. IQ1 has no signs but a shift, of a sub-block or of an
-// octet.
+// Signs of an octet are free, or the number of negative ones is even. IQ1 has no signs but a shift, of a
+// sub-block or of an octet.
 enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
 
-struct IQ2_XXS {
-  static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15;
+// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each.
+struct TypeIQ2_XXS {
+  static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
   static constexpr Signs kSigns = Signs::kEven;
+  static constexpr float kExcess = 0.45f;
   static constexpr const auto& Values() { return kLevels2; }
   static const auto& Points() { return kPointsIQ2_XXS; }
-  static const auto& Nibbles() { return kNibblesIQ2_XXS; }
+  static const auto& Book() { return kBookIQ2_XXS; }
 };
 
-struct IQ2_XS : IQ2_XXS {
+struct TypeIQ2_XS : TypeIQ2_XXS {
   static constexpr int kSub = 16;
+  static constexpr float kExcess = 0.33f;
   static const auto& Points() { return kPointsIQ2_XS; }
-  static const auto& Nibbles() { return kNibblesIQ2_XS; }
+  static const auto& Book() { return kBookIQ2_XS; }
 };
 
-struct IQ2_S : IQ2_XS {
+struct TypeIQ2_S : TypeIQ2_XS {
   static constexpr Signs kSigns = Signs::kFree;
+  static constexpr float kExcess = 0.2f;
   static const auto& Points() { return kPointsIQ2_S; }
-  static const auto& Nibbles() { return kNibblesIQ2_S; }
+  static const auto& Book() { return kBookIQ2_S; }
 };
 
-struct IQ3_XXS {
-  static constexpr int kWidth = 4, kLevels = 8, kSub = 32, kTopScale = 15;
+struct TypeIQ3_XXS {
+  static constexpr int kWidth = 4, kLevels = 8, kSub = 32, kTopScale = 15, kTries = 2;
   static constexpr Signs kSigns = Signs::kEven;
+  static constexpr float kExcess = 1;
   static constexpr const auto& Values() { return kLevels3_XXS; }
   static const auto& Points() { return kPointsIQ3_XXS; }
-  static const auto& Nibbles() { return kNibblesIQ3_XXS; }
+  static const auto& Book() { return kBookIQ3_XXS; }
 };
 
-struct IQ3_S : IQ3_XXS {
+struct TypeIQ3_S : TypeIQ3_XXS {
   static constexpr Signs kSigns = Signs::kFree;
+  static constexpr float kExcess = 0.5f;
   static constexpr const auto& Values() { return kLevels3_S; }
   static const auto& Points() { return kPointsIQ3_S; }
-  static const auto& Nibbles() { return kNibblesIQ3_S; }
+  static const auto& Book() { return kBookIQ3_S; }
 };
 
-struct IQ1_S {
-  static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 7;
+struct TypeIQ1_S {
+  static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 7, kTries = 1;
   static constexpr Signs kSigns = Signs::kShiftOfSub;
+  static constexpr float kExcess = 0.016f;
   static constexpr const auto& Values() { return kLevels1; }
   static const auto& Points() { return kPointsIQ1; }
-  static const auto& Nibbles() { return kNibblesIQ1; }
+  static const auto& Book() { return kBookIQ1; }
 };
 
-struct IQ1_M : IQ1_S {
+struct TypeIQ1_M : TypeIQ1_S {
   static constexpr int kSub = 16;
   static constexpr Signs kSigns = Signs::kShiftOfOctet;
 };
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr std::array<float, 2> kShifts{kShift1, -kShift1};
+
 // The fit of one block.
-template <class F>
+template <class T>
 class Fit {
  public:
-  explicit Fit(const BlockValues& block) : block_(block) {
-    for (int s = 0; s < kSubs; ++s) Orient(s);
+  Fit(const float* from, const float* importance) {
+    float extreme = 0, top = 0;
+    for (int i = 0; i < kSuperBlock; ++i) extreme = std::max(extreme, std::abs(from[i]));
+    unit_ = extreme < kLeastValue ? 1 : std::ldexp(1.0f, std::ilogb(extreme));
+    if (importance != nullptr) top = *std::max_element(importance, importance + kSuperBlock);
+    for (int s = 0; s < kSubs; ++s) {
+      for (int o = 0; o < kSubOctets; ++o) {
+        const int first = T::kSub * s + kOctet * o;
+        Orient(from + first, top > 0 ? importance + first : nullptr, 1 / top, subs_[s], o);
+      }
+    }
   }
 
   IqCodes Run() {
     float top = 0;
-    for (int s = 0; s < kSubs; ++s) {
-      Scan(s);
-      top = std::max(top, subs_[s].scale);
+    for (Sub& sub : subs_) {
+      Scan(sub);
+      top = std::max(top, sub.scale);
     }
     if (!(top > 0)) return {};
-    Settled best = Settle(ChooseD(top), false);
+    Settled best = Settle(ChooseD(top));
     for (int i = 0; i < kRefits; ++i) {
-      const Settled next = Settle(Refit(best), true);
+      const Settled next = Resettle(best);
       if (!(next.error < best.error)) break;
       best = next;
     }
@@ -96,15 +124,18 @@ class Fit {
   }
 
  private:
-  static constexpr int kSubs = kSuperBlock / F::kSub, kSubOctets = F::kSub / kOctet;
+  static constexpr int kSubs = kSuperBlock / T::kSub, kSubOctets = T::kSub / kOctet;
+  static constexpr bool kShifted = T::kSigns == Signs::kShiftOfSub || T::kSigns == Signs::kShiftOfOctet;
   static constexpr int kRefits = 2;
-  static constexpr bool kShifts = F::kSigns == Signs::kShiftOfSub || F::kSigns == Signs::kShiftOfOctet;
-  static constexpr int kFlips = 3;
-  using Find = Search<F>;
+  static constexpr int kFlips = 3;  // values of an octet that may bear the wrong sign
+  static constexpr float kLeastValue = 0x1p-60f, kLeastWeight = 0x1p-20f;
+  using Find = Search<T>;
+  using Task = typename Find::Task;
   using Points = typename Find::Points;
 
-  // The points and the shift or signs of a sub-block.
+  // The points of a sub-block, with their signs or shifts.
   struct Choice {
+    bool known = false;
     std::array<Points, kSubOctets> points{};
     std::array<std::uint8_t, kSubOctets> signs{};
     Moments moments;
@@ -113,51 +144,45 @@ class Fit {
   struct Sub {
     std::array<Octet, kSubOctets> octets;
     std::array<std::uint8_t, kSubOctets> signs{};
-    std::array<std::array<std::uint8_t, kFlips>, kSubOctets> flips{};  // the cheapest values to flip
-    float energy = 0;
-    float extreme = 0;
+    std::array<bool, kSubOctets> odd{};  // has one wrong sign, that of the first of `flips`
+    std::array<std::array<std::uint8_t, kFlips>, kSubOctets> flips;
+    float energy = 0, weight = 0, extreme = 0;
     float scale = 0;  // the best alone
     Choice choice;
   };
 
   struct Settled {
-    float error = std::numeric_limits<float>::infinity();
+    float error = 0;
     float d = 0;
     IqCodes codes;
     std::array<Choice, kSubs> choices;
   };
 
-  static constexpr typename Find::Levels Shifted(float shift) {
-    typename Find::Levels levels = F::Values();
-    for (float& level : levels) level += shift;
-    return levels;
-  }
-
-  void Orient(int s) {
-    Sub& sub = subs_[s];
-    for (int o = 0; o < kSubOctets; ++o) {
-      const float* x = block_.x.data() + F::kSub * s + kOctet * o;
-      const float* w = block_.weights.data() + F::kSub * s + kOctet * o;
-      Octet& octet = sub.octets[o];
-      unsigned signs = 0;
-      for (int i = 0; i < kOctet; ++i) {
-        const float size = std::abs(x[i]);
-        octet.w[i] = w[i];
-        octet.wx[i] = w[i] * (kShifts ? x[i] : size);
-        sub.energy += w[i] * x[i] * x[i];
-        sub.extreme = std::max(sub.extreme, size);
-        signs |= unsigned{x[i] < 0} << i;
-      }
-      sub.signs[o] = static_cast<std::uint8_t>(kShifts ? 0 : signs);
-      if constexpr (F::kSigns == Signs::kEven) {
-        if (std::popcount(signs) % 2 == 0) continue;
-        // A wrong sign at level v costs 4 w |x| v scale.
-        std::array<std::uint8_t, kOctet> order{0, 1, 2, 3, 4, 5, 6, 7};
-        std::partial_sort(order.begin(), order.begin() + kFlips, order.end(),
-                          [&](int a, int b) { return octet.wx[a] < octet.wx[b]; });
-        std::copy_n(order.begin(), kFlips, sub.flips[o].begin());
-        Flip(octet, sub.signs[o], order[0]);
-      }
+  void Orient(const float* from, const float* importance, float per_importance, Sub& sub, int o) {
+    Octet& octet = sub.octets[o];
+    const float per_unit = 1 / unit_;
+    unsigned signs = 0;
+    for (int i = 0; i < kOctet; ++i) {
+      const float x = from[i] * per_unit, size = std::abs(x);
+      const float w = importance != nullptr ? std::max(importance[i] * per_importance, kLeastWeight) : 1;
+      octet.w[i] = w;
+      octet.wx[i] = w * (kShifted ? x : size);
+      sub.energy += w * x * x;
+      sub.weight += w;
+      sub.extreme = std::max(sub.extreme, size);
+      signs |= unsigned{x < 0} << i;
+    }
+    if constexpr (kShifted) return;
+    sub.signs[o] = static_cast<std::uint8_t>(signs);
+    if constexpr (T::kSigns == Signs::kEven) {
+      if (std::popcount(signs) % 2 == 0) return;
+      sub.odd[o] = true;
+      // A wrong sign costs 4 w |x| scale v, so the smallest w |x| come first.
+      std::array<std::uint8_t, kOctet> order{0, 1, 2, 3, 4, 5, 6, 7};
+      std::partial_sort(order.begin(), order.begin() + kFlips, order.end(),
+                        [&](int a, int b) { return octet.wx[a] < octet.wx[b]; });
+      std::copy_n(order.begin(), kFlips, sub.flips[o].begin());
+      Flip(octet, sub.signs[o], order[0]);
     }
   }
 
@@ -166,107 +191,137 @@ class Fit {
     signs = static_cast<std::uint8_t>(signs ^ 1 << i);
   }
 
-  // Improves a choice for a scale.
-  void Improve(const Sub& sub, float scale, Choice& choice) const {
-    if constexpr (F::kSigns == Signs::kShiftOfSub) {
-      Choice best;
-      float least = std::numeric_limits<float>::infinity();
-      for (const bool down : {false, true}) {
-        Choice tried = choice;
-        tried.moments = {};
-        const float shift = down ? -kShift1 : kShift1;
-        for (int o = 0; o < kSubOctets; ++o) {
-          tried.signs[o] = down;
-          tried.moments += Find::Improve(sub.octets[o], Shifted(shift), shift, scale, tried.points[o]);
-        }
-        if (tried.moments.cost(scale) < least) {
-          least = tried.moments.cost(scale);
-          best = tried;
-        }
-      }
-      choice = best;
-    } else if constexpr (F::kSigns == Signs::kShiftOfOctet) {
-      choice.moments = {};
-      for (int o = 0; o < kSubOctets; ++o) {
-        Points up = choice.points[o], down = up;
-        const Moments m_up = Find::Improve(sub.octets[o], Shifted(kShift1), kShift1, scale, up);
-        const Moments m_down = Find::Improve(sub.octets[o], Shifted(-kShift1), -kShift1, scale, down);
-        const bool lower = m_down.cost(scale) < m_up.cost(scale);
-        choice.points[o] = lower ? down : up;
-        choice.signs[o] = lower;
-        choice.moments += lower ? m_down : m_up;
-      }
-    } else {
-      choice.moments = {};
-      for (int o = 0; o < kSubOctets; ++o) {
-        choice.signs[o] = sub.signs[o];
-        choice.moments += Find::Improve(sub.octets[o], F::Values(), 0, scale, choice.points[o]);
-      }
+  // ---- One sub-block.
+
+  // Improves a choice for a scale. IQ1: with the shift given, all octets' the same.
+  static void Improve(const Sub& sub, float scale, int down, Choice& choice) {
+    std::array<Task, kSubOctets> tasks;
+    for (int o = 0; o < kSubOctets; ++o) {
+      tasks[o] = {&sub.octets[o], kShifted ? kShifts[down] : 0, choice.known, choice.points[o], {}};
+      choice.signs[o] = kShifted ? static_cast<std::uint8_t>(down) : sub.signs[o];
+    }
+    Find::Improve(scale, tasks);
+    choice.moments = {};
+    choice.known = true;
+    for (int o = 0; o < kSubOctets; ++o) {
+      choice.points[o] = tasks[o].points;
+      choice.moments += tasks[o].moments;
     }
   }
 
-  // The same, trying several values to flip.
-  void ImproveFully(const Sub& sub, float scale, Choice& choice) const {
-    if constexpr (F::kSigns != Signs::kEven) {
-      Improve(sub, scale, choice);
-      return;
-    }
-    choice.moments = {};
-    for (int o = 0; o < kSubOctets; ++o) {
-      Octet octet = sub.octets[o];
-      choice.signs[o] = sub.signs[o];
-      Points best_points = choice.points[o];
-      Moments best = Find::Improve(octet, F::Values(), 0, scale, best_points);
-      const auto& flips = sub.flips[o];
-      if (flips[0] != flips[1]) {
-        std::uint8_t signs = sub.signs[o];
-        for (int i = 1; i < kFlips; ++i) {
-          Flip(octet, signs, flips[i - 1]);
-          Flip(octet, signs, flips[i]);
-          Points points = best_points;
-          const Moments moments = Find::Improve(octet, F::Values(), 0, scale, points);
-          if (moments.cost(scale) < best.cost(scale)) {
-            best = moments;
-            best_points = points;
-            choice.signs[o] = signs;
+  // The same, trying both shifts, or several values to bear the wrong sign.
+  static void ImproveFully(const Sub& sub, float scale, Choice& choice) {
+    if constexpr (T::kSigns == Signs::kFree) {
+      Improve(sub, scale, 0, choice);
+    } else if constexpr (T::kSigns == Signs::kShiftOfSub) {
+      Choice other = choice;
+      const int down = choice.signs[0];
+      Improve(sub, scale, down, choice);
+      Improve(sub, scale, 1 - down, other);
+      if (other.moments.cost(scale) < choice.moments.cost(scale)) choice = other;
+    } else {
+      // Several tasks an octet; the best is kept.
+      std::array<Task, Find::kMaxTasks> tasks;
+      std::array<std::uint8_t, Find::kMaxTasks> signs;
+      std::array<Octet, Find::kMaxTasks> flipped;
+      std::array<int, kSubOctets + 1> first{};
+      int count = 0;
+      for (int o = 0; o < kSubOctets; ++o) {
+        const auto add = [&](const Octet& octet, float shift, unsigned sign) {
+          tasks[count] = {&octet, shift, choice.known, choice.points[o], {}};
+          signs[count++] = static_cast<std::uint8_t>(sign);
+        };
+        if constexpr (kShifted) {
+          for (unsigned down = 0; down < 2; ++down) add(sub.octets[o], kShifts[down], down);
+        } else {
+          add(sub.octets[o], 0, sub.signs[o]);
+          for (int i = 1; sub.odd[o] && i < kFlips; ++i) {
+            std::uint8_t turned = sub.signs[o];
+            Octet& octet = flipped[count];
+            octet = sub.octets[o];
+            Flip(octet, turned, sub.flips[o][0]);
+            Flip(octet, turned, sub.flips[o][i]);
+            add(octet, 0, turned);
           }
         }
+        first[o + 1] = count;
       }
-      choice.points[o] = best_points;
-      choice.moments += best;
+      Find::Improve(scale, std::span(tasks.data(), static_cast<std::size_t>(count)));
+      choice.moments = {};
+      for (int o = 0; o < kSubOctets; ++o) {
+        int best = first[o];
+        for (int t = best + 1; t < first[o + 1]; ++t) {
+          if (tasks[t].moments.cost(scale) < tasks[best].moments.cost(scale)) best = t;
+        }
+        choice.points[o] = tasks[best].points;
+        choice.signs[o] = signs[best];
+        choice.moments += tasks[best].moments;
+      }
     }
   }
 
-  void Scan(int s) {
-    Sub& sub = subs_[s];
+  static constexpr int kScales = 16;
+  static constexpr float kLargestScale = kShifted ? 1 : 1.2f, kScaleStep = 0.92f;
+
+  // Looks for the scale that suits a sub-block alone. What the best combination of levels costs is quickly
+  // found for many scales; the best point costs more, and that grows about as the square of the scale.
+  void Scan(Sub& sub) {
     if (sub.extreme == 0) return;
-    const float top = std::max(std::abs(F::Values().front()), std::abs(F::Values().back()));
+    std::array<float, kScales> scales, floors;
+    std::array<int, kScales> downs{};
+    float scale = sub.extreme / T::Values().back() * kLargestScale;
+    for (int i = 0; i < kScales; ++i, scale *= kScaleStep) {
+      scales[i] = scale;
+      floors[i] = Find::Floor(sub.octets, kShifted ? kShift1 : 0, scale);
+      if constexpr (kShifted) {
+        const float other = Find::Floor(sub.octets, -kShift1, scale);
+        downs[i] = other < floors[i];
+        floors[i] = std::min(floors[i], other);
+      }
+    }
+    const auto best_with = [&](float excess) {
+      int best = 0;
+      const auto cost = [&](int i) { return floors[i] + excess * scales[i] * scales[i]; };
+      for (int i = 1; i < kScales; ++i) {
+        if (cost(i) < cost(best)) best = i;
+      }
+      return best;
+    };
+    float gain = 0;
     Choice choice;
-    float best = 0;
-    const auto consider = [&](float scale) {
-      Improve(sub, scale, choice);
-      if (choice.moments.gain() > best) {
-        best = choice.moments.gain();
+    const auto consider = [&](int i) {
+      Improve(sub, scales[i], downs[i], choice);
+      if (choice.moments.gain() > gain) {
+        gain = choice.moments.gain();
         sub.scale = choice.moments.best_scale();
         sub.choice = choice;
       }
     };
-    for (const float r : kScan) consider(sub.extreme / top * r);
-    if (best == 0) return;
-    choice = sub.choice;
-    consider(sub.scale);
+    const int first = best_with(T::kExcess * sub.weight);
+    consider(first);
+    const float excess =
+        (choice.moments.cost(scales[first]) - floors[first]) / (scales[first] * scales[first]);
+    if (getenv("DBG")) printf("%g %g %d\n", excess / sub.weight, sub.choice.moments.best_scale()/(sub.extreme/T::Values().back()), first);
+    if (T::kTries == 1) return;
+    const int second = best_with(excess);
+    if (second != first) consider(second);
   }
 
-  static constexpr std::array<float, 8> kScan{1.15f, 1.05f, 0.97f, 0.89f, 0.82f, 0.75f, 0.68f, 0.6f};
+  // ---- The block.
+
+  static int NearestScale(float multiple) {
+    return static_cast<int>(std::clamp(multiple * 0.5f, 0.0f, static_cast<float>(T::kTopScale)));
+  }
 
   // A d for which the sub-blocks' scales come near to odd multiples of it, by what missing them costs.
   float ChooseD(float top) const {
-    float best = 0, least = std::numeric_limits<float>::infinity();
-    for (int i = 0; i < 24; ++i) {
-      const float d = top / (2 * F::kTopScale + 1) * (0.9f + 0.02f * static_cast<float>(i));
+    constexpr int kCandidates = 20;
+    float best = 0, least = kInfinity;
+    for (int i = 0; i < kCandidates; ++i) {
+      const float d = top / (2 * T::kTopScale + 1) * (0.9f + 0.025f * static_cast<float>(i)), per_d = 1 / d;
       float cost = 0;
       for (const Sub& sub : subs_) {
-        const float miss = sub.scale - d * static_cast<float>(2 * NearestScale(sub.scale, d) + 1);
+        const float miss = sub.scale - d * static_cast<float>(2 * NearestScale(sub.scale * per_d) + 1);
         cost += sub.choice.moments.wvv * miss * miss;
       }
       if (cost < least) {
@@ -277,91 +332,109 @@ class Fit {
     return best;
   }
 
-  static int NearestScale(float scale, float d) {
-    return static_cast<int>(
-        std::clamp((scale / d - 1) * 0.5f + 0.5f, 0.0f, static_cast<float>(F::kTopScale)));
-  }
-
-  Settled Settle(float d, bool again) const {
+  // Points for each sub-block at the scale nearest to its own, and at the next ones.
+  Settled Settle(float d) const {
     Settled out;
-    out.codes.d = block_.PackScale(d);
+    out.codes.d = PackScale(d, unit_);
     out.d = d;
-    out.error = 0;
     for (int s = 0; s < kSubs; ++s) {
       const Sub& sub = subs_[s];
-      const int middle = NearestScale(sub.scale, d);
-      float least = std::numeric_limits<float>::infinity();
-      for (const int k : {middle, middle - 1, middle + 1}) {
-        if (k < 0 || k > F::kTopScale) continue;
+      const float multiple = sub.scale / d;
+      const int middle = NearestScale(multiple);
+      const int next = multiple > static_cast<float>(2 * middle + 1) ? 1 : -1;
+      const std::array<int, 3> tries{middle, middle + next, middle - next};
+      float least = kInfinity;
+      for (int i = 0; i < T::kTries; ++i) {
+        const int k = tries[i];
+        if (k < 0 || k > T::kTopScale) continue;
         const float scale = d * static_cast<float>(2 * k + 1);
         Choice choice = sub.choice;
-        ImproveFully(sub, scale, choice);
-        if (choice.moments.cost(scale) < least) {
-          least = choice.moments.cost(scale);
-          out.choices[s] = choice;
-          out.codes.scales[s] = static_cast<std::uint8_t>(k);
+        if constexpr (kShifted) {
+          ImproveFully(sub, scale, choice);
+        } else {
+          Improve(sub, scale, 0, choice);
         }
+        const float cost = choice.moments.cost(scale);
+        if (cost >= least) continue;
+        least = cost;
+        out.choices[s] = choice;
+        out.codes.scales[s] = static_cast<std::uint8_t>(k);
       }
-      out.error += sub.energy + least;
-      Write(out.choices[s], s, out.codes);
+      Take(s, least, out);
     }
-    (void)again;
     return out;
   }
 
-  static float Refit(const Settled& settled) {
+  // The same scales, and the d that suits the points best; points for that.
+  Settled Resettle(const Settled& before) const {
     Moments sum;
     for (int s = 0; s < kSubs; ++s) {
-      const float multiple = static_cast<float>(2 * settled.codes.scales[s] + 1);
-      sum +=
-          {multiple * settled.choices[s].moments.wxv, multiple * multiple * settled.choices[s].moments.wvv};
+      const float multiple = static_cast<float>(2 * before.codes.scales[s] + 1);
+      const Moments& moments = before.choices[s].moments;
+      sum += {multiple * moments.wxv, multiple * multiple * moments.wvv};
     }
-    return sum.gain() > 0 ? sum.best_scale() : settled.d;
+    Settled out = before;
+    out.error = 0;
+    if (sum.gain() > 0) out.d = sum.best_scale();
+    out.codes.d = PackScale(out.d, unit_);
+    for (int s = 0; s < kSubs; ++s) {
+      const float scale = out.d * static_cast<float>(2 * out.codes.scales[s] + 1);
+      ImproveFully(subs_[s], scale, out.choices[s]);
+      Take(s, out.choices[s].moments.cost(scale), out);
+    }
+    return out;
   }
 
-  static void Write(const Choice& choice, int s, IqCodes& codes) {
+  void Take(int s, float cost, Settled& out) const {
+    out.error += subs_[s].energy + cost;
+    const Choice& choice = out.choices[s];
     for (int o = 0; o < kSubOctets; ++o) {
       const int octet = kSubOctets * s + o;
-      for (int part = 0; part < Find::kParts; ++part)
-        codes.points[Find::kParts * octet + part] = choice.points[o][part];
-      codes.signs[octet] = choice.signs[o];
+      std::copy_n(choice.points[o].begin(), Find::kParts, out.codes.points.begin() + Find::kParts * octet);
+      out.codes.signs[octet] = choice.signs[o];
     }
   }
 
-  const BlockValues& block_;
+  float unit_;
   std::array<Sub, kSubs> subs_;
 };
 
-IqCodes FitBlock(Type type, const BlockValues& block) {
+IqCodes FitBlock(Type type, const float* from, const float* importance) {
   switch (type) {
     case Type::kIQ1_S:
-      return Fit<IQ1_S>(block).Run();
+      return Fit<TypeIQ1_S>(from, importance).Run();
     case Type::kIQ1_M:
-      return Fit<IQ1_M>(block).Run();
+      return Fit<TypeIQ1_M>(from, importance).Run();
     case Type::kIQ2_XXS:
-      return Fit<IQ2_XXS>(block).Run();
+      return Fit<TypeIQ2_XXS>(from, importance).Run();
     case Type::kIQ2_XS:
-      return Fit<IQ2_XS>(block).Run();
+      return Fit<TypeIQ2_XS>(from, importance).Run();
     case Type::kIQ2_S:
-      return Fit<IQ2_S>(block).Run();
+      return Fit<TypeIQ2_S>(from, importance).Run();
     case Type::kIQ3_XXS:
-      return Fit<IQ3_XXS>(block).Run();
+      return Fit<TypeIQ3_XXS>(from, importance).Run();
     case Type::kIQ3_S:
-      return Fit<IQ3_S>(block).Run();
+      return Fit<TypeIQ3_S>(from, importance).Run();
     default:
       Fail(ErrorKind::kInternal, "{} has no code book", Traits(type).name);
   }
 }
 
+}  // namespace
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace longspan {
+namespace {
 
 HWY_EXPORT(FitBlock);
 
-IqCodes FitIq(Type type, const BlockValues& block) { return HWY_DYNAMIC_DISPATCH(FitBlock)(type, block); }
+}  // namespace
+
+IqCodes FitIq(Type type, const float* from, const float* importance) {
+  return HWY_DYNAMIC_DISPATCH(FitBlock)(type, from, importance);
+}
 
 }  // namespace longspan
 #endif

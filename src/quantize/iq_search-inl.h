@@ -1,25 +1,13 @@
-// The point of a code book nearest to a few values, under weights. What a point costs is a sum over its
-// values of what each value's level costs, so a group's levels are priced once, in bytes, and the points then
-// cost four table look-ups and three additions for as many of them at once as a vector has bytes: all points
-// are looked at, and no lists of neighbours are needed.
+// The points of a code book nearest to a few values, under weights. What a point costs is a sum over its
+// values of what each value's level costs. So the levels of a group of values are priced once, in bytes, and
+// then points cost four table look-ups and three additions for as many of them at once as a vector has bytes:
+// every point is looked at, and no lists of neighbours are needed.
 //
-// Prices are counted from the cheapest level of each value, which few points can have for all values, in
-// units of a 250th of what a point known already costs. Rounding them to integers changes a sum by a percent
-// or so.
-#include <algorithm>
-#include <array>
-#include <bit>
-#include <cstdint>
-#include <cstring>
-
-#include "kernels/vector/targets.h"
-// Highway's include order.
-#include <hwy/highway.h>
-
-#include "quantize/iq_books.h"
-#include "tensor/iq_blocks.h"
-#include "tensor/iq_points.h"
-
+// Prices are counted from the cheapest level of each value, in units of a 250th of what a known point costs so
+// counted. Rounding them to integers moves a sum by one percent or less.
+//
+// To be included by a file that Highway compiles once for each instruction set. A product and its sum are
+// rounded apart (see CMakeLists.txt), and sums have one order: the result is the same on every machine.
 #if defined(LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_
 #undef LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_
@@ -27,13 +15,25 @@
 #define LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_
 #endif
 
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "quantize/iq_books.h"
+#include "tensor/iq_blocks.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
+namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Weights and weighted values of an octet. The values have the orientation that points have: magnitudes for
-// IQ2 and IQ3.
+// Weights and weighted values of an octet. The values are turned as points are: to magnitudes for IQ2 and IQ3.
 struct Octet {
   alignas(32) std::array<float, kOctet> w;
   alignas(32) std::array<float, kOctet> wx;
@@ -54,7 +54,6 @@ struct Moments {
   }
 };
 
-// A tree, so that the order is the same on every machine.
 template <int kCount>
 HWY_INLINE float SumOf(const float* x) {
   if constexpr (kCount == 8) {
@@ -65,17 +64,21 @@ HWY_INLINE float SumOf(const float* x) {
   }
 }
 
-// The first of the points for which the sum of the prices tables[n][nibble n] is least.
-struct alignas(64) NibbleTables : std::array<std::array<std::uint8_t, 16>, 4> {};
+struct alignas(64) NibbleTables {
+  std::array<std::array<std::uint8_t, 16>, 4> price;  // of each nibble's sixteen values
+};
+
+constexpr int kTooDear = 255;  // what bytes saturate at
 
 #if HWY_TARGET == HWY_SCALAR
 
+// The first of the points whose prices add up to the least, or -1 if all are too dear.
 template <std::size_t kPoints>
-int CheapestPoint(const PointNibbles<kPoints>& book, const NibbleTables& tables) {
-  int least = 256, found = 0;
+int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& tables) {
+  int least = kTooDear, found = -1;
   for (std::size_t p = 0; p < kPoints; ++p) {
     int cost = 0;
-    for (int n = 0; n < 4; ++n) cost += tables[n][book.nibbles[n][p]];
+    for (int n = 0; n < 4; ++n) cost += tables.price[n][book.nibbles[n][p]];
     if (cost >= least) continue;
     least = cost;
     found = static_cast<int>(p);
@@ -89,7 +92,7 @@ inline NibbleTables PricePairs(const std::array<std::uint32_t, kOctet>& bytes) {
   for (int n = 0; n < 4; ++n) {
     for (int i = 0; i < 16; ++i) {
       const unsigned price = (bytes[2 * n] >> 8 * (i % 4) & 255) + (bytes[2 * n + 1] >> 8 * (i / 4) & 255);
-      tables[n][i] = static_cast<std::uint8_t>(std::min(price, 255u));
+      tables.price[n][i] = static_cast<std::uint8_t>(std::min(price, 255u));
     }
   }
   return tables;
@@ -97,46 +100,71 @@ inline NibbleTables PricePairs(const std::array<std::uint32_t, kOctet>& bytes) {
 
 #else
 
+// The chunks of kBookIQ1 that may have points that are not too dear, by their upper nibbles.
+HWY_INLINE std::uint32_t CheapChunks(const UpperPairs& pairs, const NibbleTables& tables) {
+  const hn::CappedTag<std::uint8_t, kChunksIQ1> d;
+  const auto t2 = hn::LoadDup128(d, tables.price[2].data()), t3 = hn::LoadDup128(d, tables.price[3].data());
+  std::uint32_t chunks = 0;
+  for (std::size_t c = 0; c < kChunksIQ1; c += hn::MaxLanes(d)) {
+    auto least = hn::Set(d, kTooDear);
+    for (std::size_t i = 0; i < kPairsIQ1; ++i) {
+      const auto second = hn::TableLookupBytes(t2, hn::Load(d, pairs.upper[0][i].data() + c));
+      const auto third = hn::TableLookupBytes(t3, hn::Load(d, pairs.upper[1][i].data() + c));
+      least = hn::Min(least, hn::SaturatedAdd(second, third));
+    }
+    std::array<std::uint8_t, 8> mask{};
+    hn::StoreMaskBits(d, hn::Ne(least, hn::Set(d, kTooDear)), mask.data());
+    std::uint32_t bits;
+    std::memcpy(&bits, mask.data(), sizeof(bits));
+    chunks |= bits << c;
+  }
+  return chunks;
+}
+
+// The first of the points whose prices add up to the least, or -1 if all are too dear.
 template <std::size_t kPoints>
-HWY_INLINE int CheapestPoint(const PointNibbles<kPoints>& book, const NibbleTables& tables) {
+HWY_INLINE int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& tables) {
   const hn::ScalableTag<std::uint8_t> d;
+  const hn::Repartition<std::uint16_t, decltype(d)> d16;
   constexpr std::size_t kLanes = hn::MaxLanes(d);
-  static_assert(kPoints % kLanes == 0 && kPoints / kLanes < 256);
-  const auto t0 = hn::LoadDup128(d, tables[0].data()), t1 = hn::LoadDup128(d, tables[1].data());
-  const auto t2 = hn::LoadDup128(d, tables[2].data()), t3 = hn::LoadDup128(d, tables[3].data());
-  auto least = hn::Set(d, 255), where = hn::Zero(d), step = hn::Zero(d);
-  const auto one = hn::Set(d, 1);
-  for (std::size_t i = 0; i < kPoints; i += kLanes) {
+  static_assert(kPoints / kLanes <= 256 && kBookChunk % kLanes == 0);
+  const auto t0 = hn::LoadDup128(d, tables.price[0].data()), t1 = hn::LoadDup128(d, tables.price[1].data());
+  const auto t2 = hn::LoadDup128(d, tables.price[2].data()), t3 = hn::LoadDup128(d, tables.price[3].data());
+  // A point's price above the number of its vector: the least such number is a first cheapest point's.
+  auto lower = hn::Set(d16, kTooDear << 8), upper = lower;
+  const auto look = [&](std::size_t i, auto step) {
     const auto price = [&](auto table, int n) {
       return hn::TableLookupBytes(table, hn::Load(d, book.nibbles[n].data() + i));
     };
     const auto cost = hn::SaturatedAdd(hn::SaturatedAdd(price(t0, 0), price(t1, 1)),
                                        hn::SaturatedAdd(price(t2, 2), price(t3, 3)));
-    const auto lower = hn::Min(cost, least);
-    where = hn::IfThenElse(hn::Eq(lower, least), where, step);
-    least = lower;
-    step = hn::Add(step, one);
+    lower = hn::Min(lower, hn::BitCast(d16, hn::InterleaveLower(d, step, cost)));
+    upper = hn::Min(upper, hn::BitCast(d16, hn::InterleaveUpper(d, step, cost)));
+  };
+  if constexpr (kPoints == 2048) {
+    for (std::uint32_t chunks = CheapChunks(kUpperIQ1, tables); chunks != 0; chunks &= chunks - 1) {
+      const std::size_t first = kBookChunk * static_cast<std::size_t>(std::countr_zero(chunks));
+      for (std::size_t i = first; i < first + kBookChunk; i += kLanes)
+        look(i, hn::Set(d, static_cast<std::uint8_t>(i / kLanes)));
+    }
+  } else {
+    auto step = hn::Zero(d);
+    for (std::size_t i = 0; i < kPoints; i += kLanes) {
+      look(i, step);
+      step = hn::Add(step, hn::Set(d, 1));
+    }
   }
-  alignas(64) std::array<std::uint8_t, kLanes> costs, steps;
-  hn::Store(least, d, costs.data());
-  hn::Store(where, d, steps.data());
-  const hn::CappedTag<std::uint8_t, 16> d16;
-  auto low = hn::Load(d16, costs.data());
-  for (std::size_t i = 16; i < kLanes; i += 16) low = hn::Min(low, hn::Load(d16, costs.data() + i));
-  low = hn::Min(low, hn::ShiftRightBytes<8>(d16, low));
-  low = hn::Min(low, hn::ShiftRightBytes<4>(d16, low));
-  low = hn::Min(low, hn::ShiftRightBytes<2>(d16, low));
-  low = hn::Min(low, hn::ShiftRightBytes<1>(d16, low));
-  alignas(8) std::array<std::uint8_t, 8> mask{};
-  hn::StoreMaskBits(d, hn::Eq(least, hn::Set(d, hn::GetLane(low))), mask.data());
-  std::uint64_t lanes;
-  std::memcpy(&lanes, mask.data(), sizeof(lanes));
-  std::size_t found = kPoints;
-  for (; lanes != 0; lanes &= lanes - 1) {
-    const auto lane = static_cast<std::size_t>(std::countr_zero(lanes));
-    found = std::min(found, steps[lane] * kLanes + lane);
-  }
-  return static_cast<int>(found);
+  const auto least = hn::MinOfLanes(d16, hn::Min(lower, upper));
+  const unsigned found = hn::GetLane(least);
+  if (found >> 8 == kTooDear) return -1;
+  // Of each 16 bytes, the first eight were interleaved into `lower`, the others into `upper`.
+  constexpr std::ptrdiff_t kNone = kPoints;
+  const auto byte = [](std::ptrdiff_t lane, int half) {
+    return lane < 0 ? kNone : lane / 8 * 16 + lane % 8 + 8 * half;
+  };
+  const std::ptrdiff_t lane = std::min(byte(hn::FindFirstTrue(d16, hn::Eq(lower, least)), 0),
+                                       byte(hn::FindFirstTrue(d16, hn::Eq(upper, least)), 1));
+  return static_cast<int>((found & 255) * kLanes) + static_cast<int>(lane);
 }
 
 // The prices of pairs of values, given those of each: four bytes a value.
@@ -153,59 +181,162 @@ HWY_INLINE NibbleTables PricePairs(const std::array<std::uint32_t, kOctet>& byte
     std::uint64_t two;
     std::memcpy(&two, bytes.data() + 2 * n, sizeof(two));
     const auto both = hn::BitCast(d, hn::Set(d64, two));
-    hn::StoreU(hn::SaturatedAdd(hn::TableLookupBytes(both, first), hn::TableLookupBytes(both, second)), d,
-               tables[n].data());
+    hn::Store(hn::SaturatedAdd(hn::TableLookupBytes(both, first), hn::TableLookupBytes(both, second)), d,
+              tables.price[n].data());
   }
   return tables;
 }
 
 #endif
 
-// Book: kPoints, kWidth values a point, kLevels; Nibbles(), Points().
-template <class Book>
+// Type: kWidth values a point, kLevels; Values(), Points(), Book(); kExcess, what a point costs beyond the
+// cheapest levels on average, at scale 1 and weight 1.
+template <class Type>
 struct Search {
-  static constexpr int kWidth = Book::kWidth, kLevels = Book::kLevels, kParts = kOctet / kWidth;
-  using Levels = std::array<float, kLevels>;
+  static constexpr int kWidth = Type::kWidth, kLevels = Type::kLevels, kParts = kOctet / kWidth;
+  static constexpr int kMaxTasks = 12;
   using Points = std::array<std::uint16_t, kParts>;
 
-  // What each level of each value of an octet costs beyond the cheapest, and what the cheapest cost together.
+  // An octet to find points for. Levels are moved by `shift`. The better the points that come in, the finer
+  // the prices; without, they start from what is usual.
+  struct Task {
+    const Octet* octet = nullptr;
+    float shift = 0;
+    bool known = false;
+    Points points{};
+    Moments moments;
+  };
+
+  // What the octets would cost if every combination of levels were a point.
+  static HWY_INLINE float Floor(std::span<const Octet> octets, float shift, float scale) {
+    const hn::CappedTag<float, kOctet> d;
+    alignas(32) std::array<float, kOctet> cheapest;
+    for (std::size_t i = 0; i < kOctet; i += hn::MaxLanes(d)) {
+      auto sum = hn::Zero(d);
+      for (const Octet& octet : octets) {
+        const auto w = hn::Load(d, octet.w.data() + i), wx = hn::Load(d, octet.wx.data() + i);
+        sum = hn::Add(sum, CheapestLevels(d, w, wx, shift, scale, nullptr));
+      }
+      hn::Store(sum, d, cheapest.data() + i);
+    }
+    return SumOf<kOctet>(cheapest.data());
+  }
+
+  // Replaces points by the cheapest at this scale, or nearly. The octets go through each step together, for
+  // the steps of one wait for each other.
+  static void Improve(float scale, std::span<Task> tasks) {
+    constexpr float kNothing = 1e-30f, kUnits = 250, kFiner = 0.25f;
+    constexpr int kRounds = 4;
+    std::array<Open, kMaxTasks> opens;
+    for (std::size_t t = 0; t < tasks.size(); ++t) Begin(tasks[t], scale, opens[t]);
+    bool any = true;
+    for (int round = 0; round < kRounds && any; ++round) {
+      any = false;
+      std::array<std::array<NibbleTables, kParts>, kMaxTasks> tables;
+      for (std::size_t t = 0; t < tasks.size(); ++t) {
+        std::array<float, kParts> per_unit;
+        for (int part = 0; part < kParts; ++part)
+          per_unit[part] = kUnits / std::max(opens[t].excess[part], kNothing);
+        tables[t] = Tables(opens[t].prices, per_unit);
+      }
+      for (std::size_t t = 0; t < tasks.size(); ++t) {
+        Task& task = tasks[t];
+        Open& open = opens[t];
+        for (int part = 0; part < kParts; ++part) {
+          if (!open.open[part]) continue;
+          open.open[part] = false;
+          float& excess = open.excess[part];
+          const int found = CheapestPoint(Type::Book(), tables[t][part]);
+          if (found < 0) {  // none is as cheap as was supposed
+            if (!open.known[part]) {
+              excess *= 4;
+              open.open[part] = any = true;
+            }
+            continue;
+          }
+          const Moments moments = Measure(*task.octet, part, found, task.shift);
+          const float less = moments.cost(scale) - open.prices.floor[part];
+          if (open.known[part] && !(less < excess)) continue;
+          task.points[part] = static_cast<std::uint16_t>(found);
+          open.best[part] = moments;
+          open.open[part] = less > kNothing && (less < kFiner * excess || (!open.known[part] && less > excess));
+          any |= open.open[part];
+          open.known[part] = true;
+          excess = less;
+        }
+      }
+    }
+    for (std::size_t t = 0; t < tasks.size(); ++t) {
+      tasks[t].moments = {};
+      tasks[t].known = true;
+      for (int part = 0; part < kParts; ++part) tasks[t].moments += opens[t].best[part];
+    }
+  }
+
+ private:
+  // What each level of each value costs beyond the cheapest, and what the cheapest cost together.
   struct Prices {
     alignas(32) std::array<std::array<float, kOctet>, kLevels> excess;
     std::array<float, kParts> floor;
   };
 
-  static HWY_INLINE Prices PriceLevels(const Octet& octet, const Levels& levels, float scale) {
-    const hn::CappedTag<float, kOctet> d;
+  struct Open {
     Prices prices;
+    std::array<Moments, kParts> best;
+    std::array<float, kParts> excess;  // of `best` over the floor, or a guess
+    std::array<bool, kParts> open, known;
+  };
+
+  // w (scale v)^2 - 2 wx (scale v) for the level v that makes it least; and, if wanted, for every level, in
+  // rows of kOctet.
+  template <class D, class V>
+  static HWY_INLINE V CheapestLevels(D d, V w, V wx, float shift, float scale, float* costs) {
+    const V wx2 = hn::Add(wx, wx);
+    V least = hn::Zero(d);
+    for (int l = 0; l < kLevels; ++l) {
+      const V a = hn::Set(d, scale * (Type::Values()[l] + shift));
+      const V cost = hn::Mul(a, hn::Sub(hn::Mul(a, w), wx2));
+      least = l == 0 ? cost : hn::Min(least, cost);
+      if (costs != nullptr) hn::Store(cost, d, costs + kOctet * l);
+    }
+    return least;
+  }
+
+  static HWY_INLINE void Begin(const Task& task, float scale, Open& open) {
+    const hn::CappedTag<float, kOctet> d;
+    const Octet& octet = *task.octet;
+    Prices& prices = open.prices;
     alignas(32) std::array<float, kOctet> cheapest;
-    for (std::size_t i = 0; i < kOctet; i += hn::Lanes(d)) {
+    for (std::size_t i = 0; i < kOctet; i += hn::MaxLanes(d)) {
       const auto w = hn::Load(d, octet.w.data() + i), wx = hn::Load(d, octet.wx.data() + i);
-      const auto wx2 = hn::Add(wx, wx);
-      auto least = hn::Set(d, 0);
-      for (int l = 0; l < kLevels; ++l) {
-        const auto a = hn::Set(d, scale * levels[l]);
-        const auto cost = hn::Mul(a, hn::MulSub(a, w, wx2));
-        least = l == 0 ? cost : hn::Min(least, cost);
-        hn::Store(cost, d, prices.excess[l].data() + i);
-      }
+      const auto least = CheapestLevels(d, w, wx, task.shift, scale, prices.excess[0].data() + i);
       for (int l = 0; l < kLevels; ++l) {
         float* excess = prices.excess[l].data() + i;
         hn::Store(hn::Sub(hn::Load(d, excess), least), d, excess);
       }
       hn::Store(least, d, cheapest.data() + i);
     }
-    for (int part = 0; part < kParts; ++part)
+    for (int part = 0; part < kParts; ++part) {
       prices.floor[part] = SumOf<kWidth>(cheapest.data() + kWidth * part);
-    return prices;
+      open.known[part] = task.known;
+      if (task.known) {
+        open.best[part] = Measure(octet, part, task.points[part], task.shift);
+        open.excess[part] = open.best[part].cost(scale) - prices.floor[part];
+      } else {
+        const float weight = SumOf<kWidth>(octet.w.data() + kWidth * part);
+        open.excess[part] = 2 * Type::kExcess * weight * scale * scale;
+      }
+      open.open[part] = !task.known || open.excess[part] > 1e-30f;
+    }
   }
 
   // Of one part of an octet.
   static HWY_INLINE Moments Measure(const Octet& octet, int part, int point, float shift) {
     const hn::CappedTag<float, kWidth> d;
     const float *w = octet.w.data() + kWidth * part, *wx = octet.wx.data() + kWidth * part;
-    const float* values = Book::Points()[point].data();
+    const float* values = Type::Points()[point].data();
     alignas(32) std::array<float, kWidth> wxv, wvv;
-    for (std::size_t i = 0; i < kWidth; i += hn::Lanes(d)) {
+    for (std::size_t i = 0; i < kWidth; i += hn::MaxLanes(d)) {
       const auto v = hn::Add(hn::Load(d, values + i), hn::Set(d, shift));
       hn::Store(hn::Mul(hn::Load(d, wx + i), v), d, wxv.data() + i);
       hn::Store(hn::Mul(hn::Mul(hn::Load(d, w + i), v), v), d, wvv.data() + i);
@@ -213,65 +344,42 @@ struct Search {
     return {SumOf<kWidth>(wxv.data()), SumOf<kWidth>(wvv.data())};
   }
 
-  // The prices of a part as bytes, by a unit, laid out by the nibbles of points.
-  static HWY_INLINE NibbleTables Tables(const Prices& prices, int part, float per_unit) {
-    // For each value, its levels' prices as the bytes of integers: levels 0-3, and 4-7 where there are so
-    // many.
-    alignas(32) std::array<std::array<std::uint32_t, kOctet>, 2> bytes{};
-    const hn::CappedTag<float, kWidth> d;
+  // The prices as bytes, by a unit for each part, laid out by the nibbles of points.
+  static HWY_INLINE std::array<NibbleTables, kParts> Tables(const Prices& prices,
+                                                           const std::array<float, kParts>& per_unit) {
+    // For each value, its levels' prices as the bytes of integers: levels 0-3, and 4-7 where there are so many.
+    alignas(32) std::array<std::array<std::uint32_t, kOctet>, 2> bytes;
+    alignas(32) std::array<float, kOctet> units;
+    for (int i = 0; i < kOctet; ++i) units[i] = per_unit[i / kWidth];
+    const hn::CappedTag<float, kOctet> d;
     const hn::RebindToSigned<decltype(d)> di;
-    const auto unit = hn::Set(d, per_unit), top = hn::Set(d, 255.0f);
-    for (std::size_t i = 0; i < kWidth; i += hn::Lanes(d)) {
+    const hn::RebindToUnsigned<decltype(d)> du;
+    const auto top = hn::Set(d, float{kTooDear});
+    for (std::size_t i = 0; i < kOctet; i += hn::MaxLanes(d)) {
+      const auto unit = hn::Load(d, units.data() + i);
       for (int first = 0; first < kLevels; first += 4) {
         auto packed = hn::Zero(di);
         for (int l = std::min(first + 4, kLevels) - 1; l >= first; --l) {
-          const auto price = hn::Mul(hn::Load(d, prices.excess[l].data() + kWidth * part + i), unit);
+          const auto price = hn::Mul(hn::Load(d, prices.excess[l].data() + i), unit);
           packed = hn::Or(hn::ShiftLeft<8>(packed), hn::NearestInt(hn::Min(price, top)));
         }
-        hn::Store(packed, di, reinterpret_cast<std::int32_t*>(bytes[first / 4].data() + i));
+        hn::Store(hn::BitCast(du, packed), du, bytes[first / 4].data() + i);
       }
     }
     if constexpr (kWidth == 8) {
-      return PricePairs(bytes[0]);
+      return {PricePairs(bytes[0])};
     } else {
-      NibbleTables tables;
-      for (int n = 0; n < 4; ++n) {
-        const std::array<std::uint32_t, 4> row{bytes[0][n], bytes[1][n], 0, 0};
-        std::memcpy(tables[n].data(), row.data(), sizeof(row));
+      std::array<NibbleTables, kParts> tables;
+      for (int i = 0; i < kOctet; ++i) {
+        const std::array<std::uint32_t, 4> row{bytes[0][i], bytes[1][i], 0, 0};
+        std::memcpy(tables[i / kWidth].price[i % kWidth].data(), row.data(), sizeof(row));
       }
       return tables;
     }
   }
-
-  // Replaces points by the cheapest at this scale (or nearly). The better the points that come in, the finer
-  // the prices.
-  static HWY_INLINE Moments Improve(const Octet& octet, const Levels& levels, float shift, float scale,
-                                    Points& points) {
-    constexpr float kNothing = 1e-30f;
-    constexpr float kUnits = 250;
-    const Prices prices = PriceLevels(octet, levels, scale);
-    Moments sum;
-    for (int part = 0; part < kParts; ++part) {
-      Moments best = Measure(octet, part, points[part], shift);
-      float excess = best.cost(scale) - prices.floor[part];
-      for (int round = 0; round < 3 && excess > kNothing; ++round) {
-        const int found = CheapestPoint(Book::Nibbles(), Tables(prices, part, kUnits / excess));
-        if (found == points[part]) break;
-        const Moments moments = Measure(octet, part, found, shift);
-        const float less = moments.cost(scale) - prices.floor[part];
-        if (!(less < excess)) break;
-        points[part] = static_cast<std::uint16_t>(found);
-        best = moments;
-        const bool again = less < excess / 4;
-        excess = less;
-        if (!again) break;
-      }
-      sum += best;
-    }
-    return sum;
-  }
 };
 
+}  // namespace
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
