@@ -21,9 +21,9 @@ extern const CodeBook<256> kBookIQ3_XXS;
 extern const CodeBook<512> kBookIQ3_S;
 extern const CodeBook<2048> kBookIQ1;
 
-// Most of a large book need not be looked at. Points lie in the order of their codes, so that in a chunk of 64
-// few pairs of the upper two nibbles occur: upper[n - 2][i][c] is nibble n of pair i in chunk c (the last pair
-// is repeated to fill up).
+// Most of a large book need not be looked at. Points lie in the order of their codes, so that in a chunk of
+// 64 few pairs of the upper two nibbles occur: upper[n - 2][i][c] is nibble n of pair i in chunk c (the last
+// pair is repeated to fill up).
 inline constexpr std::size_t kBookChunk = 64;
 inline constexpr std::size_t kChunksIQ1 = 2048 / kBookChunk, kPairsIQ1 = 4;
 struct alignas(64) UpperPairs {

@@ -15,8 +15,6 @@
 #include <array>
 #include <bit>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <limits>
 
 #include "base/error.h"
@@ -36,7 +34,7 @@ enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
 struct TypeIQ2_XXS {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
   static constexpr Signs kSigns = Signs::kEven;
-  static constexpr float kExcess = 0.45f;
+  static constexpr float kExcess = 0.5f;
   static constexpr const auto& Values() { return kLevels2; }
   static const auto& Points() { return kPointsIQ2_XXS; }
   static const auto& Book() { return kBookIQ2_XXS; }
@@ -44,12 +42,13 @@ struct TypeIQ2_XXS {
 
 struct TypeIQ2_XS : TypeIQ2_XXS {
   static constexpr int kSub = 16;
-  static constexpr float kExcess = 0.33f;
+  static constexpr float kExcess = 0.35f;
   static const auto& Points() { return kPointsIQ2_XS; }
   static const auto& Book() { return kBookIQ2_XS; }
 };
 
 struct TypeIQ2_S : TypeIQ2_XS {
+  static constexpr int kTries = 2;
   static constexpr Signs kSigns = Signs::kFree;
   static constexpr float kExcess = 0.2f;
   static const auto& Points() { return kPointsIQ2_S; }
@@ -76,7 +75,7 @@ struct TypeIQ3_S : TypeIQ3_XXS {
 struct TypeIQ1_S {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 7, kTries = 1;
   static constexpr Signs kSigns = Signs::kShiftOfSub;
-  static constexpr float kExcess = 0.016f;
+  static constexpr float kExcess = 0.02f;
   static constexpr const auto& Values() { return kLevels1; }
   static const auto& Points() { return kPointsIQ1; }
   static const auto& Book() { return kBookIQ1; }
@@ -126,7 +125,7 @@ class Fit {
  private:
   static constexpr int kSubs = kSuperBlock / T::kSub, kSubOctets = T::kSub / kOctet;
   static constexpr bool kShifted = T::kSigns == Signs::kShiftOfSub || T::kSigns == Signs::kShiftOfOctet;
-  static constexpr int kRefits = 2;
+  static constexpr int kRefits = 1;
   static constexpr int kFlips = 3;  // values of an octet that may bear the wrong sign
   static constexpr float kLeastValue = 0x1p-60f, kLeastWeight = 0x1p-20f;
   using Find = Search<T>;
@@ -165,8 +164,9 @@ class Fit {
     for (int i = 0; i < kOctet; ++i) {
       const float x = from[i] * per_unit, size = std::abs(x);
       const float w = importance != nullptr ? std::max(importance[i] * per_importance, kLeastWeight) : 1;
+      octet.x[i] = kShifted ? x : size;
       octet.w[i] = w;
-      octet.wx[i] = w * (kShifted ? x : size);
+      octet.wx[i] = w * octet.x[i];
       sub.energy += w * x * x;
       sub.weight += w;
       sub.extreme = std::max(sub.extreme, size);
@@ -187,6 +187,7 @@ class Fit {
   }
 
   static void Flip(Octet& octet, std::uint8_t& signs, int i) {
+    octet.x[i] = -octet.x[i];
     octet.wx[i] = -octet.wx[i];
     signs = static_cast<std::uint8_t>(signs ^ 1 << i);
   }
@@ -260,8 +261,9 @@ class Fit {
     }
   }
 
-  static constexpr int kScales = 16;
-  static constexpr float kLargestScale = kShifted ? 1 : 1.2f, kScaleStep = 0.92f;
+  // Of the largest value over the largest level.
+  static constexpr int kScales = kShifted ? 11 : 12;
+  static constexpr float kLargestScale = kShifted ? 0.95f : 1.14f, kScaleStep = kShifted ? 0.88f : 0.92f;
 
   // Looks for the scale that suits a sub-block alone. What the best combination of levels costs is quickly
   // found for many scales; the best point costs more, and that grows about as the square of the scale.
@@ -281,9 +283,12 @@ class Fit {
     }
     const auto best_with = [&](float excess) {
       int best = 0;
-      const auto cost = [&](int i) { return floors[i] + excess * scales[i] * scales[i]; };
-      for (int i = 1; i < kScales; ++i) {
-        if (cost(i) < cost(best)) best = i;
+      float least = kInfinity;
+      for (int i = 0; i < kScales; ++i) {
+        const float cost = (floors[i] + excess) * (scales[i] * scales[i]);
+        if (cost >= least) continue;
+        least = cost;
+        best = i;
       }
       return best;
     };
@@ -291,19 +296,16 @@ class Fit {
     Choice choice;
     const auto consider = [&](int i) {
       Improve(sub, scales[i], downs[i], choice);
-      if (choice.moments.gain() > gain) {
-        gain = choice.moments.gain();
-        sub.scale = choice.moments.best_scale();
-        sub.choice = choice;
-      }
+      if (choice.moments.gain() <= gain) return;
+      gain = choice.moments.gain();
+      sub.scale = choice.moments.best_scale();
+      sub.choice = choice;
     };
     const int first = best_with(T::kExcess * sub.weight);
     consider(first);
-    const float excess =
-        (choice.moments.cost(scales[first]) - floors[first]) / (scales[first] * scales[first]);
-    if (getenv("DBG")) printf("%g %g %d\n", excess / sub.weight, sub.choice.moments.best_scale()/(sub.extreme/T::Values().back()), first);
     if (T::kTries == 1) return;
-    const int second = best_with(excess);
+    const float error = sub.energy + choice.moments.cost(scales[first]);
+    const int second = best_with(error / (scales[first] * scales[first]) - floors[first]);
     if (second != first) consider(second);
   }
 

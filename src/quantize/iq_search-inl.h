@@ -3,8 +3,8 @@
 // then points cost four table look-ups and three additions for as many of them at once as a vector has bytes:
 // every point is looked at, and no lists of neighbours are needed.
 //
-// Prices are counted from the cheapest level of each value, in units of a 250th of what a known point costs so
-// counted. Rounding them to integers moves a sum by one percent or less.
+// Prices are counted from the cheapest level of each value, in units of a 250th of what a known point costs
+// so counted. Rounding them to integers moves a sum by one percent or less.
 //
 // To be included by a file that Highway compiles once for each instruction set. A product and its sum are
 // rounded apart (see CMakeLists.txt), and sums have one order: the result is the same on every machine.
@@ -33,8 +33,9 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Weights and weighted values of an octet. The values are turned as points are: to magnitudes for IQ2 and IQ3.
+// Values, weights, and their products. The values are turned as points are: to magnitudes for IQ2 and IQ3.
 struct Octet {
+  alignas(32) std::array<float, kOctet> x;
   alignas(32) std::array<float, kOctet> w;
   alignas(32) std::array<float, kOctet> wx;
 };
@@ -207,19 +208,20 @@ struct Search {
     Moments moments;
   };
 
-  // What the octets would cost if every combination of levels were a point.
+  // The error that would remain if every combination of levels were a point, over the square of the scale.
   static HWY_INLINE float Floor(std::span<const Octet> octets, float shift, float scale) {
     const hn::CappedTag<float, kOctet> d;
-    alignas(32) std::array<float, kOctet> cheapest;
+    alignas(32) std::array<float, kOctet> errors;
+    const auto per_scale = hn::Set(d, 1 / scale);
     for (std::size_t i = 0; i < kOctet; i += hn::MaxLanes(d)) {
       auto sum = hn::Zero(d);
       for (const Octet& octet : octets) {
-        const auto w = hn::Load(d, octet.w.data() + i), wx = hn::Load(d, octet.wx.data() + i);
-        sum = hn::Add(sum, CheapestLevels(d, w, wx, shift, scale, nullptr));
+        const auto miss = Miss(d, hn::Mul(hn::Load(d, octet.x.data() + i), per_scale), shift);
+        sum = hn::Add(sum, hn::Mul(hn::Load(d, octet.w.data() + i), hn::Mul(miss, miss)));
       }
-      hn::Store(sum, d, cheapest.data() + i);
+      hn::Store(sum, d, errors.data() + i);
     }
-    return SumOf<kOctet>(cheapest.data());
+    return SumOf<kOctet>(errors.data());
   }
 
   // Replaces points by the cheapest at this scale, or nearly. The octets go through each step together, for
@@ -259,7 +261,8 @@ struct Search {
           if (open.known[part] && !(less < excess)) continue;
           task.points[part] = static_cast<std::uint16_t>(found);
           open.best[part] = moments;
-          open.open[part] = less > kNothing && (less < kFiner * excess || (!open.known[part] && less > excess));
+          open.open[part] =
+              less > kNothing && (less < kFiner * excess || (!open.known[part] && less > excess));
           any |= open.open[part];
           open.known[part] = true;
           excess = less;
@@ -287,19 +290,20 @@ struct Search {
     std::array<bool, kParts> open, known;
   };
 
-  // w (scale v)^2 - 2 wx (scale v) for the level v that makes it least; and, if wanted, for every level, in
-  // rows of kOctet.
+  // How far x is from the nearest level.
   template <class D, class V>
-  static HWY_INLINE V CheapestLevels(D d, V w, V wx, float shift, float scale, float* costs) {
-    const V wx2 = hn::Add(wx, wx);
-    V least = hn::Zero(d);
-    for (int l = 0; l < kLevels; ++l) {
-      const V a = hn::Set(d, scale * (Type::Values()[l] + shift));
-      const V cost = hn::Mul(a, hn::Sub(hn::Mul(a, w), wx2));
-      least = l == 0 ? cost : hn::Min(least, cost);
-      if (costs != nullptr) hn::Store(cost, d, costs + kOctet * l);
+  static HWY_INLINE V Miss(D d, V x, float shift) {
+    if constexpr (kLevels == 8) {  // 1, 3, ..., 15, or nearly
+      const V half = hn::Set(d, 0.5f);
+      const V level =
+          hn::Clamp(hn::Round(hn::Mul(hn::Sub(x, hn::Set(d, 1)), half)), hn::Zero(d), hn::Set(d, 7));
+      return hn::Sub(hn::Sub(x, hn::Add(level, level)), hn::Set(d, 1));
+    } else {
+      V least = hn::Abs(hn::Sub(x, hn::Set(d, Type::Values()[0] + shift)));
+      for (int l = 1; l < kLevels; ++l)
+        least = hn::Min(least, hn::Abs(hn::Sub(x, hn::Set(d, Type::Values()[l] + shift))));
+      return least;
     }
-    return least;
   }
 
   static HWY_INLINE void Begin(const Task& task, float scale, Open& open) {
@@ -309,7 +313,14 @@ struct Search {
     alignas(32) std::array<float, kOctet> cheapest;
     for (std::size_t i = 0; i < kOctet; i += hn::MaxLanes(d)) {
       const auto w = hn::Load(d, octet.w.data() + i), wx = hn::Load(d, octet.wx.data() + i);
-      const auto least = CheapestLevels(d, w, wx, task.shift, scale, prices.excess[0].data() + i);
+      const auto ws = hn::Mul(w, hn::Set(d, scale * scale)), wxs = hn::Mul(wx, hn::Set(d, 2 * scale));
+      auto least = hn::Zero(d);
+      for (int l = 0; l < kLevels; ++l) {
+        const auto v = hn::Set(d, Type::Values()[l] + task.shift);
+        const auto cost = hn::Mul(v, hn::Sub(hn::Mul(v, ws), wxs));
+        least = l == 0 ? cost : hn::Min(least, cost);
+        hn::Store(cost, d, prices.excess[l].data() + i);
+      }
       for (int l = 0; l < kLevels; ++l) {
         float* excess = prices.excess[l].data() + i;
         hn::Store(hn::Sub(hn::Load(d, excess), least), d, excess);
@@ -346,8 +357,9 @@ struct Search {
 
   // The prices as bytes, by a unit for each part, laid out by the nibbles of points.
   static HWY_INLINE std::array<NibbleTables, kParts> Tables(const Prices& prices,
-                                                           const std::array<float, kParts>& per_unit) {
-    // For each value, its levels' prices as the bytes of integers: levels 0-3, and 4-7 where there are so many.
+                                                            const std::array<float, kParts>& per_unit) {
+    // For each value, its levels' prices as the bytes of integers: levels 0-3, and 4-7 where there are so
+    // many.
     alignas(32) std::array<std::array<std::uint32_t, kOctet>, 2> bytes;
     alignas(32) std::array<float, kOctet> units;
     for (int i = 0; i < kOctet; ++i) units[i] = per_unit[i / kWidth];
