@@ -72,6 +72,20 @@ Encoder FindEncoder(Type type) {
       return EncodeTQ1_0;
     case Type::kTQ2_0:
       return EncodeTQ2_0;
+    case Type::kIQ1_S:
+      return EncodeIQ1_S;
+    case Type::kIQ1_M:
+      return EncodeIQ1_M;
+    case Type::kIQ2_XXS:
+      return EncodeIQ2_XXS;
+    case Type::kIQ2_XS:
+      return EncodeIQ2_XS;
+    case Type::kIQ2_S:
+      return EncodeIQ2_S;
+    case Type::kIQ3_XXS:
+      return EncodeIQ3_XXS;
+    case Type::kIQ3_S:
+      return EncodeIQ3_S;
     default:
       return nullptr;
   }
