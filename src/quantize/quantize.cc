@@ -45,10 +45,19 @@ void CheckPossible(const GgufFile& file, const GgufTensor& tensor, const TypeCho
   }
 }
 
-void CheckImportance(const GgufFile& file, const Mix& mix, const TypeChoice& choice,
+// How many matrices a tensor stacks: experts, each with importances of its own.
+std::int64_t Matrices(const GgufTensor& tensor) {
+  const std::size_t dims = tensor.shape.size();
+  if (dims <= 2 || tensor.elements() == 0) return 1;
+  return tensor.elements() / (tensor.shape[dims - 1] * tensor.shape[dims - 2]);
+}
+
+void CheckImportance(const GgufFile& file, const GgufTensor& tensor, const Mix& mix, const TypeChoice& choice,
                      const QuantizeOptions& options) {
-  if (options.force || !NeedsImportance(mix, choice)) return;
-  if (options.importance != nullptr && options.importance->Find(choice.name) != nullptr) return;
+  // A wrong width is better found now than after half of the file.
+  const bool given = options.importance != nullptr && IsQuantized(choice.type) &&
+                     !options.importance->MeanSquares(choice.name, Matrices(tensor), choice.cols).empty();
+  if (given || options.force || !NeedsImportance(mix, choice)) return;
   Fail(ErrorKind::kBadOption,
        "{}: tensor {} as {} is of little use without an importance matrix{}; make one with 'longspan imatrix {} "
        "TEXT -o imatrix.gguf' and pass it with --imatrix, or take the loss with --force",
@@ -63,7 +72,8 @@ std::vector<TypeChoice> Plan(const GgufFile& file, const Mix& mix, const Quantiz
   if (options.dry_run) return choices;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     CheckPossible(file, file.tensors()[i], choices[i], options.allow_requantize);
-    if (!IsCopied(file.tensors()[i], choices[i])) CheckImportance(file, mix, choices[i], options);
+    if (IsCopied(file.tensors()[i], choices[i])) continue;
+    CheckImportance(file, file.tensors()[i], mix, choices[i], options);
   }
   return choices;
 }
@@ -82,19 +92,15 @@ GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix, const Importan
   return metadata;
 }
 
-// Experts, stacked in one tensor, each have importances of their own.
 EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice, const ImportanceMatrix* importance,
                              FunctionRef<void(std::span<const std::byte>)> write) {
-  const std::int64_t cols = choice.cols, all_rows = cols > 0 ? tensor.elements() / cols : 0;
+  const std::int64_t cols = choice.cols;
   std::vector<float> squares;
-  std::int64_t matrices = 1;
-  if (importance != nullptr && IsQuantized(choice.type) && all_rows > 0) {
-    matrices = tensor.shape.size() > 2 ? all_rows / tensor.shape[tensor.shape.size() - 2] : 1;
-    squares = importance->MeanSquares(tensor.name, matrices, cols);
-    if (squares.empty()) matrices = 1;
-  }
+  if (importance != nullptr && IsQuantized(choice.type))
+    squares = importance->MeanSquares(tensor.name, Matrices(tensor), cols);
+  const std::int64_t matrices = squares.empty() ? 1 : Matrices(tensor);
+  const std::int64_t rows = cols > 0 ? tensor.elements() / cols / matrices : 0;
   EncodingError total;
-  const std::int64_t rows = all_rows / matrices;
   const auto from_bytes = static_cast<std::size_t>(rows * RowBytes(tensor.type, cols));
   for (std::int64_t m = 0; m < matrices; ++m) {
     const auto at = static_cast<std::size_t>(m);
