@@ -17,6 +17,7 @@
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 #include "formats/llama_gguf.h"
+#include "formats/rope_order.h"
 #include "formats/safetensors.h"
 
 namespace longspan {
@@ -170,25 +171,6 @@ std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::P
 Tensor ToFloat(const Tensor& tensor) { return tensor.type() == Type::kF32 ? tensor : tensor.ToF32(); }
 
 }  // namespace
-
-Tensor PermuteRows(const Tensor& tensor, std::int64_t head_dim, RopeOrder to) {
-  if (head_dim < 2 || head_dim % 2 != 0 || tensor.rows() % head_dim != 0) {
-    Fail(ErrorKind::kInvalidFile, "{} rows are no whole number of heads of {}", tensor.rows(), head_dim);
-  }
-  Tensor out = Tensor::Allocate(tensor.type(), tensor.shape());
-  const auto row_bytes = static_cast<std::size_t>(tensor.row_bytes());
-  const std::int64_t half = head_dim / 2;
-  for (std::int64_t row = 0; row < tensor.rows(); ++row) {
-    const std::int64_t head = row / head_dim * head_dim;
-    const std::int64_t split = row % head_dim;  // as the half-split order counts
-    const std::int64_t interleaved = head + 2 * (split % half) + split / half;
-    const std::int64_t from = to == RopeOrder::kInterleaved ? row : interleaved;
-    const std::int64_t target = to == RopeOrder::kInterleaved ? interleaved : row;
-    std::memcpy(out.mutable_bytes().data() + static_cast<std::size_t>(target) * row_bytes,
-                tensor.row(from).data(), row_bytes);
-  }
-  return out;
-}
 
 void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, const std::string& where) {
   if (adapter.rank < 1 || adapter.rank > kMaxRank) {

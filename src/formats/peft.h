@@ -12,15 +12,6 @@
 
 namespace longspan {
 
-// Which two rows of a q or k head are one rotated pair j of head_dim / 2.
-enum class RopeOrder {
-  kHalfSplit,    // rows j and j + head_dim / 2: Hugging Face
-  kInterleaved,  // rows 2j and 2j + 1: GGUF, llama2.c, and Weights
-};
-
-// A copy of `tensor` [heads * head_dim, cols], its rows brought from the other order into `to`.
-Tensor PermuteRows(const Tensor& tensor, std::int64_t head_dim, RopeOrder to);
-
 // What adapter_config.json says. Keys that are null count as absent.
 struct PeftConfig {
   std::int64_t rank = 0;
