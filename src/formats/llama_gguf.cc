@@ -43,16 +43,19 @@ constexpr std::array<FileType, 17> kFileTypes{{{0, Type::kF32, "F32"},
                                                {32, Type::kBF16, "BF16"}}};
 constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's block layouts
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kLayerNames{{
-    {"attention_norm", "attn_norm"},
-    {"q", "attn_q"},
-    {"k", "attn_k"},
-    {"v", "attn_v"},
-    {"o", "attn_output"},
-    {"mlp_norm", "ffn_norm"},
-    {"gate", "ffn_gate"},
-    {"up", "ffn_up"},
-    {"down", "ffn_down"},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kLayerNames{{
+    {"attention_norm", "attn_norm.weight"},
+    {"q", "attn_q.weight"},
+    {"k", "attn_k.weight"},
+    {"v", "attn_v.weight"},
+    {"q_bias", "attn_q.bias"},
+    {"k_bias", "attn_k.bias"},
+    {"v_bias", "attn_v.bias"},
+    {"o", "attn_output.weight"},
+    {"mlp_norm", "ffn_norm.weight"},
+    {"gate", "ffn_gate.weight"},
+    {"up", "ffn_up.weight"},
+    {"down", "ffn_down.weight"},
 }};
 
 // A measure that some writers give once and others once a layer. longspan's layers are all alike.
@@ -182,7 +185,7 @@ std::string GgufTensorName(std::string_view name) {
   if (const auto dot = name.rfind('.'); name.starts_with(kPrefix) && dot > kPrefix.size()) {
     for (const auto& [ours, theirs] : kLayerNames) {
       if (name.substr(dot + 1) != ours) continue;
-      return fmt::format("blk.{}.{}.weight", name.substr(kPrefix.size(), dot - kPrefix.size()), theirs);
+      return fmt::format("blk.{}.{}", name.substr(kPrefix.size(), dot - kPrefix.size()), theirs);
     }
   }
   Fail(ErrorKind::kInternal, "no GGUF name for tensor {}", name);

@@ -44,7 +44,9 @@ Network::Network(LlamaConfig config, const Weights& base, const TrainOptions& op
 
 void Network::TrainAll() {
   Weights weights = transformer_.weights();
-  ForEachTensor(weights, tied_, [&](const std::string& name, Tensor& tensor) { parameters_.emplace_back(name, tensor); });
+  // Biases stay as they are, so they are passed over.
+  ForEachTensor(weights, tied_, /*biases=*/false,
+                [&](const std::string& name, Tensor& tensor) { parameters_.emplace_back(name, tensor); });
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
     gradients_[i].attention_norm = GradientOf(layer.attention_norm)[0];
