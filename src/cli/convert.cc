@@ -41,7 +41,8 @@ LlamaConfig BaseConfig(const ConvertOptions& options) {
 void RunConvert(const ConvertOptions& options) {
   const std::filesystem::path source = options.source;
   if (std::filesystem::is_directory(source)) {
-    WriteGgufAdapter(options.destination, ReadPeft(source, BaseConfig(options)));
+    const LlamaConfig config = BaseConfig(options);
+    WriteGgufAdapter(options.destination, ReadPeft(source, config), config.architecture);
   } else if (source.extension() == ".gguf") {
     const LlamaConfig config = BaseConfig(options);
     WritePeft(options.destination, ReadGgufAdapter(source, config), config);

@@ -109,9 +109,10 @@ std::string PeftName(std::string_view target, char which) {
                      parsed->projection->module, which);
 }
 
-bool IsRotated(std::string_view target) {
+// Whether Hugging Face has the rows in another order than GGUF.
+bool IsPermuted(std::string_view target, const LlamaConfig& config) {
   const auto parsed = ParseTarget(target);
-  return parsed && parsed->projection->rotated;
+  return config.architecture == Architecture::kLlama && parsed && parsed->projection->rotated;
 }
 
 // {out, in} of a projection.
@@ -225,7 +226,7 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
                       peft.dropout, peft.base_model, CollectPairs(found, where)};
   ValidateAdapter(adapter, config, where);
   for (LoraAdapter::Pair& pair : adapter.pairs) {
-    if (IsRotated(pair.target)) pair.b = PermuteRows(pair.b, config.head_dim, RopeOrder::kInterleaved);
+    if (IsPermuted(pair.target, config)) pair.b = PermuteRows(pair.b, config.head_dim, RopeOrder::kInterleaved);
   }
   return adapter;
 }
@@ -242,7 +243,7 @@ void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, 
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     writer.Write(PeftName(pair.target, 'A'), pair.a.bytes());
     const Tensor b =
-        IsRotated(pair.target) ? PermuteRows(pair.b, config.head_dim, RopeOrder::kHalfSplit) : pair.b;
+        IsPermuted(pair.target, config) ? PermuteRows(pair.b, config.head_dim, RopeOrder::kHalfSplit) : pair.b;
     writer.Write(PeftName(pair.target, 'B'), b.bytes());
   }
   writer.Commit();
@@ -263,9 +264,10 @@ void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, 
   WriteFile(folder / kConfigName, JsonText(out));
 }
 
-void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter) {
+void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter,
+                      Architecture architecture) {
   GgufMetadata metadata;
-  metadata.Set("general.architecture", "llama");
+  metadata.Set("general.architecture", std::string(Name(architecture)));
   metadata.Set("general.type", "adapter");
   if (!adapter.base_model.empty()) metadata.Set("general.base_model.0.name", adapter.base_model);
   metadata.Set("adapter.type", "lora");
@@ -289,6 +291,11 @@ LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig
   if (file->Get<std::string>("general.type") != "adapter" ||
       file->Get<std::string>("adapter.type") != "lora") {
     Fail(ErrorKind::kUnsupported, "{}: not a LoRA adapter", where);
+  }
+  const auto architecture = file->Find<std::string>("general.architecture");
+  if (architecture && *architecture != Name(config.architecture)) {
+    Fail(ErrorKind::kUnsupported, "{}: adapts the architecture '{}', the model is a {}", where, Printable(*architecture),
+         Name(config.architecture));
   }
   LoraAdapter adapter;
   adapter.alpha = file->Get<double>("adapter.lora.alpha");

@@ -30,8 +30,10 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
 void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config);
 
 // A GGUF adapter, as llama.cpp loads with --lora. Its readers scale by alpha / rank and know nothing of
-// rsLoRA, so a rank-stabilised adapter is written with alpha * sqrt(rank).
-void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter);
+// rsLoRA, so a rank-stabilised adapter is written with alpha * sqrt(rank). They refuse one whose architecture
+// is not the model's.
+void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter,
+                      Architecture architecture = Architecture::kLlama);
 LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig& config);
 
 // Error(kInvalidFile), naming `where`, unless every pair fits the model's projections and the rank, and no

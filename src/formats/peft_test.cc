@@ -96,6 +96,29 @@ TEST(Peft, FolderHasTheNamesAndRowsOfHuggingFace) {
   EXPECT_FALSE(file->LoadTensor("base_model.model.model.layers.10.mlp.down_proj.lora_A.weight").empty());
 }
 
+// Qwen2's rows are in one order everywhere.
+TEST(Peft, RowsOfAQwen2StayInPlace) {
+  const Folder folder;
+  const LoraAdapter adapter = Sample();
+  LlamaConfig config = Small();
+  config.architecture = Architecture::kQwen2;
+  WritePeft(folder.path, adapter, config);
+  const auto file = SafetensorsFile::Open(folder.path / "adapter_model.safetensors");
+  const Tensor b = file->LoadTensor("base_model.model.model.layers.2.self_attn.q_proj.lora_B.weight");
+  EXPECT_THAT(b.floats(), ::testing::ElementsAreArray(adapter.pairs[0].b.floats()));
+  ExpectSamePairs(ReadPeft(folder.path, config), adapter);
+
+  const auto path = folder.path / "adapter.gguf";
+  WriteGgufAdapter(path, adapter, Architecture::kQwen2);
+  ExpectSamePairs(ReadGgufAdapter(path, config), adapter);
+  try {
+    ReadGgufAdapter(path, Small());
+    FAIL() << "an adapter of another architecture";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("'qwen2'"));
+  }
+}
+
 TEST(Peft, ToleratesNullsAndRefusesWhatItWouldGetWrong) {
   const Folder folder;
   WritePeft(folder.path, Sample(), Small());

@@ -12,7 +12,7 @@ namespace longspan {
 // Which two rows of a q or k head are one rotated pair j of head_dim / 2.
 enum class RopeOrder {
   kHalfSplit,    // rows j and j + head_dim / 2: Hugging Face
-  kInterleaved,  // rows 2j and 2j + 1: GGUF's llama, llama2.c, and Weights
+  kInterleaved,  // rows 2j and 2j + 1: GGUF (but not of Qwen2), llama2.c, and Weights
 };
 
 // Whole heads of rows, `head_dim` rows of `row_bytes` each, brought from the other order into `to`. Error(kInvalidFile)

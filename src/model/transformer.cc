@@ -98,7 +98,8 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
   EmbeddingForward(weights_.embedding, tokens, hidden);
   try {
     for (const SequenceTokens& s : sequences) s.cache->Reserve(std::ssize(s.tokens));
-    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude), hidden, listener);
+    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude, rope_.pairing),
+              hidden, listener);
   } catch (...) {
     // What was stored lies past the lengths, where nobody looks; only the pages need going back.
     for (const SequenceTokens& s : sequences) s.cache->Truncate(s.cache->length());

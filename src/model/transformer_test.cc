@@ -73,13 +73,14 @@ TEST_P(TransformerTest, MatchesDoublePrecision) {
   }
 }
 
-TEST_P(TransformerTest, BiasesAreAddedToQueriesKeysAndValues) {
+TEST_P(TransformerTest, Qwen2HasBiasesAndTurnsHalves) {
   LlamaConfig c = SmallConfig();
+  c.architecture = Architecture::kQwen2;
   c.attention_bias = true;
   const Weights weights = LivelyWeights(c, 8);
   const std::vector<std::int32_t> tokens = RandomTokens(40, c.vocab_size);
   const Transformer model(c, weights, kernels());
-  oracle::ExpectClose(Logits(model, tokens), ReferenceLogits(c, weights, tokens), 3e-5, "biases");
+  oracle::ExpectClose(Logits(model, tokens), ReferenceLogits(c, weights, tokens), 3e-5, "qwen2");
 }
 
 // Keeps all that it is told.

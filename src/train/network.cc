@@ -110,7 +110,8 @@ LoraAdapter Network::adapter() const {
 
 struct Network::Pass {
   Pass(const Network& network, const Batch& batch, const DropoutStep& dropout)
-      : rope(batch.positions, network.transformer_.rope().inverse, network.transformer_.rope().magnitude),
+      : rope(batch.positions, network.transformer_.rope().inverse, network.transformer_.rope().magnitude,
+             network.transformer_.rope().pairing),
         context{network.kernels_, network.transformer_.attention_shape(),
                 static_cast<float>(network.config().norm_epsilon), rope, batch.sequences, batch.documents},
         x(batch.size(), network.config().dim) {

@@ -89,6 +89,7 @@ inline DoubleMatrix ReferenceLogits(const LlamaConfig& config, const Weights& we
       std::vector<std::int32_t>(tokens.size()),
       rope.inverse,
       rope.magnitude};
+  context.pairing = rope.pairing;
   std::iota(context.positions.begin(), context.positions.end(), 0);
   const auto vector = [](const Tensor& t) { return Widen(t.ToF32().floats()); };
   const auto linear = [&](const Tensor& t, const Tensor& bias = {}) {

@@ -59,6 +59,7 @@ struct ReferenceContext {
   double magnitude = 1;
   std::int64_t sequences = 1;
   std::vector<std::int32_t> documents = {};  // of each row of x, or empty
+  RopePairing pairing = RopePairing::kNeighbours;
 };
 
 inline DoubleMatrix Turned(const ReferenceContext& c, DoubleMatrix x) {
@@ -70,7 +71,7 @@ inline DoubleMatrix Turned(const ReferenceContext& c, DoubleMatrix x) {
       sin.span()[at++] = std::sin(c.positions[i] * inverse) * c.magnitude;
     }
   }
-  reference::Rope<double>(x, c.attention.head_dim, cos, sin, false);
+  reference::Rope<double>(x, c.attention.head_dim, c.pairing, cos, sin, false);
   return x;
 }
 
