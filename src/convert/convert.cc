@@ -80,7 +80,7 @@ LlamaConfig BaseConfig(const fs::path& source, const ConvertOptions& options, Pr
   return ReadLlamaConfig(*GgufFile::Open(options.base));
 }
 
-void ConvertLlama2c(const fs::path& source, const fs::path& destination, const ConvertOptions& options) {
+void ConvertCheckpoint(const fs::path& source, const fs::path& destination, const ConvertOptions& options) {
   if (options.tokenizer.empty()) {
     Fail(ErrorKind::kBadOption, "{}: a llama2.c checkpoint has no tokenizer; name its file with --tokenizer",
          source.string());
@@ -146,7 +146,8 @@ Conversion FindConversion(const fs::path& source, const fs::path& destination, c
 
 ConvertSummary Convert(const fs::path& source, const fs::path& destination, const ConvertOptions& options,
                        Progress& progress) {
-  ConvertSummary summary{FindConversion(source, destination, options)};
+  ConvertSummary summary;
+  summary.conversion = FindConversion(source, destination, options);
   progress.Message(fmt::format("{}: {} {}", Name(summary.conversion), source.string(), destination.string()));
   switch (summary.conversion) {
     case Conversion::kHfToGguf:
@@ -160,7 +161,7 @@ ConvertSummary Convert(const fs::path& source, const fs::path& destination, cons
       ConvertAdapter(summary.conversion, source, destination, BaseConfig(source, options, progress));
       break;
     case Conversion::kLlama2cToGguf:
-      ConvertLlama2c(source, destination, options);
+      ConvertCheckpoint(source, destination, options);
       break;
     case Conversion::kSplitGguf:
       Split(source, destination, options.split_bytes, progress, summary);

@@ -33,7 +33,7 @@ struct ConvertOptions {
 };
 
 struct ConvertSummary {
-  Conversion conversion;
+  Conversion conversion = Conversion::kHfToGguf;
   std::int64_t tensors = 0;
   std::int64_t bytes = 0;  // of tensor data written
   std::vector<std::filesystem::path> files;  // what was written: files, or one folder
