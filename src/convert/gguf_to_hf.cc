@@ -17,7 +17,7 @@
 #include "convert/tensor_stream.h"
 #include "formats/llama_gguf.h"
 #include "tensor/codec.h"
-#include "convert/tokenizer_files.h"
+#include "text/hf_tokenizer.h"
 
 namespace longspan {
 namespace {
@@ -132,7 +132,11 @@ ConvertReport ConvertGgufToHf(const std::filesystem::path& file, const std::file
   const Type main_type = options.type == "auto" ? MainType(model.weights, model.config.tied_embeddings)
                                                 : ParseFloat(options.type);
   WriteHfConfig(out.path(), report.config, metadata, main_type);
-  WriteHfTokenizer(metadata, out.path());
+  if (metadata.Contains("tokenizer.ggml.model")) {
+    WriteHfTokenizer(metadata, out.path());
+  } else {
+    progress.Message(fmt::format("{}: has no tokenizer; the folder will have none", file.string()));
+  }
   WriteHfCard(out.path(), metadata, file.filename().string());
   WriteWeights(out.path(), model, targets, options.shard_bytes, report, progress);
   out.Commit();

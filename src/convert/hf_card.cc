@@ -147,7 +147,7 @@ std::optional<std::string> CardOf(const GgufMetadata& metadata) {
     const auto text = metadata.Find<std::string>(ours);
     if (!text || text->empty() || before == ours) continue;
     before = ours;
-    says = says || before != "general.name";
+    says = true;
     yaml << YAML::Key << key << YAML::Value << YAML::DoubleQuoted << *text;
   }
   for (const auto& [key, ours] : kSources) {
@@ -164,26 +164,18 @@ std::optional<std::string> CardOf(const GgufMetadata& metadata) {
   return says ? std::optional<std::string>(yaml.c_str()) : std::nullopt;
 }
 
-void WriteGeneration(const fs::path& path, const GgufMetadata& metadata) {
-  nlohmann::ordered_json json;
-  const auto id = [&](const char* key) { return metadata.Find<std::uint32_t>(key); };
-  if (const auto bos = id("tokenizer.ggml.bos_token_id")) json["bos_token_id"] = *bos;
-  // Any of these ends what a model says; an instruct model's turn ends with another token than a text.
-  std::vector<std::uint32_t> ends;
-  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
-    const auto end = id(key);
-    if (end && std::ranges::find(ends, *end) == ends.end()) ends.push_back(*end);
-  }
-  if (ends.size() == 1) json["eos_token_id"] = ends.front();
-  if (ends.size() > 1) json["eos_token_id"] = ends;
-  if (const auto pad = id("tokenizer.ggml.padding_token_id")) json["pad_token_id"] = *pad;
-  bool samples = false;
-  if (const auto k = metadata.Find<std::int64_t>("general.sampling.top_k")) json["top_k"] = *k, samples = true;
+// Into the generation_config.json that has the ids of special tokens, if there is one.
+void AddSampling(const fs::path& path, const GgufMetadata& metadata) {
+  nlohmann::ordered_json sampling;
+  if (const auto k = metadata.Find<std::int64_t>("general.sampling.top_k")) sampling["top_k"] = *k;
   for (const auto& [key, ours] : kSampling) {
-    if (const auto value = metadata.Find<double>(ours)) json[key] = AsWritten(*value), samples = true;
+    if (const auto value = metadata.Find<double>(ours)) sampling[key] = AsWritten(*value);
   }
-  if (samples) json["do_sample"] = true;
-  if (!json.is_null()) WriteFile(path, JsonText(json));
+  if (sampling.is_null()) return;
+  nlohmann::json generation = fs::exists(path) ? JsonObject::Read(path, kMaxGeneration).value() : nlohmann::json::object();
+  generation["do_sample"] = true;
+  for (const auto& [key, value] : sampling.items()) generation[key] = value;
+  WriteFile(path, JsonText(generation));
 }
 
 }  // namespace
@@ -205,7 +197,7 @@ void ReadHfCard(const fs::path& folder, GgufMetadata& metadata, Progress& progre
 }
 
 void WriteHfCard(const fs::path& folder, const GgufMetadata& metadata, const std::string& source) {
-  WriteGeneration(folder / "generation_config.json", metadata);
+  AddSampling(folder / "generation_config.json", metadata);
   const auto card = CardOf(metadata);
   if (!card) return;
   const std::string name = metadata.Find<std::string>("general.name").value_or(source);

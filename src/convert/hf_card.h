@@ -13,7 +13,8 @@ namespace longspan {
 // read in a README is left out with a message, for it is for people.
 void ReadHfCard(const std::filesystem::path& folder, GgufMetadata& metadata, Progress& progress);
 
-// README.md, where general.* has something to say, and generation_config.json. `source` is what the README names.
+// README.md, where general.* has something to say, and how to sample, added to generation_config.json. `source` is what
+// the README names.
 void WriteHfCard(const std::filesystem::path& folder, const GgufMetadata& metadata, const std::string& source);
 
 }  // namespace longspan

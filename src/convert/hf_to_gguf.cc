@@ -22,7 +22,7 @@
 #include "formats/llama_gguf.h"
 #include "model/weights.h"
 #include "quantize/encode.h"
-#include "convert/tokenizer_files.h"
+#include "text/hf_tokenizer.h"
 
 namespace longspan {
 namespace {
