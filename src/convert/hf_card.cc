@@ -27,15 +27,19 @@ using Strings = std::vector<std::string>;
 constexpr std::uint64_t kMaxCard = 4 << 20, kMaxGeneration = 1 << 20, kMaxYaml = 1 << 20;
 constexpr std::string_view kHub = "https://huggingface.co/";
 
-// A key of the card with one value, and GGUF's. The first of two for the same is the one written back.
-constexpr std::array<std::pair<const char*, const char*>, 8> kTexts{{{"license", "general.license"},
-                                                                     {"license_name", "general.license.name"},
-                                                                     {"license_link", "general.license.link"},
-                                                                     {"model_name", "general.name"},
-                                                                     {"model_creator", "general.author"},
-                                                                     {"author", "general.author"},
-                                                                     {"model_description", "general.description"},
-                                                                     {"version", "general.version"}}};
+// A key of the card with one value, and GGUF's. Where two mean the same, the first is the one written back.
+constexpr std::array<std::pair<const char*, const char*>, 12> kTexts{{{"license", "general.license"},
+                                                                      {"license_name", "general.license.name"},
+                                                                      {"license_link", "general.license.link"},
+                                                                      {"model_name", "general.name"},
+                                                                      {"model_creator", "general.author"},
+                                                                      {"author", "general.author"},
+                                                                      {"model_description", "general.description"},
+                                                                      {"version", "general.version"},
+                                                                      {"organization", "general.organization"},
+                                                                      {"basename", "general.basename"},
+                                                                      {"finetune", "general.finetune"},
+                                                                      {"size_label", "general.size_label"}}};
 // Lists of models and data sets, and the beginning of GGUF's keys for each.
 constexpr std::array<std::pair<const char*, const char*>, 2> kSources{
     {{"base_model", "general.base_model"}, {"datasets", "general.dataset"}}};

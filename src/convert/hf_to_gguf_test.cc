@@ -204,6 +204,35 @@ TEST_F(HfToGguf, NoTensorOfNaNsWhereItIsRounded) {
   EXPECT_FALSE(fs::exists(folder_ / "out.gguf"));
 }
 
+TEST_F(HfToGguf, SurvivesFlippedBytes) {
+  LlamaConfig c = TinyConfig();
+  c.layers = 1;
+  Make(c, Type::kF16);
+  ConvertGgufToHf(folder_ / "tiny.gguf", folder_ / "sharded", {"auto", 20000}, NoProgress());
+  Random random(5, 0, RandomPurpose::kTest);
+  // Of the weights only the headers: their values may be anything.
+  for (const auto& [folder, name] : {std::pair("hf", "config.json"), std::pair("hf", "generation_config.json"),
+                                     std::pair("hf", "model.safetensors"), std::pair("hf", "README.md"),
+                                     std::pair("sharded", "model.safetensors.index.json")}) {
+    const fs::path path = folder_ / folder / name;
+    const std::string good = ReadFile(path);
+    const auto size = static_cast<std::int64_t>(std::min<std::size_t>(good.size(), 1200));
+    for (int trial = 0; trial < 60; ++trial) {
+      std::string bent = good;
+      const auto at = static_cast<std::size_t>(random.Below(size));
+      if (trial % 3 == 0) bent.resize(at);
+      else bent[at] = static_cast<char>(trial % 3 == 1 ? random.Below(256) : '0' + random.Below(10));
+      WriteFile(path, bent);
+      try {
+        ConvertHfToGguf(folder_ / folder, folder_ / "out.gguf", "auto", NoProgress());
+      } catch (const Error& error) {
+        EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+      }
+    }
+    WriteFile(path, good);
+  }
+}
+
 // Asks for a stop when half is written.
 struct Interruption : Progress {
   void Update(std::int64_t, std::string_view note) override {
