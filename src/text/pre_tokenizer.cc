@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "formats/byte_reader.h"
 #include "text/utf8.h"
 
 namespace longspan {
@@ -70,7 +71,8 @@ struct PreTokenizer::Pattern {
 PreTokenizer::PreTokenizer(std::string_view name) {
   const auto rule = std::find_if(kRules.begin(), kRules.end(), [&](const Rule& r) { return r.name == name; });
   if (rule == kRules.end()) {
-    Fail(ErrorKind::kUnsupported, "the pre-tokenizer \"{}\" is unknown; llama-bpe and gpt-2 are known", name);
+    Fail(ErrorKind::kUnsupported, "the pre-tokenizer \"{}\" is unknown; llama-bpe and gpt-2 are known",
+         Printable(name));
   }
   pattern_ = std::make_unique<Pattern>(rule->regex);
   takes_whole_words_ = rule->takes_whole_words;
