@@ -94,7 +94,9 @@ std::vector<std::byte> LlamaLibrary::Quantize(Type type, std::span<const float> 
 void LlamaLibrary::QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out,
                                 std::uint32_t file_type) const {
   Parameters<QuantizeHead> parameters = quantize_defaults_();
-  parameters.head = {Threads(), static_cast<std::int32_t>(file_type)};
+  parameters.head.threads = Threads();
+  parameters.head.file_type = static_cast<std::int32_t>(file_type);
+  parameters.head.allow_requantize = true;
   if (quantize_file_(in.c_str(), out.c_str(), &parameters) != 0) {
     Fail(ErrorKind::kUnsupported, "{}: llama.cpp does not quantise it to file type {}", in.string(), file_type);
   }

@@ -25,7 +25,8 @@ struct Parameters {
 };
 struct Opaque {};
 struct QuantizeHead {
-  std::int32_t threads, file_type;
+  std::int32_t threads, file_type, output_type, embedding_type;
+  bool allow_requantize;
 };
 
 class LlamaLibrary {
@@ -40,7 +41,7 @@ class LlamaLibrary {
                                   const float* importance = nullptr) const;
   void QuantizeRows(Type type, const float* values, std::byte* blocks, std::int64_t rows, std::int64_t cols,
                     const float* importance) const;
-  // A whole file by one of its mixes, named by GGUF's general.file_type.
+  // A whole file by one of its mixes, named by GGUF's general.file_type; 0, F32, decodes a quantised file.
   void QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, std::uint32_t file_type) const;
 
  private:

@@ -1,5 +1,6 @@
 // Files go both ways between longspan and llama.cpp and mean the same to both.
 #include <filesystem>
+#include <map>
 
 #include "base/test_folder.h"
 #include "base/testdata.h"
@@ -52,28 +53,43 @@ class Interchange : public Peers {
     return types;
   }
 
+  static std::map<std::string, std::string_view> Types(const std::filesystem::path& path) {
+    std::map<std::string, std::string_view> types;
+    const auto file = GgufFile::Open(path);
+    for (const GgufTensor& tensor : file->tensors()) types[tensor.name] = Traits(tensor.type).name;
+    return types;
+  }
+
   // The file loads in both, and both predict the same continuation of every part of a text.
-  static void ExpectSame(const std::filesystem::path& file) {
+  void ExpectSame(const std::filesystem::path& file) {
     const LoadedModel ours(file);
-    const LlamaModel theirs(*Library(), file);
     std::vector<std::int32_t> tokens = ours.tokenizer().Encode(kText, {.add_bos = true});
-    tokens.resize(std::min<std::size_t>(tokens.size(), 256));
-    EXPECT_EQ(theirs.vocab_size(), ours.config().vocab_size);
-    const double kl = MeanKl(Logits(ours, tokens), theirs.Logits(tokens), ours.config().vocab_size);
-    EXPECT_LT(kl, Tolerance(file));
-    EXPECT_GE(kl, -1e-9);
+    tokens.resize(std::min<std::size_t>(tokens.size(), 128));
+    const std::vector<float> logits = Logits(ours, tokens);
+    const auto distance = [&](const std::filesystem::path& as_theirs) {
+      const LlamaModel theirs(*Library(), as_theirs);
+      EXPECT_EQ(theirs.vocab_size(), ours.config().vocab_size);
+      return MeanKl(logits, theirs.Logits(tokens), ours.config().vocab_size);
+    };
+    EXPECT_LT(distance(file), DistanceOfRounding(file));
+    // Weights that it decodes for itself are met by activations that are not rounded.
+    const auto decoded = folder_ / "decoded.gguf";
+    Library()->QuantizeFile(file, decoded, 0);
+    EXPECT_LT(distance(decoded), 1e-4);
   }
 
   TestFolder folder_;
 
  private:
-  // llama.cpp rounds activations to 8 bits by blocks of 256 where weights are of such blocks.
-  static double Tolerance(const std::filesystem::path& file) {
-    for (const GgufTensor& tensor : GgufFile::Open(file)->tensors()) {
-      const bool precise = IsFloat(tensor.type) || tensor.type == Type::kQ8_0;
-      if (!precise) return 1e-2;
+  // llama.cpp rounds the activations that meet quantised weights to 8 bits, by blocks of 32 or 256. That alone moves
+  // these small models' predictions by 1e-4 to 1e-3 nats, as it does in longspan (Activations::kInt8).
+  static double DistanceOfRounding(const std::filesystem::path& file) {
+    double distance = 1e-4;
+    const auto opened = GgufFile::Open(file);
+    for (const GgufTensor& tensor : opened->tensors()) {
+      if (!IsFloat(tensor.type)) distance = std::max(distance, tensor.type == Type::kQ8_0 ? 2e-3 : 1e-2);
     }
-    return 1e-4;
+    return distance;
   }
 };
 
@@ -114,11 +130,7 @@ TEST_F(Interchange, LongspanReadsFilesThatLlamaQuantized) {
     Library()->QuantizeFile(source.path, file, mix.file_type);
     ExpectSame(file);
     QuantizeFile(source.path, ours, mix, {}, NoProgress());
-    const auto theirs = GgufFile::Open(file);
-    for (const GgufTensor& tensor : GgufFile::Open(ours)->tensors()) {
-      ASSERT_NE(theirs->FindTensor(tensor.name), nullptr) << tensor.name;
-      EXPECT_EQ(Traits(theirs->FindTensor(tensor.name)->type).name, Traits(tensor.type).name) << tensor.name;
-    }
+    EXPECT_EQ(Types(ours), Types(file));
   }
 }
 
