@@ -14,11 +14,6 @@
 namespace longspan {
 namespace {
 
-// A vocabulary without the name of a pre-tokenizer is older than the key, hence GPT-2's.
-std::string PreTokenizerName(const Vocabulary& vocabulary) {
-  return vocabulary.pre.empty() || vocabulary.pre == "default" ? "gpt-2" : vocabulary.pre;
-}
-
 std::string BytesOf(const Vocabulary& vocabulary, std::int32_t id) {
   const std::string& token = vocabulary.tokens[id];
   return vocabulary.KindOf(id) == TokenKind::kNormal ? FromByteAlphabet(token) : token;
@@ -47,7 +42,7 @@ struct Candidate {
 }  // namespace
 
 BpeTokenizer::BpeTokenizer(Vocabulary from)
-    : Tokenizer(std::move(from), BytesOf), pre_tokenizer_(PreTokenizerName(vocabulary())) {
+    : Tokenizer(std::move(from), BytesOf), pre_tokenizer_(vocabulary().pre) {
   ids_.reserve(static_cast<std::size_t>(vocab_size()));
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
     if (vocabulary().KindOf(id) == TokenKind::kNormal) ids_.try_emplace(Piece(id), id);

@@ -1,0 +1,7 @@
+#include "text/hf_tokenizer.h"
+
+#include <gtest/gtest.h>
+
+namespace longspan {
+namespace {}  // namespace
+}  // namespace longspan
