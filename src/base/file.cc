@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 
 #include "base/error.h"
 
@@ -70,6 +71,19 @@ MappedFile::~MappedFile() {
   const auto beyond = BeyondEnd(bytes_);
   ASAN_UNPOISON_MEMORY_REGION(beyond.data(), beyond.size());
   ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+void MappedFile::Release(std::span<const std::byte> part) const {
+  if (part.empty() || std::less<>()(part.data(), bytes_.data()) ||
+      std::less<>()(bytes_.data() + bytes_.size(), part.data() + part.size())) {
+    return;
+  }
+  // Whole pages only: the first and the last may hold neighbours.
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto offset = static_cast<std::size_t>(part.data() - bytes_.data());
+  const std::size_t begin = (offset + page - 1) / page * page;
+  const std::size_t end = (offset + part.size()) / page * page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(bytes_.data()) + begin, end - begin, MADV_DONTNEED);
 }
 
 std::string ReadFile(const std::filesystem::path& path, std::uint64_t limit) {

@@ -16,7 +16,9 @@
 #include "formats/byte_reader.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
+#include "formats/json_object.h"
 #include "formats/llama_gguf.h"
+#include "formats/rope_order.h"
 #include "formats/safetensors.h"
 
 namespace longspan {
@@ -107,9 +109,10 @@ std::string PeftName(std::string_view target, char which) {
                      parsed->projection->module, which);
 }
 
-bool IsRotated(std::string_view target) {
+// Whether Hugging Face has the rows in another order than GGUF.
+bool IsPermuted(std::string_view target, const LlamaConfig& config) {
   const auto parsed = ParseTarget(target);
-  return parsed && parsed->projection->rotated;
+  return config.architecture == Architecture::kLlama && parsed && parsed->projection->rotated;
 }
 
 // {out, in} of a projection.
@@ -119,34 +122,6 @@ std::pair<std::int64_t, std::int64_t> Measures(const LlamaConfig& c, std::string
   if (projection == "o") return {c.dim, c.q_dim()};
   if (projection == "down") return {c.dim, c.hidden_dim};
   return {c.hidden_dim, c.dim};
-}
-
-// A JSON value for a message. Lists and objects are only counted: they may be nested deeper than a stack is.
-std::string Describe(const json& value) {
-  if (value.is_structured()) return fmt::format("an {} of {}", value.type_name(), value.size());
-  return Printable(value.dump(-1, ' ', true, json::error_handler_t::replace));
-}
-
-// Reads a key of the JSON, or `otherwise` where it is absent or null.
-template <class T>
-T ValueOr(const json& config, const char* key, T otherwise, const std::string& where) {
-  const auto it = config.find(key);
-  if (it == config.end() || it->is_null()) return otherwise;
-  const bool fits = std::is_same_v<T, bool>          ? it->is_boolean()
-                    : std::is_same_v<T, std::string> ? it->is_string()
-                    : std::is_floating_point_v<T>    ? it->is_number()
-                                                     : it->is_number_integer();
-  if (!fits) Fail(ErrorKind::kInvalidFile, "{}: {} is {}", where, key, Describe(*it));
-  return it->get<T>();
-}
-
-// What must be absent, null, false or empty, as longspan does not compute it.
-void RefuseUnlessEmpty(const json& config, const char* key, const std::string& where) {
-  const auto it = config.find(key);
-  if (it == config.end() || it->is_null() || (it->is_boolean() && !it->get<bool>())) return;
-  if (it->is_structured() && it->empty()) return;
-  if (it->is_string() && it->get_ref<const std::string&>().empty()) return;
-  Fail(ErrorKind::kUnsupported, "{}: {} is {}, which longspan does not handle", where, key, Describe(*it));
 }
 
 std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found,
@@ -170,25 +145,6 @@ std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::P
 Tensor ToFloat(const Tensor& tensor) { return tensor.type() == Type::kF32 ? tensor : tensor.ToF32(); }
 
 }  // namespace
-
-Tensor PermuteRows(const Tensor& tensor, std::int64_t head_dim, RopeOrder to) {
-  if (head_dim < 2 || head_dim % 2 != 0 || tensor.rows() % head_dim != 0) {
-    Fail(ErrorKind::kInvalidFile, "{} rows are no whole number of heads of {}", tensor.rows(), head_dim);
-  }
-  Tensor out = Tensor::Allocate(tensor.type(), tensor.shape());
-  const auto row_bytes = static_cast<std::size_t>(tensor.row_bytes());
-  const std::int64_t half = head_dim / 2;
-  for (std::int64_t row = 0; row < tensor.rows(); ++row) {
-    const std::int64_t head = row / head_dim * head_dim;
-    const std::int64_t split = row % head_dim;  // as the half-split order counts
-    const std::int64_t interleaved = head + 2 * (split % half) + split / half;
-    const std::int64_t from = to == RopeOrder::kInterleaved ? row : interleaved;
-    const std::int64_t target = to == RopeOrder::kInterleaved ? interleaved : row;
-    std::memcpy(out.mutable_bytes().data() + static_cast<std::size_t>(target) * row_bytes,
-                tensor.row(from).data(), row_bytes);
-  }
-  return out;
-}
 
 void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, const std::string& where) {
   if (adapter.rank < 1 || adapter.rank > kMaxRank) {
@@ -217,36 +173,34 @@ void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, cons
 }
 
 PeftConfig ReadPeftConfig(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / kConfigName;
-  const std::string where = path.string();
-  const json config = json::parse(ReadFile(path, kMaxConfig), nullptr, false);
-  if (!config.is_object()) Fail(ErrorKind::kInvalidFile, "{}: not a JSON object", where);
-  if (const auto type = ValueOr<std::string>(config, "peft_type", "LORA", where); type != "LORA") {
+  const JsonObject config = JsonObject::Read(folder / kConfigName, kMaxConfig);
+  const std::string& where = config.where();
+  if (const auto type = config.Or<std::string>("peft_type", "LORA"); type != "LORA") {
     Fail(ErrorKind::kUnsupported, "{}: peft_type {}, expected LORA", where, Printable(type));
   }
-  if (const auto bias = ValueOr<std::string>(config, "bias", "none", where); bias != "none") {
+  if (const auto bias = config.Or<std::string>("bias", "none"); bias != "none") {
     Fail(ErrorKind::kUnsupported, "{}: bias {}, expected none", where, Printable(bias));
   }
   for (const char* key : {"use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern",
                           "lora_bias", "trainable_token_indices"}) {
-    RefuseUnlessEmpty(config, key, where);
+    config.RefuseUnlessEmpty(key);
   }
   PeftConfig out;
-  out.rank = ValueOr<std::int64_t>(config, "r", 8, where);
-  out.alpha = ValueOr<double>(config, "lora_alpha", 8.0, where);
-  out.rslora = ValueOr<bool>(config, "use_rslora", false, where);
-  out.dropout = ValueOr<double>(config, "lora_dropout", 0.0, where);
-  out.base_model = ValueOr<std::string>(config, "base_model_name_or_path", "", where);
+  out.rank = config.Or<std::int64_t>("r", 8);
+  out.alpha = config.Or<double>("lora_alpha", 8.0);
+  out.rslora = config.Or<bool>("use_rslora", false);
+  out.dropout = config.Or<double>("lora_dropout", 0.0);
+  out.base_model = config.Or<std::string>("base_model_name_or_path", "");
   if (out.rank < 1 || out.rank > kMaxRank) {
     Fail(ErrorKind::kInvalidFile, "{}: r is {}, expected 1 to {}", where, out.rank, kMaxRank);
   }
   // A list of names, or a regular expression; the tensors say what is adapted, so this is for people.
-  const auto modules = config.find("target_modules");
-  if (modules != config.end() && modules->is_array()) {
+  const json* modules = config.FindValue("target_modules");
+  if (modules != nullptr && modules->is_array()) {
     for (const json& m : *modules) {
       if (m.is_string()) out.target_modules.push_back(m.get<std::string>());
     }
-  } else if (modules != config.end() && modules->is_string()) {
+  } else if (modules != nullptr && modules->is_string()) {
     out.target_modules.push_back(modules->get<std::string>());
   }
   return out;
@@ -272,7 +226,7 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
                       peft.dropout, peft.base_model, CollectPairs(found, where)};
   ValidateAdapter(adapter, config, where);
   for (LoraAdapter::Pair& pair : adapter.pairs) {
-    if (IsRotated(pair.target)) pair.b = PermuteRows(pair.b, config.head_dim, RopeOrder::kInterleaved);
+    if (IsPermuted(pair.target, config)) pair.b = PermuteRows(pair.b, config.head_dim, RopeOrder::kInterleaved);
   }
   return adapter;
 }
@@ -289,7 +243,7 @@ void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, 
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     writer.Write(PeftName(pair.target, 'A'), pair.a.bytes());
     const Tensor b =
-        IsRotated(pair.target) ? PermuteRows(pair.b, config.head_dim, RopeOrder::kHalfSplit) : pair.b;
+        IsPermuted(pair.target, config) ? PermuteRows(pair.b, config.head_dim, RopeOrder::kHalfSplit) : pair.b;
     writer.Write(PeftName(pair.target, 'B'), b.bytes());
   }
   writer.Commit();
@@ -307,12 +261,13 @@ void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, 
                     {"init_lora_weights", true},
                     {"modules_to_save", nullptr}};
   // After the tensors: a folder with a configuration is a complete one.
-  WriteFile(folder / kConfigName, out.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
+  WriteFile(folder / kConfigName, JsonText(out));
 }
 
-void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter) {
+void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter,
+                      Architecture architecture) {
   GgufMetadata metadata;
-  metadata.Set("general.architecture", "llama");
+  metadata.Set("general.architecture", std::string(Name(architecture)));
   metadata.Set("general.type", "adapter");
   if (!adapter.base_model.empty()) metadata.Set("general.base_model.0.name", adapter.base_model);
   metadata.Set("adapter.type", "lora");
@@ -336,6 +291,11 @@ LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig
   if (file->Get<std::string>("general.type") != "adapter" ||
       file->Get<std::string>("adapter.type") != "lora") {
     Fail(ErrorKind::kUnsupported, "{}: not a LoRA adapter", where);
+  }
+  const auto architecture = file->Find<std::string>("general.architecture");
+  if (architecture && *architecture != Name(config.architecture)) {
+    Fail(ErrorKind::kUnsupported, "{}: adapts the architecture '{}', the model is a {}", where, Printable(*architecture),
+         Name(config.architecture));
   }
   LoraAdapter adapter;
   adapter.alpha = file->Get<double>("adapter.lora.alpha");

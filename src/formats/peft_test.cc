@@ -66,16 +66,6 @@ void ExpectSamePairs(const LoraAdapter& a, const LoraAdapter& b) {
   }
 }
 
-TEST(PermuteRows, PairsHalvesUp) {
-  Tensor split = Tensor::Allocate(Type::kF32, {12, 1});  // two heads of 6 rows
-  std::iota(split.mutable_floats().begin(), split.mutable_floats().end(), 0.0f);
-  const Tensor pairs = PermuteRows(split, 6, RopeOrder::kInterleaved);
-  EXPECT_THAT(pairs.floats(), ElementsAre(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11));
-  EXPECT_THAT(PermuteRows(pairs, 6, RopeOrder::kHalfSplit).floats(),
-              ::testing::ElementsAreArray(split.floats()));
-  EXPECT_THROW(PermuteRows(split, 8, RopeOrder::kHalfSplit), Error);
-}
-
 TEST(Peft, RoundTripsAFolder) {
   const Folder folder;
   const LoraAdapter adapter = Sample();
@@ -104,6 +94,29 @@ TEST(Peft, FolderHasTheNamesAndRowsOfHuggingFace) {
   EXPECT_EQ(std::memcmp(b.row(1).data(), ours.row(2).data(), ours.row(2).size()), 0);
   EXPECT_EQ(std::memcmp(b.row(5).data(), ours.row(3).data(), ours.row(3).size()), 0);
   EXPECT_FALSE(file->LoadTensor("base_model.model.model.layers.10.mlp.down_proj.lora_A.weight").empty());
+}
+
+// Qwen2's rows are in one order everywhere.
+TEST(Peft, RowsOfAQwen2StayInPlace) {
+  const Folder folder;
+  const LoraAdapter adapter = Sample();
+  LlamaConfig config = Small();
+  config.architecture = Architecture::kQwen2;
+  WritePeft(folder.path, adapter, config);
+  const auto file = SafetensorsFile::Open(folder.path / "adapter_model.safetensors");
+  const Tensor b = file->LoadTensor("base_model.model.model.layers.2.self_attn.q_proj.lora_B.weight");
+  EXPECT_THAT(b.floats(), ::testing::ElementsAreArray(adapter.pairs[0].b.floats()));
+  ExpectSamePairs(ReadPeft(folder.path, config), adapter);
+
+  const auto path = folder.path / "adapter.gguf";
+  WriteGgufAdapter(path, adapter, Architecture::kQwen2);
+  ExpectSamePairs(ReadGgufAdapter(path, config), adapter);
+  try {
+    ReadGgufAdapter(path, Small());
+    FAIL() << "an adapter of another architecture";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("'qwen2'"));
+  }
 }
 
 TEST(Peft, ToleratesNullsAndRefusesWhatItWouldGetWrong) {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "base/error.h"
 #include "nn/embedding.h"
@@ -11,6 +14,23 @@ namespace {
 
 void DecodeNorm(Tensor& norm) {
   if (norm.type() != Type::kF32) norm = norm.ToF32();
+}
+
+// Small vectors are kept decoded.
+void DecodeBias(Tensor& bias) {
+  if (!bias.empty() && bias.type() != Type::kF32) bias = bias.ToF32();
+}
+
+std::span<const float> BiasOf(const Tensor& bias) {
+  return bias.empty() ? std::span<const float>() : bias.floats();
+}
+
+// What the layers of a block were given is all in its activations.
+void Report(std::size_t layer, const BlockActivations& a, ActivationListener& listener) {
+  const std::pair<const char*, const Matrix*> inputs[] = {
+      {"q", &a.normed},        {"k", &a.normed},      {"v", &a.normed},   {"o", &a.attended},
+      {"gate", &a.mlp_normed}, {"up", &a.mlp_normed}, {"down", &a.hidden}};
+  for (const auto& [name, x] : inputs) listener.Saw(fmt::format("layers.{}.{}", layer, name), *x);
 }
 
 // What would otherwise store two sequences in one place.
@@ -35,12 +55,16 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
   for (LayerWeights& layer : weights_.layers) {
     DecodeNorm(layer.attention_norm);
     DecodeNorm(layer.mlp_norm);
+    for (Tensor* bias : {&layer.q_bias, &layer.k_bias, &layer.v_bias}) DecodeBias(*bias);
     Block block;
     block.attention_norm = layer.attention_norm.floats();
     block.mlp_norm = layer.mlp_norm.floats();
     block.q.weight = layer.q;
     block.k.weight = layer.k;
     block.v.weight = layer.v;
+    block.q.bias = BiasOf(layer.q_bias);
+    block.k.bias = BiasOf(layer.k_bias);
+    block.v.bias = BiasOf(layer.v_bias);
     block.o.weight = layer.o;
     block.gate.weight = layer.gate;
     block.up.weight = layer.up;
@@ -54,12 +78,14 @@ AttentionShape Transformer::attention_shape() const {
           1.0f / std::sqrt(static_cast<float>(config_.head_dim))};
 }
 
-void Transformer::Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden) const {
+void Transformer::Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden,
+                          ActivationListener* listener) const {
   const SequenceTokens sequence{tokens, &cache};
-  Forward({&sequence, 1}, hidden);
+  Forward({&sequence, 1}, hidden, listener);
 }
 
-void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden) const {
+void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden,
+                          ActivationListener* listener) const {
   if (sequences.empty()) return;
   CheckSequences(sequences);
   std::vector<std::int32_t> tokens, positions;
@@ -72,7 +98,8 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
   EmbeddingForward(weights_.embedding, tokens, hidden);
   try {
     for (const SequenceTokens& s : sequences) s.cache->Reserve(std::ssize(s.tokens));
-    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude), hidden);
+    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude, rope_.pairing),
+              hidden, listener);
   } catch (...) {
     // What was stored lies past the lengths, where nobody looks; only the pages need going back.
     for (const SequenceTokens& s : sequences) s.cache->Truncate(s.cache->length());
@@ -82,7 +109,7 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
 }
 
 void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope,
-                            Rows hidden) const {
+                            Rows hidden, ActivationListener* listener) const {
   std::vector<std::vector<std::byte*>> pages(sequences.size());
   std::vector<CachedSequence> cached(sequences.size());
   BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};
@@ -96,11 +123,13 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
       cached[s] = {std::ssize(tokens), cache->length(), pages[s]};
     }
     BlockForward(blocks_[layer], context, hidden, activations);
+    if (listener != nullptr) Report(layer, activations, *listener);
   }
   kernels_.RmsNorm(hidden, output_norm(), context.norm_epsilon, hidden);
 }
 
-void Transformer::Logits(ConstRows hidden, Rows logits) const {
+void Transformer::Logits(ConstRows hidden, Rows logits, ActivationListener* listener) const {
+  if (listener != nullptr) listener->Saw(config_.tied_embeddings ? "embedding" : "output", hidden);
   kernels_.MatMul(hidden, weights_.output, logits, Store::kSet);
 }
 

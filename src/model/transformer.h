@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "model/activation_listener.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
 #include "model/rope_scaling.h"
@@ -33,11 +34,14 @@ class Transformer {
   // join the caches, and positions continue from their lengths. hidden [tokens of all, dim], one sequence
   // after another, is the residual stream after the output norm. Where it throws, for want of pages or for a
   // token outside the vocabulary, all caches hold what they held before.
-  void Forward(std::span<const SequenceTokens> sequences, Rows hidden) const;
-  void Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden) const;
+  // A listener sees the inputs of all linear layers, layer by layer.
+  void Forward(std::span<const SequenceTokens> sequences, Rows hidden,
+               ActivationListener* listener = nullptr) const;
+  void Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden,
+               ActivationListener* listener = nullptr) const;
 
   // logits [rows, vocab_size] of hidden [rows, dim].
-  void Logits(ConstRows hidden, Rows logits) const;
+  void Logits(ConstRows hidden, Rows logits, ActivationListener* listener = nullptr) const;
 
   // For training, which walks the blocks itself.
   std::span<const Block> blocks() const { return blocks_; }
@@ -47,7 +51,8 @@ class Transformer {
   AttentionShape attention_shape() const;
 
  private:
-  void RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden) const;
+  void RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden,
+                 ActivationListener* listener) const;
 
   LlamaConfig config_;
   Weights weights_;

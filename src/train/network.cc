@@ -44,7 +44,9 @@ Network::Network(LlamaConfig config, const Weights& base, const TrainOptions& op
 
 void Network::TrainAll() {
   Weights weights = transformer_.weights();
-  ForEachTensor(weights, tied_, [&](const std::string& name, Tensor& tensor) { parameters_.emplace_back(name, tensor); });
+  // Biases stay as they are, so they are passed over.
+  ForEachTensor(weights, tied_, /*biases=*/false,
+                [&](const std::string& name, Tensor& tensor) { parameters_.emplace_back(name, tensor); });
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
     gradients_[i].attention_norm = GradientOf(layer.attention_norm)[0];
@@ -108,7 +110,8 @@ LoraAdapter Network::adapter() const {
 
 struct Network::Pass {
   Pass(const Network& network, const Batch& batch, const DropoutStep& dropout)
-      : rope(batch.positions, network.transformer_.rope().inverse, network.transformer_.rope().magnitude),
+      : rope(batch.positions, network.transformer_.rope().inverse, network.transformer_.rope().magnitude,
+             network.transformer_.rope().pairing),
         context{network.kernels_, network.transformer_.attention_shape(),
                 static_cast<float>(network.config().norm_epsilon), rope, batch.sequences, batch.documents},
         x(batch.size(), network.config().dim) {

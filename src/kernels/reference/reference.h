@@ -161,12 +161,14 @@ void RmsNormBackward(RowsOf<const T> x, std::span<const T> weight, T epsilon, Ro
 }
 
 template <class T>
-void Rope(RowsOf<T> x, std::int64_t head_dim, RowsOf<const T> cos, RowsOf<const T> sin, bool inverse) {
+void Rope(RowsOf<T> x, std::int64_t head_dim, RopePairing pairing, RowsOf<const T> cos, RowsOf<const T> sin,
+          bool inverse) {
+  const bool neighbours = pairing == RopePairing::kNeighbours;
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t first = 0; first < x.cols; first += head_dim) {
       for (std::int64_t j = 0; j < head_dim / 2; ++j) {
-        T& a = x.at(i, first + 2 * j);
-        T& b = x.at(i, first + 2 * j + 1);
+        T& a = x.at(i, first + (neighbours ? 2 * j : j));
+        T& b = x.at(i, first + (neighbours ? 2 * j + 1 : j + head_dim / 2));
         const T c = cos.at(i, j), s = inverse ? -sin.at(i, j) : sin.at(i, j);
         const T turned = a * c - b * s;
         b = a * s + b * c;
