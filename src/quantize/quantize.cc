@@ -12,6 +12,7 @@
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 #include "quantize/encode.h"
+#include "quantize/importance.h"
 #include "tensor/codec.h"
 #include "tensor/tensor.h"
 
@@ -46,21 +47,67 @@ void CheckPossible(const GgufFile& file, const GgufTensor& tensor, const TypeCho
   }
 }
 
+void CheckImportance(const GgufFile& file, const Mix& mix, const TypeChoice& choice,
+                     const QuantizeOptions& options) {
+  if (options.force || !NeedsImportance(mix, choice)) return;
+  if (options.importance != nullptr && options.importance->Find(choice.name) != nullptr) return;
+  Fail(ErrorKind::kBadOption,
+       "{}: tensor {} as {} is of little use without an importance matrix{}; make one with 'longspan imatrix {} "
+       "TEXT -o imatrix.gguf' and pass it with --imatrix, or take the loss with --force",
+       file.path().string(), choice.name, Traits(choice.type).name,
+       options.importance != nullptr ? ", and the one given has no entry for it" : "", file.path().string());
+}
+
 std::vector<TypeChoice> Plan(const GgufFile& file, const Mix& mix, const QuantizeOptions& options) {
-  std::vector<TensorInfo> tensors;
-  for (const GgufTensor& tensor : file.tensors()) tensors.push_back({tensor.name, tensor.type, tensor.shape});
-  std::vector<TypeChoice> choices = ChooseTypes(mix, tensors, options.overrides);
+  MixOverrides overrides = options.overrides;
+  overrides.has_matrix = options.importance != nullptr;
+  std::vector<TypeChoice> choices = ChooseTypes(mix, TensorInfos(file), overrides);
+  if (options.dry_run) return choices;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     CheckPossible(file, file.tensors()[i], choices[i], options.allow_requantize);
+    if (!IsCopied(file.tensors()[i], choices[i])) CheckImportance(file, mix, choices[i], options);
   }
   return choices;
 }
 
-GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix) {
+GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix, const ImportanceMatrix* importance) {
   GgufMetadata metadata = file.metadata();
   metadata.Set("general.file_type", mix.file_type);
   metadata.Set("general.quantization_version", kQuantizationVersion);
+  if (importance != nullptr) {
+    // As llama-quantize notes it down.
+    metadata.Set("quantize.imatrix.file", importance->source());
+    if (!importance->datasets.empty()) metadata.Set("quantize.imatrix.dataset", importance->datasets.front());
+    metadata.Set("quantize.imatrix.entries_count", static_cast<std::uint32_t>(importance->entries().size()));
+    metadata.Set("quantize.imatrix.chunks_count", static_cast<std::uint32_t>(importance->chunks));
+  }
   return metadata;
+}
+
+// Experts, stacked in one tensor, each have importances of their own.
+EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice, const ImportanceMatrix* importance,
+                             std::span<std::byte> to) {
+  const std::int64_t cols = choice.cols, all_rows = cols > 0 ? tensor.elements() / cols : 0;
+  std::vector<float> squares;
+  std::int64_t matrices = 1;
+  if (importance != nullptr && IsQuantized(choice.type) && all_rows > 0) {
+    matrices = tensor.shape.size() > 2 ? all_rows / tensor.shape[tensor.shape.size() - 2] : 1;
+    squares = importance->MeanSquares(tensor.name, matrices, cols);
+    if (squares.empty()) matrices = 1;
+  }
+  EncodingError total;
+  const std::int64_t rows = all_rows / matrices;
+  const auto from_bytes = static_cast<std::size_t>(rows * RowBytes(tensor.type, cols));
+  const auto to_bytes = static_cast<std::size_t>(rows * RowBytes(choice.type, cols));
+  for (std::int64_t m = 0; m < matrices; ++m) {
+    const auto at = static_cast<std::size_t>(m);
+    const EncodingError error =
+        Reencode(tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type,
+                 to.subspan(at * to_bytes, to_bytes), rows, cols, squares.empty() ? nullptr : squares.data() + m * cols);
+    total.squared_error += error.squared_error;
+    total.squared_sum += error.squared_sum;
+  }
+  return total;
 }
 
 QuantizeReport CountBytes(const GgufFile& file, std::vector<TypeChoice> choices) {
@@ -81,6 +128,12 @@ QuantizeReport CountBytes(const GgufFile& file, std::vector<TypeChoice> choices)
 }
 
 }  // namespace
+
+std::vector<TensorInfo> TensorInfos(const GgufFile& file) {
+  std::vector<TensorInfo> tensors;
+  for (const GgufTensor& tensor : file.tensors()) tensors.push_back({tensor.name, tensor.type, tensor.shape});
+  return tensors;
+}
 
 double TypeReport::RelativeError() const {
   return squared_sum > 0 ? std::sqrt(squared_error / squared_sum) : 0;
@@ -139,7 +192,7 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
   for (const std::string& line : DescribeFallBacks(report.choices)) progress.Message(line);
   if (options.dry_run) return report;
 
-  GgufWriter writer(out, OutputMetadata(*file, mix));
+  GgufWriter writer(out, OutputMetadata(*file, mix, options.importance));
   for (std::size_t i = 0; i < report.choices.size(); ++i) {
     const GgufTensor& tensor = file->tensors()[i];
     writer.Declare(tensor.name, report.choices[i].type, tensor.shape);
@@ -157,8 +210,7 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
       encoded.resize(static_cast<std::size_t>(TensorBytes(choice.type, tensor.shape)));
       EncodingError error;
       try {
-        const std::int64_t rows = choice.cols > 0 ? tensor.elements() / choice.cols : 0;
-        error = Reencode(tensor.type, tensor.bytes, choice.type, encoded, rows, choice.cols);
+        error = ReencodeTensor(tensor, choice, options.importance, encoded);
       } catch (const Error& e) {
         throw Error(e.kind(), fmt::format("{}: tensor {}: {}", in.string(), tensor.name, e.what()));
       }
