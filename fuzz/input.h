@@ -55,12 +55,13 @@ inline std::vector<std::string_view> SplitFiles(std::span<const std::byte> input
   return files;
 }
 
-// The inverse of SplitFiles, for seeds: the files of these paths as one input.
-inline void JoinFiles(const std::vector<std::filesystem::path>& paths, const std::filesystem::path& to) {
+// The inverse of SplitFiles, for seeds: the files of these names in a folder as one input.
+inline void JoinFiles(const std::filesystem::path& folder, const std::vector<std::string>& names,
+                      const std::filesystem::path& to) {
   std::string all;
-  for (std::size_t i = 0; i < paths.size(); ++i) {
+  for (std::size_t i = 0; i < names.size(); ++i) {
     if (i > 0) all += kNextFile;
-    all += ReadFile(paths[i]);
+    if (std::filesystem::exists(folder / names[i])) all += ReadFile(folder / names[i]);
   }
   WriteFile(to, all);
 }

@@ -7,8 +7,12 @@
 
 namespace longspan::fuzz {
 
+namespace {
+std::vector<std::string> Files() { return {"adapter_config.json", "adapter_model.safetensors"}; }
+}  // namespace
+
 void Parse(std::span<const std::byte> input) {
-  const MemoryFolder folder(input, {"adapter_config.json", "adapter_model.safetensors"});
+  const MemoryFolder folder(input, Files());
   ReadPeft(folder.path(), SmallLlama());
 }
 
@@ -16,8 +20,7 @@ void MakeSeeds(const std::filesystem::path& folder) {
   for (const bool rslora : {false, true}) {
     const TestFolder place;
     WritePeft(place.path(), SmallAdapter(rslora), SmallLlama());
-    JoinFiles({place / "adapter_config.json", place / "adapter_model.safetensors"},
-              folder / (rslora ? "rslora" : "lora"));
+    JoinFiles(place.path(), Files(), folder / (rslora ? "rslora" : "lora"));
   }
 }
 

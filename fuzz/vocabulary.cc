@@ -31,7 +31,7 @@ void MakeSeeds(const std::filesystem::path& folder) {
     const TestFolder place;
     GgufWriter(place / "vocabulary", metadata).Commit();
     WriteFile(place / "text", text);
-    JoinFiles({place / "vocabulary", place / "text"}, folder / name);
+    JoinFiles(place.path(), {"vocabulary", "text"}, folder / name);
   };
   write("spm", SmallVocabulary());
   Vocabulary bpe = SyntheticVocabulary(300);
