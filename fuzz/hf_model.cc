@@ -28,7 +28,7 @@ void MakeSeeds(const std::filesystem::path& folder) {
   const auto write = [&](const std::string& name, std::uint64_t shard_bytes) {
     const TestFolder place;
     SaveModel(place / "model.gguf", config, RandomWeights(config, 1), SmallVocabulary());
-    ConvertGgufToHf(*GgufFile::Open(place / "model.gguf"), place / "hf", {.shard_bytes = shard_bytes}, NoProgress());
+    ConvertGgufToHf(place / "model.gguf", place / "hf", {.shard_bytes = shard_bytes}, NoProgress());
     JoinFiles(place / "hf", Files(), folder / name);
   };
   write("llama", 1 << 20);
