@@ -24,7 +24,7 @@ void MakeSeeds(const std::filesystem::path& folder) {
   LlamaConfig config = SmallLlama();
   config.tied_embeddings = true;
   SaveModel(place / "model.gguf", config, RandomWeights(config, 1), GgufMetadata());
-  WriteGgufShards(*GgufFile::Open(place / "model.gguf"), place.path(), "m", 512, NoProgress());
+  WriteGgufShards(*GgufFile::Open(place / "model.gguf"), place.path(), "m", 300, NoProgress());
   JoinFiles(place.path(), Files(), folder / "two");
 }
 

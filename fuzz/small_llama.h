@@ -31,6 +31,7 @@ inline GgufMetadata SmallVocabulary() {
   metadata.Set("tokenizer.ggml.token_type", std::vector<std::int32_t>{2, 3, 3, 6});
   metadata.Set("tokenizer.ggml.bos_token_id", std::uint32_t{1});
   metadata.Set("tokenizer.ggml.eos_token_id", std::uint32_t{2});
+  metadata.Set("tokenizer.ggml.unknown_token_id", std::uint32_t{0});
   return metadata;
 }
 

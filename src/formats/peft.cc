@@ -323,4 +323,8 @@ LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig
   return adapter;
 }
 
+LoraAdapter ReadAdapter(const std::filesystem::path& path, const LlamaConfig& config) {
+  return std::filesystem::is_directory(path) ? ReadPeft(path, config) : ReadGgufAdapter(path, config);
+}
+
 }  // namespace longspan

@@ -36,6 +36,9 @@ void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adap
                       Architecture architecture = Architecture::kLlama);
 LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig& config);
 
+// Either: a folder is PEFT's, a file is GGUF.
+LoraAdapter ReadAdapter(const std::filesystem::path& path, const LlamaConfig& config);
+
 // Error(kInvalidFile), naming `where`, unless every pair fits the model's projections and the rank, and no
 // target is there twice.
 void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, const std::string& where);

@@ -53,10 +53,7 @@ std::uint64_t Fingerprint(const Transformer& model) {
   for (const Block& block : model.blocks()) {
     hash.Update(std::as_bytes(block.attention_norm));
     hash.Update(std::as_bytes(block.mlp_norm));
-    for (const Linear* linear :
-         {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down}) {
-      AddLinear(*linear, hash);
-    }
+    for (const NamedLinear& l : kLinears) AddLinear(block.*l.linear, hash);
   }
   return hash.value();
 }

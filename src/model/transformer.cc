@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -45,6 +47,20 @@ void CheckSequences(std::span<const SequenceTokens> sequences) {
     Fail(ErrorKind::kInternal, "a cache that two sequences use");
 }
 
+// Two adapters of one projection as one: A's above each other, B's, with their scales, side by side.
+Adapter Stack(const Adapter& x, const Adapter& y) {
+  const std::int64_t rank = x.a.rows() + y.a.rows();
+  Adapter both{Tensor::Allocate(Type::kF32, {rank, x.a.cols()}), Tensor::Allocate(Type::kF32, {x.b.rows(), rank})};
+  std::ranges::copy(y.a.floats(), std::ranges::copy(x.a.floats(), both.a.mutable_floats().begin()).out);
+  auto to = both.b.mutable_floats().begin();
+  for (std::int64_t i = 0; i < x.b.rows(); ++i) {
+    for (const Adapter* from : {&x, &y}) {
+      for (const float b : from->b.AsRows()[i]) *to++ = from->scale * b;
+    }
+  }
+  return both;
+}
+
 }  // namespace
 
 Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& kernels)
@@ -73,9 +89,31 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
   }
 }
 
+void Transformer::Adapt(const LoraAdapter& adapter, double factor) {
+  std::map<std::string, Linear*> linears;
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    for (const NamedLinear& l : kLinears) linears[fmt::format("layers.{}.{}", i, l.name)] = &(blocks_[i].*l.linear);
+  }
+  for (const LoraAdapter::Pair& pair : adapter.pairs) {
+    const auto found = linears.find(pair.target);
+    if (found == linears.end())
+      Fail(ErrorKind::kInvalidFile, "an adapter of {}, which the model does not have", pair.target);
+    Linear& linear = *found->second;
+    if (pair.a.cols() != linear.weight.cols() || pair.b.rows() != linear.weight.rows() || pair.a.rows() != pair.b.cols()) {
+      Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the weight is {} x {}", pair.target,
+           pair.b.rows(), pair.b.cols(), pair.a.rows(), pair.a.cols(), linear.weight.rows(), linear.weight.cols());
+    }
+    Adapter added{pair.a, pair.b, static_cast<float>(adapter.Scale() * factor)};
+    if (linear.adapter != nullptr) added = Stack(*linear.adapter, added);
+    linear.adapter = adapters_.emplace_back(std::make_shared<const Adapter>(std::move(added))).get();
+  }
+}
+
 AttentionShape Transformer::attention_shape() const {
+  const std::int64_t window = config_.sliding_window;
   return {config_.heads, config_.kv_heads, config_.head_dim,
-          1.0f / std::sqrt(static_cast<float>(config_.head_dim))};
+          1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
+          window > 0 ? window : AttentionShape::kNoWindow};
 }
 
 void Transformer::Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden,

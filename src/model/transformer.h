@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "model/activation_listener.h"
+#include "model/adapter.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
 #include "model/rope_scaling.h"
@@ -25,6 +27,10 @@ class Transformer {
  public:
   // Weights are views; their tensors keep alive what they look at. Norms are decoded once, here.
   Transformer(LlamaConfig config, Weights weights, const Kernels& kernels);
+
+  // From now on, projections compute with the adapter too, times `factor`; several add up. Nothing is merged:
+  // weights stay as they are. Error(kInvalidFile) where the adapter does not fit.
+  void Adapt(const LoraAdapter& adapter, double factor = 1);
 
   const LlamaConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
@@ -59,6 +65,7 @@ class Transformer {
   const Kernels& kernels_;
   RopeFrequencies rope_;
   std::vector<Block> blocks_;
+  std::vector<std::shared_ptr<const Adapter>> adapters_;  // that blocks_ point to
 };
 
 }  // namespace longspan

@@ -131,6 +131,23 @@ TEST_P(TransformerTest, AListenerSeesTheInputOfEveryLayer) {
   }
 }
 
+// Mistral, in one piece and token by token.
+TEST_P(TransformerTest, ASlidingWindowHidesWhatIsFarBack) {
+  for (const std::int64_t window : {1, 10, 64, 100}) {
+    LlamaConfig c = SmallConfig();
+    c.sliding_window = window;
+    const Weights weights = LivelyWeights(c, 7);
+    const Transformer model(c, weights, kernels());
+    const std::vector<std::int32_t> tokens = RandomTokens(150, c.vocab_size);
+    const oracle::DoubleMatrix want = ReferenceLogits(c, weights, tokens);
+    for (const std::vector<std::int64_t>& chunks :
+         {std::vector<std::int64_t>{150}, {70, 80}, std::vector<std::int64_t>(150, 1)}) {
+      KvCache cache(c);
+      oracle::ExpectClose(Logits(model, cache, tokens, chunks), want, 3e-5, fmt::format("window {}", window));
+    }
+  }
+}
+
 TEST_P(TransformerTest, ChunksDoNotMatter) {
   const LlamaConfig c = SmallConfig();
   const Weights weights = LivelyWeights(c, 3);

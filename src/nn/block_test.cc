@@ -142,6 +142,14 @@ TEST_P(BlockTest, EveryGradientWithBiasesAndPairsOfHalves) {
   CheckGradients(fixture, Input(2, 5, 6, true), {}, 1, "qwen2: ");
 }
 
+// Mistral's block; documents end within windows.
+TEST_P(BlockTest, EveryGradientWithAWindow) {
+  for (const bool documents : {false, true}) {
+    BlockFixture fixture({.heads = 4, .kv_heads = 2, .head_dim = 4, .dim = 6, .hidden_dim = 7, .window = 3});
+    CheckGradients(fixture, Input(2, 9, 6, documents), {}, 1, "window: ");
+  }
+}
+
 TEST_P(BlockTest, EveryGradientGivenTheDropoutMasks) {
   const DropoutStep step{true, 9, 77};
   BlockFixture fixture(

@@ -1,7 +1,6 @@
 #include "train/network.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -12,19 +11,6 @@ namespace longspan {
 namespace {
 
 bool IsTied(const Weights& w) { return w.output.bytes().data() == w.embedding.bytes().data(); }
-
-struct NamedLinear {
-  std::string_view name;
-  Linear Block::*linear;
-  LinearGradient BlockGradient::*gradient;
-};
-constexpr std::array<NamedLinear, 7> kLinears{{{"q", &Block::q, &BlockGradient::q},
-                                               {"k", &Block::k, &BlockGradient::k},
-                                               {"v", &Block::v, &BlockGradient::v},
-                                               {"o", &Block::o, &BlockGradient::o},
-                                               {"gate", &Block::gate, &BlockGradient::gate},
-                                               {"up", &Block::up, &BlockGradient::up},
-                                               {"down", &Block::down, &BlockGradient::down}}};
 
 void CopyRows(ConstRows from, Rows to) {
   for (std::int64_t i = 0; i < from.rows; ++i) std::memcpy(to[i].data(), from[i].data(), from[i].size_bytes());

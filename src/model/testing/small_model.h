@@ -84,7 +84,8 @@ inline DoubleMatrix ReferenceLogits(const LlamaConfig& config, const Weights& we
   }
   const RopeFrequencies rope = MakeRopeFrequencies(config);
   ReferenceContext context{
-      {config.heads, config.kv_heads, config.head_dim, 1.0f / std::sqrt(static_cast<float>(config.head_dim))},
+      {config.heads, config.kv_heads, config.head_dim, 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
+       config.sliding_window > 0 ? config.sliding_window : AttentionShape::kNoWindow},
       static_cast<double>(static_cast<float>(config.norm_epsilon)),
       std::vector<std::int32_t>(tokens.size()),
       rope.inverse,

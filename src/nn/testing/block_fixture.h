@@ -39,6 +39,7 @@ struct BlockMeasures {
   float dropout = 0;
   bool biases = false;  // of q, k and v
   RopePairing pairing = RopePairing::kNeighbours;
+  std::int64_t window = AttentionShape::kNoWindow;
 };
 
 class BlockFixture {
@@ -80,7 +81,7 @@ class BlockFixture {
 
   AttentionShape attention() const {
     return {measures_.heads, measures_.kv_heads, measures_.head_dim,
-            1.0f / std::sqrt(static_cast<float>(measures_.head_dim))};
+            1.0f / std::sqrt(static_cast<float>(measures_.head_dim)), measures_.window};
   }
   RopePairing pairing() const { return measures_.pairing; }
   std::vector<double> InverseFrequencies() const {
