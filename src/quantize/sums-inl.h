@@ -26,10 +26,15 @@ HWY_INLINE float SumOf(Vec (&parts)[kCount]) {
   return hn::GetLane(hn::SumOfLanes(Tag(), parts[0]));  // halves it, too
 }
 
+// The largest magnitude of a multiple of 64 values.
 HWY_INLINE float LargestOf(const float* x, int count) {
-  Vec largest = Zero();
-  for (int i = 0; i < count; i += kWidth) largest = hn::Max(largest, hn::Abs(hn::LoadU(Tag(), x + i)));
-  return hn::GetLane(hn::MaxOfLanes(Tag(), largest));
+  Vec largest[4] = {Zero(), Zero(), Zero(), Zero()};
+  for (int i = 0; i < count; i += 4 * kWidth) {
+    for (int j = 0; j < 4; ++j)
+      largest[j] = hn::Max(largest[j], hn::Abs(hn::LoadU(Tag(), x + i + kWidth * j)));
+  }
+  const Vec pairs = hn::Max(hn::Max(largest[0], largest[1]), hn::Max(largest[2], largest[3]));
+  return hn::GetLane(hn::MaxOfLanes(Tag(), pairs));
 }
 
 // to = |from| / unit, a power of two.

@@ -60,7 +60,7 @@ Kept KeepAbove(const Magnitudes& m, float threshold) {
 // the largest magnitude stands out from the mean as it seldom does in one.
 constexpr float kOfMean = 0.76f, kLongTail = 5;
 constexpr float kOfMeanForTails[] = {1.4f, 3, 8};
-constexpr int kTurns = 3;
+constexpr int kTurns = 2;
 
 template <bool kWeighted>
 float FitTernary(const Magnitudes& m) {
@@ -87,8 +87,9 @@ PackedHalf TernaryCodes(const float* from, const float* importance, SuperCodes& 
   m.largest /= m.unit;
   LoadMagnitudes(from, kSuperBlock, m.unit, m.values);
   float scale;
-  if (importance != nullptr && LargestOf(importance, kSuperBlock) > 0) {
-    LoadMagnitudes(importance, kSuperBlock, PowerOfTwo(LargestOf(importance, kSuperBlock)), m.weights);
+  const float most = importance != nullptr ? LargestOf(importance, kSuperBlock) : 0;
+  if (most > 0) {
+    LoadMagnitudes(importance, kSuperBlock, PowerOfTwo(most), m.weights);
     scale = FitTernary<true>(m);
   } else {
     scale = FitTernary<false>(m);
