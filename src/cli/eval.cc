@@ -9,9 +9,9 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
-#include "data/corpus.h"
-#include "data/shard.h"
+#include "cli/texts.h"
 #include "eval/kld.h"
+#include "eval/logits_file.h"
 #include "eval/passkey.h"
 #include "eval/perplexity.h"
 
@@ -27,7 +27,7 @@ struct TextOptions {
 
   void AddTo(CLI::App& command) {
     command
-        .add_option("--file", files, "Text: .txt (one document), .jsonl[.zst], a folder, or a shard (.lsd)")
+        .add_option("--file", files, std::string("Text: ") + kTextFiles)
         ->required()
         ->check(CLI::ExistingPath);
     command.add_option("--max-documents", max_documents, "Read at most so many documents; 0: all")
@@ -36,40 +36,8 @@ struct TextOptions {
   std::string Names() const { return fmt::format("{}", fmt::join(files, ", ")); }
 };
 
-std::vector<TokenDocument> ReadShard(const std::string& path, std::size_t limit, const LoadedModel& model) {
-  const Shard shard = Shard::Open(path);
-  if (shard.vocabulary().size != model.config().vocab_size) {
-    Fail(ErrorKind::kBadOption, "{}: made for a vocabulary of {}, but the model has {}", path,
-         shard.vocabulary().size, model.config().vocab_size);
-  }
-  std::vector<TokenDocument> documents;
-  for (std::int64_t i = 0; i < shard.documents() && documents.size() < limit; ++i) {
-    TokenDocument document = shard.ReadDocument(i);
-    if (!document.empty() && document.front() == shard.vocabulary().bos) document.erase(document.begin());
-    documents.push_back(std::move(document));
-  }
-  return documents;
-}
-
 std::vector<TokenDocument> ReadDocuments(const TextOptions& options, const LoadedModel& model) {
-  const std::size_t limit =
-      options.max_documents > 0 ? static_cast<std::size_t>(options.max_documents) : SIZE_MAX;
-  std::vector<TokenDocument> documents;
-  for (const std::string& file : options.files) {
-    if (file.ends_with(".lsd")) {
-      for (TokenDocument& document : ReadShard(file, limit - documents.size(), model)) {
-        documents.push_back(std::move(document));
-      }
-      continue;
-    }
-    Corpus corpus({file}, {});
-    while (documents.size() < limit) {
-      const std::optional<Document> document = corpus.Next();
-      if (!document) break;
-      documents.push_back(model.tokenizer().Encode(document->text));
-    }
-  }
-  return documents;
+  return ReadDocuments(options.files, options.max_documents, model);
 }
 
 void Print(const Json& json) {
@@ -165,63 +133,121 @@ void AddPpl(CLI::App& eval) {
 
 struct KldCommand {
   ModelOptions model;
-  std::string reference;
+  std::string reference, logits, save;  // one of them
   TextOptions text;
   KldOptions kld;
   bool json = false;
 };
 
-void RunKld(const KldCommand& options) {
-  const LoadedModel model = options.model.Load(), reference(options.reference, options.model.rope, options.model.isa);
-  const std::vector<TokenDocument> documents = ReadDocuments(options.text, reference);
-  TransformerSequence sequence(model.transformer(), options.model.cache_type);
-  TransformerSequence reference_sequence(reference.transformer());
-  const KldResult r =
-      MeasureKld(sequence, reference_sequence, documents, reference.bos(), options.kld, Terminal());
+void RunSaveLogits(const KldCommand& options, const LoadedModel& model, Sequence& sequence) {
+  const std::vector<TokenDocument> documents = ReadDocuments(options.text, model);
+  const SavedLogits saved = SaveLogits(sequence, documents, model.bos(), options.kld, options.save, Terminal());
   if (options.json) {
     return Print({{"model", options.model.path},
-                  {"reference", options.reference},
+                  {"logits", options.save},
+                  {"files", options.text.files},
+                  {"context", options.kld.context},
+                  {"chunks", saved.chunks},
+                  {"tokens", saved.tokens},
+                  {"perplexity", saved.perplexity}});
+  }
+  fmt::print("{}: {} tokens in {} windows of {}, perplexity {:.4f}\n", options.save, saved.tokens, saved.chunks,
+             options.kld.context, saved.perplexity);
+}
+
+KldResult MeasureKld(KldCommand& options, const LoadedModel& model, Sequence& sequence) {
+  if (!options.logits.empty()) {
+    const LogitsFile file(options.logits);
+    options.kld.context = file.shape().context;
+    return MeasureKld(sequence, file, model.bos(), options.kld.max_tokens, Terminal());
+  }
+  const LoadedModel reference(options.reference, options.model.rope, options.model.isa);
+  TransformerSequence reference_sequence(reference.transformer());
+  return MeasureKld(sequence, reference_sequence, ReadDocuments(options.text, reference), reference.bos(), options.kld,
+                    Terminal());
+}
+
+void PrintKld(const KldCommand& options, const KldResult& r) {
+  const bool saved = !options.logits.empty();
+  const std::string& reference = saved ? options.logits : options.reference;
+  if (options.json) {
+    return Print({{"model", options.model.path},
+                  {"reference", reference},
                   {"files", options.text.files},
                   {"context", options.kld.context},
                   {"tokens", r.tokens},
                   {"mean", r.mean},
                   {"standard_error", r.standard_error},
+                  {"min", r.min},
                   {"median", r.median},
                   {"p90", r.p90},
+                  {"p95", r.p95},
                   {"p99", r.p99},
+                  {"p999", r.p999},
                   {"max", r.max},
                   {"same_top", r.same_top},
+                  {"same_top_error", r.same_top_error},
+                  {"mean_delta_p", r.mean_delta_p.value},
+                  {"mean_delta_p_error", r.mean_delta_p.error},
                   {"rms_delta_p", r.rms_delta_p},
+                  {"rms_delta_p_error", r.rms_delta_p_error},
                   {"perplexity", r.perplexity},
                   {"reference_perplexity", r.reference_perplexity},
+                  {"log_perplexity_ratio", r.log_perplexity_ratio.value},
+                  {"log_perplexity_ratio_error", r.log_perplexity_ratio.error},
                   {"seconds", r.seconds}});
   }
-  fmt::print("{} against {} on {}: {} tokens, windows of {}\n", options.model.path, options.reference,
-             options.text.Names(), r.tokens, options.kld.context);
-  fmt::print("KL divergence   mean {:.6f} +- {:.6f}  median {:.6f}  90% {:.6f}  99% {:.6f}  max {:.4f}\n",
-             r.mean, r.standard_error, r.median, r.p90, r.p99, r.max);
-  fmt::print("same top token  {:.2f}%\n", 100 * r.same_top);
-  fmt::print("change of p     {:.3f}% (root mean square, of the true token's probability)\n",
-             100 * r.rms_delta_p);
-  fmt::print("perplexity      {:.4f}, reference {:.4f}\n", r.perplexity, r.reference_perplexity);
+  fmt::print("{} against {}{}: {} tokens, windows of {}\n", options.model.path, reference,
+             saved ? "" : " on " + options.text.Names(), r.tokens, options.kld.context);
+  fmt::print("KL divergence   mean {:.6f} +- {:.6f}  median {:.6f}\n", r.mean, r.standard_error, r.median);
+  fmt::print("                90% {:.6f}  95% {:.6f}  99% {:.6f}  99.9% {:.6f}  max {:.4f}\n", r.p90, r.p95, r.p99,
+             r.p999, r.max);
+  fmt::print("same top token  {:.2f}% +- {:.2f}%\n", 100 * r.same_top, 100 * r.same_top_error);
+  fmt::print("change of p     mean {:+.3f}% +- {:.3f}%, root mean square {:.3f}% +- {:.3f}% (of the true token)\n",
+             100 * r.mean_delta_p.value, 100 * r.mean_delta_p.error, 100 * r.rms_delta_p, 100 * r.rms_delta_p_error);
+  fmt::print("perplexity      {:.4f}, reference {:.4f}, ln of the ratio {:+.5f} +- {:.5f}\n", r.perplexity,
+             r.reference_perplexity, r.log_perplexity_ratio.value, r.log_perplexity_ratio.error);
+}
+
+void RunKld(KldCommand& options) {
+  const bool needs_text = options.logits.empty();
+  if (options.reference.empty() && needs_text && options.save.empty())
+    Fail(ErrorKind::kBadOption, "compare with what? Name a --reference, or its --logits; or --save-logits");
+  if (needs_text && options.text.files.empty()) Fail(ErrorKind::kBadOption, "--file is required without --logits");
+  const LoadedModel model = options.model.Load();
+  TransformerSequence sequence(model.transformer(), options.model.cache_type);
+  if (!options.save.empty()) return RunSaveLogits(options, model, sequence);
+  PrintKld(options, MeasureKld(options, model, sequence));
 }
 
 void AddKld(CLI::App& eval) {
   auto options = std::make_shared<KldCommand>();
   CLI::App* kld = eval.add_subcommand("kld", "Divergence of a model's predictions from a reference model's");
   options->model.AddTo(*kld);
-  kld->add_option("--reference", options->reference,
-                  "GGUF file that is right by definition, such as the F16 one")
-      ->required()
-      ->check(CLI::ExistingFile);
+  auto* reference = kld->add_option("--reference", options->reference,
+                                    "GGUF file that is right by definition, such as the F16 one");
+  reference->check(CLI::ExistingFile);
+  auto* logits = kld->add_option("--logits,--kl-divergence-base", options->logits,
+                                 "Instead of it, what --save-logits or llama-perplexity saved of it");
+  logits->check(CLI::ExistingFile)->excludes(reference);
+  auto* save = kld->add_option("--save-logits", options->save,
+                               "Compare nothing: save MODEL's logits here, as llama-perplexity does");
+  save->excludes(reference)->excludes(logits);
   options->text.AddTo(*kld);
+  kld->get_option("--file")->required(false)->excludes(logits);
   kld->add_option("--context", options->kld.context, "Window, BOS included")
       ->capture_default_str()
-      ->check(kPositive);
+      ->check(kPositive)
+      ->excludes(logits);
   kld->add_option("--max-tokens", options->kld.max_tokens, "Compare at most so many tokens; 0: all")
       ->check(kNotNegative);
   kld->add_flag("--json", options->json, "Print JSON");
-  kld->footer("Example:\n  longspan eval kld model-Q4_K_M.gguf --reference model-F16.gguf --file book.txt");
+  kld->footer(
+      "Examples:\n  longspan eval kld model-Q4_K_M.gguf --reference model-F16.gguf --file book.txt\n"
+      "  longspan eval kld model-F16.gguf --save-logits base.kld --file wiki.test.raw\n"
+      "  longspan eval kld model-Q4_K_M.gguf --logits base.kld\n"
+      "The files are those of llama-perplexity's --kl-divergence-base, both ways. Two bytes a token of the\n"
+      "vocabulary and of the text: 65 MB a window of 512 for Llama 3.");
   kld->callback([options] { RunKld(*options); });
 }
 

@@ -33,8 +33,7 @@ void AddMerge(CLI::App& app) {
     ModelFile base = LoadModel(options->base);
     Apply(options->rope, base.config, base.weights);
     if (options->context > 0) base.config.context = options->context;
-    const LoraAdapter adapter = std::filesystem::is_directory(options->adapter) ? ReadPeft(options->adapter, base.config)
-                                                                                : ReadGgufAdapter(options->adapter, base.config);
+    const LoraAdapter adapter = ReadAdapter(options->adapter, base.config);
     const Weights merged = MergeAdapter(base.weights, adapter, ChooseKernels("auto"), Terminal());
     SaveModel(options->out, base.config, merged, base.file->metadata());
     fmt::print("{}\n", options->out);

@@ -29,6 +29,10 @@ void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
 
 void ModelOptions::AddTo(CLI::App& command) {
   command.add_option("MODEL", path, "GGUF file")->required()->check(CLI::ExistingFile);
+  command
+      .add_option("--adapter", adapters,
+                  "PATH or PATH:FACTOR: run with an adapter (PEFT folder or GGUF), unmerged; several add up")
+      ->allow_extra_args(false);
   command.add_option("--isa", isa, "Instruction set: auto, amx, avx512, avx2, reference")
       ->capture_default_str();
   static const std::map<std::string, Activations> kNames{{"exact", Activations::kExact},
@@ -50,6 +54,12 @@ void ModelOptions::AddTo(CLI::App& command) {
       ->transform(CLI::CheckedTransformer(kCacheTypes, CLI::ignore_case))
       ->default_str(cache_type == Type::kF32 ? "f32" : "f16");
   AddRopeOptions(command, rope);
+}
+
+LoadedModel ModelOptions::Load() const {
+  std::vector<AdapterFile> files;
+  for (const std::string& adapter : adapters) files.push_back(AdapterFile::Parse(adapter));
+  return LoadedModel(path, rope, isa, activations, files);
 }
 
 }  // namespace longspan

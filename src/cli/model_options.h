@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include <string>
+#include <vector>
 
 #include "formats/rope_override.h"
 #include "infer/loaded_model.h"
@@ -19,11 +20,12 @@ struct ModelOptions {
   // What a command sets before AddTo is its default. Measuring is exact, running is fast.
   Activations activations = Activations::kExact;
   Type cache_type = Type::kF32;  // of keys and values
+  std::vector<std::string> adapters;  // as AdapterFile::Parse reads them
   RopeOverride rope;
 
-  // MODEL, --isa, --activations, --cache-type and the --rope-* overrides.
+  // MODEL, --adapter, --isa, --activations, --cache-type and the --rope-* overrides.
   void AddTo(CLI::App& command);
-  LoadedModel Load() const { return LoadedModel(path, rope, isa, activations); }
+  LoadedModel Load() const;
 };
 
 }  // namespace longspan

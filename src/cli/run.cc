@@ -202,6 +202,7 @@ void AddRun(CLI::App& app) {
   run->footer(
       "Example:\n  longspan run model.gguf -p 'Once upon a time' -n 200 --temperature 0.7 --seed 1\n"
       "  longspan run model.gguf -f book.txt --stats\n"
+      "  longspan run base.gguf --adapter out/adapter -p 'Once upon a time'\n"
       "  longspan run model.gguf -f edit-this-code.txt --greedy --lookup --stats\n"
       "  longspan run model-8b.gguf -f book.txt --draft model-1b.gguf --draft-tokens 6");
   run->callback([options] {

@@ -6,25 +6,12 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "eval/comparison.h"
 #include "eval/likelihood.h"
 #include "eval/window_reader.h"
-#include "infer/sampler.h"
 
 namespace longspan {
 namespace {
-
-// What one token's two rows of logits say.
-struct Comparison {
-  double divergence = 0, nll = 0, reference_nll = 0;
-  bool same_top = false;
-};
-
-Comparison Compare(std::span<const float> logits, std::span<const float> reference, std::int32_t target) {
-  return {.divergence = KlDivergence(reference, logits),
-          .nll = NegativeLogLikelihood(logits, target),
-          .reference_nll = NegativeLogLikelihood(reference, target),
-          .same_top = ArgMax(logits) == ArgMax(reference)};
-}
 
 // The value below which `share` of `sorted` lies, between neighbours where it falls between.
 double Quantile(std::span<const double> sorted, double share) {
@@ -32,6 +19,169 @@ double Quantile(std::span<const double> sorted, double share) {
   const auto low = static_cast<std::size_t>(at);
   const auto high = std::min(low + 1, sorted.size() - 1);
   return std::lerp(sorted[low], sorted[high], at - static_cast<double>(low));
+}
+
+// The mean of what was added, with its standard error.
+class Mean {
+ public:
+  void Add(double x) {
+    ++n_;
+    sum_ += x;
+    squares_ += x * x;
+  }
+  double value() const { return sum_ / n_; }
+  double error() const {
+    return n_ > 1 ? std::sqrt(std::max(0.0, squares_ / n_ - value() * value()) / (n_ - 1)) : 0;
+  }
+  operator Estimate() const { return {value(), error()}; }
+
+ private:
+  double n_ = 0, sum_ = 0, squares_ = 0;
+};
+
+class Statistics {
+ public:
+  void Add(const Comparison& c) {
+    divergences_.push_back(c.divergence);
+    divergence_.Add(c.divergence);
+    nll_.Add(c.nll);
+    reference_nll_.Add(c.reference_nll);
+    log_ratio_.Add(c.nll - c.reference_nll);
+    const double delta = std::exp(-c.nll) - std::exp(-c.reference_nll);
+    delta_.Add(delta);
+    delta_square_.Add(delta * delta);
+    same_top_.Add(c.same_top ? 1 : 0);
+  }
+
+  std::int64_t tokens() const { return std::ssize(divergences_); }
+  double mean() const { return divergence_.value(); }
+
+  KldResult Result() {
+    std::ranges::sort(divergences_);
+    KldResult r;
+    r.tokens = tokens();
+    r.mean = divergence_.value();
+    r.standard_error = divergence_.error();
+    r.min = divergences_.front();
+    r.median = Quantile(divergences_, 0.5);
+    r.p90 = Quantile(divergences_, 0.9);
+    r.p95 = Quantile(divergences_, 0.95);
+    r.p99 = Quantile(divergences_, 0.99);
+    r.p999 = Quantile(divergences_, 0.999);
+    r.max = divergences_.back();
+    r.same_top = same_top_.value();
+    r.same_top_error = same_top_.error();
+    r.mean_delta_p = delta_;
+    r.rms_delta_p = std::sqrt(delta_square_.value());
+    // The error of a root is that of what is below it over twice the root.
+    if (r.rms_delta_p > 0) r.rms_delta_p_error = delta_square_.error() / (2 * r.rms_delta_p);
+    r.perplexity = std::exp(nll_.value());
+    r.reference_perplexity = std::exp(reference_nll_.value());
+    r.log_perplexity_ratio = log_ratio_;
+    return r;
+  }
+
+ private:
+  std::vector<double> divergences_;
+  Mean divergence_, nll_, reference_nll_, log_ratio_, delta_, delta_square_, same_top_;
+};
+
+// What a model is compared with, window by window.
+class Reference {
+ public:
+  virtual ~Reference() = default;
+  virtual void Open(const TokenDocument& document, const Window& window) = 0;
+  // Moves on to the next `rows` rows of the window, of which Compare takes one.
+  virtual void Next(std::int64_t rows) = 0;
+  virtual Comparison Compare(std::int64_t row, std::span<const float> logits, std::int32_t target) const = 0;
+};
+
+class ModelReference final : public Reference {
+ public:
+  ModelReference(Sequence& sequence, std::optional<std::int32_t> bos) : reader_(sequence, bos) {}
+  void Open(const TokenDocument& document, const Window& window) override { reader_.Open(document, window); }
+  void Next(std::int64_t) override { reader_.Next(); }
+  Comparison Compare(std::int64_t row, std::span<const float> logits, std::int32_t target) const override {
+    return longspan::Compare(logits, reader_.logits()[row], target);
+  }
+
+ private:
+  WindowReader reader_;
+};
+
+// Window i is chunk i of the file.
+class FileReference final : public Reference {
+ public:
+  explicit FileReference(const LogitsFile& file) : file_(file) {}
+  void Open(const TokenDocument&, const Window& window) override {
+    end_ = window.document * file_.shape().rows_of_chunk();
+  }
+  void Next(std::int64_t rows) override {
+    first_ = end_;
+    end_ += rows;
+  }
+  Comparison Compare(std::int64_t row, std::span<const float> logits, std::int32_t target) const override {
+    return longspan::Compare(logits, file_.Row(first_ + row), target);
+  }
+
+ private:
+  const LogitsFile& file_;
+  std::int64_t first_ = 0, end_ = 0;
+};
+
+std::int64_t Scored(std::span<const Window> windows) {
+  std::int64_t scored = 0;
+  for (const Window& window : windows) scored += window.scored();
+  return scored;
+}
+
+KldResult Measure(Sequence& model, Reference& reference, std::span<const TokenDocument> documents,
+                  std::span<const Window> windows, std::optional<std::int32_t> bos, Progress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  progress.Start("KL divergence", Scored(windows), "tokens");
+  WindowReader reader(model, bos);
+  std::vector<Comparison> block;
+  Statistics statistics;
+  for (const Window& window : windows) {
+    const TokenDocument& document = documents[static_cast<std::size_t>(window.document)];
+    reader.Open(document, window);
+    reference.Open(document, window);
+    while (reader.Next()) {
+      const auto targets = reader.targets();
+      reference.Next(std::ssize(targets));
+      block.resize(targets.size());
+      ParallelFor(std::ssize(targets), [&](std::int64_t i) {
+        const auto at = static_cast<std::size_t>(i);
+        block[at] = reference.Compare(i, reader.logits()[i], targets[at]);
+      });
+      for (const Comparison& c : block) statistics.Add(c);
+    }
+    progress.Update(statistics.tokens(), fmt::format("KL {:.6f}", statistics.mean()));
+  }
+  progress.Finish();
+  KldResult result = statistics.Result();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+std::vector<Window> WindowsOf(std::span<const TokenDocument> documents, bool bos, const KldOptions& options,
+                              std::int64_t max_tokens) {
+  if (options.context < 4) Fail(ErrorKind::kBadOption, "context {}: expected 4 or more", options.context);
+  std::vector<std::vector<Window>> of_documents;
+  for (const TokenDocument& document : documents) {
+    of_documents.push_back(HalfWindows(std::ssize(document), options.context, bos));
+  }
+  std::vector<Window> windows = InTurn(of_documents, max_tokens);
+  if (windows.empty()) Fail(ErrorKind::kBadOption, "context {}: no document fills it", options.context);
+  return windows;
+}
+
+// The window's tokens as llama.cpp cuts its stream, BOS and then the document, into chunks. A reader puts BOS
+// in the place of a chunk's first token again.
+void AppendChunk(const TokenDocument& document, const Window& window, std::optional<std::int32_t> bos,
+                 std::vector<std::int32_t>& tokens) {
+  if (bos) tokens.push_back(window.begin == 0 ? *bos : document[static_cast<std::size_t>(window.begin - 1)]);
+  tokens.insert(tokens.end(), document.begin() + window.begin, document.begin() + window.end);
 }
 
 }  // namespace
@@ -42,67 +192,67 @@ KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const Token
     Fail(ErrorKind::kBadOption, "the model's vocabulary has {} tokens, the reference's {}",
          model.vocab_size(), reference.vocab_size());
   }
-  if (options.context < 4) Fail(ErrorKind::kBadOption, "context {}: expected 4 or more", options.context);
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<std::vector<Window>> of_documents;
-  for (const TokenDocument& document : documents) {
-    of_documents.push_back(HalfWindows(std::ssize(document), options.context, bos.has_value()));
-  }
-  const std::vector<Window> windows = InTurn(of_documents, options.max_tokens);
-  if (windows.empty()) Fail(ErrorKind::kBadOption, "context {}: no document fills it", options.context);
-  std::int64_t planned = 0;
-  for (const Window& window : windows) planned += window.scored();
+  const std::vector<Window> windows = WindowsOf(documents, bos.has_value(), options, options.max_tokens);
+  ModelReference source(reference, bos);
+  return Measure(model, source, documents, windows, bos, progress);
+}
 
-  progress.Start("KL divergence", planned, "tokens");
-  WindowReader reader(model, bos), reference_reader(reference, bos);
-  std::vector<Comparison> block;
-  std::vector<double> divergences;
-  double sum = 0, squares = 0, nll = 0, reference_nll = 0, delta_squares = 0;
-  std::int64_t same_top = 0;
-  for (const Window& window : windows) {
-    const TokenDocument& document = documents[static_cast<std::size_t>(window.document)];
-    reader.Open(document, window);
-    reference_reader.Open(document, window);
-    while (reader.Next() && reference_reader.Next()) {
-      const auto targets = reader.targets();
-      block.resize(targets.size());
-      ParallelFor(std::ssize(targets), [&](std::int64_t i) {
-        const auto at = static_cast<std::size_t>(i);
-        block[at] = Compare(reader.logits()[i], reference_reader.logits()[i], targets[at]);
-      });
-      for (const Comparison& c : block) {
-        divergences.push_back(c.divergence);
-        sum += c.divergence;
-        squares += c.divergence * c.divergence;
-        nll += c.nll;
-        reference_nll += c.reference_nll;
-        const double delta = std::exp(-c.nll) - std::exp(-c.reference_nll);
-        delta_squares += delta * delta;
-        same_top += c.same_top ? 1 : 0;
-      }
+KldResult MeasureKld(Sequence& model, const LogitsFile& reference, std::optional<std::int32_t> bos,
+                     std::int64_t max_tokens, Progress& progress) {
+  const LogitsShape& shape = reference.shape();
+  if (model.vocab_size() != shape.vocab_size) {
+    Fail(ErrorKind::kBadOption, "{}: made for a vocabulary of {} tokens, the model's has {}",
+         reference.path().string(), shape.vocab_size, model.vocab_size());
+  }
+  std::vector<TokenDocument> documents;
+  std::vector<std::vector<Window>> windows;
+  for (std::int64_t i = 0; i < shape.chunks; ++i) {
+    const auto chunk = reference.Chunk(i).subspan(bos ? 1 : 0);
+    documents.emplace_back(chunk.begin(), chunk.end());
+    windows.push_back(HalfWindows(std::ssize(chunk), shape.context, bos.has_value()));
+  }
+  FileReference source(reference);
+  return Measure(model, source, documents, InTurn(windows, max_tokens), bos, progress);
+}
+
+SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> documents, std::optional<std::int32_t> bos,
+                       const KldOptions& options, const std::filesystem::path& path, Progress& progress) {
+  std::vector<Window> windows = WindowsOf(documents, bos.has_value(), options, 0);
+  LogitsShape shape{options.context, reference.vocab_size(), std::ssize(windows)};
+  if (options.max_tokens > 0) {
+    shape.chunks = std::min(shape.chunks, options.max_tokens / shape.rows_of_chunk());
+    if (shape.chunks == 0) {
+      Fail(ErrorKind::kBadOption, "{} tokens: a window of {} alone has {} to be saved", options.max_tokens,
+           options.context, shape.rows_of_chunk());
     }
-    progress.Update(std::ssize(divergences),
-                    fmt::format("KL {:.6f}", sum / static_cast<double>(divergences.size())));
+    windows.resize(static_cast<std::size_t>(shape.chunks));
   }
-  progress.Finish();
+  std::vector<std::int32_t> tokens;
+  for (const Window& window : windows) {
+    AppendChunk(documents[static_cast<std::size_t>(window.document)], window, bos, tokens);
+  }
 
-  const auto n = static_cast<double>(divergences.size());
-  std::ranges::sort(divergences);
-  KldResult result;
-  result.tokens = std::ssize(divergences);
-  result.mean = sum / n;
-  if (n > 1)
-    result.standard_error = std::sqrt(std::max(0.0, squares / n - result.mean * result.mean) / (n - 1));
-  result.median = Quantile(divergences, 0.5);
-  result.p90 = Quantile(divergences, 0.9);
-  result.p99 = Quantile(divergences, 0.99);
-  result.max = divergences.back();
-  result.same_top = static_cast<double>(same_top) / n;
-  result.rms_delta_p = std::sqrt(delta_squares / n);
-  result.perplexity = std::exp(nll / n);
-  result.reference_perplexity = std::exp(reference_nll / n);
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return result;
+  LogitsWriter writer(path, shape, tokens);
+  progress.Start("save logits", shape.rows(), "tokens");
+  WindowReader reader(reference, bos);
+  SavedLogits saved{0, shape.chunks, 0};
+  double nll = 0;
+  for (const Window& window : windows) {
+    reader.Open(documents[static_cast<std::size_t>(window.document)], window);
+    while (reader.Next()) {
+      writer.Write(reader.logits());
+      const auto targets = reader.targets();
+      for (std::size_t i = 0; i < targets.size(); ++i) {
+        nll += NegativeLogLikelihood(reader.logits()[static_cast<std::int64_t>(i)], targets[i]);
+      }
+      saved.tokens += std::ssize(targets);
+    }
+    progress.Update(saved.tokens);
+  }
+  writer.Commit();
+  progress.Finish();
+  saved.perplexity = std::exp(nll / static_cast<double>(saved.tokens));
+  return saved;
 }
 
 }  // namespace longspan

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "base/progress.h"
+#include "eval/logits_file.h"
 #include "eval/window.h"
 #include "infer/sequence.h"
 
@@ -17,14 +19,22 @@ struct KldOptions {
   std::int64_t max_tokens = 0;  // score at most so many tokens; 0: all
 };
 
+// A figure and the standard error of it.
+struct Estimate {
+  double value = 0, error = 0;
+};
+
 struct KldResult {
   std::int64_t tokens = 0;    // compared
   double mean = 0;            // of KL(reference || model), nats
   double standard_error = 0;  // of the mean
-  double median = 0, p90 = 0, p99 = 0, max = 0;
+  double min = 0, median = 0, p90 = 0, p95 = 0, p99 = 0, p999 = 0, max = 0;
   double same_top = 0;     // share of tokens whose likeliest continuation is the same
   double rms_delta_p = 0;  // root mean square change of the true token's probability
+  Estimate mean_delta_p;   // its mean: below 0 where the model is less sure of what is true
+  double same_top_error = 0, rms_delta_p_error = 0;
   double perplexity = 0, reference_perplexity = 0;
+  Estimate log_perplexity_ratio;  // ln(perplexity / reference_perplexity)
   double seconds = 0;
 };
 
@@ -34,5 +44,20 @@ struct KldResult {
 KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const TokenDocument> documents,
                      std::optional<std::int32_t> bos, const KldOptions& options,
                      Progress& progress = NoProgress());
+
+// The same with a reference that SaveLogits, or llama-perplexity, has run: its windows, and of them at most
+// `max_tokens` tokens (0: all).
+KldResult MeasureKld(Sequence& model, const LogitsFile& reference, std::optional<std::int32_t> bos,
+                     std::int64_t max_tokens, Progress& progress = NoProgress());
+
+struct SavedLogits {
+  std::int64_t tokens = 0, chunks = 0;
+  double perplexity = 0;
+};
+
+// Writes what `reference` makes of the windows that MeasureKld would read, whole windows only.
+SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> documents, std::optional<std::int32_t> bos,
+                       const KldOptions& options, const std::filesystem::path& path,
+                       Progress& progress = NoProgress());
 
 }  // namespace longspan

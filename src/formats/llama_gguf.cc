@@ -12,48 +12,38 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "formats/byte_reader.h"
+#include "formats/file_type.h"
 #include "formats/gguf_writer.h"
 
 namespace longspan {
 namespace {
 
-// llama.cpp's llama_ftype: a number for a mix of types, and the type that most of the mix has.
-struct FileType {
-  std::uint32_t id;
-  Type type;
-  std::string_view name;
-};
-// The first of a type is the one written when nothing else is asked for.
-constexpr std::array<FileType, 17> kFileTypes{{{0, Type::kF32, "F32"},
-                                               {1, Type::kF16, "F16"},
-                                               {2, Type::kQ4_0, "Q4_0"},
-                                               {3, Type::kQ4_1, "Q4_1"},
-                                               {7, Type::kQ8_0, "Q8_0"},
-                                               {8, Type::kQ5_0, "Q5_0"},
-                                               {9, Type::kQ5_1, "Q5_1"},
-                                               {10, Type::kQ2_K, "Q2_K"},
-                                               {12, Type::kQ3_K, "Q3_K_M"},
-                                               {11, Type::kQ3_K, "Q3_K_S"},
-                                               {13, Type::kQ3_K, "Q3_K_L"},
-                                               {15, Type::kQ4_K, "Q4_K_M"},
-                                               {14, Type::kQ4_K, "Q4_K_S"},
-                                               {17, Type::kQ5_K, "Q5_K_M"},
-                                               {16, Type::kQ5_K, "Q5_K_S"},
-                                               {18, Type::kQ6_K, "Q6_K"},
-                                               {32, Type::kBF16, "BF16"}}};
 constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's block layouts
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> kLayerNames{{
-    {"attention_norm", "attn_norm"},
-    {"q", "attn_q"},
-    {"k", "attn_k"},
-    {"v", "attn_v"},
-    {"o", "attn_output"},
-    {"mlp_norm", "ffn_norm"},
-    {"gate", "ffn_gate"},
-    {"up", "ffn_up"},
-    {"down", "ffn_down"},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kLayerNames{{
+    {"attention_norm", "attn_norm.weight"},
+    {"q", "attn_q.weight"},
+    {"k", "attn_k.weight"},
+    {"v", "attn_v.weight"},
+    {"q_bias", "attn_q.bias"},
+    {"k_bias", "attn_k.bias"},
+    {"v_bias", "attn_v.bias"},
+    {"o", "attn_output.weight"},
+    {"mlp_norm", "ffn_norm.weight"},
+    {"gate", "ffn_gate.weight"},
+    {"up", "ffn_up.weight"},
+    {"down", "ffn_down.weight"},
 }};
+
+// The keys of a model begin with its architecture: key("block_count") is "llama.block_count".
+class Keys {
+ public:
+  explicit Keys(Architecture architecture) : prefix_(Name(architecture)) {}
+  std::string operator()(std::string_view key) const { return fmt::format("{}.{}", prefix_, key); }
+
+ private:
+  std::string_view prefix_;
+};
 
 // A measure that some writers give once and others once a layer. longspan's layers are all alike.
 std::int64_t Uniform(const GgufFile& file, std::string_view key) {
@@ -66,21 +56,21 @@ std::int64_t Uniform(const GgufFile& file, std::string_view key) {
   return all.front();
 }
 
-std::int64_t VocabularySize(const GgufFile& file) {
+std::int64_t VocabularySize(const GgufFile& file, const Keys& key) {
   if (const GgufTensor* embedding = file.FindTensor("token_embd.weight"); embedding != nullptr) {
     return embedding->shape.front();
   }
-  if (const auto size = file.Find<std::int64_t>("llama.vocab_size")) return *size;
+  if (const auto size = file.Find<std::int64_t>(key("vocab_size"))) return *size;
   return std::ssize(file.Get<std::span<const std::string_view>>("tokenizer.ggml.tokens"));
 }
 
 double YarnMagnitude(double factor) { return 0.1 * std::log(factor) + 1.0; }
 
-RopeScaling ReadRopeScaling(const GgufFile& file) {
+RopeScaling ReadRopeScaling(const GgufFile& file, const Keys& key) {
   RopeScaling scaling;
-  const auto type = file.Find<std::string>("llama.rope.scaling.type");
+  const auto type = file.Find<std::string>(key("rope.scaling.type"));
   // Before scaling.type there was a single number for linear scaling.
-  const auto old_linear = file.Find<double>("llama.rope.scale_linear");
+  const auto old_linear = file.Find<double>(key("rope.scale_linear"));
   if (!type && old_linear && *old_linear != 1.0) {
     scaling.kind = RopeScaling::Kind::kLinear;
     scaling.factor = *old_linear;
@@ -91,24 +81,24 @@ RopeScaling ReadRopeScaling(const GgufFile& file) {
     scaling.kind = RopeScaling::Kind::kLinear;
   } else if (*type == "yarn") {
     scaling.kind = RopeScaling::Kind::kYarn;
-    scaling.beta_fast = file.Find<double>("llama.rope.scaling.yarn_beta_fast").value_or(scaling.beta_fast);
-    scaling.beta_slow = file.Find<double>("llama.rope.scaling.yarn_beta_slow").value_or(scaling.beta_slow);
+    scaling.beta_fast = file.Find<double>(key("rope.scaling.yarn_beta_fast")).value_or(scaling.beta_fast);
+    scaling.beta_slow = file.Find<double>(key("rope.scaling.yarn_beta_slow")).value_or(scaling.beta_slow);
   } else {
     Fail(ErrorKind::kUnsupported, "{}: rope scaling '{}', expected none, linear or yarn",
          file.path().string(), Printable(*type));
   }
   // A factor of 0 means that nothing is scaled.
-  const double factor = file.Find<double>("llama.rope.scaling.factor").value_or(1.0);
+  const double factor = file.Find<double>(key("rope.scaling.factor")).value_or(1.0);
   scaling.factor = factor == 0.0 ? 1.0 : factor;
   scaling.original_context =
-      file.Find<std::int64_t>("llama.rope.scaling.original_context_length").value_or(0);
+      file.Find<std::int64_t>(key("rope.scaling.original_context_length")).value_or(0);
   if (scaling.kind == RopeScaling::Kind::kYarn) {
     if (scaling.original_context < 1) {
-      Fail(ErrorKind::kInvalidFile, "{}: YaRN needs llama.rope.scaling.original_context_length, found {}",
-           file.path().string(), scaling.original_context);
+      Fail(ErrorKind::kInvalidFile, "{}: YaRN needs {}, found {}", file.path().string(),
+           key("rope.scaling.original_context_length"), scaling.original_context);
     }
     // GGUF multiplies YaRN's own magnitude by attn_factor; the configuration has the product.
-    const auto extra = file.Find<double>("llama.rope.scaling.attn_factor");
+    const auto extra = file.Find<double>(key("rope.scaling.attn_factor"));
     if (extra && *extra != 1.0) scaling.attention_factor = *extra * YarnMagnitude(scaling.factor);
   }
   for (const double value :
@@ -121,28 +111,29 @@ RopeScaling ReadRopeScaling(const GgufFile& file) {
 }
 
 void WriteRopeScaling(const LlamaConfig& config, GgufMetadata& out) {
+  const Keys key(config.architecture);
   const RopeScaling& scaling = config.rope_scaling;
   const bool linear = scaling.kind == RopeScaling::Kind::kLinear;
   const bool yarn = scaling.kind == RopeScaling::Kind::kYarn;
   if (!linear && !yarn) return;
-  out.Set("llama.rope.scaling.type", linear ? "linear" : "yarn");
-  out.Set("llama.rope.scaling.factor", static_cast<float>(scaling.factor));
+  out.Set(key("rope.scaling.type"), linear ? "linear" : "yarn");
+  out.Set(key("rope.scaling.factor"), static_cast<float>(scaling.factor));
   if (scaling.original_context > 0) {
-    out.Set("llama.rope.scaling.original_context_length",
+    out.Set(key("rope.scaling.original_context_length"),
             CheckedCast<std::uint32_t>(scaling.original_context, "original context"));
   }
   if (!yarn) return;
-  out.Set("llama.rope.scaling.finetuned", true);
+  out.Set(key("rope.scaling.finetuned"), true);
   const RopeScaling usual;
   if (scaling.beta_fast != usual.beta_fast) {
-    out.Set("llama.rope.scaling.yarn_beta_fast", static_cast<float>(scaling.beta_fast));
+    out.Set(key("rope.scaling.yarn_beta_fast"), static_cast<float>(scaling.beta_fast));
   }
   if (scaling.beta_slow != usual.beta_slow) {
-    out.Set("llama.rope.scaling.yarn_beta_slow", static_cast<float>(scaling.beta_slow));
+    out.Set(key("rope.scaling.yarn_beta_slow"), static_cast<float>(scaling.beta_slow));
   }
   if (scaling.attention_factor != 0.0) {
     const double extra = scaling.attention_factor / YarnMagnitude(scaling.factor);
-    out.Set("llama.rope.scaling.attn_factor", static_cast<float>(extra));
+    out.Set(key("rope.scaling.attn_factor"), static_cast<float>(extra));
   }
 }
 
@@ -182,7 +173,7 @@ std::string GgufTensorName(std::string_view name) {
   if (const auto dot = name.rfind('.'); name.starts_with(kPrefix) && dot > kPrefix.size()) {
     for (const auto& [ours, theirs] : kLayerNames) {
       if (name.substr(dot + 1) != ours) continue;
-      return fmt::format("blk.{}.{}.weight", name.substr(kPrefix.size(), dot - kPrefix.size()), theirs);
+      return fmt::format("blk.{}.{}", name.substr(kPrefix.size(), dot - kPrefix.size()), theirs);
     }
   }
   Fail(ErrorKind::kInternal, "no GGUF name for tensor {}", name);
@@ -198,39 +189,46 @@ LlamaConfig ReadLlamaConfig(const GgufFile& file) {
   if (const auto type = file.Find<std::string>("general.type"); type && *type != "model") {
     Fail(ErrorKind::kUnsupported, "{}: holds a GGUF '{}', expected a model", where, Printable(*type));
   }
-  if (const auto architecture = file.Get<std::string>("general.architecture"); architecture != "llama") {
-    Fail(ErrorKind::kUnsupported, "{}: architecture '{}', expected llama", where, Printable(architecture));
+  const auto name = file.Get<std::string>("general.architecture");
+  const auto architecture = ArchitectureNamed(name);
+  if (!architecture) {
+    Fail(ErrorKind::kUnsupported, "{}: architecture '{}', expected {}", where, Printable(name),
+         ArchitectureNames());
   }
-  if (const auto experts = file.Find<std::int64_t>("llama.expert_count"); experts && *experts > 0) {
+  const Keys key(*architecture);
+  if (const auto experts = file.Find<std::int64_t>(key("expert_count")); experts && *experts > 0) {
     Fail(ErrorKind::kUnsupported, "{}: a mixture of {} experts, expected a dense model", where, *experts);
   }
   LlamaConfig c;
+  c.architecture = *architecture;
   c.name = file.Find<std::string>("general.name").value_or("");
-  c.vocab_size = VocabularySize(file);
-  c.dim = file.Get<std::int64_t>("llama.embedding_length");
-  c.layers = file.Get<std::int64_t>("llama.block_count");
-  c.context = file.Get<std::int64_t>("llama.context_length");
-  c.hidden_dim = Uniform(file, "llama.feed_forward_length");
-  c.heads = Uniform(file, "llama.attention.head_count");
-  constexpr std::string_view kKvHeads = "llama.attention.head_count_kv";
-  c.kv_heads = file.metadata().Contains(kKvHeads) ? Uniform(file, kKvHeads) : c.heads;
-  c.norm_epsilon = file.Get<double>("llama.attention.layer_norm_rms_epsilon");
-  c.rope_theta = file.Find<double>("llama.rope.freq_base").value_or(c.rope_theta);
-  c.rope_scaling = ReadRopeScaling(file);
+  c.vocab_size = VocabularySize(file, key);
+  c.dim = file.Get<std::int64_t>(key("embedding_length"));
+  c.layers = file.Get<std::int64_t>(key("block_count"));
+  c.context = file.Get<std::int64_t>(key("context_length"));
+  c.hidden_dim = Uniform(file, key("feed_forward_length"));
+  c.heads = Uniform(file, key("attention.head_count"));
+  const std::string kv_heads = key("attention.head_count_kv");
+  c.kv_heads = file.metadata().Contains(kv_heads) ? Uniform(file, kv_heads) : c.heads;
+  c.norm_epsilon = file.Get<double>(key("attention.layer_norm_rms_epsilon"));
+  c.rope_theta = file.Find<double>(key("rope.freq_base")).value_or(c.rope_theta);
+  c.rope_scaling = ReadRopeScaling(file, key);
   c.tied_embeddings = file.FindTensor("output.weight") == nullptr;
+  c.attention_bias = file.FindTensor("blk.0.attn_q.bias") != nullptr;
+  c.sliding_window = file.Find<std::int64_t>(key("attention.sliding_window")).value_or(0);
 
-  const auto rotated = file.Find<std::int64_t>("llama.rope.dimension_count");
-  const auto key_length = file.Find<std::int64_t>("llama.attention.key_length");
+  const auto rotated = file.Find<std::int64_t>(key("rope.dimension_count"));
+  const auto key_length = file.Find<std::int64_t>(key("attention.key_length"));
   const std::int64_t split = c.heads > 0 ? c.dim / c.heads : 0;
   c.head_dim = key_length.value_or(rotated.value_or(split));
-  const auto same = [&](std::optional<std::int64_t> other, const char* key) {
+  const auto same = [&](std::optional<std::int64_t> other, const std::string& what) {
     if (other && *other != c.head_dim) {
-      Fail(ErrorKind::kUnsupported, "{}: {} is {}, expected the head dimension, {}", where, key, *other,
+      Fail(ErrorKind::kUnsupported, "{}: {} is {}, expected the head dimension, {}", where, what, *other,
            c.head_dim);
     }
   };
-  same(rotated, "llama.rope.dimension_count");
-  same(file.Find<std::int64_t>("llama.attention.value_length"), "llama.attention.value_length");
+  same(rotated, key("rope.dimension_count"));
+  same(file.Find<std::int64_t>(key("attention.value_length")), key("attention.value_length"));
   c.Validate(where);
   return c;
 }
@@ -247,14 +245,15 @@ ModelFile LoadModel(const std::filesystem::path& path) {
   }
   model.weights.layers.resize(static_cast<std::size_t>(model.config.layers));
   std::set<std::string_view> used{kRopeFactorsTensor};
-  ForEachTensor(model.weights, model.config.tied_embeddings, [&](const std::string& name, Tensor& tensor) {
+  const auto load = [&](const std::string& name, Tensor& tensor) {
     const GgufTensor* found = file.FindTensor(GgufTensorName(name));
     if (found == nullptr) {
       Fail(ErrorKind::kInvalidFile, "{}: tensor {} is missing", path.string(), GgufTensorName(name));
     }
     used.insert(found->name);
     tensor = file.LoadTensor(found->name);
-  });
+  };
+  ForEachTensor(model.weights, model.config.tied_embeddings, model.config.attention_bias, load);
   if (model.config.tied_embeddings) model.weights.output = model.weights.embedding;
   model.weights.rope_factors = file.LoadTensor(kRopeFactorsTensor);
   CheckNothingIsLeft(file, used);
@@ -274,30 +273,32 @@ GgufMetadata LlamaMetadata(const LlamaConfig& c, const GgufMetadata& extra, Type
   const auto u32 = [](std::int64_t value) {
     return CheckedCast<std::uint32_t>(value, "a measure of the model");
   };
+  const Keys key(c.architecture);
   GgufMetadata out;
-  out.Set("general.architecture", "llama");
+  out.Set("general.architecture", std::string(Name(c.architecture)));
   out.Set("general.type", "model");
   if (!c.name.empty()) out.Set("general.name", c.name);
   out.Set("general.file_type", file_type.id);
   if (Traits(file_type.type).block_elements > 1)
     out.Set("general.quantization_version", kQuantizationVersion);
-  out.Set("llama.vocab_size", u32(c.vocab_size));
-  out.Set("llama.context_length", u32(c.context));
-  out.Set("llama.embedding_length", u32(c.dim));
-  out.Set("llama.block_count", u32(c.layers));
-  out.Set("llama.feed_forward_length", u32(c.hidden_dim));
-  out.Set("llama.attention.head_count", u32(c.heads));
-  out.Set("llama.attention.head_count_kv", u32(c.kv_heads));
-  out.Set("llama.attention.key_length", u32(c.head_dim));
-  out.Set("llama.attention.value_length", u32(c.head_dim));
-  out.Set("llama.attention.layer_norm_rms_epsilon", static_cast<float>(c.norm_epsilon));
-  out.Set("llama.rope.dimension_count", u32(c.head_dim));
-  out.Set("llama.rope.freq_base", static_cast<float>(WrittenRopeTheta(c)));
+  out.Set(key("vocab_size"), u32(c.vocab_size));
+  out.Set(key("context_length"), u32(c.context));
+  out.Set(key("embedding_length"), u32(c.dim));
+  out.Set(key("block_count"), u32(c.layers));
+  out.Set(key("feed_forward_length"), u32(c.hidden_dim));
+  out.Set(key("attention.head_count"), u32(c.heads));
+  out.Set(key("attention.head_count_kv"), u32(c.kv_heads));
+  out.Set(key("attention.key_length"), u32(c.head_dim));
+  out.Set(key("attention.value_length"), u32(c.head_dim));
+  out.Set(key("attention.layer_norm_rms_epsilon"), static_cast<float>(c.norm_epsilon));
+  out.Set(key("rope.dimension_count"), u32(c.head_dim));
+  out.Set(key("rope.freq_base"), static_cast<float>(WrittenRopeTheta(c)));
+  if (c.sliding_window > 0) out.Set(key("attention.sliding_window"), u32(c.sliding_window));
   WriteRopeScaling(c, out);
-  for (const auto& [key, value] : extra) {
-    const bool decided = key.starts_with("llama.") || key == "general.alignment" ||
-                         key == "general.quantization_version" || out.Contains(key);
-    if (!decided) out.Set(key, value);
+  for (const auto& [name, value] : extra) {
+    const bool decided = name.starts_with(key("")) || name == "general.alignment" ||
+                         name == "general.quantization_version" || out.Contains(name);
+    if (!decided) out.Set(name, value);
   }
   return out;
 }
@@ -334,10 +335,10 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
     factors = Llama3RopeFactors(config);
 
   GgufWriter writer(path, LlamaMetadata(config, extra, MainType(weights, config.tied_embeddings)));
-  const auto is_norm = [](const std::string& name) { return name.ends_with("norm"); };
+  const auto is_vector = [](const std::string& name) { return name.ends_with("norm") || name.ends_with("bias"); };
   if (!factors.empty()) writer.Declare(kRopeFactorsTensor, Type::kF32, {factors.cols()});
   ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
-    if (is_norm(name))
+    if (is_vector(name))
       writer.Declare(GgufTensorName(name), Type::kF32, {t.cols()});
     else
       writer.Declare(GgufTensorName(name), t.type(), t.shape());
@@ -345,7 +346,7 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
   if (!factors.empty()) writer.Write(kRopeFactorsTensor, factors.ToF32().bytes());
   ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
     ThrowIfCancelled();
-    writer.Write(GgufTensorName(name), is_norm(name) ? t.ToF32().bytes() : t.bytes());
+    writer.Write(GgufTensorName(name), is_vector(name) ? t.ToF32().bytes() : t.bytes());
   });
   writer.Commit();
 }

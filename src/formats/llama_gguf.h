@@ -1,5 +1,7 @@
 // A Llama as a GGUF file: its measures as metadata, its weights under GGUF's tensor names.
-// Keys and names are those of ggml's docs/gguf.md and of llama.cpp's "llama" architecture.
+// Keys and names are those of ggml's docs/gguf.md and of llama.cpp's architectures "llama" and "qwen2". One more:
+// `attention.sliding_window`, which llama.cpp has for other architectures, is read and written for these; llama.cpp
+// passes over it in a Llama, and then attends to the whole context.
 #pragma once
 
 #include <filesystem>
@@ -22,15 +24,15 @@ struct ModelFile {
 };
 
 // Error(kInvalidFile) where something is missing or contradicts itself, Error(kUnsupported) where the file is
-// a model of another kind (another architecture, biases, experts).
+// a model of another kind (another architecture, a bias of other projections, experts).
 ModelFile LoadModel(const std::filesystem::path& path);
 
 // The measures alone: works for a vocabulary file without tensors too, as far as it has the keys.
 LlamaConfig ReadLlamaConfig(const GgufFile& file);
 
-// Writes a model that any GGUF reader understands. Weights keep their types, norms become F32. `extra` is the
+// Writes a model that any GGUF reader understands. Weights keep their types, norms and biases become F32. `extra` is the
 // metadata to keep, typically all of the source file's: its tokenizer.* and general.* keys are written, its
-// llama.* keys give way to what `config` says.
+// llama.* (or qwen2.*) keys give way to what `config` says.
 void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, const Weights& weights,
                const GgufMetadata& extra);
 

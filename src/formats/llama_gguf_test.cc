@@ -82,6 +82,37 @@ TEST(LlamaGguf, RoundTripsConfigAndWeights) {
   }
 }
 
+TEST(LlamaGguf, RoundTripsQwen2) {
+  LlamaConfig config = Small();
+  config.architecture = Architecture::kQwen2;
+  config.attention_bias = true;
+  config.rope_scaling = {.kind = Kind::kYarn, .factor = 4.0, .original_context = 128};
+  const Weights weights = RandomWeights(config, 1);
+  GgufMetadata extra;
+  extra.Set("qwen2.context_length", std::uint32_t{7});
+  extra.Set("tokenizer.ggml.pre", "qwen2");
+  const ModelFile model = RoundTrip(config, weights, extra);
+  EXPECT_EQ(model.config.architecture, Architecture::kQwen2);
+  EXPECT_TRUE(model.config.attention_bias);
+  EXPECT_EQ(model.config.rope_scaling, config.rope_scaling);
+  EXPECT_EQ(model.config.Parameters(), config.Parameters());
+  EXPECT_TRUE(SameBytes(model.weights.layers[1].k_bias, weights.layers[1].k_bias));
+  EXPECT_EQ(model.file->Get<std::string>("general.architecture"), "qwen2");
+  EXPECT_EQ(model.file->Get<int>("qwen2.context_length"), 128);
+  EXPECT_EQ(model.file->Get<std::string>("tokenizer.ggml.pre"), "qwen2");
+  EXPECT_NE(model.file->FindTensor("blk.1.attn_v.bias"), nullptr);
+  for (const auto& [key, value] : model.file->metadata()) EXPECT_FALSE(key.starts_with("llama.")) << key;
+}
+
+TEST(LlamaGguf, RoundTripsASlidingWindow) {
+  LlamaConfig config = Small();
+  EXPECT_FALSE(LlamaMetadata(config, {}, Type::kF32).Contains("llama.attention.sliding_window"));
+  config.sliding_window = 4096;
+  const ModelFile model = RoundTrip(config, RandomWeights(config, 1));
+  EXPECT_EQ(model.config.sliding_window, 4096);
+  EXPECT_EQ(model.file->Get<int>("llama.attention.sliding_window"), 4096);
+}
+
 TEST(LlamaGguf, RoundTripsRopeScaling) {
   LlamaConfig config = Small();
   const Weights weights = RandomWeights(config, 1);
@@ -202,7 +233,9 @@ TEST(LlamaGguf, SaysWhatIsWrongWithAModel) {
   EXPECT_EQ(LoadError(set("llama.attention.head_count", std::vector<std::int32_t>{4, 4})), "");
   EXPECT_THAT(LoadError(set("llama.attention.head_count", std::vector<std::int32_t>{4, 2})),
               HasSubstr("differs"));
-  EXPECT_THAT(LoadError(set("general.architecture", "gemma")), HasSubstr("gemma"));
+  EXPECT_THAT(LoadError(set("general.architecture", "gemma")),
+              HasSubstr("architecture 'gemma', expected llama or qwen2"));
+  EXPECT_THAT(LoadError(set("llama.attention.sliding_window", -1)), HasSubstr("sliding window is -1"));
   EXPECT_THAT(LoadError(set("general.type", "adapter")), HasSubstr("adapter"));
   EXPECT_THAT(LoadError(set("llama.expert_count", 8)), HasSubstr("experts"));
   EXPECT_THAT(LoadError(set("llama.block_count", 3)), HasSubstr("blk.2.attn_norm.weight is missing"));
@@ -212,7 +245,8 @@ TEST(LlamaGguf, SaysWhatIsWrongWithAModel) {
   EXPECT_THAT(LoadError(set("llama.rope.dimension_count", 4)), HasSubstr("dimension_count"));
   EXPECT_THAT(LoadError(set("llama.rope.scaling.type", "longrope")), HasSubstr("longrope"));
   EXPECT_THAT(LoadError(set("llama.rope.scaling.type", "yarn")), HasSubstr("original_context_length"));
-  EXPECT_THAT(LoadError(nothing, "blk.0.attn_q.bias"), HasSubstr("blk.0.attn_q.bias"));
+  EXPECT_THAT(LoadError(nothing, "blk.0.attn_q.bias"), HasSubstr("blk.0.attn_k.bias is missing"));
+  EXPECT_THAT(LoadError(nothing, "blk.0.attn_output.bias"), HasSubstr("blk.0.attn_output.bias is no part"));
   EXPECT_THAT(LoadError(nothing, "", "blk.1.ffn_up.weight"), HasSubstr("blk.1.ffn_up.weight is missing"));
   EXPECT_THAT(LoadError([](GgufMetadata& m) { m.Erase("llama.embedding_length"); }),
               HasSubstr("embedding_length"));

@@ -19,8 +19,20 @@ TEST(Cost, OneTokenIsTwoOperationsAWeightAndItsAttention) {
 }
 
 TEST(Cost, ReadingInPartsCostsTheSame) {
-  EXPECT_EQ(ForwardOperations(kConfig, 100, 7),
-            ForwardOperations(kConfig, 60, 7) + ForwardOperations(kConfig, 40, 67));
+  LlamaConfig config = kConfig;
+  for (const std::int64_t window : {0, 1, 5, 50, 500}) {
+    config.sliding_window = window;
+    EXPECT_EQ(ForwardOperations(config, 100, 7), ForwardOperations(config, 60, 7) + ForwardOperations(config, 40, 67));
+  }
+}
+
+TEST(Cost, AWindowIsAllThatAttentionCosts) {
+  LlamaConfig config = kConfig;
+  config.sliding_window = 4;
+  EXPECT_EQ(ForwardOperations(config, 1, 3), ForwardOperations(kConfig, 1, 3));
+  EXPECT_EQ(ForwardOperations(config, 1, 300), ForwardOperations(kConfig, 1, 3));
+  EXPECT_EQ(KvBytes(config, 2, Type::kF32), KvBytes(kConfig, 2, Type::kF32));
+  EXPECT_EQ(KvBytes(config, 300, Type::kF32), KvBytes(kConfig, 3, Type::kF32));
 }
 
 TEST(Cost, APassReadsEveryWeightOnceAndOneRowOfTheEmbedding) {

@@ -1,13 +1,34 @@
 #include "infer/loaded_model.h"
 
+#include <charconv>
+#include <cmath>
+
 #include "base/error.h"
+#include "formats/peft.h"
 #include "kernels/kernels.h"
 #include "text/gguf_vocabulary.h"
 
 namespace longspan {
 
+AdapterFile AdapterFile::Parse(const std::string& text) {
+  AdapterFile file{text};
+  const std::size_t colon = text.rfind(':');
+  if (!std::filesystem::exists(file.path) && colon != std::string::npos) {
+    const char* end = text.data() + text.size();
+    const auto [at, error] = std::from_chars(text.data() + colon + 1, end, file.factor);
+    if (error != std::errc() || at != end || !std::isfinite(file.factor)) {
+      Fail(ErrorKind::kBadOption, "adapter {}: expected a path, or a path, a colon and a number", text);
+    }
+    file.path = text.substr(0, colon);
+  }
+  if (!std::filesystem::exists(file.path)) {
+    Fail(ErrorKind::kBadOption, "adapter {}: no such folder or file", file.path.string());
+  }
+  return file;
+}
+
 LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOverride& rope, std::string_view isa,
-                         Activations activations)
+                         Activations activations, std::span<const AdapterFile> adapters)
     : path_(path), file_(LoadModel(path)), tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {
   if (tokenizer_->vocab_size() != file_.config.vocab_size) {
     Fail(ErrorKind::kInvalidFile, "{}: the tokenizer has {} tokens, the model {}", path.string(),
@@ -15,6 +36,9 @@ LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOverride& 
   }
   Apply(rope, file_.config, file_.weights);
   transformer_.emplace(file_.config, file_.weights, ChooseKernels(isa, activations));
+  for (const AdapterFile& adapter : adapters) {
+    transformer_->Adapt(ReadAdapter(adapter.path, file_.config), adapter.factor);
+  }
 }
 
 std::optional<std::int32_t> LoadedModel::bos() const {

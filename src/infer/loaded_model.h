@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,11 +17,20 @@
 
 namespace longspan {
 
+// An adapter that a model runs with, unmerged.
+struct AdapterFile {
+  std::filesystem::path path;  // PEFT folder, or GGUF adapter
+  double factor = 1;           // times the adapter's own scale
+
+  // "PATH" or "PATH:FACTOR". Error(kBadOption) where there is no such file.
+  static AdapterFile Parse(const std::string& text);
+};
+
 class LoadedModel {
  public:
   // `isa` and `activations` as ChooseKernels takes them.
   explicit LoadedModel(const std::filesystem::path& path, const RopeOverride& rope = {}, std::string_view isa = "auto",
-                       Activations activations = Activations::kExact);
+                       Activations activations = Activations::kExact, std::span<const AdapterFile> adapters = {});
 
   const std::filesystem::path& path() const { return path_; }
   const GgufMetadata& metadata() const { return file_.file->metadata(); }

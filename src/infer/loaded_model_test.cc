@@ -1,9 +1,16 @@
 #include "infer/loaded_model.h"
 
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 
+#include <tuple>
+
 #include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
 #include "base/test_folder.h"
+#include "formats/peft.h"
+#include "model/testing/small_model.h"
 #include "text/gguf_vocabulary.h"
 #include "text/testing_vocabulary.h"
 
@@ -54,6 +61,109 @@ TEST_F(LoadedModelTest, RefusesAVocabularyOfAnotherSize) {
   const fs::path path = Save();
   EXPECT_THAT([&] { LoadedModel model(path); },
               testing::ThrowsMessage<Error>(testing::HasSubstr("model.gguf")));
+}
+
+// Logits of a few tokens.
+Matrix Logits(const LoadedModel& model) {
+  const std::vector<std::int32_t> tokens{256, 'a', 'b', 'c', 'a', 'b'};
+  KvCache cache(model.config());
+  Matrix hidden(std::ssize(tokens), model.config().dim), logits(hidden.rows(), model.config().vocab_size);
+  model.transformer().Forward(tokens, cache, hidden);
+  model.transformer().Logits(hidden, logits);
+  return logits;
+}
+
+double LargestDifference(const Matrix& a, const Matrix& b) {
+  double largest = 0;
+  for (std::size_t i = 0; i < a.span().size(); ++i) {
+    largest = std::max(largest, std::abs(static_cast<double>(a.span()[i]) - static_cast<double>(b.span()[i])));
+  }
+  return largest;
+}
+
+LoraAdapter RandomAdapter(const LlamaConfig& c, std::int64_t rank, bool rslora, std::uint64_t seed) {
+  LoraAdapter adapter{rank, 2.0 * static_cast<double>(rank), rslora, 0, "", {}};
+  Random random(seed, 0, RandomPurpose::kTest);
+  for (const auto& [name, out, in] : {std::tuple("q", c.q_dim(), c.dim), {"k", c.kv_dim(), c.dim}, {"down", c.dim, c.hidden_dim}}) {
+    Tensor a = Tensor::Allocate(Type::kF32, {rank, in}), b = Tensor::Allocate(Type::kF32, {out, rank});
+    for (float& x : a.mutable_floats()) x = 0.1f * random.Normal();
+    for (float& x : b.mutable_floats()) x = 0.1f * random.Normal();
+    adapter.pairs.push_back({fmt::format("layers.0.{}", name), a, b});
+  }
+  return adapter;
+}
+
+// W + factor * s B A, in place of what train/merge.h does for a command.
+void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
+  ForEachTensor(weights, true, [&](const std::string& name, Tensor& tensor) {
+    const auto pair = std::ranges::find(adapter.pairs, name, &LoraAdapter::Pair::target);
+    if (pair == adapter.pairs.end()) return;
+    Tensor sum = tensor.ToF32();
+    for (std::int64_t i = 0; i < sum.elements(); ++i) {
+      double delta = 0;
+      for (std::int64_t r = 0; r < adapter.rank; ++r) {
+        delta += static_cast<double>(pair->b.AsRows().at(i / sum.cols(), r)) *
+                 static_cast<double>(pair->a.AsRows().at(r, i % sum.cols()));
+      }
+      sum.mutable_floats()[static_cast<std::size_t>(i)] += static_cast<float>(factor * adapter.Scale() * delta);
+    }
+    tensor = sum;
+  });
+}
+
+TEST_F(LoadedModelTest, RunsWithAdaptersAsIfTheyWereMerged) {
+  config_.heads = config_.kv_heads = 2;
+  config_.head_dim = 8;
+  config_.tied_embeddings = true;
+  for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
+    config_.architecture = architecture;
+    GgufMetadata metadata;
+    WriteVocabulary(vocabulary_, metadata);
+    const Weights base = oracle::LivelyWeights(config_, 1);
+    SaveModel(folder_ / "base.gguf", config_, base, metadata);
+    const LoraAdapter plain = RandomAdapter(config_, 3, false, 1), stable = RandomAdapter(config_, 4, true, 2);
+    WritePeft(folder_ / "peft", stable, config_);
+    WriteGgufAdapter(folder_ / "plain.gguf", plain, architecture);
+    WriteGgufAdapter(folder_ / "stable.gguf", stable, architecture);
+    struct Case {
+      std::vector<std::string> given;
+      double plain, stable;  // factors
+    };
+    for (const Case& c : {Case{{"plain.gguf"}, 1, 0},
+                          {{"peft"}, 0, 1},
+                          {{"stable.gguf"}, 0, 1},
+                          {{"plain.gguf:0.5"}, 0.5, 0},
+                          {{"plain.gguf:-2", "peft:0.25"}, -2, 0.25},
+                          {{"peft", "plain.gguf", "stable.gguf"}, 1, 2}}) {
+      std::vector<AdapterFile> files;
+      for (const std::string& given : c.given) files.push_back(AdapterFile::Parse((folder_ / given).string()));
+      Weights merged = base;
+      Merge(plain, c.plain, merged);
+      Merge(stable, c.stable, merged);
+      merged.output = merged.embedding;
+      SaveModel(folder_ / "merged.gguf", config_, merged, metadata);
+      const Matrix want = Logits(LoadedModel(folder_ / "merged.gguf"));
+      const Matrix got = Logits(LoadedModel(folder_ / "base.gguf", {}, "auto", Activations::kExact, files));
+      const std::string what = fmt::format("{} {}", Name(architecture), fmt::join(c.given, " "));
+      EXPECT_LT(LargestDifference(got, want), 1e-4) << what;
+      EXPECT_GT(LargestDifference(want, Logits(LoadedModel(folder_ / "base.gguf"))), 1e-2) << what;
+    }
+  }
+}
+
+TEST_F(LoadedModelTest, ReadsPathsAndFactors) {
+  const std::string plain = (folder_ / "a").string(), colon = (folder_ / "b:2").string();
+  WriteFile(plain, "");
+  WriteFile(colon, "");
+  EXPECT_EQ(AdapterFile::Parse(plain).factor, 1);
+  EXPECT_EQ(AdapterFile::Parse(plain + ":-0.5").factor, -0.5);
+  EXPECT_EQ(AdapterFile::Parse(plain + ":-0.5").path, plain);
+  EXPECT_EQ(AdapterFile::Parse(colon).factor, 1) << "a file of that name";
+  EXPECT_EQ(AdapterFile::Parse(colon + ":3").factor, 3);
+  for (const std::string& bad : {plain + ":", plain + ":x", plain + ":1x", plain + ":nan", plain + ":1e999", plain + "c",
+                                 plain + "c:1", std::string()}) {
+    EXPECT_THROW(AdapterFile::Parse(bad), Error) << bad;
+  }
 }
 
 TEST_F(LoadedModelTest, RopeMayBeOverridden) {

@@ -31,10 +31,13 @@ class AttentionTest : public testing::TestWithParam<std::string> {
 struct AttentionCase {
   std::int64_t n, heads, kv_heads, head_dim;
   bool documents;
+  std::int64_t window = AttentionShape::kNoWindow;
 };
-constexpr AttentionCase kAttention[] = {{1, 4, 2, 64, false},  {5, 8, 4, 8, false},   {63, 4, 4, 32, false},
-                                        {64, 4, 1, 64, false}, {65, 6, 2, 48, false}, {200, 4, 2, 16, false},
-                                        {150, 4, 2, 32, true}, {33, 2, 1, 20, true}};
+constexpr AttentionCase kAttention[] = {
+    {1, 4, 2, 64, false},     {5, 8, 4, 8, false},     {63, 4, 4, 32, false},    {64, 4, 1, 64, false},
+    {65, 6, 2, 48, false},    {200, 4, 2, 16, false},  {150, 4, 2, 32, true},    {33, 2, 1, 20, true},
+    {200, 4, 2, 16, false, 1}, {200, 4, 2, 16, false, 7}, {200, 4, 2, 16, false, 64}, {200, 2, 1, 20, true, 65},
+    {150, 4, 2, 32, true, 9}, {150, 4, 2, 32, false, 149}, {150, 4, 2, 32, false, 1000}};
 
 std::vector<std::int32_t> Documents(std::int64_t n) {
   std::vector<std::int32_t> documents;
@@ -49,10 +52,10 @@ std::vector<std::int32_t> Documents(std::int64_t n) {
 
 TEST_P(AttentionTest, AttentionAndItsBackward) {
   for (const AttentionCase& c : kAttention) {
-    const std::string what = fmt::format("n {} heads {}/{} dim {} documents {}", c.n, c.heads, c.kv_heads,
-                                         c.head_dim, c.documents);
+    const std::string what = fmt::format("n {} heads {}/{} dim {} documents {} window {}", c.n, c.heads,
+                                         c.kv_heads, c.head_dim, c.documents, c.window);
     const AttentionShape shape{c.heads, c.kv_heads, c.head_dim,
-                               1.0f / std::sqrt(static_cast<float>(c.head_dim))};
+                               1.0f / std::sqrt(static_cast<float>(c.head_dim)), c.window};
     const std::int64_t q_dim = c.heads * c.head_dim, kv_dim = c.kv_heads * c.head_dim;
     // Two sequences in one call: tasks must not mix them up.
     std::vector<Matrix> q, k, v, dout;
@@ -130,8 +133,8 @@ struct PagedCase {
   Type type;
   std::int64_t before, n;
   std::string what() const {
-    return fmt::format("{} heads {}/{} dim {}: {} after {}", Traits(type).name, shape.heads, shape.kv_heads,
-                       shape.head_dim, n, before);
+    return fmt::format("{} heads {}/{} dim {} window {}: {} after {}", Traits(type).name, shape.heads,
+                       shape.kv_heads, shape.head_dim, shape.window, n, before);
   }
 };
 struct PagedInput {
@@ -211,6 +214,36 @@ TEST_P(AttentionTest, PagesWithDocuments) {
   for (const std::int64_t n : {1, 2, 40}) {
     const auto documents = Documents(700 + n);
     ExpectSameAsOracle(kernels(), {ShapeOf(4, 2, 32), Type::kBF16, 700, n}, documents);
+  }
+}
+
+// Windows that end within, at and around pages and the pieces of decoding, and are longer than the sequence.
+TEST_P(AttentionTest, PagesWithWindows) {
+  for (const Type type : {Type::kF32, Type::kQ8_0}) {
+    for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{700, 1}, {1100, 3}, {600, 40}, {0, 130}}) {
+      for (const std::int64_t window : {1, 63, 64, 65, 512, 513, 5000}) {
+        AttentionShape shape = ShapeOf(4, 2, 32);
+        shape.window = window;
+        ExpectSameAsOracle(kernels(), {shape, type, before, n});
+        if (window == 65) ExpectSameAsOracle(kernels(), {shape, type, before, n}, Documents(before + n));
+      }
+    }
+  }
+}
+
+// By hand: with the same key everywhere, a query averages the values that it sees.
+TEST_P(AttentionTest, AWindowSeesItselfAndWhatIsLessThanItBefore) {
+  const AttentionShape shape{1, 1, 32, 1.0f, 3};
+  const std::int64_t n = 70;
+  const Matrix q(n, 32), k(n, 32);
+  Matrix v(n, 32), out(n, 32), log_sum_exp(1, n);
+  for (std::int64_t i = 0; i < n; ++i) std::ranges::fill(v[i], static_cast<float>(i));
+  const AttentionSequence sequence{q, KvView::OfRows(k, v, 32), 0, {}, out, log_sum_exp};
+  kernels().Attention(shape, {&sequence, 1});
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float seen = static_cast<float>(std::min<std::int64_t>(i + 1, 3));
+    EXPECT_NEAR(out[i][0], static_cast<float>(i) - (seen - 1) / 2, 0.01f * static_cast<float>(i + 1)) << i;
+    EXPECT_NEAR(log_sum_exp[0][static_cast<std::size_t>(i)], std::log(seen), 1e-3f) << i;
   }
 }
 

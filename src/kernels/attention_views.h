@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "kernels/kv_layout.h"
@@ -88,11 +89,15 @@ struct AttentionShape {
   std::int64_t kv_heads;
   std::int64_t head_dim;
   float scale;  // of the scores, 1 / sqrt(head_dim) as a rule
+  // Tokens that a query sees at most, itself included: Mistral's sliding window (Jiang et al. 2023,
+  // section 2).
+  std::int64_t window = kNoWindow;
+  static constexpr std::int64_t kNoWindow = std::numeric_limits<std::int64_t>::max();
   std::int64_t group() const { return heads / kv_heads; }
 };
 
 // One sequence's share of a call. Query i has order first_order + i and sees the keys of order up to its own
-// that belong to its document.
+// that belong to its document and to its window.
 struct AttentionSequence {
   ConstRows q;  // [n, heads * head_dim], after RoPE
   KvView kv;    // at least first_order + n tokens
@@ -101,6 +106,17 @@ struct AttentionSequence {
   Rows out;                                 // [n, heads * head_dim]
   Rows log_sum_exp;                         // [heads, n], kept for the backward pass; may be empty
 };
+
+// The order of the first key that the query of order `order` sees; it sees all from there to its own.
+// Documents do not decrease.
+inline std::int64_t FirstSeen(const AttentionShape& shape, const AttentionSequence& s, std::int64_t order) {
+  std::int64_t document = 0;
+  if (!s.documents.empty()) {
+    const auto at = s.documents.begin() + order;
+    document = std::lower_bound(s.documents.begin(), at, *at) - s.documents.begin();
+  }
+  return std::max(document, order - shape.window + 1);
+}
 
 // The backward pass of one sequence that attended to itself (first_order 0, keys as rows).
 struct AttentionBackwardSequence {

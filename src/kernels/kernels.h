@@ -17,6 +17,9 @@ namespace longspan {
 
 enum class Store { kSet, kAdd };
 
+// Which two dimensions of a head RoPE turns together as pair j: 2j and 2j + 1, or j and j + head_dim / 2.
+enum class RopePairing { kNeighbours, kHalves };
+
 struct AdamWStep {
   float learning_rate, beta1, beta2, epsilon, weight_decay;
   float correction1, correction2;  // 1 - beta^t
@@ -52,9 +55,10 @@ class Kernels {
   virtual void RmsNormBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy, Rows dx,
                                std::span<float> dweight) const = 0;
 
-  // Turns each pair (2j, 2j+1) of each head of row i by the angle whose cosine and sine are cos[i][j], sin[i][j]
+  // Turns pair j of each head of row i by the angle whose cosine and sine are cos[i][j], sin[i][j]
   // (Su et al. 2021, eq. 34). `inverse` turns back, which is the backward pass.
-  virtual void Rope(Rows x, std::int64_t head_dim, ConstRows cos, ConstRows sin, bool inverse) const = 0;
+  virtual void Rope(Rows x, std::int64_t head_dim, RopePairing pairing, ConstRows cos, ConstRows sin,
+                    bool inverse) const = 0;
 
   // y = silu(gate) * up (Shazeer 2020). y may be gate.
   virtual void SwiGlu(ConstRows gate, ConstRows up, Rows y) const = 0;

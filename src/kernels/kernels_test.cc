@@ -103,9 +103,13 @@ TEST_P(KernelsTest, RowOperations) {
     EXPECT_NEAR(kernels().SumOfSquares(x.span()), oracle().SumOfSquares(x.span()), 1e-5 * static_cast<double>(rows * cols));
     if (cols % 2 == 0) {
       const Matrix cos = RandomMatrix(rows, cols / 2, 7), sin = RandomMatrix(rows, cols / 2, 8);
-      kernels().Rope(a, cols, cos, sin, false);
-      oracle().Rope(b, cols, cos, sin, false);
-      ExpectClose(a.span(), b.span(), 1e-5f, "rope");
+      for (const RopePairing pairing : {RopePairing::kNeighbours, RopePairing::kHalves}) {
+        for (const bool inverse : {false, true}) {
+          kernels().Rope(a, cols, pairing, cos, sin, inverse);
+          oracle().Rope(b, cols, pairing, cos, sin, inverse);
+          ExpectClose(a.span(), b.span(), 1e-5f, "rope");
+        }
+      }
     }
   }
 }

@@ -15,6 +15,8 @@ constexpr std::array<std::pair<Kind, std::string_view>, 5> kKinds{{{Kind::kNone,
                                                                    {Kind::kNtk, "ntk"},
                                                                    {Kind::kYarn, "yarn"},
                                                                    {Kind::kLlama3, "llama3"}}};
+constexpr std::array<std::pair<Architecture, std::string_view>, 2> kArchitectures{
+    {{Architecture::kLlama, "llama"}, {Architecture::kQwen2, "qwen2"}}};
 constexpr std::int64_t kLongestContext = std::int64_t{1} << 32;
 
 }  // namespace
@@ -33,11 +35,32 @@ Kind RopeScalingKind(std::string_view text) {
   Fail(ErrorKind::kBadOption, "rope scaling '{}': expected none, linear, ntk, yarn or llama3", text);
 }
 
+std::string_view Name(Architecture architecture) {
+  for (const auto& [known, name] : kArchitectures) {
+    if (known == architecture) return name;
+  }
+  return "?";
+}
+
+std::optional<Architecture> ArchitectureNamed(std::string_view text) {
+  for (const auto& [architecture, name] : kArchitectures) {
+    if (name == text) return architecture;
+  }
+  return std::nullopt;
+}
+
+std::string ArchitectureNames() {
+  std::string names;
+  for (const auto& [architecture, name] : kArchitectures) names += (names.empty() ? "" : " or ") + std::string(name);
+  return names;
+}
+
 std::int64_t LlamaConfig::Parameters() const {
   const std::int64_t attention = dim * q_dim() * 2 + dim * kv_dim() * 2;
+  const std::int64_t biases = attention_bias ? q_dim() + 2 * kv_dim() : 0;
   const std::int64_t mlp = 3 * dim * hidden_dim;
   const std::int64_t embeddings = vocab_size * dim * (tied_embeddings ? 1 : 2);
-  return layers * (attention + mlp + 2 * dim) + dim + embeddings;
+  return layers * (attention + biases + mlp + 2 * dim) + dim + embeddings;
 }
 
 void LlamaConfig::Validate(std::string_view where) const {
@@ -55,6 +78,9 @@ void LlamaConfig::Validate(std::string_view where) const {
   check(head_dim, 1 << 12, "head dimension");
   check(hidden_dim, 1 << 22, "feed-forward width");
   check(context, kLongestContext, "context length");
+  if (sliding_window < 0 || sliding_window > kLongestContext) {
+    Fail(ErrorKind::kInvalidFile, "{}: sliding window is {}, expected 0 (none) or more", where, sliding_window);
+  }
   if (heads % kv_heads != 0) {
     Fail(ErrorKind::kInvalidFile, "{}: {} heads cannot share {} KV heads evenly", where, heads, kv_heads);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,15 @@ struct RopeScaling {
 std::string_view Name(RopeScaling::Kind kind);            // "none", "linear", "ntk", "yarn", "llama3"
 RopeScaling::Kind RopeScalingKind(std::string_view name);  // Error(kBadOption)
 
+// Whose model it is, which says what RoPE pairs: dimensions 2j and 2j + 1 of a head in Llama's files, j and
+// j + head_dim / 2 in Qwen2's. Mistral is a Llama with a window.
+enum class Architecture { kLlama, kQwen2 };
+
+// By GGUF's general.architecture: "llama", "qwen2".
+std::string_view Name(Architecture architecture);
+std::optional<Architecture> ArchitectureNamed(std::string_view name);
+std::string ArchitectureNames();  // "llama or qwen2", for messages
+
 struct LlamaConfig {
   std::string name;
   std::int64_t vocab_size = 0;
@@ -41,6 +51,9 @@ struct LlamaConfig {
   double rope_theta = 10000.0;
   RopeScaling rope_scaling = {};
   bool tied_embeddings = false;  // the LM head is the embedding
+  Architecture architecture = Architecture::kLlama;
+  bool attention_bias = false;   // q, k and v have one
+  std::int64_t sliding_window = 0;  // tokens that a token sees at most, itself included; 0: all before it
 
   std::int64_t q_dim() const { return heads * head_dim; }
   std::int64_t kv_dim() const { return kv_heads * head_dim; }

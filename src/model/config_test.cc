@@ -35,6 +35,19 @@ TEST(ConfigTest, CountsParameters) {
   EXPECT_EQ(c.kv_dim(), 1024);
 }
 
+TEST(ConfigTest, CountsBiases) {
+  LlamaConfig c = Llama3_8B();
+  c.attention_bias = true;
+  EXPECT_EQ(c.Parameters(), 8030261248 + 32 * (4096 + 2 * 1024));
+}
+
+TEST(ConfigTest, NamesArchitectures) {
+  EXPECT_EQ(ArchitectureNamed("qwen2"), Architecture::kQwen2);
+  EXPECT_EQ(Name(Architecture::kLlama), "llama");
+  EXPECT_EQ(ArchitectureNamed("gpt2"), std::nullopt);
+  EXPECT_EQ(ArchitectureNames(), "llama or qwen2");
+}
+
 TEST(ConfigTest, AcceptsRealModels) {
   EXPECT_NO_THROW(Llama3_8B().Validate("here"));
   LlamaConfig multi_head = Llama3_8B();
@@ -58,6 +71,7 @@ TEST(ConfigTest, RefusesWhatCannotBe) {
       {"width", [](LlamaConfig& c) { c.dim = std::int64_t{1} << 40; }},
       {"number of layers", [](LlamaConfig& c) { c.layers = std::numeric_limits<std::int64_t>::max(); }},
       {"number of heads", [](LlamaConfig& c) { c.heads = 0; }},
+      {"sliding window is -1", [](LlamaConfig& c) { c.sliding_window = -1; }},
       {"number of KV heads", [](LlamaConfig& c) { c.kv_heads = 0; }},
       {"number of KV heads is 64", [](LlamaConfig& c) { c.kv_heads = 64; }},
       {"32 heads cannot share 5 KV heads", [](LlamaConfig& c) { c.kv_heads = 5; }},

@@ -13,6 +13,8 @@ void AddConfig(const LlamaConfig& c, Hash64& hash) {
   for (const std::int64_t n : {c.vocab_size, c.dim, c.layers, c.heads, c.kv_heads, c.head_dim, c.hidden_dim})
     hash.Add(n);
   hash.Add(c.norm_epsilon);
+  hash.Add(c.architecture);  // which says what RoPE pairs
+  hash.Add(c.sliding_window);
 }
 
 // The angles themselves: whatever made them, these are what turned the keys.
@@ -34,6 +36,7 @@ void AddTensor(const Tensor& tensor, Hash64& hash) {
 
 void AddLinear(const Linear& linear, Hash64& hash) {
   AddTensor(linear.weight, hash);
+  hash.Update(std::as_bytes(linear.bias));
   if (linear.adapter == nullptr) return;
   AddTensor(linear.adapter->a, hash);
   AddTensor(linear.adapter->b, hash);
@@ -50,10 +53,7 @@ std::uint64_t Fingerprint(const Transformer& model) {
   for (const Block& block : model.blocks()) {
     hash.Update(std::as_bytes(block.attention_norm));
     hash.Update(std::as_bytes(block.mlp_norm));
-    for (const Linear* linear :
-         {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down}) {
-      AddLinear(*linear, hash);
-    }
+    for (const NamedLinear& l : kLinears) AddLinear(block.*l.linear, hash);
   }
   return hash.value();
 }

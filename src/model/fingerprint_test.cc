@@ -19,10 +19,13 @@ TEST(FingerprintTest, IsTheModelsOwn) {
 }
 
 TEST(FingerprintTest, AllThatChangesKeysChangesIt) {
-  const LlamaConfig config = oracle::SmallConfig();
+  LlamaConfig config = oracle::SmallConfig();
+  config.attention_bias = true;
   const Weights weights = oracle::LivelyWeights(config, 1);
   const std::uint64_t one = FingerprintOf(config, weights);
-  LlamaConfig theta = config, scaled = config, longer = config;
+  LlamaConfig theta = config, scaled = config, longer = config, halves = config, window = config;
+  halves.architecture = Architecture::kQwen2;
+  window.sliding_window = 7;
   theta.rope_theta *= 2;
   scaled.rope_scaling.kind = RopeScaling::Kind::kLinear;
   scaled.rope_scaling.factor = 2;
@@ -30,6 +33,8 @@ TEST(FingerprintTest, AllThatChangesKeysChangesIt) {
   longer.name = "the same model by another name";
   EXPECT_NE(FingerprintOf(theta, weights), one);
   EXPECT_NE(FingerprintOf(scaled, weights), one);
+  EXPECT_NE(FingerprintOf(halves, weights), one);
+  EXPECT_NE(FingerprintOf(window, weights), one);
   EXPECT_EQ(FingerprintOf(longer, weights), one);
 
   ForEachTensor(weights, false, [&](const std::string& name, const Tensor&) {

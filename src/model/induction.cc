@@ -153,6 +153,9 @@ class Builder {
 }  // namespace
 
 Weights InductionWeights(const LlamaConfig& config, std::uint64_t seed) {
+  if (config.architecture != Architecture::kLlama) {
+    Fail(ErrorKind::kBadOption, "an induction head needs the architecture llama, found {}", Name(config.architecture));
+  }
   if (config.layers < 2 || config.head_dim < 4 * kLeastSlowPairs || !config.tied_embeddings) {
     Fail(ErrorKind::kBadOption, "an induction head needs 2 layers, heads of {} and tied embeddings",
          4 * kLeastSlowPairs);

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/kernels.h"
 #include "model/config.h"
 
 namespace longspan {
@@ -11,6 +12,7 @@ namespace longspan {
 struct RopeFrequencies {
   std::vector<double> inverse;  // [head_dim / 2], radians per position
   double magnitude = 1.0;       // of cosine and sine
+  RopePairing pairing = RopePairing::kNeighbours;
 };
 
 // Su et al. 2021 (none), Chen et al. 2023 (linear), "NTK-aware" scaling of theta (ntk), Peng et al. 2023 (yarn), and

@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "base/error.h"
 #include "nn/embedding.h"
@@ -11,6 +16,23 @@ namespace {
 
 void DecodeNorm(Tensor& norm) {
   if (norm.type() != Type::kF32) norm = norm.ToF32();
+}
+
+// Small vectors are kept decoded.
+void DecodeBias(Tensor& bias) {
+  if (!bias.empty() && bias.type() != Type::kF32) bias = bias.ToF32();
+}
+
+std::span<const float> BiasOf(const Tensor& bias) {
+  return bias.empty() ? std::span<const float>() : bias.floats();
+}
+
+// What the layers of a block were given is all in its activations.
+void Report(std::size_t layer, const BlockActivations& a, ActivationListener& listener) {
+  const std::pair<const char*, const Matrix*> inputs[] = {
+      {"q", &a.normed},        {"k", &a.normed},      {"v", &a.normed},   {"o", &a.attended},
+      {"gate", &a.mlp_normed}, {"up", &a.mlp_normed}, {"down", &a.hidden}};
+  for (const auto& [name, x] : inputs) listener.Saw(fmt::format("layers.{}.{}", layer, name), *x);
 }
 
 // What would otherwise store two sequences in one place.
@@ -25,6 +47,20 @@ void CheckSequences(std::span<const SequenceTokens> sequences) {
     Fail(ErrorKind::kInternal, "a cache that two sequences use");
 }
 
+// Two adapters of one projection as one: A's above each other, B's, with their scales, side by side.
+Adapter Stack(const Adapter& x, const Adapter& y) {
+  const std::int64_t rank = x.a.rows() + y.a.rows();
+  Adapter both{Tensor::Allocate(Type::kF32, {rank, x.a.cols()}), Tensor::Allocate(Type::kF32, {x.b.rows(), rank})};
+  std::ranges::copy(y.a.floats(), std::ranges::copy(x.a.floats(), both.a.mutable_floats().begin()).out);
+  auto to = both.b.mutable_floats().begin();
+  for (std::int64_t i = 0; i < x.b.rows(); ++i) {
+    for (const Adapter* from : {&x, &y}) {
+      for (const float b : from->b.AsRows()[i]) *to++ = from->scale * b;
+    }
+  }
+  return both;
+}
+
 }  // namespace
 
 Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& kernels)
@@ -35,12 +71,16 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
   for (LayerWeights& layer : weights_.layers) {
     DecodeNorm(layer.attention_norm);
     DecodeNorm(layer.mlp_norm);
+    for (Tensor* bias : {&layer.q_bias, &layer.k_bias, &layer.v_bias}) DecodeBias(*bias);
     Block block;
     block.attention_norm = layer.attention_norm.floats();
     block.mlp_norm = layer.mlp_norm.floats();
     block.q.weight = layer.q;
     block.k.weight = layer.k;
     block.v.weight = layer.v;
+    block.q.bias = BiasOf(layer.q_bias);
+    block.k.bias = BiasOf(layer.k_bias);
+    block.v.bias = BiasOf(layer.v_bias);
     block.o.weight = layer.o;
     block.gate.weight = layer.gate;
     block.up.weight = layer.up;
@@ -49,17 +89,44 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
   }
 }
 
+void Transformer::Adapt(const LoraAdapter& adapter, double factor) {
+  std::map<std::string, Linear*> linears;
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    for (const NamedLinear& l : kLinears) linears[fmt::format("layers.{}.{}", i, l.name)] = &(blocks_[i].*l.linear);
+  }
+  for (const LoraAdapter::Pair& pair : adapter.pairs) {
+    const auto found = linears.find(pair.target);
+    if (pair.target == "embedding" || pair.target == "output") {
+      Fail(ErrorKind::kUnsupported, "an adapter of the {}: fold it into its base with longspan merge", pair.target);
+    }
+    if (found == linears.end())
+      Fail(ErrorKind::kInvalidFile, "an adapter of {}, which the model does not have", pair.target);
+    Linear& linear = *found->second;
+    if (pair.a.cols() != linear.weight.cols() || pair.b.rows() != linear.weight.rows() || pair.a.rows() != pair.b.cols()) {
+      Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the weight is {} x {}", pair.target,
+           pair.b.rows(), pair.b.cols(), pair.a.rows(), pair.a.cols(), linear.weight.rows(), linear.weight.cols());
+    }
+    Adapter added{pair.a, pair.b, static_cast<float>(adapter.Scale() * factor)};
+    if (linear.adapter != nullptr) added = Stack(*linear.adapter, added);
+    linear.adapter = adapters_.emplace_back(std::make_shared<const Adapter>(std::move(added))).get();
+  }
+}
+
 AttentionShape Transformer::attention_shape() const {
+  const std::int64_t window = config_.sliding_window;
   return {config_.heads, config_.kv_heads, config_.head_dim,
-          1.0f / std::sqrt(static_cast<float>(config_.head_dim))};
+          1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
+          window > 0 ? window : AttentionShape::kNoWindow};
 }
 
-void Transformer::Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden) const {
+void Transformer::Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden,
+                          ActivationListener* listener) const {
   const SequenceTokens sequence{tokens, &cache};
-  Forward({&sequence, 1}, hidden);
+  Forward({&sequence, 1}, hidden, listener);
 }
 
-void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden) const {
+void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden,
+                          ActivationListener* listener) const {
   if (sequences.empty()) return;
   CheckSequences(sequences);
   std::vector<std::int32_t> tokens, positions;
@@ -72,7 +139,8 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
   EmbeddingForward(weights_.embedding, tokens, hidden);
   try {
     for (const SequenceTokens& s : sequences) s.cache->Reserve(std::ssize(s.tokens));
-    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude), hidden);
+    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude, rope_.pairing),
+              hidden, listener);
   } catch (...) {
     // What was stored lies past the lengths, where nobody looks; only the pages need going back.
     for (const SequenceTokens& s : sequences) s.cache->Truncate(s.cache->length());
@@ -82,7 +150,7 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
 }
 
 void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope,
-                            Rows hidden) const {
+                            Rows hidden, ActivationListener* listener) const {
   std::vector<std::vector<std::byte*>> pages(sequences.size());
   std::vector<CachedSequence> cached(sequences.size());
   BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};
@@ -96,11 +164,13 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
       cached[s] = {std::ssize(tokens), cache->length(), pages[s]};
     }
     BlockForward(blocks_[layer], context, hidden, activations);
+    if (listener != nullptr) Report(layer, activations, *listener);
   }
   kernels_.RmsNorm(hidden, output_norm(), context.norm_epsilon, hidden);
 }
 
-void Transformer::Logits(ConstRows hidden, Rows logits) const {
+void Transformer::Logits(ConstRows hidden, Rows logits, ActivationListener* listener) const {
+  if (listener != nullptr) listener->Saw(config_.tied_embeddings ? "embedding" : "output", hidden);
   kernels_.MatMul(hidden, weights_.output, logits, Store::kSet);
 }
 

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
+#include "model/activation_listener.h"
+#include "model/adapter.h"
 #include "model/config.h"
 #include "model/kv_cache.h"
 #include "model/rope_scaling.h"
@@ -25,6 +28,10 @@ class Transformer {
   // Weights are views; their tensors keep alive what they look at. Norms are decoded once, here.
   Transformer(LlamaConfig config, Weights weights, const Kernels& kernels);
 
+  // From now on, projections compute with the adapter too, times `factor`; several add up. Nothing is merged:
+  // weights stay as they are. Error(kInvalidFile) where the adapter does not fit.
+  void Adapt(const LoraAdapter& adapter, double factor = 1);
+
   const LlamaConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
   const Kernels& kernels() const { return kernels_; }
@@ -33,11 +40,14 @@ class Transformer {
   // join the caches, and positions continue from their lengths. hidden [tokens of all, dim], one sequence
   // after another, is the residual stream after the output norm. Where it throws, for want of pages or for a
   // token outside the vocabulary, all caches hold what they held before.
-  void Forward(std::span<const SequenceTokens> sequences, Rows hidden) const;
-  void Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden) const;
+  // A listener sees the inputs of all linear layers, layer by layer.
+  void Forward(std::span<const SequenceTokens> sequences, Rows hidden,
+               ActivationListener* listener = nullptr) const;
+  void Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden,
+               ActivationListener* listener = nullptr) const;
 
   // logits [rows, vocab_size] of hidden [rows, dim].
-  void Logits(ConstRows hidden, Rows logits) const;
+  void Logits(ConstRows hidden, Rows logits, ActivationListener* listener = nullptr) const;
 
   // For training, which walks the blocks itself.
   std::span<const Block> blocks() const { return blocks_; }
@@ -47,13 +57,15 @@ class Transformer {
   AttentionShape attention_shape() const;
 
  private:
-  void RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden) const;
+  void RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden,
+                 ActivationListener* listener) const;
 
   LlamaConfig config_;
   Weights weights_;
   const Kernels& kernels_;
   RopeFrequencies rope_;
   std::vector<Block> blocks_;
+  std::vector<std::shared_ptr<const Adapter>> adapters_;  // that blocks_ point to
 };
 
 }  // namespace longspan

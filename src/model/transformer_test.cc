@@ -73,6 +73,81 @@ TEST_P(TransformerTest, MatchesDoublePrecision) {
   }
 }
 
+TEST_P(TransformerTest, Qwen2HasBiasesAndTurnsHalves) {
+  LlamaConfig c = SmallConfig();
+  c.architecture = Architecture::kQwen2;
+  c.attention_bias = true;
+  const Weights weights = LivelyWeights(c, 8);
+  const std::vector<std::int32_t> tokens = RandomTokens(40, c.vocab_size);
+  const Transformer model(c, weights, kernels());
+  oracle::ExpectClose(Logits(model, tokens), ReferenceLogits(c, weights, tokens), 3e-5, "qwen2");
+}
+
+// Keeps all that it is told.
+class Recorder : public ActivationListener {
+ public:
+  void Saw(std::string_view weight, ConstRows x) override {
+    names.emplace_back(weight);
+    inputs.push_back(Matrix(x.rows, x.cols));
+    for (std::int64_t i = 0; i < x.rows; ++i) std::ranges::copy(x[i], inputs.back()[i].begin());
+  }
+  std::vector<std::string> names;
+  std::vector<Matrix> inputs;
+};
+
+TEST_P(TransformerTest, AListenerSeesTheInputOfEveryLayer) {
+  for (const bool tied : {false, true}) {
+    LlamaConfig c = SmallConfig();
+    c.tied_embeddings = tied;
+    const Weights weights = LivelyWeights(c, 4);
+    const Transformer model(c, weights, kernels());
+    const std::vector<std::int32_t> tokens = RandomTokens(9, c.vocab_size);
+    Recorder recorder;
+    KvCache cache(c);
+    Matrix hidden(9, c.dim), logits(2, c.vocab_size);
+    model.Forward(tokens, cache, hidden, &recorder);
+    model.Logits(ConstRows(hidden).Slice(7, 2), logits, &recorder);
+
+    std::vector<std::string> expected;
+    ForEachTensor(weights, true, [&](const std::string& name, const Tensor& t) {
+      if (name.starts_with("layers.") && t.shape().size() == 2) expected.push_back(name);
+    });
+    expected.push_back(tied ? "embedding" : "output");
+    ASSERT_EQ(recorder.names, expected);
+    ForEachTensor(weights, tied, [&](const std::string& name, const Tensor& t) {
+      const auto at = std::ranges::find(expected, name) - expected.begin();
+      if (at == std::ssize(expected)) return;  // a norm
+      EXPECT_EQ(recorder.inputs[static_cast<std::size_t>(at)].cols(), t.cols()) << name;
+    });
+    EXPECT_TRUE(std::ranges::equal(recorder.inputs[0].span(), recorder.inputs[2].span())) << "q and v share one";
+    EXPECT_EQ(recorder.inputs[0].rows(), 9);
+    EXPECT_EQ(recorder.inputs.back().rows(), 2);
+    // down's input is what the gate makes of its own: enough to know that inputs belong to their names.
+    Matrix gate(9, c.hidden_dim), up(9, c.hidden_dim);
+    kernels().MatMul(recorder.inputs[4], weights.layers[0].gate, gate, Store::kSet);
+    kernels().MatMul(recorder.inputs[5], weights.layers[0].up, up, Store::kSet);
+    kernels().SwiGlu(gate, up, gate);
+    for (std::int64_t j = 0; j < c.hidden_dim; ++j) EXPECT_NEAR(gate[8][j], recorder.inputs[6][8][j], 1e-4);
+  }
+}
+
+// Mistral, in one piece and token by token.
+TEST_P(TransformerTest, ASlidingWindowHidesWhatIsFarBack) {
+  for (const std::int64_t window : {1, 10, 64, 100}) {
+    LlamaConfig c = SmallConfig();
+    c.sliding_window = window;
+    const Weights weights = LivelyWeights(c, 7);
+    const Transformer model(c, weights, kernels());
+    const std::vector<std::int32_t> tokens = RandomTokens(150, c.vocab_size);
+    const oracle::DoubleMatrix want = ReferenceLogits(c, weights, tokens);
+    for (const std::vector<std::int64_t>& chunks :
+         {std::vector<std::int64_t>{150}, {70, 80}, std::vector<std::int64_t>(150, 1)}) {
+      KvCache cache(c);
+      oracle::ExpectClose(Logits(model, cache, tokens, chunks), want, 3e-5, fmt::format("window {}", window));
+    }
+  }
+}
+
 TEST_P(TransformerTest, ChunksDoNotMatter) {
   const LlamaConfig c = SmallConfig();
   const Weights weights = LivelyWeights(c, 3);

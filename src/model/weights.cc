@@ -56,6 +56,13 @@ void Weights::Validate(const LlamaConfig& c, std::string_view where) const {
     check(l.q, c.q_dim(), c.dim, "q");
     check(l.k, c.kv_dim(), c.dim, "k");
     check(l.v, c.kv_dim(), c.dim, "v");
+    if (c.attention_bias) {
+      check(l.q_bias, 1, c.q_dim(), "q bias");
+      check(l.k_bias, 1, c.kv_dim(), "k bias");
+      check(l.v_bias, 1, c.kv_dim(), "v bias");
+    } else if (!l.q_bias.empty() || !l.k_bias.empty() || !l.v_bias.empty()) {
+      Fail(ErrorKind::kInvalidFile, "{}: a bias in layer {} of a model without", where, i);
+    }
     check(l.o, c.dim, c.q_dim(), "o");
     check(l.mlp_norm, 1, c.dim, "mlp norm");
     check(l.gate, c.hidden_dim, c.dim, "gate");
@@ -79,6 +86,11 @@ std::vector<InitialTensor> InitialTensors(const LlamaConfig& c) {
     add("q", {c.q_dim(), c.dim}, kDeviation);
     add("k", {c.kv_dim(), c.dim}, kDeviation);
     add("v", {c.kv_dim(), c.dim}, kDeviation);
+    if (c.attention_bias) {
+      add("q_bias", {c.q_dim()}, kDeviation);
+      add("k_bias", {c.kv_dim()}, kDeviation);
+      add("v_bias", {c.kv_dim()}, kDeviation);
+    }
     add("o", {c.dim, c.q_dim()}, residual);
     add("mlp_norm", {c.dim}, 0);
     add("gate", {c.hidden_dim, c.dim}, kDeviation);
@@ -96,7 +108,7 @@ Weights RandomWeights(const LlamaConfig& c, std::uint64_t seed) {
   }
   Weights w;
   w.layers.resize(static_cast<std::size_t>(c.layers));
-  ForEachTensor(w, c.tied_embeddings,
+  ForEachTensor(w, c.tied_embeddings, c.attention_bias,
                 [&](const std::string& name, Tensor& tensor) { tensor = tensors.at(name); });
   if (c.tied_embeddings) w.output = w.embedding;
   return w;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "model/config.h"
@@ -11,13 +12,17 @@
 
 namespace longspan {
 
-// Linear weights are {out, in}. The rows of q and k are in the order of interleaved-pair RoPE (dimension 2j
-// turns with 2j + 1), which is GGUF's.
+// Linear weights are {out, in}. The rows of q and k, and their biases, are in GGUF's order: in a Llama that of
+// interleaved-pair RoPE (dimension 2j turns with 2j + 1), in a Qwen2 as they were trained (j with
+// j + head_dim / 2).
 struct LayerWeights {
   Tensor attention_norm;  // {dim}
   Tensor q;               // {q_dim, dim}
   Tensor k;               // {kv_dim, dim}
   Tensor v;               // {kv_dim, dim}
+  Tensor q_bias;          // {q_dim}; these three are empty where there are none
+  Tensor k_bias;          // {kv_dim}
+  Tensor v_bias;          // {kv_dim}
   Tensor o;               // {dim, q_dim}
   Tensor mlp_norm;        // {dim}
   Tensor gate;            // {hidden_dim, dim}
@@ -38,7 +43,7 @@ struct Weights {
 };
 
 // A tensor of a random initialisation: its name in ForEachTensor, its shape, and the standard deviation of
-// its normal values; 0 for a norm, which is one throughout.
+// its normal values; 0 for a norm, which is one throughout. Biases are drawn too: a zero would hide mistakes.
 struct InitialTensor {
   std::string name;
   std::vector<std::int64_t> shape;
@@ -55,12 +60,13 @@ Weights RandomWeights(const LlamaConfig& config, std::uint64_t seed);
 // Every weight decoded to F32 in memory of its own, as full training needs.
 Weights ToF32(const Weights& weights);
 
-// Matrices rounded to a float type; norms stay F32.
+// Matrices rounded to a float type; norms and biases stay F32.
 Weights ToFloat(const Weights& weights, Type type);
 
-// Visits (name, tensor) in a fixed order; names are the field's: "layers.3.q". Tied output is not visited.
+// Visits (name, tensor) in a fixed order; names are the field's: "layers.3.q", "layers.3.q_bias". Biases are
+// visited where `biases` says so, the output unless it is tied.
 template <class W, class Visitor>
-void ForEachTensor(W& weights, bool tied, Visitor&& visit) {
+void ForEachTensor(W& weights, bool tied, bool biases, Visitor&& visit) {
   visit(std::string("embedding"), weights.embedding);
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     auto& layer = weights.layers[i];
@@ -69,6 +75,11 @@ void ForEachTensor(W& weights, bool tied, Visitor&& visit) {
     visit(prefix + "q", layer.q);
     visit(prefix + "k", layer.k);
     visit(prefix + "v", layer.v);
+    if (biases) {
+      visit(prefix + "q_bias", layer.q_bias);
+      visit(prefix + "k_bias", layer.k_bias);
+      visit(prefix + "v_bias", layer.v_bias);
+    }
     visit(prefix + "o", layer.o);
     visit(prefix + "mlp_norm", layer.mlp_norm);
     visit(prefix + "gate", layer.gate);
@@ -77,6 +88,13 @@ void ForEachTensor(W& weights, bool tied, Visitor&& visit) {
   }
   visit(std::string("output_norm"), weights.output_norm);
   if (!tied) visit(std::string("output"), weights.output);
+}
+
+// The same of weights that are there: with the biases that they have.
+template <class W, class Visitor>
+void ForEachTensor(W& weights, bool tied, Visitor&& visit) {
+  const bool biases = !weights.layers.empty() && !weights.layers.front().q_bias.empty();
+  ForEachTensor(weights, tied, biases, std::forward<Visitor>(visit));
 }
 
 }  // namespace longspan

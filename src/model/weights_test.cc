@@ -16,7 +16,7 @@ using oracle::SmallConfig;
 TEST(WeightsTest, RandomWeightsFitTheirConfiguration) {
   for (const bool tied : {false, true}) {
     LlamaConfig c = SmallConfig();
-    c.tied_embeddings = tied;
+    c.tied_embeddings = c.attention_bias = tied;
     const Weights w = RandomWeights(c, 1);
     EXPECT_NO_THROW(w.Validate(c, "here"));
     std::int64_t parameters = 0;
@@ -60,6 +60,28 @@ TEST(WeightsTest, VisitsTensorsInAFixedOrder) {
                                           "layers.0.up", "layers.0.down", "output_norm", "output"));
 }
 
+TEST(WeightsTest, VisitsBiasesWhereThereAreSome) {
+  LlamaConfig c = SmallConfig();
+  c.layers = 1;
+  c.attention_bias = true;
+  const Weights w = RandomWeights(c, 1);
+  std::vector<std::string> names;
+  ForEachTensor(w, true, [&](const std::string& name, const Tensor& t) {
+    if (!name.ends_with("bias")) return;
+    names.push_back(name);
+    EXPECT_EQ(t.shape(), std::vector{name == "layers.0.q_bias" ? c.q_dim() : c.kv_dim()}) << name;
+  });
+  EXPECT_THAT(names, testing::ElementsAre("layers.0.q_bias", "layers.0.k_bias", "layers.0.v_bias"));
+  // What is not there yet is visited to be filled.
+  Weights missing = w;
+  missing.layers[0].q_bias = Tensor();
+  names.clear();
+  ForEachTensor(missing, true, true, [&](const std::string& name, Tensor& t) {
+    if (t.empty()) names.push_back(name);
+  });
+  EXPECT_THAT(names, testing::ElementsAre("layers.0.q_bias"));
+}
+
 TEST(WeightsTest, ValidateNamesTheTensorAtFault) {
   const LlamaConfig c = SmallConfig();
   const auto message = [&](const Weights& w) -> std::string {
@@ -86,6 +108,9 @@ TEST(WeightsTest, ValidateNamesTheTensorAtFault) {
   w = RandomWeights(c, 1);
   w.output = Tensor::Allocate(Type::kI32, {c.vocab_size, c.dim});
   EXPECT_THAT(message(w), testing::HasSubstr("I32"));
+  w = RandomWeights(c, 1);
+  w.layers[1].v_bias = Tensor::Allocate(Type::kF32, {c.kv_dim()});
+  EXPECT_THAT(message(w), testing::HasSubstr("a bias in layer 1 of a model without"));
   w = RandomWeights(c, 1);
   w.rope_factors = Tensor::Allocate(Type::kF32, {c.head_dim});
   EXPECT_THAT(message(w), testing::HasSubstr("rope factors"));

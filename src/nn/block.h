@@ -1,9 +1,11 @@
 // One transformer block: x + attention(norm(x)), then h + mlp(norm(h)) (Touvron et al. 2023, section 2.2).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "kernels/kernels.h"
 #include "nn/linear.h"
@@ -23,6 +25,20 @@ struct BlockGradient {
   LinearGradient q, k, v, o;
   LinearGradient gate, up, down;
 };
+
+// The layers of a block by name, for whoever treats them all alike.
+struct NamedLinear {
+  std::string_view name;
+  Linear Block::*linear;
+  LinearGradient BlockGradient::*gradient;
+};
+inline constexpr std::array<NamedLinear, 7> kLinears{{{"q", &Block::q, &BlockGradient::q},
+                                                      {"k", &Block::k, &BlockGradient::k},
+                                                      {"v", &Block::v, &BlockGradient::v},
+                                                      {"o", &Block::o, &BlockGradient::o},
+                                                      {"gate", &Block::gate, &BlockGradient::gate},
+                                                      {"up", &Block::up, &BlockGradient::up},
+                                                      {"down", &Block::down, &BlockGradient::down}}};
 
 // One sequence of a pass whose keys and values join those that a cache holds.
 struct CachedSequence {

@@ -47,7 +47,7 @@ struct Input {
 struct Pass {
   Pass(const Kernels& kernels, const BlockFixture& fixture, const Input& input,
        const DropoutStep& dropout = {})
-      : rope(input.positions, fixture.InverseFrequencies(), 1.1),
+      : rope(input.positions, fixture.InverseFrequencies(), 1.1, fixture.pairing()),
         context{kernels, fixture.attention(), kEpsilon, rope, input.sequences, input.documents},
         y(input.x),
         dx(input.probe) {
@@ -71,7 +71,8 @@ ReferenceContext ReferenceOf(const BlockFixture& fixture, const Input& input) {
           fixture.InverseFrequencies(),
           1.1,
           input.sequences,
-          input.documents};
+          input.documents,
+          fixture.pairing()};
 }
 
 class BlockTest : public testing::TestWithParam<std::string> {
@@ -125,6 +126,27 @@ TEST_P(BlockTest, EveryGradientOfAdaptersOnAFrozenBase) {
     BlockFixture fixture(
         {.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2, .type = type});
     CheckGradients(fixture, Input(2, 5, 6, true), {}, 1, std::string(Traits(type).name) + " base: ");
+  }
+}
+
+// Qwen2's block. The biases are frozen, but everything else feels them.
+TEST_P(BlockTest, EveryGradientWithBiasesAndPairsOfHalves) {
+  BlockFixture fixture({.heads = 4,
+                        .kv_heads = 2,
+                        .head_dim = 4,
+                        .dim = 6,
+                        .hidden_dim = 7,
+                        .rank = 2,
+                        .biases = true,
+                        .pairing = RopePairing::kHalves});
+  CheckGradients(fixture, Input(2, 5, 6, true), {}, 1, "qwen2: ");
+}
+
+// Mistral's block; documents end within windows.
+TEST_P(BlockTest, EveryGradientWithAWindow) {
+  for (const bool documents : {false, true}) {
+    BlockFixture fixture({.heads = 4, .kv_heads = 2, .head_dim = 4, .dim = 6, .hidden_dim = 7, .window = 3});
+    CheckGradients(fixture, Input(2, 9, 6, documents), {}, 1, "window: ");
   }
 }
 

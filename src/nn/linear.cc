@@ -34,6 +34,8 @@ ConstRows AdapterInput(const Adapter& adapter, const DropoutStep& step, ConstRow
 
 void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x, Rows y, Store store) {
   kernels.MatMul(x, linear.weight, y, store);
+  // The bias as a matrix whose rows are all the same one.
+  if (!linear.bias.empty()) kernels.Add(ConstRows(linear.bias.data(), y.rows, y.cols, 0), y);
   if (linear.adapter == nullptr) return;
   const Adapter& adapter = *linear.adapter;
   Matrix dropped, inner(x.rows, adapter.a.rows());

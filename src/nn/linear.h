@@ -1,8 +1,9 @@
-// y = W x + s B A dropout(x): the one place where a weight of any type, an optional low-rank adapter and the arithmetic
+// y = W x + b + s B A dropout(x): the one place where a weight of any type, an optional low-rank adapter and the arithmetic
 // meet. Inference with an unmerged adapter, LoRA on a float base and LoRA on a quantised base are all this.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "kernels/kernels.h"
 #include "tensor/rows.h"
@@ -23,6 +24,7 @@ struct Adapter {
 struct Linear {
   Tensor weight;  // {out, in}
   const Adapter* adapter = nullptr;
+  std::span<const float> bias = {};  // [out] or empty; frozen
 };
 
 // What a backward pass adds to. Views without data belong to frozen parameters.

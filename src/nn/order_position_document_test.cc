@@ -33,6 +33,8 @@ float Largest(ConstRows a, std::int64_t first, std::int64_t count) {
 
 class OrderPositionDocumentTest : public testing::TestWithParam<std::string> {
  protected:
+  explicit OrderPositionDocumentTest(std::int64_t window = AttentionShape::kNoWindow) : window_(window) {}
+
   const Kernels& kernels() const { return ChooseKernels(GetParam()); }
 
   struct Rowwise {
@@ -66,7 +68,16 @@ class OrderPositionDocumentTest : public testing::TestWithParam<std::string> {
     return {kernels(), fixture_.attention(), 1e-5f, rope, rows.sequences, rows.documents};
   }
 
-  BlockFixture fixture_{{.heads = 4, .kv_heads = 2, .head_dim = 4, .dim = kDim, .hidden_dim = 16}};
+  const std::int64_t window_;
+  BlockFixture fixture_{
+      {.heads = 4, .kv_heads = 2, .head_dim = 4, .dim = kDim, .hidden_dim = 16, .window = window_}};
+};
+
+// The same with a window: it goes by order too.
+class WindowTest : public OrderPositionDocumentTest {
+ protected:
+  static constexpr std::int64_t kWindow = 5;
+  WindowTest() : OrderPositionDocumentTest(kWindow) {}
 };
 
 Matrix WithOtherRow(const Matrix& x, std::int64_t row) {
@@ -183,6 +194,28 @@ TEST_P(OrderPositionDocumentTest, SequencesOfABatchDoNotSeeEachOther) {
   }
 }
 
+TEST_P(WindowTest, ReachesBackByOrderWhateverThePositions) {
+  for (const std::int64_t length : {12, 150}) {
+    const std::int64_t changed_row = length / 2 - 2;  // its window ends past the jump
+    const Matrix x = RandomMatrix(length, kDim, 1);
+    for (const std::int32_t skip : {0, 57344, -static_cast<std::int32_t>(length / 2)}) {
+      const std::string what = fmt::format("length {} skip {}", length, skip);
+      const Rowwise rows{TwoChunks(length, skip), {}};
+      const Matrix y = Output(x, rows), changed = Output(WithOtherRow(x, changed_row), rows);
+      for (std::int64_t i = 0; i < length; ++i) {
+        const bool sees = i >= changed_row && i - changed_row < kWindow;
+        EXPECT_EQ(Change(y, changed, i, 1) > 0, sees) << what << ": row " << i;
+      }
+      const Matrix dx = InputGradient(x, rows, length - 1, 1);
+      for (std::int64_t i = 0; i < length; ++i) {
+        EXPECT_EQ(Largest(dx, i, 1) > 0, length - 1 - i < kWindow) << what << ": row " << i;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, WindowTest, testing::ValuesIn(AvailableKernels()),
+                         [](const auto& info) { return info.param; });
 INSTANTIATE_TEST_SUITE_P(Isa, OrderPositionDocumentTest, testing::ValuesIn(AvailableKernels()),
                          [](const auto& info) { return info.param; });
 

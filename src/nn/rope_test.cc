@@ -62,15 +62,16 @@ TEST_P(RopeTest, BackwardIsTheDerivative) {
   const std::vector<std::int32_t> positions{0, 7, 3, 60000, 60001};  // PoSE's jump, and a step back
   const std::int64_t head_dim = 6, heads = 3;
   const std::vector<double> inverse = Frequencies(head_dim, 10000.0);
-  for (const double magnitude : {1.0, 1.3}) {
-    const RopeTable table(positions, inverse, magnitude);
+  for (const auto& [magnitude, pairing] :
+       {std::pair(1.0, RopePairing::kNeighbours), std::pair(1.3, RopePairing::kHalves)}) {
+    const RopeTable table(positions, inverse, magnitude, pairing);
     const DoubleMatrix cos = Widen(table.cos()), sin = Widen(table.sin());
     const Matrix probe = RandomMatrix(5, heads * head_dim, 2);
     Matrix x = RandomMatrix(5, heads * head_dim, 1), dx = probe;
     DoubleMatrix wide = Widen(x);
     const auto forward = [&] {
       DoubleMatrix y = wide;
-      reference::Rope<double>(y, head_dim, cos, sin, false);
+      reference::Rope<double>(y, head_dim, table.pairing(), cos, sin, false);
       return y;
     };
     RopeForward(kernels(), table, head_dim, x);
@@ -78,6 +79,21 @@ TEST_P(RopeTest, BackwardIsTheDerivative) {
     RopeBackward(kernels(), table, head_dim, dx);
     ExpectGradient("dx", wide, dx, [&] { return Probed(forward(), probe); });
   }
+}
+
+// By hand: a quarter turn sends each pair's first dimension to its second.
+TEST_P(RopeTest, PairsAreNeighboursOrHalves) {
+  const Matrix cos(1, 2);
+  Matrix sin(1, 2);
+  sin[0][0] = sin[0][1] = 1;
+  const auto turned = [&](RopePairing pairing) {
+    Matrix x(1, 8);
+    for (int i = 0; i < 8; ++i) x[0][static_cast<std::size_t>(i)] = static_cast<float>(i + 1);
+    kernels().Rope(x, 4, pairing, cos, sin, false);
+    return std::vector<float>(x.span().begin(), x.span().end());
+  };
+  EXPECT_EQ(turned(RopePairing::kNeighbours), (std::vector<float>{-2, 1, -4, 3, -6, 5, -8, 7}));
+  EXPECT_EQ(turned(RopePairing::kHalves), (std::vector<float>{-3, -4, 1, 2, -7, -8, 5, 6}));
 }
 
 // What RoPE is for: the product of a turned query and a turned key depends on the distance of their positions

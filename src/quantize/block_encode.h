@@ -31,5 +31,13 @@ void EncodeMXFP4(const float* from, std::byte* to, std::int64_t elements, const 
 // ternary_encode.cc: blocks of 256.
 void EncodeTQ1_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 void EncodeTQ2_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+// iq_encode.cc: blocks of 256 whose codes are points of a code book.
+void EncodeIQ1_S(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ1_M(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ2_XXS(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ2_XS(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ2_S(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ3_XXS(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+void EncodeIQ3_S(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 
 }  // namespace longspan

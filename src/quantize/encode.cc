@@ -72,6 +72,20 @@ Encoder FindEncoder(Type type) {
       return EncodeTQ1_0;
     case Type::kTQ2_0:
       return EncodeTQ2_0;
+    case Type::kIQ1_S:
+      return EncodeIQ1_S;
+    case Type::kIQ1_M:
+      return EncodeIQ1_M;
+    case Type::kIQ2_XXS:
+      return EncodeIQ2_XXS;
+    case Type::kIQ2_XS:
+      return EncodeIQ2_XS;
+    case Type::kIQ2_S:
+      return EncodeIQ2_S;
+    case Type::kIQ3_XXS:
+      return EncodeIQ3_XXS;
+    case Type::kIQ3_S:
+      return EncodeIQ3_S;
     default:
       return nullptr;
   }
@@ -81,7 +95,8 @@ Encoder FindEncoder(Type type) {
 // into the sign where the exponent is all ones.
 bool AllFinite(const float* x, std::int64_t n) {
   std::uint32_t overflow = 0;
-  for (std::int64_t i = 0; i < n; ++i) overflow |= (std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffff) + 0x00800000;
+  for (std::int64_t i = 0; i < n; ++i)
+    overflow |= (std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffff) + 0x00800000;
   return overflow < 0x80000000;
 }
 
@@ -94,11 +109,13 @@ void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t element
   if (encode == nullptr) Fail(ErrorKind::kUnsupported, "encoding of {} is not supported", Traits(type).name);
   RowBytes(type, elements);  // throws unless the row is a whole number of blocks
   if (!AllFinite(from, elements)) {
-    const std::int64_t i = std::find_if_not(from, from + elements, [](float x) { return std::isfinite(x); }) - from;
+    const std::int64_t i =
+        std::find_if_not(from, from + elements, [](float x) { return std::isfinite(x); }) - from;
     Fail(ErrorKind::kInvalidFile, "column {} is {}, expected a finite number", i, from[i]);
   }
   // Importances of zero say nothing.
-  if (importance != nullptr && std::all_of(importance, importance + elements, [](float x) { return x == 0; })) {
+  if (importance != nullptr &&
+      std::all_of(importance, importance + elements, [](float x) { return x == 0; })) {
     importance = nullptr;
   }
   encode(from, to, elements, importance);

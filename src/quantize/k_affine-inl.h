@@ -128,20 +128,21 @@ HWY_INLINE Integers Nearest(const AffineFits& fits, int lane, const Units& units
 
 // Step 2. First d with whatever dmin, then dmin for that d; both as a reader will decode them.
 template <class T>
-void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes& unit, AffineChoice& choice) {
+void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes& unit,
+                 AffineChoice& choice) {
   Lanes top_scale = fits.scale, top_min;
   for (int i = 0; i < kGroup; ++i) top_min[i] = std::max(-fits.offset[i], 0.0f);
   SpreadLargest(top_scale, T::kSubs);
   SpreadLargest(top_min, T::kSubs);
-  // Tries each fraction: price(candidate, cost) prices it lane by lane.
+  // Tries each integer for the largest: price(candidate, cost) prices it lane by lane.
   const auto choose = [&](const Lanes& top, Lanes& chosen, PackedHalf* packed, const auto& price) {
     float best[T::kBlocks];
     std::fill_n(best, T::kBlocks, INFINITY);
-    for (const float fraction : search.fractions) {
+    for (const float integer : search.integers) {
       Lanes candidate, cost;
       PackedHalf halves[T::kBlocks];
       for (int block = 0; block < T::kBlocks; ++block) {
-        candidate[T::kSubs * block] = top[T::kSubs * block] * (1 / (fraction * T::kMaxScale));
+        candidate[T::kSubs * block] = top[T::kSubs * block] / integer;
         halves[block] = PackShared<T>(candidate, block, unit);
       }
       price(candidate, cost);
@@ -162,7 +163,8 @@ void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes
       const Vec integer = hn::Round(hn::Min(Divide(scale, d), Set(T::kMaxScale)));
       const Vec off = hn::Sub(hn::Mul(integer, d), scale);
       // The offset follows the scale, as far as that helps.
-      const Vec slope = hn::Sub(Load(fits.qq.at + lane), hn::Mul(Load(fits.q.at + lane), Load(fits.mean.at + lane)));
+      const Vec slope =
+          hn::Sub(Load(fits.qq.at + lane), hn::Mul(Load(fits.q.at + lane), Load(fits.mean.at + lane)));
       Store(hn::Mul(hn::Mul(off, off), slope), cost.at + lane);
     }
   });
@@ -201,10 +203,11 @@ void ChooseIntegers(const Group<T::kValues>& group, const AffineFits& fits, std:
   }
 }
 
-// Step 4: the least-squares d and dmin for the integers and codes of `choice`, into `next`; and the lines that
-// those codes would like best, into `fits`.
+// Step 4: the least-squares d and dmin for the integers and codes of `choice`, into `next`; and the lines
+// that those codes would like best, into `fits`.
 template <class T>
-void RefitUnits(const Group<T::kValues>& group, const AffineChoice& choice, AffineFits& fits, AffineChoice& next) {
+void RefitUnits(const Group<T::kValues>& group, const AffineChoice& choice, AffineFits& fits,
+                AffineChoice& next) {
   Lanes aa, ab, bb, ra, rb;
   for (int lane = 0; lane < kGroup; lane += kWidth) {
     const float *x = group.x + lane, *weights = group.weights + lane;
@@ -245,8 +248,8 @@ template <class T>
 AffineChoice FitAffine(const Group<T::kValues>& group, const AffineSearch& search) {
   AffineFits fits;
   for (int lane = 0; lane < kGroup; lane += kWidth) {
-    fits.Put(lane, FitLine<T::kValues, OffsetSign::kNotPositive>(group.x + lane, group.weights + lane, T::kTop,
-                                                                 search.starts, search.rounds));
+    fits.Put(lane, FitLine<T::kValues, OffsetSign::kNotPositive>(group.x + lane, group.weights + lane,
+                                                                 T::kTop, search.starts, search.rounds));
   }
   AffineChoice best;
   ChooseUnits<T>(fits, search, group.unit, best);
@@ -271,8 +274,9 @@ void AffineCodes(const float* from, const Group<T::kValues>& group, const Affine
                  SuperCodes& codes) {
   for (int i = 0; i < T::kSubs; ++i) {
     const int lane = T::kSubs * block + i;
-    WriteCodes(from + T::kValues * i, T::kValues, group.inverse_unit[lane], choice.d[lane] * choice.scale[lane],
-               -(choice.dmin[lane] * choice.min[lane]), 0, T::kTop, codes.data() + T::kValues * i);
+    WriteCodes(from + T::kValues * i, T::kValues, group.inverse_unit[lane],
+               choice.d[lane] * choice.scale[lane], -(choice.dmin[lane] * choice.min[lane]), 0, T::kTop,
+               codes.data() + T::kValues * i);
   }
 }
 

@@ -79,7 +79,8 @@ void WriteQ2_K(const float* from, std::byte* to, std::int64_t elements, const fl
   EncodeAffine<TypeQ2_K, BlockQ2_K>(
       from, to, elements, importance, importance != nullptr ? kWeightedQ2_K : kPlainQ2_K,
       [](const AffineChoice& choice, int i, const SuperCodes& codes) {
-        const auto scales = Integers16<std::uint8_t>(choice.scale), mins = Integers16<std::uint8_t>(choice.min);
+        const auto scales = Integers16<std::uint8_t>(choice.scale),
+                   mins = Integers16<std::uint8_t>(choice.min);
         BlockQ2_K block{{}, PackBitPairs(codes), choice.d_packed[i], choice.dmin_packed[i]};
         for (int j = 0; j < 16; ++j) block.scales[j] = static_cast<std::uint8_t>(scales[j] | mins[j] << 4);
         return block;

@@ -67,8 +67,8 @@ float ChooseUnit(const SymmetricFits& fits, const SymmetricSearch& search, float
 }
 
 template <class T>
-SymmetricChoice ChooseScales(const Group<T::kValues>& group, const SymmetricFits& fits, std::span<const float> tries,
-                             float d) {
+SymmetricChoice ChooseScales(const Group<T::kValues>& group, const SymmetricFits& fits,
+                             std::span<const float> tries, float d) {
   SymmetricChoice choice;
   choice.d = d;
   choice.d_packed = PackScale(choice.d, group.unit[0]);
@@ -118,7 +118,8 @@ SymmetricChoice FitSymmetric(const Group<T::kValues>& group, const SymmetricSear
     Store(fit.scale, fits.scale.at + lane);
     Store(fit.qq, fits.qq.at + lane);
   }
-  SymmetricChoice best = ChooseScales<T>(group, fits, search.tries, ChooseUnit<T>(fits, search, group.unit[0]));
+  SymmetricChoice best =
+      ChooseScales<T>(group, fits, search.tries, ChooseUnit<T>(fits, search, group.unit[0]));
   SymmetricChoice last = best;
   for (int turn = 0; turn < search.turns; ++turn) {
     const float d = RefitUnit<T>(group, last, fits);
@@ -133,8 +134,8 @@ template <class T>
 void SymmetricCodes(const float* from, const Group<T::kValues>& group, const SymmetricChoice& choice,
                     SuperCodes& codes) {
   for (int i = 0; i < kGroup; ++i) {
-    WriteCodes(from + T::kValues * i, T::kValues, group.inverse_unit[i], choice.d * choice.scale[i], 0, -T::kHalf,
-               T::kHalf - 1, codes.data() + T::kValues * i);
+    WriteCodes(from + T::kValues * i, T::kValues, group.inverse_unit[i], choice.d * choice.scale[i], 0,
+               -T::kHalf, T::kHalf - 1, codes.data() + T::kValues * i);
   }
 }
 

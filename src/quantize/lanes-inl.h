@@ -102,7 +102,8 @@ void LoadGroup(const float* from, const float* importance, int shared, Group<kVa
   }
   for (int lane = 0; lane < kGroup; lane += kWidth) {
     const Vec inverse = Load(group.inverse_unit.at + lane);
-    for (int i = lane; i < kValues * kGroup; i += kGroup) Store(hn::Mul(Load(group.x + i), inverse), group.x + i);
+    for (int i = lane; i < kValues * kGroup; i += kGroup)
+      Store(hn::Mul(Load(group.x + i), inverse), group.x + i);
   }
   if (importance == nullptr) {
     std::fill_n(group.weights, kValues * kGroup, 1.0f);
@@ -120,10 +121,11 @@ void LoadGroup(const float* from, const float* importance, int shared, Group<kVa
   }
 }
 
-// Calls body(from, importance, to, blocks) with kGroup sub-blocks of a row at a time. The last of a row may be
-// fewer: it gets zeros after them.
+// Calls body(from, importance, to, blocks) with kGroup sub-blocks of a row at a time. The last of a row may
+// be fewer: it gets zeros after them.
 template <int kValues, class Block, int kSubBlocks, class Body>
-void ForEachGroup(const float* from, const float* importance, std::byte* to, std::int64_t elements, const Body& body) {
+void ForEachGroup(const float* from, const float* importance, std::byte* to, std::int64_t elements,
+                  const Body& body) {
   constexpr int kGroupValues = kValues * kGroup, kBlockValues = kValues * kSubBlocks;
   while (elements > 0) {
     if (elements >= kGroupValues) {
@@ -142,8 +144,8 @@ void ForEachGroup(const float* from, const float* importance, std::byte* to, std
 }
 
 // The codes of consecutive values: round((x unit' - offset) / scale) in [low, high], as bytes less `low`.
-HWY_INLINE void WriteCodes(const float* x, int count, float inverse_unit, float scale, float offset, float low,
-                           float high, std::uint8_t* codes) {
+HWY_INLINE void WriteCodes(const float* x, int count, float inverse_unit, float scale, float offset,
+                           float low, float high, std::uint8_t* codes) {
   const hn::RebindToSigned<Tag> di;
   const hn::Rebind<std::uint8_t, Tag> d8;
   const Vec inverse = Divide(Set(1), Set(scale)), unit = Set(inverse_unit), origin = Set(offset);

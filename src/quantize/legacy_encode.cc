@@ -29,7 +29,8 @@ void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, co
     LoadGroup(x, weights, 1, group);
     Lanes scales;
     for (int lane = 0; lane < kGroup; lane += kWidth) {
-      Store(FitScale<kBlock, kHalf>(group.x + lane, group.weights + lane, starts, kRounds).scale, scales.at + lane);
+      Store(FitScale<kBlock, kHalf>(group.x + lane, group.weights + lane, starts, kRounds).scale,
+            scales.at + lane);
     }
     for (int i = 0; i < blocks; ++i) {
       float scale = scales[i];
@@ -100,9 +101,10 @@ void WriteQ4_0(const float* from, std::byte* to, std::int64_t elements, const fl
 void WriteQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   const std::span<const float> starts =
       importance != nullptr ? std::span<const float>(kWeightedSignedStarts5) : kSignedStarts5;
-  EncodeSymmetric<16, BlockQ5_0>(from, to, elements, importance, starts, [](PackedHalf d, const Codes& codes) {
-    return BlockQ5_0{d, PackFifthBits(codes), PackNibbles(codes)};
-  });
+  EncodeSymmetric<16, BlockQ5_0>(from, to, elements, importance, starts,
+                                 [](PackedHalf d, const Codes& codes) {
+                                   return BlockQ5_0{d, PackFifthBits(codes), PackNibbles(codes)};
+                                 });
 }
 
 void WriteQ4_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {

@@ -106,7 +106,8 @@ HWY_INLINE LineFit Solve(Line line, const LineSums& s) {
 // The best line to start a fit from: the least-squares lines for the codes of each start are compared. One
 // start costs half of MeasureLine, for it looks at no residuals; that is exact enough to choose by.
 template <int kValues, OffsetSign kSign>
-HWY_INLINE Line BestStart(const float* x, const float* weights, float top, std::span<const LineStart> starts, Vec w) {
+HWY_INLINE Line BestStart(const float* x, const float* weights, float top, std::span<const LineStart> starts,
+                          Vec w) {
   Vec low = Load(x), high = low;
   for (int i = 1; i < kValues; ++i) {
     const Vec v = Load(x + kGroup * i);
@@ -147,7 +148,8 @@ HWY_INLINE Line BestStart(const float* x, const float* weights, float top, std::
     const Vec by_scale = hn::Sub(hn::Add(hn::Mul(scale, qq), hn::Mul(offset, q)), hn::Add(yq, yq));
     const Vec by_offset = hn::Sub(hn::Add(hn::Mul(offset, w), hn::Mul(scale, q)), hn::Add(y, y));
     const Vec error = hn::Add(yy, hn::Add(hn::Mul(scale, by_scale), hn::Mul(offset, by_offset)));
-    const Mask usable = hn::And(hn::Gt(determinant, hn::Mul(hn::Mul(w, qq), Set(1e-6f))), hn::Gt(scale, Zero()));
+    const Mask usable =
+        hn::And(hn::Gt(determinant, hn::Mul(hn::Mul(w, qq), Set(1e-6f))), hn::Gt(scale, Zero()));
     const Mask better = hn::And(usable, hn::Lt(error, best_error));
     best_error = hn::IfThenElse(better, error, best_error);
     best.scale = hn::IfThenElse(better, scale, best.scale);
@@ -162,7 +164,8 @@ HWY_INLINE LineFit FitLine(const float* x, const float* weights, float top, std:
                            int rounds) {
   const Vec w = SumWeights<kValues>(weights);
   Line line = BestStart<kValues, kSign>(x, weights, top, starts, w);
-  for (int i = 1; i < rounds; ++i) line = Solve<kSign>(line, MeasureLine<kValues>(x, weights, line, top, w)).line;
+  for (int i = 1; i < rounds; ++i)
+    line = Solve<kSign>(line, MeasureLine<kValues>(x, weights, line, top, w)).line;
   return Solve<kSign>(line, MeasureLine<kValues>(x, weights, line, top, w));
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/function_ref.h"
 #include "tensor/type.h"
 
 namespace longspan {
@@ -18,5 +19,11 @@ struct EncodingError {
 // same error on every machine. Errors as DecodeRow's and EncodeRow's, with the row named.
 EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
                        std::int64_t rows, std::int64_t cols, const float* importance = nullptr);
+
+// The same into the hands of `take`, which gets whole rows of the output, in order, a few MiB at a time, on a
+// thread of its own while the next rows are at work. What it throws is rethrown here.
+EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take, Type from_type,
+                         std::span<const std::byte> from, Type to_type, std::int64_t rows, std::int64_t cols,
+                         const float* importance = nullptr);
 
 }  // namespace longspan

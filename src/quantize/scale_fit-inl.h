@@ -1,5 +1,5 @@
-// Fits of x ~ scale * code, code in [-half, half - 1], to the sub-blocks of a group, a lane each. The scale may
-// be negative, for the code that has no positive counterpart serves whichever sign is longer. See
+// Fits of x ~ scale * code, code in [-half, half - 1], to the sub-blocks of a group, a lane each. The scale
+// may be negative, for the code that has no positive counterpart serves whichever sign is longer. See
 // line_fit-inl.h for how a fit goes.
 #if defined(LONGSPAN_QUANTIZE_SCALE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_QUANTIZE_SCALE_FIT_INL_H_
@@ -60,14 +60,16 @@ HWY_INLINE ScaleFit SolveScale(Vec scale, const ScaleSums& sums) {
 
 // Of each start, the code that the value farthest from zero would get if codes had no bounds.
 template <int kValues, int kHalf>
-HWY_INLINE ScaleFit FitScale(const float* x, const float* weights, std::span<const float> starts, int rounds) {
+HWY_INLINE ScaleFit FitScale(const float* x, const float* weights, std::span<const float> starts,
+                             int rounds) {
   Vec low = Zero(), high = Zero();
   for (int i = 0; i < kValues; ++i) {
     const Vec v = Load(x + kGroup * i);
     low = hn::Min(low, v);
     high = hn::Max(high, v);
   }
-  const Vec extreme = hn::IfThenElse(hn::Gt(hn::Neg(low), high), low, high), per_extreme = Divide(Set(1), extreme);
+  const Vec extreme = hn::IfThenElse(hn::Gt(hn::Neg(low), high), low, high),
+            per_extreme = Divide(Set(1), extreme);
   const Vec first = Set(-kHalf), last = Set(kHalf - 1);
   Vec best = Zero(), best_gain = Zero();
   for (const float start : starts) {
@@ -86,7 +88,8 @@ HWY_INLINE ScaleFit FitScale(const float* x, const float* weights, std::span<con
     best = hn::IfThenElse(better, scale, best);
   }
   ScaleFit fit = SolveScale(best, MeasureScale<kValues, kHalf>(x, weights, best));
-  for (int i = 1; i < rounds; ++i) fit = SolveScale(fit.scale, MeasureScale<kValues, kHalf>(x, weights, fit.scale));
+  for (int i = 1; i < rounds; ++i)
+    fit = SolveScale(fit.scale, MeasureScale<kValues, kHalf>(x, weights, fit.scale));
   return fit;
 }
 

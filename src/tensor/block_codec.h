@@ -29,5 +29,13 @@ void DecodeMXFP4(const std::byte* from, float* to, std::int64_t elements);
 // ternary_codec.cc: blocks of 256.
 void DecodeTQ1_0(const std::byte* from, float* to, std::int64_t elements);
 void DecodeTQ2_0(const std::byte* from, float* to, std::int64_t elements);
+// iq_codec.cc: blocks of 256 whose codes are points of a code book.
+void DecodeIQ1_S(const std::byte* from, float* to, std::int64_t elements);
+void DecodeIQ1_M(const std::byte* from, float* to, std::int64_t elements);
+void DecodeIQ2_XXS(const std::byte* from, float* to, std::int64_t elements);
+void DecodeIQ2_XS(const std::byte* from, float* to, std::int64_t elements);
+void DecodeIQ2_S(const std::byte* from, float* to, std::int64_t elements);
+void DecodeIQ3_XXS(const std::byte* from, float* to, std::int64_t elements);
+void DecodeIQ3_S(const std::byte* from, float* to, std::int64_t elements);
 
 }  // namespace longspan

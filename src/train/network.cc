@@ -1,7 +1,6 @@
 #include "train/network.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -12,19 +11,6 @@ namespace longspan {
 namespace {
 
 bool IsTied(const Weights& w) { return w.output.bytes().data() == w.embedding.bytes().data(); }
-
-struct NamedLinear {
-  std::string_view name;
-  Linear Block::*linear;
-  LinearGradient BlockGradient::*gradient;
-};
-constexpr std::array<NamedLinear, 7> kLinears{{{"q", &Block::q, &BlockGradient::q},
-                                               {"k", &Block::k, &BlockGradient::k},
-                                               {"v", &Block::v, &BlockGradient::v},
-                                               {"o", &Block::o, &BlockGradient::o},
-                                               {"gate", &Block::gate, &BlockGradient::gate},
-                                               {"up", &Block::up, &BlockGradient::up},
-                                               {"down", &Block::down, &BlockGradient::down}}};
 
 void CopyRows(ConstRows from, Rows to) {
   for (std::int64_t i = 0; i < from.rows; ++i) std::memcpy(to[i].data(), from[i].data(), from[i].size_bytes());
@@ -44,7 +30,9 @@ Network::Network(LlamaConfig config, const Weights& base, const TrainOptions& op
 
 void Network::TrainAll() {
   Weights weights = transformer_.weights();
-  ForEachTensor(weights, tied_, [&](const std::string& name, Tensor& tensor) { parameters_.emplace_back(name, tensor); });
+  // Biases stay as they are, so they are passed over.
+  ForEachTensor(weights, tied_, /*biases=*/false,
+                [&](const std::string& name, Tensor& tensor) { parameters_.emplace_back(name, tensor); });
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
     gradients_[i].attention_norm = GradientOf(layer.attention_norm)[0];
@@ -108,7 +96,8 @@ LoraAdapter Network::adapter() const {
 
 struct Network::Pass {
   Pass(const Network& network, const Batch& batch, const DropoutStep& dropout)
-      : rope(batch.positions, network.transformer_.rope().inverse, network.transformer_.rope().magnitude),
+      : rope(batch.positions, network.transformer_.rope().inverse, network.transformer_.rope().magnitude,
+             network.transformer_.rope().pairing),
         context{network.kernels_, network.transformer_.attention_shape(),
                 static_cast<float>(network.config().norm_epsilon), rope, batch.sequences, batch.documents},
         x(batch.size(), network.config().dim) {

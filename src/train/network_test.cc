@@ -36,7 +36,8 @@ class ReferenceNetwork {
                                            rope.inverse,
                                            rope.magnitude,
                                            batch.sequences,
-                                           batch.documents};
+                                           batch.documents,
+                                           rope.pairing};
     DoubleMatrix x(batch.size(), c.dim);
     for (std::int64_t i = 0; i < batch.size(); ++i) {
       std::ranges::copy(RowsOf<const double>(embedding_)[batch.tokens[static_cast<std::size_t>(i)]],
@@ -134,6 +135,21 @@ TEST_P(NetworkGradient, OfAdaptersOnEveryProjection) {
   Network network(config, oracle::LivelyWeights(config, 11), options, ChooseKernels(GetParam()));
   RandomiseB(network);
   ExpectGradients(network, TrickyBatch(config.vocab_size));
+}
+
+// Qwen2's biases are added, and neither trained nor lost.
+TEST_P(NetworkGradient, OfAQwen2) {
+  LlamaConfig config = oracle::SmallConfig();
+  config.architecture = Architecture::kQwen2;
+  config.attention_bias = true;
+  const Weights weights = oracle::LivelyWeights(config, 11);
+  for (const AdapterKind kind : {AdapterKind::kFull, AdapterKind::kRsLora}) {
+    Network network(config, weights, ToyOptions(kind), ChooseKernels(GetParam()));
+    if (kind == AdapterKind::kRsLora) RandomiseB(network);
+    ExpectGradients(network, TrickyBatch(config.vocab_size));
+    const Tensor& kept = network.weights().layers[1].k_bias;
+    EXPECT_TRUE(std::ranges::equal(kept.floats(), weights.layers[1].k_bias.floats()));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, NetworkGradient, testing::Values("reference", "auto"),

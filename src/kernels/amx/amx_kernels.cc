@@ -49,8 +49,9 @@ class Implementation final : public Kernels {
                        std::span<float> dweight) const override {
     vectors_.RmsNormBackward(x, weight, epsilon, dy, dx, dweight);
   }
-  void Rope(Rows x, std::int64_t head_dim, ConstRows cos, ConstRows sin, bool inverse) const override {
-    vectors_.Rope(x, head_dim, cos, sin, inverse);
+  void Rope(Rows x, std::int64_t head_dim, RopePairing pairing, ConstRows cos, ConstRows sin,
+            bool inverse) const override {
+    vectors_.Rope(x, head_dim, pairing, cos, sin, inverse);
   }
   void SwiGlu(ConstRows gate, ConstRows up, Rows y) const override { vectors_.SwiGlu(gate, up, y); }
   void SwiGluBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows dgate, Rows dup) const override {

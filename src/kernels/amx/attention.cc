@@ -135,13 +135,6 @@ class Task {
   float* sums(std::int64_t p) { return scratch_.sums.data() + p * kPanel * width_; }
   std::byte* queries(std::int64_t p) { return scratch_.queries.data() + p * kPanel * width_ * 2; }
 
-  // Order of the first key of the document that `order` is in; documents do not decrease.
-  std::int32_t DocumentStart(std::int64_t order) const {
-    if (s_.documents.empty()) return 0;
-    const auto at = s_.documents.begin() + order;
-    return static_cast<std::int32_t>(std::lower_bound(s_.documents.begin(), at, *at) - s_.documents.begin());
-  }
-
   // Columns past the last repeat its orders, with zeros for a query.
   void LoadPanel(std::int64_t p) {
     const float scale = shape_.scale * std::numbers::log2e_v<float>;
@@ -150,7 +143,7 @@ class Task {
     for (std::int64_t t = 0; t < kPanel; ++t) {
       const std::int64_t c = p * kPanel + std::min(t, used - 1), order = s_.first_order + query(c);
       panel(p).order[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(order);
-      panel(p).start[static_cast<std::size_t>(t)] = DocumentStart(order);
+      panel(p).start[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(FirstSeen(shape_, s_, order));
       if (t >= used) continue;
       const float* from = &s_.q.at(query(c), head(c) * shape_.head_dim);
       float* to = scratch_.columns.data() + t * width_;

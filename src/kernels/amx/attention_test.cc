@@ -35,11 +35,12 @@ struct Case {
   bool paged = false;
   Type type = Type::kF32;
   bool documents = false;
+  std::int64_t window = AttentionShape::kNoWindow;
 
-  AttentionShape shape() const { return {heads, kv_heads, head_dim, std::numbers::ln2_v<float>}; }
+  AttentionShape shape() const { return {heads, kv_heads, head_dim, std::numbers::ln2_v<float>, window}; }
   std::string what() const {
-    return fmt::format("{}{}{} heads {}/{} dim {}: {} after {}", paged ? "pages of " : "rows of ",
-                       Traits(type).name, documents ? ", documents," : "", heads, kv_heads, head_dim, n,
+    return fmt::format("{}{}{} heads {}/{} dim {} window {}: {} after {}", paged ? "pages of " : "rows of ",
+                       Traits(type).name, documents ? ", documents," : "", heads, kv_heads, head_dim, window, n,
                        before);
   }
 };
@@ -153,6 +154,15 @@ TYPED_TEST(AttentionOnTilesTest, LongSequences) {
 TYPED_TEST(AttentionOnTilesTest, Documents) {
   this->Compare({4, 2, 32, 0, 150, false, Type::kF32, true});
   this->Compare({2, 2, 32, 800, 40, true, Type::kBF16, true});
+}
+
+// Windows that end within and at blocks, reach over a task, and leave whole runs of blocks out.
+TYPED_TEST(AttentionOnTilesTest, Windows) {
+  for (const std::int64_t window : {1, 64, 65, 600, 5000}) {
+    this->Compare({4, 2, 32, 0, 150, false, Type::kF32, false, window});
+    this->Compare({4, 1, 32, 1400, 40, true, Type::kBF16, false, window});
+    this->Compare({4, 1, 32, 3, 300, true, Type::kQ8_0, true, window});
+  }
 }
 
 // Scores that grow from block to block move the maximum up again and again, past what powers may reach.

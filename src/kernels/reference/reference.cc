@@ -58,8 +58,9 @@ class Reference : public Kernels {
                        std::span<float> dweight) const override {
     ref::RmsNormBackward<float>(x, weight, epsilon, dy, dx, dweight);
   }
-  void Rope(Rows x, std::int64_t head_dim, ConstRows cos, ConstRows sin, bool inverse) const override {
-    ref::Rope<float>(x, head_dim, cos, sin, inverse);
+  void Rope(Rows x, std::int64_t head_dim, RopePairing pairing, ConstRows cos, ConstRows sin,
+            bool inverse) const override {
+    ref::Rope<float>(x, head_dim, pairing, cos, sin, inverse);
   }
   void SwiGlu(ConstRows gate, ConstRows up, Rows y) const override { ref::SwiGlu<float>(gate, up, y); }
   void SwiGluBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows dgate, Rows dup) const override {

@@ -48,18 +48,19 @@ void MatMulWeightGradient(RowsOf<const T> dy, RowsOf<const T> x, RowsOf<T> dw) {
 }
 
 // Whether the query of order q sees the key of order k.
-inline bool Sees(std::int64_t q, std::int64_t k, std::span<const std::int32_t> documents) {
-  return k <= q && (documents.empty() || documents[static_cast<std::size_t>(k)] == documents[static_cast<std::size_t>(q)]);
+inline bool Sees(const AttentionShape& shape, std::int64_t q, std::int64_t k, std::span<const std::int32_t> documents) {
+  return k <= q && q - k < shape.window && (documents.empty() || documents[static_cast<std::size_t>(k)] == documents[static_cast<std::size_t>(q)]);
 }
 
 // The softmax row of query `order`, head by head; key(j, d) gives keys. Returns probabilities of the keys 0..order.
 template <class T, class Key>
-std::vector<T> Probabilities(std::span<const T> q, std::int64_t order, std::span<const std::int32_t> documents, T scale,
-                             Key&& key, T* log_sum_exp) {
+std::vector<T> Probabilities(const AttentionShape& shape, std::span<const T> q, std::int64_t order,
+                             std::span<const std::int32_t> documents, Key&& key, T* log_sum_exp) {
+  const auto scale = static_cast<T>(shape.scale);
   std::vector<T> p(static_cast<std::size_t>(order + 1), -std::numeric_limits<T>::infinity());
   T largest = -std::numeric_limits<T>::infinity();
   for (std::int64_t j = 0; j <= order; ++j) {
-    if (!Sees(order, j, documents)) continue;
+    if (!Sees(shape, order, j, documents)) continue;
     T sum = 0;
     for (std::size_t d = 0; d < q.size(); ++d) sum += q[d] * static_cast<T>(key(j, static_cast<std::int64_t>(d)));
     p[static_cast<std::size_t>(j)] = sum * scale;
@@ -80,7 +81,7 @@ void Attention(const AttentionShape& s, RowsOf<const T> q, std::int64_t first_or
     const std::int64_t kv = h / s.group();
     for (std::int64_t i = 0; i < q.rows; ++i) {
       T lse;
-      const auto p = Probabilities<T>(q.Columns(h * s.head_dim, s.head_dim)[i], first_order + i, documents, static_cast<T>(s.scale),
+      const auto p = Probabilities<T>(s, q.Columns(h * s.head_dim, s.head_dim)[i], first_order + i, documents,
                                       [&](std::int64_t j, std::int64_t d) { return key(kv, j, d); }, &lse);
       if (log_sum_exp.data != nullptr) log_sum_exp.at(h, i) = lse;
       for (std::int64_t d = 0; d < s.head_dim; ++d) {
@@ -105,7 +106,7 @@ void AttentionBackward(const AttentionShape& s, RowsOf<const T> q, RowsOf<const 
   for (std::int64_t h = 0; h < s.heads; ++h) {
     const std::int64_t at = h * s.head_dim, kv_at = h / s.group() * s.head_dim;
     for (std::int64_t i = 0; i < q.rows; ++i) {
-      const auto p = Probabilities<T>(q.Columns(at, s.head_dim)[i], i, documents, static_cast<T>(s.scale),
+      const auto p = Probabilities<T>(s, q.Columns(at, s.head_dim)[i], i, documents,
                                       [&](std::int64_t j, std::int64_t d) { return k.at(j, kv_at + d); }, nullptr);
       // dP_j = dO . v_j, and the softmax's gradient is P (dP - sum P dP).
       std::vector<T> dp(p.size(), 0);
@@ -161,12 +162,14 @@ void RmsNormBackward(RowsOf<const T> x, std::span<const T> weight, T epsilon, Ro
 }
 
 template <class T>
-void Rope(RowsOf<T> x, std::int64_t head_dim, RowsOf<const T> cos, RowsOf<const T> sin, bool inverse) {
+void Rope(RowsOf<T> x, std::int64_t head_dim, RopePairing pairing, RowsOf<const T> cos, RowsOf<const T> sin,
+          bool inverse) {
+  const bool neighbours = pairing == RopePairing::kNeighbours;
   for (std::int64_t i = 0; i < x.rows; ++i) {
     for (std::int64_t first = 0; first < x.cols; first += head_dim) {
       for (std::int64_t j = 0; j < head_dim / 2; ++j) {
-        T& a = x.at(i, first + 2 * j);
-        T& b = x.at(i, first + 2 * j + 1);
+        T& a = x.at(i, first + (neighbours ? 2 * j : j));
+        T& b = x.at(i, first + (neighbours ? 2 * j + 1 : j + head_dim / 2));
         const T c = cos.at(i, j), s = inverse ? -sin.at(i, j) : sin.at(i, j);
         const T turned = a * c - b * s;
         b = a * s + b * c;

@@ -81,7 +81,7 @@ class QueryColumns {
     for (std::int64_t c = 0; c < panels() * kPanel; ++c) {
       const std::int64_t order = s.first_order + query(std::min(c, columns_ - 1));
       orders_[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(order);
-      starts_[static_cast<std::size_t>(c)] = DocumentStart(order);
+      starts_[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(FirstSeen(shape, s, order));
     }
   }
 
@@ -90,7 +90,7 @@ class QueryColumns {
   std::int64_t query(std::int64_t c) const { return first_ + c % count_; }
   std::int64_t head(std::int64_t c) const { return head_ + c / count_; }
 
-  // A column sees the keys from the start of its document to its own order.
+  // A column sees the keys from its start to its own order.
   std::int32_t start(std::int64_t c) const { return starts_[static_cast<std::size_t>(c)]; }
   std::int32_t order(std::int64_t c) const { return orders_[static_cast<std::size_t>(c)]; }
 
@@ -174,13 +174,6 @@ class QueryColumns {
  private:
   void Rotate(float* x) const {
     if (s_.kv.rotated()) Hadamard(shape_.head_dim, x, scratch_.data());
-  }
-
-  // Order of the first token of the document that `order` is in; documents do not decrease.
-  std::int32_t DocumentStart(std::int64_t order) const {
-    if (s_.documents.empty()) return 0;
-    const auto at = s_.documents.begin() + order;
-    return static_cast<std::int32_t>(std::lower_bound(s_.documents.begin(), at, *at) - s_.documents.begin());
   }
 
   const AttentionShape& shape_;

@@ -301,13 +301,16 @@ class DecodeHead {
         s_(s),
         kv_head_(kv_head),
         columns_(shape.group() * s.q.rows),
+        first_seen_(FirstSeen(shape, s, s.first_order)),
         at_once_(QueriesAtOnce(columns_)) {}
 
-  std::int64_t pieces() const { return (tokens() + kPiece - 1) / kPiece; }
+  // Only of those that some query sees.
+  std::int64_t pieces() const { return (tokens() + kPiece - 1) / kPiece - first_piece(); }
   std::int64_t scratch_floats() const { return pieces() * piece_floats(); }
 
   void Piece(std::int64_t piece, float* scratch) const {
-    const std::int64_t first = piece * kPiece, end = std::min(tokens(), first + kPiece);
+    const std::int64_t begin = (first_piece() + piece) * kPiece, end = std::min(tokens(), begin + kPiece);
+    const std::int64_t first = std::max(begin, first_seen_ / kKvBlock * kKvBlock);
     const PieceSums out = Sums(piece, scratch);
     WithKvType(s_.kv.type(), [&](auto type) {
       constexpr Type kType = decltype(type)::value;
@@ -344,6 +347,7 @@ class DecodeHead {
 
  private:
   std::int64_t tokens() const { return s_.first_order + s_.q.rows; }
+  std::int64_t first_piece() const { return first_seen_ / kPiece; }
   std::int64_t padded_columns() const { return (columns_ + at_once_ - 1) / at_once_ * at_once_; }
   std::int64_t piece_floats() const { return padded_columns() * (shape_.head_dim + 2); }
   PieceSums Sums(std::int64_t piece, float* scratch) const {
@@ -354,7 +358,7 @@ class DecodeHead {
 
   const AttentionShape& shape_;
   const AttentionSequence& s_;
-  std::int64_t kv_head_, columns_;
+  std::int64_t kv_head_, columns_, first_seen_;
   int at_once_;
 };
 

@@ -72,8 +72,9 @@ inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s,
     seen.push_back(columns.Seen(p));
   }
 
+  const std::int64_t first_block = FirstSeen(shape, s, s.first_order + first) / kKvBlock;
   const std::int64_t last_block = (s.first_order + first + count - 1) / kKvBlock;
-  for (std::int64_t b = 0; b <= last_block; ++b) {
+  for (std::int64_t b = first_block; b <= last_block; ++b) {
     const FloatBlock block = AsFloats(s.kv.Block(kv_head, b), hd, widened.data());
     for (std::int64_t p = 0; p < panels; ++p) {
       const auto at = static_cast<std::size_t>(p * hd * kPanel), row = static_cast<std::size_t>(p * kPanel);

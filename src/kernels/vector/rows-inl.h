@@ -93,17 +93,28 @@ inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, floa
   });
 }
 
-inline void RopeRows(Rows x, std::int64_t head_dim, ConstRows cos, ConstRows sin, bool inverse) {
+// Turns the `pairs` pairs of one head: elements kStep * j and kStep * j + other.
+template <int kStep>
+HWY_INLINE void TurnPairs(float* at, std::int64_t other, std::int64_t pairs, const float* cos, const float* sin,
+                          bool inverse) {
+  for (std::int64_t j = 0; j < pairs; ++j) {
+    float &first = at[kStep * j], &second = at[kStep * j + other];
+    const float a = first, b = second, sine = inverse ? -sin[j] : sin[j];
+    first = a * cos[j] - b * sine;
+    second = a * sine + b * cos[j];
+  }
+}
+
+inline void RopeRows(Rows x, std::int64_t head_dim, RopePairing pairing, ConstRows cos, ConstRows sin, bool inverse) {
+  const std::int64_t pairs = head_dim / 2;
   ForPieces(x.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = first; i < first + count; ++i) {
-      const float* c = cos[i].data();
-      const float* s = sin[i].data();
       for (std::int64_t head = 0; head < x.cols; head += head_dim) {
         float* at = &x.at(i, head);
-        for (std::int64_t j = 0; j < head_dim / 2; ++j) {
-          const float a = at[2 * j], b = at[2 * j + 1], sine = inverse ? -s[j] : s[j];
-          at[2 * j] = a * c[j] - b * sine;
-          at[2 * j + 1] = a * sine + b * c[j];
+        if (pairing == RopePairing::kNeighbours) {
+          TurnPairs<2>(at, 1, pairs, cos[i].data(), sin[i].data(), inverse);
+        } else {
+          TurnPairs<1>(at, pairs, pairs, cos[i].data(), sin[i].data(), inverse);
         }
       }
     }

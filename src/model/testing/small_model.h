@@ -32,13 +32,15 @@ inline LlamaConfig SmallConfig() {
 }
 
 // As random as RandomWeights, but as strong as a trained model's: projections keep the size of what they
-// project, and norms differ from one.
+// project, norms differ from one, and biases are as large as what they are added to.
 inline Weights LivelyWeights(const LlamaConfig& config, std::uint64_t seed) {
   Weights weights = ToF32(RandomWeights(config, seed));
   std::uint64_t stream = 0;
-  ForEachTensor(weights, config.tied_embeddings, [&](const std::string&, Tensor& tensor) {
-    const bool norm = tensor.rows() == 1;
-    const float deviation = norm ? 0.3f : 1.0f / std::sqrt(static_cast<float>(tensor.cols()));
+  ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, Tensor& tensor) {
+    const bool norm = name.ends_with("norm");
+    float deviation = 1.0f / std::sqrt(static_cast<float>(tensor.cols()));
+    if (norm) deviation = 0.3f;
+    if (name.ends_with("bias")) deviation = 1.0f;
     Random random(seed, stream++, RandomPurpose::kTest);
     for (float& x : tensor.mutable_floats()) x = (norm ? 1.0f : 0.0f) + deviation * random.Normal();
   });
@@ -82,21 +84,28 @@ inline DoubleMatrix ReferenceLogits(const LlamaConfig& config, const Weights& we
   }
   const RopeFrequencies rope = MakeRopeFrequencies(config);
   ReferenceContext context{
-      {config.heads, config.kv_heads, config.head_dim, 1.0f / std::sqrt(static_cast<float>(config.head_dim))},
+      {config.heads, config.kv_heads, config.head_dim, 1.0f / std::sqrt(static_cast<float>(config.head_dim)),
+       config.sliding_window > 0 ? config.sliding_window : AttentionShape::kNoWindow},
       static_cast<double>(static_cast<float>(config.norm_epsilon)),
       std::vector<std::int32_t>(tokens.size()),
       rope.inverse,
       rope.magnitude};
+  context.pairing = rope.pairing;
   std::iota(context.positions.begin(), context.positions.end(), 0);
-  const auto norm = [](const Tensor& t) { return Widen(t.ToF32().floats()); };
-  const auto linear = [](const Tensor& t) { return ReferenceLinear(Linear{t}); };
+  const auto vector = [](const Tensor& t) { return Widen(t.ToF32().floats()); };
+  const auto linear = [&](const Tensor& t, const Tensor& bias = {}) {
+    ReferenceLinear layer(Linear{t});
+    if (!bias.empty()) layer.bias = vector(bias);
+    return layer;
+  };
   for (const LayerWeights& l : weights.layers) {
     const ReferenceBlock block{
-        norm(l.attention_norm), norm(l.mlp_norm), linear(l.q),   linear(l.k), linear(l.v), linear(l.o),
-        linear(l.gate),         linear(l.up),     linear(l.down)};
+        vector(l.attention_norm), vector(l.mlp_norm), linear(l.q, l.q_bias),
+        linear(l.k, l.k_bias),    linear(l.v, l.v_bias), linear(l.o),
+        linear(l.gate),           linear(l.up),          linear(l.down)};
     x = Forward(block, context, x);
   }
-  return linear(weights.output).Forward(Normed(x, norm(weights.output_norm), context.norm_epsilon));
+  return linear(weights.output).Forward(Normed(x, vector(weights.output_norm), context.norm_epsilon));
 }
 
 }  // namespace longspan::oracle

@@ -37,6 +37,9 @@ struct BlockMeasures {
   std::int64_t rank = 0;  // of an adapter on every projection; 0: none
   Type type = Type::kF32;
   float dropout = 0;
+  bool biases = false;  // of q, k and v
+  RopePairing pairing = RopePairing::kNeighbours;
+  std::int64_t window = AttentionShape::kNoWindow;
 };
 
 class BlockFixture {
@@ -65,6 +68,10 @@ class BlockFixture {
                         RandomTensor(Type::kF32, out, m.rank, 80 + i), 0.5f, m.dropout, i};
         layer.adapter = &adapters_[i];
       }
+      if (m.biases && i < biases_.size()) {
+        biases_[i] = RandomMatrix(1, out, 90 + i);
+        layer.bias = biases_[i].span();
+      }
       reference.*kProjections[i].reference = ReferenceLinear(layer);
     }
   }
@@ -74,8 +81,9 @@ class BlockFixture {
 
   AttentionShape attention() const {
     return {measures_.heads, measures_.kv_heads, measures_.head_dim,
-            1.0f / std::sqrt(static_cast<float>(measures_.head_dim))};
+            1.0f / std::sqrt(static_cast<float>(measures_.head_dim)), measures_.window};
   }
+  RopePairing pairing() const { return measures_.pairing; }
   std::vector<double> InverseFrequencies() const {
     std::vector<double> inverse;
     for (std::int64_t j = 0; j < measures_.head_dim / 2; ++j) {
@@ -121,6 +129,7 @@ class BlockFixture {
  private:
   BlockMeasures measures_;
   Matrix attention_norm_, mlp_norm_;
+  std::array<Matrix, 3> biases_;  // of the first projections: q, k and v
   std::array<Adapter, 7> adapters_;
 };
 

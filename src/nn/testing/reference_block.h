@@ -18,12 +18,13 @@ namespace longspan::oracle {
 
 struct ReferenceLinear {
   DoubleMatrix weight;  // [out, in]
+  std::vector<double> bias;  // [out] or empty
   DoubleMatrix a, b;    // [r, in], [out, r]; empty without an adapter
   double scale = 0;
   DoubleMatrix mask;  // [n, in] that multiplies the adapter's input: dropout, held fixed; empty for none
 
   ReferenceLinear() = default;
-  explicit ReferenceLinear(const Linear& linear) : weight(Widen(linear.weight)) {
+  explicit ReferenceLinear(const Linear& linear) : weight(Widen(linear.weight)), bias(Widen(linear.bias)) {
     if (linear.adapter == nullptr) return;
     a = Widen(linear.adapter->a);
     b = Widen(linear.adapter->b);
@@ -33,6 +34,7 @@ struct ReferenceLinear {
   DoubleMatrix Forward(const DoubleMatrix& x) const {
     DoubleMatrix y(x.rows(), weight.rows());
     reference::MatMul<double>(x, weight, y, Store::kSet);
+    for (std::size_t i = 0; !bias.empty() && i < y.span().size(); ++i) y.span()[i] += bias[i % bias.size()];
     if (a.empty()) return y;
     DoubleMatrix input = x, inner(x.rows(), a.rows());
     for (std::size_t i = 0; i < mask.span().size(); ++i) input.span()[i] *= mask.span()[i];
@@ -57,6 +59,7 @@ struct ReferenceContext {
   double magnitude = 1;
   std::int64_t sequences = 1;
   std::vector<std::int32_t> documents = {};  // of each row of x, or empty
+  RopePairing pairing = RopePairing::kNeighbours;
 };
 
 inline DoubleMatrix Turned(const ReferenceContext& c, DoubleMatrix x) {
@@ -68,7 +71,7 @@ inline DoubleMatrix Turned(const ReferenceContext& c, DoubleMatrix x) {
       sin.span()[at++] = std::sin(c.positions[i] * inverse) * c.magnitude;
     }
   }
-  reference::Rope<double>(x, c.attention.head_dim, cos, sin, false);
+  reference::Rope<double>(x, c.attention.head_dim, c.pairing, cos, sin, false);
   return x;
 }
 
