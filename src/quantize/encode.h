@@ -8,7 +8,8 @@
 
 namespace longspan {
 
-// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K.
+// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K;
+// IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S.
 bool CanEncode(Type type);
 
 // Encodes `elements` values (a whole number of blocks) from `from` to `to`. `importance` [elements] is null,
