@@ -13,8 +13,8 @@ namespace longspan {
 namespace {
 
 // Taking a token apart looks at each of its splits, so the time grows with the square of its length. The
-// longest of published vocabularies have some hundreds of bytes.
-constexpr std::size_t kLongestToken = 1024;
+// longest of published vocabularies, runs of spaces, have up to some 300 bytes.
+constexpr std::size_t kLongestToken = 512;
 
 std::unordered_map<std::string_view, std::int32_t> IdsOf(std::span<const std::string_view> tokens) {
   std::unordered_map<std::string_view, std::int32_t> ids;

@@ -99,6 +99,15 @@ TEST(TokenizerJson, ReadsMergesAsStringsAndAsPairs) {
   EXPECT_THAT(Parse(object).vocabulary.merges, ElementsAre("a b", "ab \u0120"));
 }
 
+TEST(TokenizerJson, MergesMayBeAsManyAsTheyAre) {
+  // Llama 3 has 280,147. They are not kept as JSON, so its limit does not count them.
+  json object = JsonOf(ByteSample());
+  object["model"]["merges"] = json::array();
+  for (int i = 0; i < 200'000; ++i) object["model"]["merges"].push_back({"a", "b"});
+  object["model"]["merges"].push_back({"ab", "\u0120"});
+  EXPECT_EQ(Parse(object).vocabulary.merges.size(), 200'001u);
+}
+
 TEST(TokenizerJson, RecognisesOtherSpellings) {
   json object = JsonOf(ByteSample());
   json& regex = object["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"];
@@ -163,7 +172,11 @@ TEST(TokenizerJson, RefusesWhatIsBroken) {
   EXPECT_THAT(breaks("/model/vocab/xx", -1), HasSubstr("has id -1"));
   EXPECT_THAT(breaks("/model/vocab/xx", std::int64_t{1} << 40), HasSubstr("has id 1099511627776"));
   EXPECT_THAT(breaks("/model/vocab", json::object()), HasSubstr("the model has no tokens"));
-  EXPECT_THAT(breaks("/model/vocab", json::array({"a"})), HasSubstr("the model has no tokens"));
+  json unigram = JsonOf(PieceSample());
+  unigram["model"]["vocab"] = json::array({json::array({"<unk>", 0.0}), json::array({"a", -1.5})});
+  EXPECT_THAT(Message(unigram), HasSubstr("the model has no tokens"));
+  unigram["model"]["type"] = "Unigram";
+  EXPECT_THAT(Message(unigram), HasSubstr("a model of type \"Unigram\""));
   EXPECT_THAT(breaks("/model", nullptr), HasSubstr("there is no \"model\""));
   EXPECT_THAT(breaks("/model/merges/0", "ab"), HasSubstr("merge 0 is \"ab\""));
   EXPECT_THAT(breaks("/model/merges/1", {"a", "b", "c"}), HasSubstr("merge 1 is neither"));
