@@ -87,9 +87,17 @@ TEST(TokenizerJson, TokensOfOneScoreComeBack) {
     AddPiece(vocabulary, piece, TokenKind::kNormal, std::string_view(piece) == "ab" ? -1.0f : -9.0f);
   AddPiece(vocabulary, "a", TokenKind::kNormal, -10);
   AddPiece(vocabulary, "b", TokenKind::kNormal, -11);
-  const json object = JsonOf(vocabulary);
+  json object = JsonOf(vocabulary);
   EXPECT_EQ(object["model"]["merges"], json({"a b", "aaa a", "aa aa", "aa a", "a aaa", "a aa", "a a"}));
   EXPECT_EQ(JsonOf(Parse(object).vocabulary)["model"], object["model"]);
+
+  // Other converters sort by ids.
+  object["model"]["merges"] = {"a b", "aa aa", "aa a", "aaa a", "a aa", "a aaa", "a a"};
+  const auto tokenizer = Tokenizer::Make(vocabulary), other = Tokenizer::Make(Parse(object).vocabulary);
+  for (std::size_t length = 1; length < 20; ++length) {
+    const std::string run(length, 'a');
+    EXPECT_EQ(other->Encode(run), tokenizer->Encode(run));
+  }
 }
 
 TEST(TokenizerJson, ReadsMergesAsStringsAndAsPairs) {
