@@ -8,13 +8,14 @@
 
 #include "base/error.h"
 #include "formats/byte_reader.h"
+#include "text/utf8.h"
 
 namespace longspan {
 namespace {
 
 // Taking a token apart looks at each of its splits, so the time grows with the square of its length. The
-// longest of published vocabularies have some hundreds of bytes.
-constexpr std::size_t kLongestToken = 1024;
+// longest of published vocabularies, runs of spaces, have up to some 300 bytes.
+constexpr std::size_t kLongestToken = 512;
 
 std::unordered_map<std::string_view, std::int32_t> IdsOf(std::span<const std::string_view> tokens) {
   std::unordered_map<std::string_view, std::int32_t> ids;
@@ -60,6 +61,20 @@ std::vector<std::span<const TokenPair>> ByScore(std::span<const TokenPair> merge
     begin = end;
   }
   return pieces;
+}
+
+// Whether all these make runs of one and the same character, as Llama 2's runs of spaces. Their scores are
+// equal in SentencePiece's file, and converters have listed them in several orders that all join from the
+// left.
+bool AreRuns(std::span<const TokenPair> merges, std::span<const std::string_view> tokens) {
+  const std::string_view first = tokens[static_cast<std::size_t>(merges[0].joined)];
+  const std::string_view character = first.substr(0, FirstUtf8Char(first).length);
+  if (character.empty()) return false;
+  return std::all_of(merges.begin(), merges.end(), [&](const TokenPair& pair) {
+    std::string_view token = tokens[static_cast<std::size_t>(pair.joined)];
+    while (token.starts_with(character)) token.remove_prefix(character.size());
+    return token.empty();
+  });
 }
 
 // Fails unless every pair of tokens that is a token is among `merges`.
@@ -136,7 +151,7 @@ std::vector<float> ScoresFromMerges(std::span<const std::string_view> tokens,
   for (const auto piece : ByScore(merges, tokens.size())) {
     const bool one = std::all_of(piece.begin(), piece.end(),
                                  [&](const TokenPair& pair) { return pair.joined == piece[0].joined; });
-    if (!one && !std::is_sorted(piece.begin(), piece.end(), longest_first)) {
+    if (!one && !std::is_sorted(piece.begin(), piece.end(), longest_first) && !AreRuns(piece, tokens)) {
       Fail(ErrorKind::kUnsupported,
            "{}: the merges that make \"{}\" stand apart, so no SentencePiece scores can stand for them", file,
            Printable(tokens[static_cast<std::size_t>(piece[0].joined)]));

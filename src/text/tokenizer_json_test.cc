@@ -87,9 +87,17 @@ TEST(TokenizerJson, TokensOfOneScoreComeBack) {
     AddPiece(vocabulary, piece, TokenKind::kNormal, std::string_view(piece) == "ab" ? -1.0f : -9.0f);
   AddPiece(vocabulary, "a", TokenKind::kNormal, -10);
   AddPiece(vocabulary, "b", TokenKind::kNormal, -11);
-  const json object = JsonOf(vocabulary);
+  json object = JsonOf(vocabulary);
   EXPECT_EQ(object["model"]["merges"], json({"a b", "aaa a", "aa aa", "aa a", "a aaa", "a aa", "a a"}));
   EXPECT_EQ(JsonOf(Parse(object).vocabulary)["model"], object["model"]);
+
+  // Other converters sort by ids.
+  object["model"]["merges"] = {"a b", "aa aa", "aa a", "aaa a", "a aa", "a aaa", "a a"};
+  const auto tokenizer = Tokenizer::Make(vocabulary), other = Tokenizer::Make(Parse(object).vocabulary);
+  for (std::size_t length = 1; length < 20; ++length) {
+    const std::string run(length, 'a');
+    EXPECT_EQ(other->Encode(run), tokenizer->Encode(run));
+  }
 }
 
 TEST(TokenizerJson, ReadsMergesAsStringsAndAsPairs) {
@@ -97,6 +105,15 @@ TEST(TokenizerJson, ReadsMergesAsStringsAndAsPairs) {
   ASSERT_EQ(object["model"]["merges"], json({"a b", "ab \u0120"}));
   object["model"]["merges"] = json::array({json::array({"a", "b"}), json::array({"ab", "\u0120"})});
   EXPECT_THAT(Parse(object).vocabulary.merges, ElementsAre("a b", "ab \u0120"));
+}
+
+TEST(TokenizerJson, MergesMayBeAsManyAsTheyAre) {
+  // Llama 3 has 280,147. They are not kept as JSON, so its limit does not count them.
+  json object = JsonOf(ByteSample());
+  object["model"]["merges"] = json::array();
+  for (int i = 0; i < 200'000; ++i) object["model"]["merges"].push_back({"a", "b"});
+  object["model"]["merges"].push_back({"ab", "\u0120"});
+  EXPECT_EQ(Parse(object).vocabulary.merges.size(), 200'001u);
 }
 
 TEST(TokenizerJson, RecognisesOtherSpellings) {
@@ -163,7 +180,11 @@ TEST(TokenizerJson, RefusesWhatIsBroken) {
   EXPECT_THAT(breaks("/model/vocab/xx", -1), HasSubstr("has id -1"));
   EXPECT_THAT(breaks("/model/vocab/xx", std::int64_t{1} << 40), HasSubstr("has id 1099511627776"));
   EXPECT_THAT(breaks("/model/vocab", json::object()), HasSubstr("the model has no tokens"));
-  EXPECT_THAT(breaks("/model/vocab", json::array({"a"})), HasSubstr("the model has no tokens"));
+  json unigram = JsonOf(PieceSample());
+  unigram["model"]["vocab"] = json::array({json::array({"<unk>", 0.0}), json::array({"a", -1.5})});
+  EXPECT_THAT(Message(unigram), HasSubstr("the model has no tokens"));
+  unigram["model"]["type"] = "Unigram";
+  EXPECT_THAT(Message(unigram), HasSubstr("a model of type \"Unigram\""));
   EXPECT_THAT(breaks("/model", nullptr), HasSubstr("there is no \"model\""));
   EXPECT_THAT(breaks("/model/merges/0", "ab"), HasSubstr("merge 0 is \"ab\""));
   EXPECT_THAT(breaks("/model/merges/1", {"a", "b", "c"}), HasSubstr("merge 1 is neither"));
