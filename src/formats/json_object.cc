@@ -30,7 +30,8 @@ void JsonObject::RefuseUnlessEmpty(std::string_view key) const {
   if (found == nullptr || (found->is_boolean() && !found->get<bool>())) return;
   if (found->is_structured() && found->empty()) return;
   if (found->is_string() && found->get_ref<const std::string&>().empty()) return;
-  Fail(ErrorKind::kUnsupported, "{}: {} is {}, which longspan does not handle", where_, key, Describe(*found));
+  Fail(ErrorKind::kUnsupported, "{}: {} is {}, which longspan does not handle", where_, key,
+       Describe(*found));
 }
 
 std::string JsonObject::Describe(const json& value) {
