@@ -12,6 +12,7 @@ void AddTokenizer(CLI::App& app);
 void AddTrain(CLI::App& app);
 void AddMerge(CLI::App& app);
 void AddConvert(CLI::App& app);
+void AddImatrix(CLI::App& app);
 void AddQuantize(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddRun(CLI::App& app);

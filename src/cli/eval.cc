@@ -9,8 +9,7 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
-#include "data/corpus.h"
-#include "data/shard.h"
+#include "cli/texts.h"
 #include "eval/kld.h"
 #include "eval/logits_file.h"
 #include "eval/passkey.h"
@@ -28,7 +27,7 @@ struct TextOptions {
 
   void AddTo(CLI::App& command) {
     command
-        .add_option("--file", files, "Text: .txt (one document), .jsonl[.zst], a folder, or a shard (.lsd)")
+        .add_option("--file", files, std::string("Text: ") + kTextFiles)
         ->required()
         ->check(CLI::ExistingPath);
     command.add_option("--max-documents", max_documents, "Read at most so many documents; 0: all")
@@ -37,40 +36,8 @@ struct TextOptions {
   std::string Names() const { return fmt::format("{}", fmt::join(files, ", ")); }
 };
 
-std::vector<TokenDocument> ReadShard(const std::string& path, std::size_t limit, const LoadedModel& model) {
-  const Shard shard = Shard::Open(path);
-  if (shard.vocabulary().size != model.config().vocab_size) {
-    Fail(ErrorKind::kBadOption, "{}: made for a vocabulary of {}, but the model has {}", path,
-         shard.vocabulary().size, model.config().vocab_size);
-  }
-  std::vector<TokenDocument> documents;
-  for (std::int64_t i = 0; i < shard.documents() && documents.size() < limit; ++i) {
-    TokenDocument document = shard.ReadDocument(i);
-    if (!document.empty() && document.front() == shard.vocabulary().bos) document.erase(document.begin());
-    documents.push_back(std::move(document));
-  }
-  return documents;
-}
-
 std::vector<TokenDocument> ReadDocuments(const TextOptions& options, const LoadedModel& model) {
-  const std::size_t limit =
-      options.max_documents > 0 ? static_cast<std::size_t>(options.max_documents) : SIZE_MAX;
-  std::vector<TokenDocument> documents;
-  for (const std::string& file : options.files) {
-    if (file.ends_with(".lsd")) {
-      for (TokenDocument& document : ReadShard(file, limit - documents.size(), model)) {
-        documents.push_back(std::move(document));
-      }
-      continue;
-    }
-    Corpus corpus({file}, {});
-    while (documents.size() < limit) {
-      const std::optional<Document> document = corpus.Next();
-      if (!document) break;
-      documents.push_back(model.tokenizer().Encode(document->text));
-    }
-  }
-  return documents;
+  return ReadDocuments(options.files, options.max_documents, model);
 }
 
 void Print(const Json& json) {

@@ -49,6 +49,7 @@ int Main(int argc, char** argv) {
   AddTrain(app);
   AddMerge(app);
   AddConvert(app);
+  AddImatrix(app);
   AddQuantize(app);
   AddEval(app);
   AddRun(app);

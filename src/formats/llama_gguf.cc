@@ -12,35 +12,12 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "formats/byte_reader.h"
+#include "formats/file_type.h"
 #include "formats/gguf_writer.h"
 
 namespace longspan {
 namespace {
 
-// llama.cpp's llama_ftype: a number for a mix of types, and the type that most of the mix has.
-struct FileType {
-  std::uint32_t id;
-  Type type;
-  std::string_view name;
-};
-// The first of a type is the one written when nothing else is asked for.
-constexpr std::array<FileType, 17> kFileTypes{{{0, Type::kF32, "F32"},
-                                               {1, Type::kF16, "F16"},
-                                               {2, Type::kQ4_0, "Q4_0"},
-                                               {3, Type::kQ4_1, "Q4_1"},
-                                               {7, Type::kQ8_0, "Q8_0"},
-                                               {8, Type::kQ5_0, "Q5_0"},
-                                               {9, Type::kQ5_1, "Q5_1"},
-                                               {10, Type::kQ2_K, "Q2_K"},
-                                               {12, Type::kQ3_K, "Q3_K_M"},
-                                               {11, Type::kQ3_K, "Q3_K_S"},
-                                               {13, Type::kQ3_K, "Q3_K_L"},
-                                               {15, Type::kQ4_K, "Q4_K_M"},
-                                               {14, Type::kQ4_K, "Q4_K_S"},
-                                               {17, Type::kQ5_K, "Q5_K_M"},
-                                               {16, Type::kQ5_K, "Q5_K_S"},
-                                               {18, Type::kQ6_K, "Q6_K"},
-                                               {32, Type::kBF16, "BF16"}}};
 constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's block layouts
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kLayerNames{{

@@ -161,6 +161,7 @@ Tensor SafetensorsFile::LoadTensor(std::string_view name) const {
   const auto it = index_.find(name);
   if (it == index_.end()) return {};
   const SafetensorsEntry& entry = entries_[it->second];
+  if (entry.bytes.empty()) return Tensor::Allocate(entry.type, entry.shape);
   const bool aligned = reinterpret_cast<std::uintptr_t>(entry.bytes.data()) % ElementBytes(entry.type) == 0;
   if (aligned) return Tensor(entry.type, entry.shape, entry.bytes, mapped_);
   Tensor copy = Tensor::Allocate(entry.type, entry.shape);

@@ -10,32 +10,170 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "formats/file_type.h"
 
 namespace longspan {
+
+// What a tensor does in the model.
+enum class Part { kEmbedding, kOutput, kQ, kK, kV, kO, kGate, kUp, kDown, kOther };
+
+// Which layers a rule is for. "Most" are those where errors hurt most: the first and the last eighth, and every
+// third between.
+enum class Layers { kAll, kFirstTwo, kFirstFour, kFirst16th, kFirst8th, kInner, kMost };
+
+// When a rule holds. "Shared" is a KV head that serves at least four query heads: attn_v is then small, and
+// each of its errors meets many heads.
+enum class When { kAlways, kShared, kMatrix, kNoMatrix };
+
+struct MixRule {
+  Part part;
+  Type type;
+  Layers layers = Layers::kAll;
+  When when = When::kAlways;
+};
+
 namespace {
 
-constexpr std::array<Mix, 10> kMixes{{
-    {"F32", Type::kF32, 0},
-    {"F16", Type::kF16, 1},
-    {"BF16", Type::kBF16, 32},
-    {"Q8_0", Type::kQ8_0, 7},
-    {"Q6_K", Type::kQ6_K, 18},
-    {"Q5_K_M", Type::kQ5_K, 17},
-    {"Q5_K_S", Type::kQ5_K, 16},
-    {"Q4_K_M", Type::kQ4_K, 15},
-    {"Q4_K_S", Type::kQ4_K, 14},
-    {"Q4_0", Type::kQ4_0, 2},
-}};
+using enum Part;
+using enum Layers;
+using enum When;
+
+// ---- The mixes: those of llama.cpp's llama-quantize for a dense model. A part's first rule that holds counts; a
+// part without one gets the mix's base, and the output Q6_K.
+
+constexpr MixRule kQ8_0[] = {{kOutput, Type::kQ8_0}};
+constexpr MixRule kQ4_0[] = {{kDown, Type::kQ4_1, kFirst8th, kMatrix}};
+constexpr MixRule kQ5_0[] = {{kDown, Type::kQ5_1, kFirst8th, kMatrix}};
+
+constexpr MixRule kQ2_K[] = {{kV, Type::kQ4_K, kAll, kShared},
+                             {kV, Type::kQ3_K},
+                             {kO, Type::kQ3_K},
+                             {kDown, Type::kQ3_K}};
+constexpr MixRule kQ2_K_S[] = {{kV, Type::kQ4_K, kAll, kShared}, {kDown, Type::kQ4_K, kFirst8th}};
+constexpr MixRule kQ3_K_M[] = {{kV, Type::kQ5_K, kFirstTwo},
+                               {kV, Type::kQ4_K},
+                               {kO, Type::kQ4_K},
+                               {kDown, Type::kQ5_K, kFirst16th},
+                               {kDown, Type::kQ4_K}};
+constexpr MixRule kQ3_K_L[] = {{kV, Type::kQ5_K}, {kO, Type::kQ5_K}, {kDown, Type::kQ5_K}};
+constexpr MixRule kQ4_K_S[] = {{kV, Type::kQ5_K, kFirstFour}, {kDown, Type::kQ5_K, kFirst8th}};
+constexpr MixRule kMedium[] = {{kV, Type::kQ6_K, kMost}, {kDown, Type::kQ6_K, kMost}};
+
+constexpr MixRule kIQ1[] = {{kEmbedding, Type::kQ2_K},
+                            {kOutput, Type::kQ5_K},
+                            {kV, Type::kQ4_K, kAll, kShared},
+                            {kV, Type::kQ2_K},
+                            {kO, Type::kIQ2_XXS},
+                            {kDown, Type::kQ2_K, kFirst8th}};
+constexpr MixRule kIQ2_Small[] = {{kEmbedding, Type::kQ2_K},
+                                  {kOutput, Type::kQ5_K},
+                                  {kV, Type::kQ4_K, kAll, kShared},
+                                  {kV, Type::kQ2_K},
+                                  {kDown, Type::kQ2_K, kFirst8th}};
+constexpr MixRule kIQ2_Large[] = {{kEmbedding, Type::kIQ3_S},
+                                  {kOutput, Type::kQ5_K},
+                                  {kV, Type::kQ4_K, kAll, kShared},
+                                  {kV, Type::kIQ3_S},
+                                  {kO, Type::kIQ3_S},
+                                  {kDown, Type::kIQ3_S, kFirst8th}};
+constexpr MixRule kIQ3_XXS[] = {{kEmbedding, Type::kIQ3_S},
+                                {kOutput, Type::kQ5_K},
+                                {kQ, Type::kIQ2_S},
+                                {kK, Type::kIQ2_S},
+                                {kV, Type::kQ4_K, kAll, kShared},
+                                {kV, Type::kIQ3_S, kAll, kNoMatrix},
+                                {kO, Type::kIQ3_S},
+                                {kDown, Type::kQ4_K, kFirst8th, kNoMatrix},
+                                {kDown, Type::kQ3_K, kAll, kNoMatrix}};
+constexpr MixRule kIQ3_XS[] = {{kQ, Type::kIQ3_XXS},
+                               {kK, Type::kIQ3_XXS},
+                               {kV, Type::kQ4_K, kAll, kShared},
+                               {kGate, Type::kIQ3_XXS, kInner},
+                               {kUp, Type::kIQ3_XXS, kInner}};
+constexpr MixRule kIQ3_S[] = {{kV, Type::kQ4_K, kAll, kShared}};
+constexpr MixRule kIQ3_M[] = {{kV, Type::kQ4_K}, {kO, Type::kQ4_K}, {kDown, Type::kQ4_K, kFirst8th}};
+constexpr MixRule kIQ4[] = {{kV, Type::kQ5_K, kAll, kShared}, {kDown, Type::kQ5_K, kFirst8th, kNoMatrix}};
+
+constexpr MixRule kTernary[] = {{kEmbedding, Type::kQ4_K}};
+// llama.cpp gives MXFP4 to experts alone; these are its types for what is not in the layers.
+constexpr MixRule kMXFP4[] = {{kEmbedding, Type::kQ8_0}, {kOutput, Type::kQ8_0}};
+
+constexpr Mix Make(std::string_view name, std::span<const MixRule> rules = {}) {
+  const auto* file_type = std::ranges::find(kFileTypes, name, &FileType::name);
+  return {name, file_type->type, file_type->id, rules};
+}
+
+constexpr Mix kMixes[] = {
+    Make("F32"),
+    Make("F16"),
+    Make("BF16"),
+    Make("Q8_0", kQ8_0),
+    Make("Q6_K"),
+    Make("Q5_K_M", kMedium),
+    Make("Q5_K_S"),
+    Make("Q5_1"),
+    Make("Q5_0", kQ5_0),
+    Make("Q4_K_M", kMedium),
+    Make("Q4_K_S", kQ4_K_S),
+    Make("IQ4_NL", kIQ4),
+    Make("IQ4_XS", kIQ4),
+    Make("Q4_1"),
+    Make("Q4_0", kQ4_0),
+    Make("MXFP4", kMXFP4),
+    Make("Q3_K_L", kQ3_K_L),
+    Make("Q3_K_M", kQ3_K_M),
+    Make("Q3_K_S"),
+    Make("IQ3_M", kIQ3_M),
+    Make("IQ3_S", kIQ3_S),
+    Make("IQ3_XS", kIQ3_XS),
+    Make("IQ3_XXS", kIQ3_XXS),
+    Make("Q2_K", kQ2_K),
+    Make("Q2_K_S", kQ2_K_S),
+    Make("IQ2_M", kIQ2_Large),
+    Make("IQ2_S", kIQ2_Large),
+    Make("IQ2_XS", kIQ2_Small),
+    Make("IQ2_XXS", kIQ2_Small),
+    Make("TQ2_0", kTernary),
+    Make("TQ1_0", kTernary),
+    Make("IQ1_M", kIQ1),
+    Make("IQ1_S", kIQ1),
+};
+
+// Other names that llama-quantize knows.
+constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+    {"Q5_K", "Q5_K_M"}, {"Q4_K", "Q4_K_M"}, {"Q3_K", "Q3_K_M"}, {"MXFP4_MOE", "MXFP4"}};
+
+// What takes the place of a type whose blocks of 256 do not divide a row: one with blocks of 32.
+constexpr std::pair<Type, Type> kFallBacks[] = {
+    {Type::kIQ1_S, Type::kIQ4_NL},  {Type::kIQ1_M, Type::kIQ4_NL},   {Type::kIQ2_XXS, Type::kIQ4_NL},
+    {Type::kIQ2_XS, Type::kIQ4_NL}, {Type::kIQ2_S, Type::kIQ4_NL},   {Type::kIQ3_XXS, Type::kIQ4_NL},
+    {Type::kIQ3_S, Type::kIQ4_NL},  {Type::kIQ4_XS, Type::kIQ4_NL},  {Type::kTQ1_0, Type::kQ4_0},
+    {Type::kTQ2_0, Type::kQ4_0},    {Type::kQ2_K, Type::kQ4_0},      {Type::kQ3_K, Type::kQ4_0},
+    {Type::kQ4_K, Type::kQ5_0},     {Type::kQ5_K, Type::kQ5_1},      {Type::kQ6_K, Type::kQ8_0},
+};
+
+// Types so coarse that they spend their bits well only where they know which columns matter.
+constexpr Type kNeedImportance[] = {Type::kIQ1_S,  Type::kIQ1_M, Type::kIQ2_XXS,
+                                    Type::kIQ2_XS, Type::kIQ2_S, Type::kIQ3_XXS};
+
+// ---- Reading a model off its tensors.
 
 bool IsQuantized(Type type) { return Traits(type).block_elements > 1; }
+
+bool Fits(Type type, std::int64_t cols) { return cols % Traits(type).block_elements == 0; }
 
 bool IsFloat(Type type) {
   return IsQuantized(type) || type == Type::kF32 || type == Type::kF16 || type == Type::kBF16 ||
          type == Type::kF64;
 }
 
-// N of "blk.N.attn_v.weight".
-std::optional<std::int64_t> LayerOf(std::string_view name) {
+struct Place {
+  std::int64_t layer;
+  std::string_view rest;  // "attn_v.weight"
+};
+
+// Of "blk.N.attn_v.weight".
+std::optional<Place> PlaceOf(std::string_view name) {
   constexpr std::string_view kPrefix = "blk.";
   if (!name.starts_with(kPrefix)) return std::nullopt;
   name.remove_prefix(kPrefix.size());
@@ -43,7 +181,15 @@ std::optional<std::int64_t> LayerOf(std::string_view name) {
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
   if (error != std::errc() || layer < 0 || end == name.data() + name.size() || *end != '.')
     return std::nullopt;
-  return layer;
+  return Place{layer, name.substr(static_cast<std::size_t>(end + 1 - name.data()))};
+}
+
+Part LayerPart(std::string_view rest) {
+  constexpr std::pair<std::string_view, Part> kNames[] = {
+      {"attn_q.weight", kQ},  {"attn_k.weight", kK}, {"attn_v.weight", kV}, {"attn_output.weight", kO},
+      {"ffn_gate", kGate},    {"ffn_up", kUp},       {"ffn_down", kDown}};  // and those of experts
+  const auto it = std::ranges::find_if(kNames, [&](const auto& n) { return rest.starts_with(n.first); });
+  return it == std::end(kNames) ? kOther : it->second;
 }
 
 // Matrices that multiply activations or hold embeddings. Routers of experts are small and sensitive.
@@ -53,43 +199,88 @@ bool IsMatrix(const TensorInfo& tensor) {
          name.find("ffn_gate_inp") == std::string_view::npos && IsFloat(tensor.type);
 }
 
-// The layers whose attn_v and ffn_down deserve more bits: the first and the last eighth, where errors hurt
-// most, and every third between.
-bool DeservesMoreBits(std::int64_t layer, std::int64_t layers) {
-  const std::int64_t eighth = layers / 8;
-  return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
-}
-
 struct Model {
   std::int64_t layers = 0;
-  bool tied = true;  // the embedding is the output, too
+  std::int64_t queries_per_kv = 1;  // heads of q to one of k
+  bool tied = true;                 // the embedding is the output, too
 };
 
 Model Survey(std::span<const TensorInfo> tensors) {
   Model model;
+  std::int64_t q_rows = 0, k_rows = 0;
   for (const TensorInfo& tensor : tensors) {
-    if (const auto layer = LayerOf(tensor.name)) model.layers = std::max(model.layers, *layer + 1);
     if (tensor.name == "output.weight") model.tied = false;
+    const std::optional<Place> place = PlaceOf(tensor.name);
+    if (!place) continue;
+    model.layers = std::max(model.layers, place->layer + 1);
+    if (tensor.shape.empty()) continue;
+    if (place->rest == "attn_q.weight") q_rows = tensor.shape.front();
+    if (place->rest == "attn_k.weight") k_rows = tensor.shape.front();
   }
+  if (k_rows > 0) model.queries_per_kv = q_rows / k_rows;
   return model;
 }
 
-Type MixType(const Mix& mix, const Model& model, std::string_view name) {
-  if (!IsQuantized(mix.base)) return mix.base;
-  const bool is_output = name == "output.weight" || (model.tied && name == "token_embd.weight");
-  if (is_output) return mix.base == Type::kQ8_0 ? Type::kQ8_0 : Type::kQ6_K;
+// ---- Choosing.
 
-  const std::optional<std::int64_t> layer = LayerOf(name);
-  const bool is_value = name.ends_with(".attn_v.weight"), is_down = name.ends_with(".ffn_down.weight");
-  if (!layer || (!is_value && !is_down)) return mix.base;
-  if (mix.name == "Q4_K_M" || mix.name == "Q5_K_M") {
-    return DeservesMoreBits(*layer, model.layers) ? Type::kQ6_K : mix.base;
+bool Holds(Layers layers, std::int64_t layer, std::int64_t n) {
+  switch (layers) {
+    case kAll:
+      return true;
+    case kFirstTwo:
+      return layer < 2;
+    case kFirstFour:
+      return layer < 4;
+    case kFirst16th:
+      return layer < n / 16;
+    case kFirst8th:
+      return layer < n / 8;
+    case kInner:
+      return layer >= n / 8 && layer < 7 * n / 8;
+    case kMost:
+      return layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2;
   }
-  if (mix.name == "Q4_K_S") {
-    const std::int64_t first = is_value ? 4 : model.layers / 8;
-    return *layer < first ? Type::kQ5_K : mix.base;
+  return false;
+}
+
+bool Holds(When when, const Model& model, bool has_matrix) {
+  switch (when) {
+    case kAlways:
+      return true;
+    case kShared:
+      return model.queries_per_kv >= 4;
+    case kMatrix:
+      return has_matrix;
+    case kNoMatrix:
+      return !has_matrix;
   }
-  return mix.base;
+  return false;
+}
+
+// In the 70B models attn_v is an eighth of attn_q, and more bits for it cost next to nothing. Mixes below three
+// bits see to it themselves.
+bool IsSmallValue(const Mix& mix, const Model& model, Part part) {
+  return part == kV && model.layers == 80 && model.queries_per_kv > 1 &&
+         Traits(mix.base).BitsPerWeight() > Traits(Type::kIQ2_S).BitsPerWeight();
+}
+
+Type MixType(const Mix& mix, const Model& model, bool has_matrix, const TensorInfo& tensor) {
+  if (!IsQuantized(mix.base)) return mix.base;
+  const std::optional<Place> place = PlaceOf(tensor.name);
+  const Part part = place                               ? LayerPart(place->rest)
+                    : tensor.name == "output.weight"     ? kOutput
+                    : tensor.name != "token_embd.weight" ? kOther
+                    : model.tied                         ? kOutput
+                                                         : kEmbedding;
+  if (part == kOutput && !Fits(mix.base, tensor.shape.back())) return Type::kQ6_K;  // which becomes Q8_0
+  const auto holds = [&](const MixRule& rule) {
+    return rule.part == part && Holds(rule.layers, place ? place->layer : 0, model.layers) &&
+           Holds(rule.when, model, has_matrix);
+  };
+  const auto rule = std::ranges::find_if(mix.rules, holds);
+  const Type type = rule != mix.rules.end() ? rule->type : part == kOutput ? Type::kQ6_K : mix.base;
+  const bool raised = IsSmallValue(mix, model, part) && (type == Type::kQ3_K || type == Type::kQ4_K);
+  return raised ? Type::kQ5_K : type;
 }
 
 Type WantedType(const Mix& mix, const Model& model, const MixOverrides& overrides, const TensorInfo& tensor) {
@@ -100,20 +291,25 @@ Type WantedType(const Mix& mix, const Model& model, const MixOverrides& override
   if (overrides.embedding_type && tensor.name == "token_embd.weight") return *overrides.embedding_type;
   const bool is_output = tensor.name == "output.weight" || (model.tied && tensor.name == "token_embd.weight");
   if (overrides.output_type && is_output) return *overrides.output_type;
-  return MixType(mix, model, tensor.name);
+  return MixType(mix, model, overrides.has_matrix, tensor);
 }
 
-bool Fits(Type type, std::int64_t cols) { return cols % Traits(type).block_elements == 0; }
+bool SameName(std::string_view a, std::string_view b) {
+  const auto same = [](unsigned char x, unsigned char y) { return std::toupper(x) == std::toupper(y); };
+  return std::ranges::equal(a, b, same);
+}
 
 }  // namespace
 
 std::span<const Mix> AllMixes() { return kMixes; }
 
 const Mix& FindMix(std::string_view name) {
-  const auto same = [](unsigned char a, unsigned char b) { return std::toupper(a) == std::toupper(b); };
+  for (const auto& [alias, meant] : kAliases) {
+    if (SameName(alias, name)) name = meant;
+  }
   std::vector<std::string_view> names;
   for (const Mix& mix : kMixes) {
-    if (std::ranges::equal(mix.name, name, same)) return mix;
+    if (SameName(mix.name, name)) return mix;
     names.push_back(mix.name);
   }
   Fail(ErrorKind::kBadOption, "no mix is called {}; there are {}", name, fmt::join(names, ", "));
@@ -121,11 +317,14 @@ const Mix& FindMix(std::string_view name) {
 
 Type FallBack(Type wanted, std::int64_t cols) {
   if (Fits(wanted, cols)) return wanted;
-  const Type next = wanted == Type::kQ4_K   ? Type::kQ5_0
-                    : wanted == Type::kQ5_K ? Type::kQ5_1
-                    : wanted == Type::kQ6_K ? Type::kQ8_0
-                                            : Type::kF16;
-  return Fits(next, cols) ? next : Type::kF16;
+  const auto it = std::ranges::find(kFallBacks, wanted, &std::pair<Type, Type>::first);
+  return it != std::end(kFallBacks) && Fits(it->second, cols) ? it->second : Type::kF16;
+}
+
+bool NeedsImportance(const Mix& mix, const TypeChoice& choice) {
+  if (choice.name == "output.weight" || choice.name == "token_embd.weight") return false;
+  return std::ranges::find(kNeedImportance, choice.type) != std::end(kNeedImportance) ||
+         (choice.type == Type::kQ2_K && mix.name == "Q2_K_S");
 }
 
 std::vector<TypeChoice> ChooseTypes(const Mix& mix, std::span<const TensorInfo> tensors,

@@ -1,5 +1,5 @@
 // Mixes: which element type each tensor of a model gets. The names and choices are those that users of
-// llama.cpp know, so that a Q4_K_M of longspan's is what they expect of a Q4_K_M.
+// llama-quantize know, so that a Q4_K_M of longspan's is what they expect of a Q4_K_M.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,17 @@
 
 namespace longspan {
 
+struct MixRule;  // one exception that a mix makes, in mix.cc
+
 struct Mix {
   std::string_view name;    // "Q4_K_M"
   Type base;                // what most matrices get
   std::uint32_t file_type;  // GGUF's general.file_type
+  std::span<const MixRule> rules = {};
 };
 
 std::span<const Mix> AllMixes();
-// Case-insensitive. Error(kBadOption), listing the names, for another.
+// Case-insensitive; Q3_K, Q4_K and Q5_K mean their _M. Error(kBadOption), listing the names, for another.
 const Mix& FindMix(std::string_view name);
 
 // What a mix has to know of a tensor.
@@ -41,6 +44,7 @@ struct MixOverrides {
   std::vector<TypeRule> rules;  // the first that matches counts, before all else
   std::optional<Type> output_type;
   std::optional<Type> embedding_type;
+  bool has_matrix = false;  // weights are encoded with an importance matrix: some mixes then choose otherwise
 };
 
 // `wanted` is what mix and overrides say; `type` is that, or the type it falls back to where the row length
@@ -57,8 +61,12 @@ struct TypeChoice {
 std::vector<TypeChoice> ChooseTypes(const Mix& mix, std::span<const TensorInfo> tensors,
                                     const MixOverrides& overrides = {});
 
-// `wanted` for rows of `cols`, or the nearest type that fits them: Q4_K -> Q5_0, Q5_K -> Q5_1, Q6_K -> Q8_0,
-// and F16 where nothing else divides.
+// Whether a tensor of this mix is worthless unless it is encoded with an importance matrix. The embedding never is:
+// each token reads a row of it as it is.
+bool NeedsImportance(const Mix& mix, const TypeChoice& choice);
+
+// `wanted` for rows of `cols`, or the nearest type that fits them: a type of blocks of 32 (Q4_K -> Q5_0, Q6_K -> Q8_0,
+// IQ3_S -> IQ4_NL), and F16 where nothing else divides.
 Type FallBack(Type wanted, std::int64_t cols);
 
 // One line for each kind of fall-back.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "formats/byte_reader.h"
 #include "text/byte_alphabet.h"
 
 namespace longspan {
@@ -71,7 +72,7 @@ void BpeTokenizer::CollectMerges() {
     const std::size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos || space + 1 == merge.size()) {
       Fail(ErrorKind::kInvalidFile, "tokenizer: merge {} is \"{}\", expected two tokens and a space between",
-           rank, merge);
+           rank, Printable(merge));
     }
     const std::string left = FromByteAlphabet(merge.substr(0, space));
     const std::string right = FromByteAlphabet(merge.substr(space + 1));

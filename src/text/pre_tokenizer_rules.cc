@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "formats/byte_reader.h"
 
 namespace longspan {
 
@@ -61,7 +62,7 @@ const PreTokenizerRule& FindPreTokenizerRule(std::string_view name) {
   if (rule != rules.end()) return *rule;
   std::vector<std::string_view> known;
   for (const PreTokenizerRule& r : rules) known.push_back(r.name);
-  Fail(ErrorKind::kUnsupported, "the pre-tokenizer \"{}\" is unknown; known are {}", name,
+  Fail(ErrorKind::kUnsupported, "the pre-tokenizer \"{}\" is unknown; known are {}", Printable(name),
        fmt::join(known, ", "));
 }
 
