@@ -91,8 +91,16 @@ std::vector<TypeChoice> Choose(const std::vector<Source>& sources, const std::st
   std::vector<TensorInfo> tensors;
   for (const Source& s : sources) tensors.push_back({GgufTensorName(s.name), s.entry->type, s.entry->shape});
   if (type != "auto") {
-    std::vector<TypeChoice> choices = ChooseTypes(FindMix(type), tensors);
+    const Mix& mix = FindMix(type);
+    std::vector<TypeChoice> choices = ChooseTypes(mix, tensors);
     for (const TypeChoice& choice : choices) {
+      if (NeedsImportance(mix, choice)) {
+        Fail(ErrorKind::kBadOption,
+             "--type {}: is of little use without an importance matrix; convert as it is, then use longspan "
+             "imatrix and "
+             "quantize",
+             type);
+      }
       if (!CanEncode(choice.type)) {
         Fail(ErrorKind::kUnsupported, "--type {}: {} cannot be encoded", type, Traits(choice.type).name);
       }
