@@ -56,7 +56,8 @@ TEST_F(ConvertTest, FindsOutWhatToDo) {
   EXPECT_THAT(Refusal("hf", "x.gguf", split), HasSubstr("--split-size means nothing"));
   ConvertOptions base;
   base.base = "x";
-  EXPECT_THAT(Refusal("hf", "x.gguf", base), HasSubstr("--base means nothing for Hugging Face folder -> GGUF"));
+  EXPECT_THAT(Refusal("hf", "x.gguf", base),
+              HasSubstr("--base means nothing for Hugging Face folder -> GGUF"));
 }
 
 TEST_F(ConvertTest, SplitsAndJoins) {
@@ -77,12 +78,14 @@ TEST_F(ConvertTest, SplitsAndJoins) {
 TEST_F(ConvertTest, AdaptersGoBothWays) {
   const LlamaConfig config = TinyConfig();
   LoraAdapter adapter{4, 8.0, true, 0.0, "tiny", {}};
-  Tensor a = Tensor::Allocate(Type::kF32, {4, config.dim}), b = Tensor::Allocate(Type::kF32, {config.q_dim(), 4});
+  Tensor a = Tensor::Allocate(Type::kF32, {4, config.dim}),
+         b = Tensor::Allocate(Type::kF32, {config.q_dim(), 4});
   for (std::size_t i = 0; i < b.floats().size(); ++i) b.mutable_floats()[i] = static_cast<float>(i);
   adapter.pairs.push_back({"layers.1.q", a, b});
   WritePeft(folder_ / "peft", adapter, config);
   ConvertOptions options;
-  EXPECT_THAT(ErrorOf([&] { Convert(folder_ / "peft", folder_ / "a.gguf", {}, NoProgress()); }), HasSubstr("--base"));
+  EXPECT_THAT(ErrorOf([&] { Convert(folder_ / "peft", folder_ / "a.gguf", {}, NoProgress()); }),
+              HasSubstr("--base"));
   options.base = folder_ / "tiny.gguf";
   Convert(folder_ / "peft", folder_ / "a.gguf", options, NoProgress());
   // Readers of GGUF divide alpha by the rank: 8 sqrt(4) / 4 is 8 / sqrt(4).

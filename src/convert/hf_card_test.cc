@@ -39,7 +39,8 @@ struct Listener : Progress {
 TEST(HfCard, ReadsTheFrontMatter) {
   const TestFolder folder;
   WriteFile(folder / "README.md", kCard);
-  WriteFile(folder / "generation_config.json", R"({"temperature": 0.6, "top_p": 0.9, "top_k": 50, "eos_token_id": [1, 2]})");
+  WriteFile(folder / "generation_config.json",
+            R"({"temperature": 0.6, "top_p": 0.9, "top_k": 50, "eos_token_id": [1, 2]})");
   GgufMetadata m;
   ReadHfCard(folder.path(), m, NoProgress());
   EXPECT_EQ(m.Get<std::string>("general.license"), "other");
@@ -49,7 +50,8 @@ TEST(HfCard, ReadsTheFrontMatter) {
   EXPECT_EQ(m.Get<std::uint32_t>("general.base_model.count"), 1u);
   EXPECT_EQ(m.Get<std::string>("general.base_model.0.name"), "Meta-Llama-3-8B");
   EXPECT_EQ(m.Get<std::string>("general.base_model.0.organization"), "meta-llama");
-  EXPECT_EQ(m.Get<std::string>("general.base_model.0.repo_url"), "https://huggingface.co/meta-llama/Meta-Llama-3-8B");
+  EXPECT_EQ(m.Get<std::string>("general.base_model.0.repo_url"),
+            "https://huggingface.co/meta-llama/Meta-Llama-3-8B");
   EXPECT_EQ(m.Get<std::uint32_t>("general.dataset.count"), 2u);
   EXPECT_EQ(m.Get<std::string>("general.dataset.1.repo_url"), "https://example.org/books");
   EXPECT_EQ(m.Get<float>("general.sampling.temp"), 0.6f);
@@ -87,14 +89,15 @@ TEST(HfCard, NothingToSayIsNoFile) {
 
 TEST(HfCard, AReadmeIsForPeople) {
   const TestFolder folder;
-  for (const std::string text : {"# No front matter\n---\na: b\n---\n", "---\nlicense: mit\n(no end)", "", "---\n- a\n- b\n---\n",
-                                 "---\nlicense: {a: b}\n---\n"}) {
+  for (const std::string text : {"# No front matter\n---\na: b\n---\n", "---\nlicense: mit\n(no end)", "",
+                                 "---\n- a\n- b\n---\n", "---\nlicense: {a: b}\n---\n"}) {
     WriteFile(folder / "README.md", text);
     GgufMetadata metadata;
     EXPECT_NO_THROW(ReadHfCard(folder.path(), metadata, NoProgress())) << text;
     EXPECT_EQ(metadata.size(), 0u) << text;
   }
-  for (const std::string& text : {std::string("---\na: [\n---\n"), "---\na: " + std::string(10000, '[') + "\n---\n"}) {
+  for (const std::string& text :
+       {std::string("---\na: [\n---\n"), "---\na: " + std::string(10000, '[') + "\n---\n"}) {
     WriteFile(folder / "README.md", text);
     GgufMetadata metadata;
     Listener listener;

@@ -24,7 +24,8 @@ class HfCheckpointTest : public ::testing::Test {
     Index({{"a", kFirst}, {"b", kSecond}});
   }
   void Index(const nlohmann::json& map) {
-    WriteFile(folder_ / "model.safetensors.index.json", nlohmann::json{{"metadata", {}}, {"weight_map", map}}.dump());
+    WriteFile(folder_ / "model.safetensors.index.json",
+              nlohmann::json{{"metadata", {}}, {"weight_map", map}}.dump());
   }
   std::string Refusal() {
     return ErrorOf([&] { HfCheckpoint::Open(folder_.path()); });
@@ -61,8 +62,8 @@ TEST_F(HfCheckpointTest, TheIndexMustBeRight) {
 TEST_F(HfCheckpointTest, TheIndexStaysInItsFolder) {
   fs::create_directory(folder_ / "sub");
   WriteTensors(folder_ / "sub" / "x.safetensors", {One("a")});
-  for (const char* name : {"sub/x.safetensors", "../x.safetensors", "/etc/x.safetensors", "..\\x.safetensors", "", "..",
-                           "config.json"}) {
+  for (const char* name : {"sub/x.safetensors", "../x.safetensors", "/etc/x.safetensors", "..\\x.safetensors",
+                           "", "..", "config.json"}) {
     Index({{"a", name}});
     EXPECT_THAT(Refusal(), HasSubstr("no name of a .safetensors file")) << name;
   }

@@ -55,8 +55,9 @@ TEST_F(HfConfig, ReadsLlama) {
 TEST_F(HfConfig, TakesTransformersDefaults) {
   const auto bare = [](const char* name) {
     return [name](auto& json) {
-      for (const char* key : {"num_key_value_heads", "rms_norm_eps", "rope_theta", "rope_scaling", "tie_word_embeddings",
-                              "hidden_act", "attention_bias", "max_position_embeddings"}) {
+      for (const char* key :
+           {"num_key_value_heads", "rms_norm_eps", "rope_theta", "rope_scaling", "tie_word_embeddings",
+            "hidden_act", "attention_bias", "max_position_embeddings"}) {
         json.erase(key);
       }
       json["architectures"] = {name};
@@ -105,9 +106,12 @@ TEST_F(HfConfig, SlidingWindows) {
 }
 
 TEST_F(HfConfig, RefusesWhatItCannotSay) {
-  EXPECT_THAT(Refusal([](auto& j) { j["architectures"] = {"GemmaForCausalLM"}; }), HasSubstr("GemmaForCausalLM"));
+  EXPECT_THAT(Refusal([](auto& j) { j["architectures"] = {"GemmaForCausalLM"}; }),
+              HasSubstr("GemmaForCausalLM"));
   EXPECT_THAT(Refusal([](auto& j) { j.erase("architectures"); }), HasSubstr("architecture is missing"));
-  EXPECT_THAT(Refusal([](auto& j) { j["quantization_config"] = {{"quant_method", "gptq"}}; }),
+  EXPECT_THAT(Refusal([](auto& j) {
+                j["quantization_config"] = {{"quant_method", "gptq"}};
+              }),
               HasSubstr("quantization_config"));
   EXPECT_THAT(Refusal([](auto& j) { j["mlp_bias"] = true; }), HasSubstr("mlp_bias"));
   EXPECT_THAT(Refusal([](auto& j) { j["hidden_act"] = "gelu"; }), HasSubstr("hidden_act gelu"));

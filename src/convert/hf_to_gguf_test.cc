@@ -57,7 +57,8 @@ std::vector<float> FirstColumn(const GgufFile& file, const char* name) {
   const Tensor tensor = file.LoadTensor(name);
   const std::int64_t rows = tensor.shape().front(), cols = tensor.elements() / rows;
   std::vector<float> column;
-  for (std::int64_t i = 0; i < rows; ++i) column.push_back(tensor.floats()[static_cast<std::size_t>(i * cols)]);
+  for (std::int64_t i = 0; i < rows; ++i)
+    column.push_back(tensor.floats()[static_cast<std::size_t>(i * cols)]);
   return column;
 }
 
@@ -67,7 +68,8 @@ TEST_F(HfToGguf, LlamasRowsOfQAndKArePermuted) {
   c.kv_heads = 2;
   Make(c);
   Edit([](auto& tensors) {
-    for (const char* name : {"q_proj.weight", "k_proj.weight", "v_proj.weight", "k_proj.bias", "v_proj.bias"}) {
+    for (const char* name :
+         {"q_proj.weight", "k_proj.weight", "v_proj.weight", "k_proj.bias", "v_proj.bias"}) {
       NumberRows(Find(tensors, std::string("model.layers.0.self_attn.") + name));
     }
   });
@@ -95,7 +97,8 @@ TEST_F(HfToGguf, Qwen2sRowsStay) {
     }
   });
   const auto file = Convert();
-  for (const char* name : {"blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_q.bias", "blk.0.attn_k.bias"}) {
+  for (const char* name :
+       {"blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.attn_q.bias", "blk.0.attn_k.bias"}) {
     EXPECT_TRUE(std::ranges::is_sorted(FirstColumn(*file, name))) << name;
   }
   EXPECT_EQ(file->Get<std::string>("general.architecture"), "qwen2");
@@ -162,7 +165,8 @@ TEST_F(HfToGguf, MoreTokensThanRowsAreRefused) {
 TEST_F(HfToGguf, OldFrequenciesAreLeftOut) {
   Make(TinyConfig());
   Edit([](auto& tensors) {
-    tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", Type::kF32, {4}, std::vector<std::byte>(16)});
+    tensors.push_back(
+        {"model.layers.0.self_attn.rotary_emb.inv_freq", Type::kF32, {4}, std::vector<std::byte>(16)});
   });
   EXPECT_EQ(Convert()->tensors().size(), GgufFile::Open(folder_ / "tiny.gguf")->tensors().size());
 }
@@ -187,9 +191,13 @@ TEST_F(HfToGguf, RefusesWhatDoesNotFit) {
     return Refusal();
   };
   EXPECT_THAT(refusal([](auto& t) { t.pop_back(); }), HasSubstr("is missing"));
-  EXPECT_THAT(refusal([](auto& t) { t.push_back({"extra.weight", Type::kF32, {1}, std::vector<std::byte>(4)}); }),
+  EXPECT_THAT(refusal([](auto& t) {
+                t.push_back({"extra.weight", Type::kF32, {1}, std::vector<std::byte>(4)});
+              }),
               HasSubstr("extra.weight is no part"));
-  EXPECT_THAT(refusal([](auto& t) { std::swap(Find(t, "lm_head.weight").shape[0], Find(t, "lm_head.weight").shape[1]); }),
+  EXPECT_THAT(refusal([](auto& t) {
+                std::swap(Find(t, "lm_head.weight").shape[0], Find(t, "lm_head.weight").shape[1]);
+              }),
               HasSubstr("lm_head.weight is [32, 300], config.json says [300, 32]"));
   EXPECT_THAT(refusal([](auto& t) { t.resize(1); }), HasSubstr("too few for 2 layers"));
 }
@@ -211,17 +219,20 @@ TEST_F(HfToGguf, SurvivesFlippedBytes) {
   ConvertGgufToHf(folder_ / "tiny.gguf", folder_ / "sharded", {"auto", 20000}, NoProgress());
   Random random(5, 0, RandomPurpose::kTest);
   // Of the weights only the headers: their values may be anything.
-  for (const auto& [folder, name] : {std::pair("hf", "config.json"), std::pair("hf", "generation_config.json"),
-                                     std::pair("hf", "model.safetensors"), std::pair("hf", "README.md"),
-                                     std::pair("sharded", "model.safetensors.index.json")}) {
+  for (const auto& [folder, name] :
+       {std::pair("hf", "config.json"), std::pair("hf", "generation_config.json"),
+        std::pair("hf", "model.safetensors"), std::pair("hf", "README.md"),
+        std::pair("sharded", "model.safetensors.index.json")}) {
     const fs::path path = folder_ / folder / name;
     const std::string good = ReadFile(path);
     const auto size = static_cast<std::int64_t>(std::min<std::size_t>(good.size(), 1200));
     for (int trial = 0; trial < 60; ++trial) {
       std::string bent = good;
       const auto at = static_cast<std::size_t>(random.Below(size));
-      if (trial % 3 == 0) bent.resize(at);
-      else bent[at] = static_cast<char>(trial % 3 == 1 ? random.Below(256) : '0' + random.Below(10));
+      if (trial % 3 == 0)
+        bent.resize(at);
+      else
+        bent[at] = static_cast<char>(trial % 3 == 1 ? random.Below(256) : '0' + random.Below(10));
       WriteFile(path, bent);
       try {
         ConvertHfToGguf(folder_ / folder, folder_ / "out.gguf", "auto", NoProgress());

@@ -107,7 +107,8 @@ inline HfTensor& Find(std::vector<HfTensor>& tensors, const std::string& name) {
 inline nlohmann::ordered_json ReadJson(const std::filesystem::path& path) {
   return nlohmann::ordered_json::parse(ReadFile(path));
 }
-inline void EditJson(const std::filesystem::path& path, const std::function<void(nlohmann::ordered_json&)>& edit) {
+inline void EditJson(const std::filesystem::path& path,
+                     const std::function<void(nlohmann::ordered_json&)>& edit) {
   nlohmann::ordered_json json = ReadJson(path);
   edit(json);
   WriteFile(path, JsonText(json));

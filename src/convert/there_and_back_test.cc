@@ -95,7 +95,8 @@ TEST_P(ThereAndBack, IsBitExact) {
   ConvertGgufToHf(folder / "tiny.gguf", folder / "tiny", {}, NoProgress());
   EXPECT_EQ(ReadJson(folder / "tiny" / "config.json")["architectures"][0], model.class_name);
   // Every tensor took the one type, as a checkpoint has them.
-  for (const HfTensor& t : ReadTensors(folder / "tiny" / "model.safetensors")) EXPECT_EQ(t.type, type) << t.name;
+  for (const HfTensor& t : ReadTensors(folder / "tiny" / "model.safetensors"))
+    EXPECT_EQ(t.type, type) << t.name;
 
   ConvertHfToGguf(folder / "tiny", folder / "again.gguf", "auto", NoProgress());
   ExpectSameGguf(folder / "tiny.gguf", folder / "again.gguf");
@@ -120,7 +121,8 @@ TEST(GgufToHf, VectorsStayF32WhereTheyWouldLose) {
   EXPECT_EQ(Find(tensors, "lm_head.weight").type, Type::kF16);
   ConvertHfToGguf(folder / "hf", folder / "again.gguf", "auto", NoProgress());
   const auto a = GgufFile::Open(folder / "tiny.gguf"), b = GgufFile::Open(folder / "again.gguf");
-  EXPECT_TRUE(std::ranges::equal(a->FindTensor("output_norm.weight")->bytes, b->FindTensor("output_norm.weight")->bytes));
+  EXPECT_TRUE(std::ranges::equal(a->FindTensor("output_norm.weight")->bytes,
+                                 b->FindTensor("output_norm.weight")->bytes));
 }
 
 TEST(GgufToHf, ShardsHaveAnIndex) {
@@ -142,7 +144,8 @@ TEST(GgufToHf, ShardsHaveAnIndex) {
   EXPECT_EQ(index["metadata"]["total_size"], bytes);
   ConvertHfToGguf(folder / "hf", folder / "again.gguf", "auto", NoProgress());
   const auto a = GgufFile::Open(folder / "tiny.gguf"), b = GgufFile::Open(folder / "again.gguf");
-  for (const GgufTensor& t : a->tensors()) EXPECT_TRUE(std::ranges::equal(t.bytes, b->FindTensor(t.name)->bytes)) << t.name;
+  for (const GgufTensor& t : a->tensors())
+    EXPECT_TRUE(std::ranges::equal(t.bytes, b->FindTensor(t.name)->bytes)) << t.name;
 }
 
 TEST(GgufToHf, QuantisedWeightsAreDecodedOnRequest) {
@@ -164,8 +167,8 @@ TEST(GgufToHf, QuantisedWeightsAreDecodedOnRequest) {
   // Decoded values are those of the file: converting them back to Q8_0 gives it again.
   ConvertHfToGguf(folder / "f16", folder / "again.gguf", "F16", NoProgress());
   const Tensor decoded = q8->LoadTensor("blk.0.attn_q.weight").ToFloat(Type::kF16);
-  EXPECT_TRUE(std::ranges::equal(decoded.bytes(),
-                                 GgufFile::Open(folder / "again.gguf")->FindTensor("blk.0.attn_q.weight")->bytes));
+  EXPECT_TRUE(std::ranges::equal(
+      decoded.bytes(), GgufFile::Open(folder / "again.gguf")->FindTensor("blk.0.attn_q.weight")->bytes));
 }
 
 TEST(GgufToHf, BiasedLlamaGetsTheZeroBiasThatTransformersExpects) {

@@ -36,7 +36,8 @@ std::optional<AdapterTarget> AdapterTarget::Parse(std::string_view name) {
   name.remove_prefix(kLayers.size());
   std::int32_t layer = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc() || layer < 0 || end == name.data() + name.size() || *end != '.') return std::nullopt;
+  if (error != std::errc() || layer < 0 || end == name.data() + name.size() || *end != '.')
+    return std::nullopt;
   name.remove_prefix(static_cast<std::size_t>(end - name.data()) + 1);
   for (const Known& known : kProjections) {
     if (known.name != name) continue;
@@ -71,8 +72,8 @@ std::pair<std::int64_t, std::int64_t> AdapterMeasures(const LlamaConfig& c, std:
   return {c.hidden_dim, c.dim};
 }
 
-std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found, const LlamaConfig& config,
-                                            const std::string& where) {
+std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found,
+                                            const LlamaConfig& config, const std::string& where) {
   std::vector<LoraAdapter::Pair> pairs;
   for (const std::string& target : AdapterTargets(config)) {
     const auto it = found.find(target);

@@ -30,16 +30,17 @@ struct AdapterTarget {
 // Every target of a model, in the order in which files have them.
 std::vector<std::string> AdapterTargets(const LlamaConfig& config);
 
-// {out, in} of a target, whose delta is B [out, rank] A [rank, in]. The embedding's rows are tokens: out is the
-// vocabulary.
+// {out, in} of a target, whose delta is B [out, rank] A [rank, in]. The embedding's rows are tokens: out is
+// the vocabulary.
 std::pair<std::int64_t, std::int64_t> AdapterMeasures(const LlamaConfig& config, std::string_view target);
 
-// The pairs by target as a list in the order of `AdapterTargets`. Error(kInvalidFile), naming `where`, for half a pair.
-std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found, const LlamaConfig& config,
-                                            const std::string& where);
+// The pairs by target as a list in the order of `AdapterTargets`. Error(kInvalidFile), naming `where`, for
+// half a pair.
+std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found,
+                                            const LlamaConfig& config, const std::string& where);
 
-// Error(kInvalidFile), naming `where`, unless every pair fits the model and the rank, and no target is there twice;
-// Error(kUnsupported) for an adapted output that is the embedding.
+// Error(kInvalidFile), naming `where`, unless every pair fits the model and the rank, and no target is there
+// twice; Error(kUnsupported) for an adapted output that is the embedding.
 void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, const std::string& where);
 
 inline constexpr std::int64_t kMaxAdapterRank = 1 << 16;

@@ -15,8 +15,8 @@ namespace {
 
 Tensor ToFloat(const Tensor& tensor) { return tensor.type() == Type::kF32 ? tensor : tensor.ToF32(); }
 
-// GGUF's pair of a target. Of the embedding it has what PEFT has, the other way round: lora_a is A^T [vocabulary,
-// rank] and lora_b is B [dim, rank].
+// GGUF's pair of a target. Of the embedding it has what PEFT has, the other way round: lora_a is A^T
+// [vocabulary, rank] and lora_b is B [dim, rank].
 struct StoredPair {
   Tensor a, b;
 };
@@ -31,11 +31,13 @@ LoraAdapter::Pair Ours(const std::string& target, const Tensor& a, const Tensor&
 
 }  // namespace
 
-void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter, Architecture architecture) {
+void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter,
+                      Architecture architecture) {
   const double stabilised = adapter.rslora ? std::sqrt(static_cast<double>(adapter.rank)) : 1.0;
   const auto alpha = static_cast<float>(adapter.alpha * stabilised);
   if (alpha == 0) {
-    Fail(ErrorKind::kUnsupported, "{}: an adapter of alpha 0 does nothing, but GGUF's readers take 0 for a scale of one",
+    Fail(ErrorKind::kUnsupported,
+         "{}: an adapter of alpha 0 does nothing, but GGUF's readers take 0 for a scale of one",
          path.string());
   }
   GgufMetadata metadata;
@@ -67,8 +69,8 @@ LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig
   }
   const auto architecture = file->Find<std::string>("general.architecture");
   if (architecture && *architecture != Name(config.architecture)) {
-    Fail(ErrorKind::kUnsupported, "{}: adapts the architecture '{}', the model is a {}", where, Printable(*architecture),
-         Name(config.architecture));
+    Fail(ErrorKind::kUnsupported, "{}: adapts the architecture '{}', the model is a {}", where,
+         Printable(*architecture), Name(config.architecture));
   }
   if (file->metadata().Contains("adapter.alora.invocation_tokens")) {
     Fail(ErrorKind::kUnsupported, "{}: an activated LoRA, which works from certain tokens on only", where);

@@ -23,13 +23,14 @@ constexpr std::uint64_t kMaxConfig = 1 << 20;
 constexpr std::string_view kConfigName = "adapter_config.json";
 constexpr std::string_view kTensorsName = "adapter_model.safetensors";
 
-// "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight" is the A of "layers.3.q". The embedding's matrices
-// have no ".weight", and the other way round: its A is [rank, vocabulary], its B [dim, rank].
+// "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight" is the A of "layers.3.q". The embedding's
+// matrices have no ".weight", and the other way round: its A is [rank, vocabulary], its B [dim, rank].
 std::string PeftName(std::string_view target, char which) {
   const auto parsed = AdapterTarget::Parse(target);
   if (!parsed) Fail(ErrorKind::kInternal, "'{}' is no target of an adapter", target);
-  return fmt::format("base_model.model.{}.lora_{}{}{}", parsed->HfModule(), parsed->IsEmbedding() ? "embedding_" : "",
-                     which, parsed->IsEmbedding() ? "" : ".weight");
+  return fmt::format("base_model.model.{}.lora_{}{}{}", parsed->HfModule(),
+                     parsed->IsEmbedding() ? "embedding_" : "", which,
+                     parsed->IsEmbedding() ? "" : ".weight");
 }
 
 // Whether Hugging Face has the rows in another order than GGUF.
@@ -71,8 +72,9 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder) {
   if (const auto bias = config.Or<std::string>("bias", "none"); bias != "none") {
     Fail(ErrorKind::kUnsupported, "{}: bias {}, expected none", where, Printable(bias));
   }
-  for (const char* key : {"use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern",
-                          "lora_bias", "trainable_token_indices", "layer_replication", "alora_invocation_tokens"}) {
+  for (const char* key :
+       {"use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias",
+        "trainable_token_indices", "layer_replication", "alora_invocation_tokens"}) {
     config.RefuseUnlessEmpty(key);
   }
   PeftConfig out;

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "formats/byte_reader.h"
-#include "text/json_file.h"
+#include "formats/json_file.h"
 #include "text/pre_tokenizer_rules.h"
 #include "text/spm_pieces.h"
 #include "text/token_merges.h"

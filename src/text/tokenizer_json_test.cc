@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "text/json_file.h"
+#include "formats/json_file.h"
 #include "text/testing_mutations.h"
 #include "text/testing_vocabulary.h"
 #include "text/tokenizer.h"

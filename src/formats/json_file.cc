@@ -1,4 +1,4 @@
-#include "text/json_file.h"
+#include "formats/json_file.h"
 
 #include <vector>
 
