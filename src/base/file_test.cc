@@ -28,6 +28,17 @@ TEST(File, WritesReadsAndMaps) {
   EXPECT_EQ(std::to_integer<char>(mapped->bytes().back()), 'x');
 }
 
+TEST(File, ReleasedPagesAreReadAgain) {
+  const auto path = Folder() / "a.bin";
+  WriteFile(path, std::string(1 << 20, 'x'));
+  const auto mapped = MappedFile::Open(path);
+  const auto piece = mapped->bytes().subspan(100, 500000);
+  EXPECT_EQ(std::to_integer<char>(piece[70000]), 'x');
+  mapped->Release(piece);
+  EXPECT_EQ(std::to_integer<char>(piece[70000]), 'x');
+  mapped->Release(piece.first(0));
+}
+
 TEST(File, UncommittedLeavesNothingAndKeepsTheOld) {
   const auto folder = Folder();
   WriteFile(folder / "a", "old");

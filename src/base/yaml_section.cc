@@ -85,8 +85,9 @@ void CheckDepth(const std::filesystem::path& path, std::string_view text) {
 
 }  // namespace
 
-YAML::Node LoadYaml(const std::filesystem::path& path) {
-  const std::string text = ReadFile(path, kMaxYaml);
+YAML::Node LoadYaml(const std::filesystem::path& path) { return ParseYaml(path, ReadFile(path, kMaxYaml)); }
+
+YAML::Node ParseYaml(const std::filesystem::path& path, const std::string& text) {
   CheckDepth(path, text);
   try {
     return YAML::Load(text);

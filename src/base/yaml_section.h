@@ -18,6 +18,8 @@ namespace longspan {
 
 // A YAML file of at most a mebibyte. Error(kIo), Error(kInvalidFile) with the line where it is not YAML.
 YAML::Node LoadYaml(const std::filesystem::path& path);
+// The same of text that is from `path`.
+YAML::Node ParseYaml(const std::filesystem::path& path, const std::string& text);
 
 // One mapping of a file. Every key is asked for once; Finish refuses those that nobody asked for.
 class YamlSection {

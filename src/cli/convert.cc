@@ -1,78 +1,71 @@
 // longspan convert: models and adapters between the formats of different programs.
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <memory>
-#include <string>
+#include <nlohmann/json.hpp>
 
-#include "base/error.h"
 #include "cli/commands.h"
-#include "formats/llama2c.h"
-#include "formats/llama_gguf.h"
-#include "formats/peft.h"
+#include "cli/terminal.h"
+#include "convert/convert.h"
+#include "formats/json_object.h"
 
 namespace longspan {
 namespace {
 
-struct ConvertOptions {
-  std::string source;
-  std::string destination;
-  std::string tokenizer;
-  std::string base;
+struct Options {
+  std::filesystem::path source, destination;
+  ConvertOptions library;
+  bool json = false;
 };
 
-void ConvertModel(const ConvertOptions& options) {
-  if (options.tokenizer.empty()) {
-    Fail(ErrorKind::kBadOption, "{}: a llama2.c checkpoint has no tokenizer; name its file with --tokenizer",
-         options.source);
+void Run(const Options& options) {
+  const ConvertSummary summary = Convert(options.source, options.destination, options.library, Terminal());
+  if (!options.json) {
+    for (const std::filesystem::path& file : summary.files) fmt::print("{}\n", file.string());
+    return;
   }
-  ConvertLlama2c(options.source, options.tokenizer, options.destination);
-}
-
-// Adapters do not say how many heads their model has, which the order of their rows depends on.
-LlamaConfig BaseConfig(const ConvertOptions& options) {
-  if (options.base.empty()) {
-    Fail(ErrorKind::kBadOption, "{}: to convert an adapter, name its base model's GGUF file with --base",
-         options.source);
+  nlohmann::ordered_json json{{"conversion", Name(summary.conversion)}, {"files", nlohmann::ordered_json::array()}};
+  for (const std::filesystem::path& file : summary.files) json["files"].push_back(file.string());
+  if (summary.tensors > 0) {
+    json["tensors"] = summary.tensors;
+    json["bytes"] = summary.bytes;
   }
-  return ReadLlamaConfig(*GgufFile::Open(options.base));
-}
-
-void RunConvert(const ConvertOptions& options) {
-  const std::filesystem::path source = options.source;
-  if (std::filesystem::is_directory(source)) {
-    const LlamaConfig config = BaseConfig(options);
-    WriteGgufAdapter(options.destination, ReadPeft(source, config), config.architecture);
-  } else if (source.extension() == ".gguf") {
-    const LlamaConfig config = BaseConfig(options);
-    WritePeft(options.destination, ReadGgufAdapter(source, config), config);
-  } else if (source.extension() == ".bin") {
-    ConvertModel(options);
-  } else {
-    Fail(ErrorKind::kUnsupported,
-         "{}: expected a llama2.c checkpoint (.bin), a PEFT adapter's folder or a GGUF adapter (.gguf)",
-         options.source);
-  }
-  fmt::print("{}\n", options.destination);
+  fmt::print("{}", JsonText(json));
 }
 
 }  // namespace
 
 void AddConvert(CLI::App& app) {
-  CLI::App* command =
-      app.add_subcommand("convert", "Convert a model to GGUF, or an adapter between PEFT and GGUF");
-  const auto options = std::make_shared<ConvertOptions>();
-  command->add_option("source", options->source, "llama2.c checkpoint (.bin), PEFT folder or GGUF adapter")
+  CLI::App* command = app.add_subcommand(
+      "convert", "Convert models and adapters between Hugging Face and GGUF; split and join GGUF files");
+  const auto options = std::make_shared<Options>();
+  ConvertOptions& library = options->library;
+  command
+      ->add_option("SOURCE", options->source,
+                   "Hugging Face folder of a model or of a PEFT adapter, GGUF file, or llama2.c checkpoint (.bin)")
       ->required()
       ->check(CLI::ExistingPath);
-  command->add_option("destination", options->destination, "GGUF file, or PEFT folder, to write")->required();
-  command->add_option("--tokenizer", options->tokenizer, "llama2.c: tokenizer (.bin)")
-      ->check(CLI::ExistingFile);
-  command->add_option("--base", options->base, "Adapters: the base model (.gguf)")->check(CLI::ExistingFile);
+  command->add_option("DESTINATION", options->destination, "GGUF file, or folder, to write")->required();
+  command->add_option("--type", library.type,
+                      "Of the weights: F32, F16, BF16, to GGUF also Q8_0 and the other types of quantize (default: as they are)");
+  command->add_option("--shard-size", library.shard_bytes, "Largest safetensors file (default: 5GB)")
+      ->transform(CLI::AsSizeValue(true));
+  command->add_option("--split-size", library.split_bytes, "Split a GGUF file into shards of at most this size")
+      ->transform(CLI::AsSizeValue(true));
+  command->add_option("--base", library.base, "Adapters: the base model (.gguf, or a Hugging Face folder)")
+      ->check(CLI::ExistingPath);
+  command->add_option("--tokenizer", library.tokenizer, "llama2.c: tokenizer (.bin)")->check(CLI::ExistingFile);
+  command->add_flag("--json", options->json, "Print what was written as JSON");
   command->footer(
-      "Examples: longspan convert stories260K.bin stories260K.gguf --tokenizer tok512.bin\n"
-      "          longspan convert adapter/ adapter.gguf --base model.gguf");
-  command->callback([options] { RunConvert(*options); });
+      "Which conversion it is follows from what SOURCE is and whether DESTINATION ends in .gguf.\n\n"
+      "Examples:\n"
+      "  longspan convert Llama-3.1-8B/ llama-3.1-8b.gguf\n"
+      "  longspan convert model-q4_k_m.gguf folder/ --type BF16\n"
+      "  longspan convert adapter/ adapter.gguf --base model.gguf\n"
+      "  longspan convert model.gguf shards/ --split-size 2GB\n"
+      "  longspan convert shards/model-00001-of-00003.gguf model.gguf\n"
+      "  longspan convert stories260K.bin stories260K.gguf --tokenizer tok512.bin");
+  command->callback([options] { Run(*options); });
 }
 
 }  // namespace longspan

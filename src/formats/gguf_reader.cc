@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "formats/byte_reader.h"
+#include "formats/gguf_shards.h"
 
 namespace longspan {
 namespace {
@@ -33,10 +34,12 @@ class GgufParser {
  public:
   explicit GgufParser(std::shared_ptr<const MappedFile> mapped)
       : file_(new GgufFile), name_(mapped->path().string()), reader_(mapped->bytes(), name_) {
-    file_->mapped_ = std::move(mapped);
+    file_->mapped_ = mapped;
+    file_->file_bytes_ = mapped->bytes().size();
+    file_->mappings_ = std::make_shared<GgufFile::Mappings>(1, std::move(mapped));
   }
 
-  std::shared_ptr<const GgufFile> Parse() {
+  std::shared_ptr<GgufFile> Parse() {
     ReadVersion();
     const auto tensors = reader_.Read<std::uint64_t>("tensor count");
     const auto entries = reader_.Read<std::uint64_t>("metadata count");
@@ -284,6 +287,12 @@ std::int64_t GgufTensor::elements() const {
 }
 
 std::shared_ptr<const GgufFile> GgufFile::Open(const std::filesystem::path& path) {
+  const std::shared_ptr<GgufFile> file = GgufParser(MappedFile::Open(path)).Parse();
+  GgufShards::Join(*file);
+  return file;
+}
+
+std::shared_ptr<const GgufFile> GgufShards::Open(const std::filesystem::path& path) {
   return GgufParser(MappedFile::Open(path)).Parse();
 }
 
@@ -295,7 +304,11 @@ const GgufTensor* GgufFile::FindTensor(std::string_view name) const {
 Tensor GgufFile::LoadTensor(std::string_view name) const {
   const GgufTensor* tensor = FindTensor(name);
   if (tensor == nullptr) return {};
-  return Tensor(tensor->type, tensor->shape, tensor->bytes, mapped_);
+  return Tensor(tensor->type, tensor->shape, tensor->bytes, mappings_);
+}
+
+void GgufFile::Release(std::span<const std::byte> part) const {
+  for (const auto& mapping : *mappings_) mapping->Release(part);
 }
 
 }  // namespace longspan

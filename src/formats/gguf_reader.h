@@ -25,7 +25,7 @@ struct GgufTensor {
   std::string name;
   Type type = Type::kF32;
   std::vector<std::int64_t> shape;  // outermost first (the file stores innermost first)
-  std::uint64_t offset = 0;         // of the data, from the start of the file
+  std::uint64_t offset = 0;         // of the data, from the start of the file (its shard)
   std::span<const std::byte> bytes;
 
   std::int64_t elements() const;
@@ -33,10 +33,11 @@ struct GgufTensor {
 
 class GgufFile {
  public:
+  // A model in shards (formats/gguf_shards.h) is opened by the name of its first, and reads as one file.
   static std::shared_ptr<const GgufFile> Open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return mapped_->path(); }
-  std::uint64_t file_bytes() const { return mapped_->bytes().size(); }
+  std::uint64_t file_bytes() const { return file_bytes_; }  // of all shards
   std::uint32_t version() const { return version_; }
   std::uint64_t alignment() const { return alignment_; }
 
@@ -54,12 +55,18 @@ class GgufFile {
   const GgufTensor* FindTensor(std::string_view name) const;  // nullptr where absent
   // A view that keeps the file mapped; an empty tensor where the file has none of this name.
   Tensor LoadTensor(std::string_view name) const;
+  void Release(std::span<const std::byte> part) const;  // see MappedFile
 
  private:
   friend class GgufParser;
+  friend class GgufShards;
   GgufFile() = default;
 
-  std::shared_ptr<const MappedFile> mapped_;
+  using Mappings = std::vector<std::shared_ptr<const MappedFile>>;
+
+  std::shared_ptr<const MappedFile> mapped_;      // the file that was named
+  std::shared_ptr<const Mappings> mappings_;      // it and its other shards: what tensors keep alive
+  std::uint64_t file_bytes_ = 0;
   std::uint32_t version_ = 0;
   std::uint64_t alignment_ = 0;
   GgufMetadata metadata_;

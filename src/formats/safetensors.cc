@@ -96,6 +96,10 @@ json ParseHeader(std::string_view text) {
   }
 }
 
+std::size_t BytesOf(const SafetensorsEntry& entry) {
+  return static_cast<std::size_t>(TensorBytes(entry.type, entry.shape));
+}
+
 std::size_t ElementBytes(Type type) { return static_cast<std::size_t>(Traits(type).block_bytes); }
 
 }  // namespace
@@ -157,6 +161,7 @@ Tensor SafetensorsFile::LoadTensor(std::string_view name) const {
   const auto it = index_.find(name);
   if (it == index_.end()) return {};
   const SafetensorsEntry& entry = entries_[it->second];
+  if (entry.bytes.empty()) return Tensor::Allocate(entry.type, entry.shape);
   const bool aligned = reinterpret_cast<std::uintptr_t>(entry.bytes.data()) % ElementBytes(entry.type) == 0;
   if (aligned) return Tensor(entry.type, entry.shape, entry.bytes, mapped_);
   Tensor copy = Tensor::Allocate(entry.type, entry.shape);
@@ -196,17 +201,27 @@ void SafetensorsWriter::WriteHeader() {
 }
 
 void SafetensorsWriter::Write(std::string_view name, std::span<const std::byte> bytes) {
-  if (!header_written_) WriteHeader();
-  const bool in_turn = next_ < entries_.size() && entries_[next_].name == name &&
-                       std::cmp_equal(TensorBytes(entries_[next_].type, entries_[next_].shape), bytes.size());
-  if (!in_turn)
+  if (next_ < entries_.size() && BytesOf(entries_[next_]) != bytes.size()) {
     Fail(ErrorKind::kInternal, "{}: {} bytes of tensor {} written out of turn", name_, bytes.size(), name);
-  while (!bytes.empty()) {
-    ThrowIfCancelled();
-    const std::size_t n = std::min(bytes.size(), kChunk);
-    file_.Write(bytes.first(n));
-    bytes = bytes.subspan(n);
   }
+  Append(name, bytes);
+}
+
+void SafetensorsWriter::Append(std::string_view name, std::span<const std::byte> piece) {
+  if (!header_written_) WriteHeader();
+  if (next_ == entries_.size() || entries_[next_].name != name ||
+      piece.size() > BytesOf(entries_[next_]) - appended_) {
+    Fail(ErrorKind::kInternal, "{}: {} bytes of tensor {} written out of turn", name_, piece.size(), name);
+  }
+  appended_ += piece.size();
+  while (!piece.empty()) {
+    ThrowIfCancelled();
+    const std::size_t n = std::min(piece.size(), kChunk);
+    file_.Write(piece.first(n));
+    piece = piece.subspan(n);
+  }
+  if (appended_ < BytesOf(entries_[next_])) return;
+  appended_ = 0;
   ++next_;
 }
 

@@ -35,6 +35,8 @@ class SafetensorsFile {
   const std::vector<SafetensorsEntry>& entries() const { return entries_; }  // in the order of their bytes
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
+  void Release(std::span<const std::byte> part) const { mapped_->Release(part); }  // see MappedFile
+
   // A view that keeps the file mapped (a copy where the bytes are not aligned for their type); an empty
   // tensor where the file has none of this name.
   Tensor LoadTensor(std::string_view name) const;
@@ -57,6 +59,8 @@ class SafetensorsWriter {
 
   void Declare(std::string_view name, Type type, std::vector<std::int64_t> shape);  // F32, F16, BF16
   void Write(std::string_view name, std::span<const std::byte> bytes);
+  // The same in pieces, for tensors too large for memory: the next tensor follows when all bytes are there.
+  void Append(std::string_view name, std::span<const std::byte> piece);
   void Commit();
 
  private:
@@ -66,7 +70,8 @@ class SafetensorsWriter {
   AtomicFile file_;
   std::vector<SafetensorsEntry> entries_;  // without bytes
   bool header_written_ = false;
-  std::size_t next_ = 0;
+  std::size_t next_ = 0;         // the tensor whose data comes next
+  std::size_t appended_ = 0;     // how much of it there is
 };
 
 }  // namespace longspan

@@ -74,6 +74,13 @@ TEST(Safetensors, CopiesWhatIsNotAligned) {
   EXPECT_EQ(OpenError(Build(header, 8)), "");
 }
 
+TEST(Safetensors, LoadsATensorWithoutElements) {
+  // It begins where the data end, at an address that suits no type.
+  const std::string header = R"({"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},)"
+                             R"("none":{"dtype":"F64","shape":[0,7],"data_offsets":[1,1]}})";
+  EXPECT_EQ(OpenError(Build(header, 1)), "");
+}
+
 TEST(Safetensors, WriterKeepsToItsPlan) {
   SafetensorsWriter writer(Scratch("plan"));
   writer.Declare("t", Type::kF32, {2});

@@ -219,10 +219,9 @@ TEST_P(AttentionTest, PagesWithDocuments) {
 
 // Windows that end within, at and around pages and the pieces of decoding, and are longer than the sequence.
 TEST_P(AttentionTest, PagesWithWindows) {
-  for (const Type type : {Type::kF32, Type::kBF16, Type::kQ8_0}) {
-    for (const auto& [before, n] :
-         {std::pair<std::int64_t, std::int64_t>{0, 1}, {700, 1}, {1100, 3}, {600, 40}, {0, 300}}) {
-      for (const std::int64_t window : {1, 2, 63, 64, 65, 100, 511, 512, 513, 5000}) {
+  for (const Type type : {Type::kF32, Type::kQ8_0}) {
+    for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{700, 1}, {1100, 3}, {600, 40}, {0, 130}}) {
+      for (const std::int64_t window : {1, 63, 64, 65, 512, 513, 5000}) {
         AttentionShape shape = ShapeOf(4, 2, 32);
         shape.window = window;
         ExpectSameAsOracle(kernels(), {shape, type, before, n});

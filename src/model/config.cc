@@ -2,10 +2,7 @@
 
 #include <array>
 #include <cmath>
-#include <ranges>
 #include <utility>
-
-#include <fmt/ranges.h>
 
 #include "base/error.h"
 
@@ -52,7 +49,11 @@ std::optional<Architecture> ArchitectureNamed(std::string_view text) {
   return std::nullopt;
 }
 
-std::string ArchitectureNames() { return fmt::format("{}", fmt::join(std::views::values(kArchitectures), " or ")); }
+std::string ArchitectureNames() {
+  std::string names;
+  for (const auto& [architecture, name] : kArchitectures) names += (names.empty() ? "" : " or ") + std::string(name);
+  return names;
+}
 
 std::int64_t LlamaConfig::Parameters() const {
   const std::int64_t attention = dim * q_dim() * 2 + dim * kv_dim() * 2;

@@ -8,15 +8,11 @@
 #include <utility>
 
 #include "base/error.h"
+#include "formats/byte_reader.h"
 #include "text/byte_alphabet.h"
 
 namespace longspan {
 namespace {
-
-// A vocabulary without the name of a pre-tokenizer is older than the key, hence GPT-2's.
-std::string PreTokenizerName(const Vocabulary& vocabulary) {
-  return vocabulary.pre.empty() || vocabulary.pre == "default" ? "gpt-2" : vocabulary.pre;
-}
 
 std::string BytesOf(const Vocabulary& vocabulary, std::int32_t id) {
   const std::string& token = vocabulary.tokens[id];
@@ -46,7 +42,7 @@ struct Candidate {
 }  // namespace
 
 BpeTokenizer::BpeTokenizer(Vocabulary from)
-    : Tokenizer(std::move(from), BytesOf), pre_tokenizer_(PreTokenizerName(vocabulary())) {
+    : Tokenizer(std::move(from), BytesOf), pre_tokenizer_(vocabulary().pre) {
   ids_.reserve(static_cast<std::size_t>(vocab_size()));
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
     if (vocabulary().KindOf(id) == TokenKind::kNormal) ids_.try_emplace(Piece(id), id);
@@ -76,7 +72,7 @@ void BpeTokenizer::CollectMerges() {
     const std::size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos || space + 1 == merge.size()) {
       Fail(ErrorKind::kInvalidFile, "tokenizer: merge {} is \"{}\", expected two tokens and a space between",
-           rank, merge);
+           rank, Printable(merge));
     }
     const std::string left = FromByteAlphabet(merge.substr(0, space));
     const std::string right = FromByteAlphabet(merge.substr(space + 1));

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "formats/byte_reader.h"
 
 namespace longspan {
 namespace {
@@ -39,7 +40,8 @@ constexpr std::array kSpecialKeys = {
 Vocabulary::Kind KindOf(std::string_view model, const std::string& source) {
   if (model == "gpt2") return Vocabulary::Kind::kBpe;
   if (model == "llama") return Vocabulary::Kind::kSpm;
-  Fail(ErrorKind::kUnsupported, "{}: {} is \"{}\"; gpt2 and llama are supported", source, kModel, model);
+  Fail(ErrorKind::kUnsupported, "{}: {} is \"{}\"; gpt2 and llama are supported", source, kModel,
+       Printable(model));
 }
 
 std::vector<std::string> Copies(Strings views) { return {views.begin(), views.end()}; }

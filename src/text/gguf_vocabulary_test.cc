@@ -1,9 +1,11 @@
 #include "text/gguf_vocabulary.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "text/testing_vocabulary.h"
+#include "text/tokenizer.h"
 
 namespace longspan {
 namespace {
@@ -66,6 +68,25 @@ TEST(GgufVocabulary, RefusesWhatIsBroken) {
   EXPECT_TRUE(fails("tokenizer.ggml.eos_token_id", std::int32_t{-7}));
   EXPECT_FALSE(fails("tokenizer.ggml.eos_token_id", std::uint32_t{0xFFFFFFFF}));
   EXPECT_THROW(ReadVocabulary(GgufMetadata()), Error);
+}
+
+TEST(GgufVocabulary, ItsWordsCannotBreakAMessage) {
+  const auto message = [](const char* key, GgufValue value) -> std::string {
+    GgufMetadata metadata;
+    WriteVocabulary(SmallVocabulary(), metadata);
+    metadata.Set(key, std::move(value));
+    try {
+      Tokenizer::Make(ReadVocabulary(metadata));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string hostile("a\0\n\x1b[2J", 7);
+  EXPECT_THAT(message("tokenizer.ggml.model", hostile), testing::HasSubstr("a\\x00\\x0a\\x1b[2J"));
+  EXPECT_THAT(message("tokenizer.ggml.pre", hostile), testing::HasSubstr("a\\x00\\x0a\\x1b[2J"));
+  EXPECT_THAT(message("tokenizer.ggml.merges", std::vector<std::string>{hostile}),
+              testing::HasSubstr("a\\x00\\x0a\\x1b[2J"));
 }
 
 }  // namespace

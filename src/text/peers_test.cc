@@ -3,12 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <random>
-#include <sstream>
 
 #include "base/file.h"
 #include "base/testdata.h"
 #include "formats/gguf_reader.h"
 #include "text/gguf_vocabulary.h"
+#include "text/peers_vectors.h"
 #include "text/tokenizer.h"
 
 namespace longspan {
@@ -26,33 +26,9 @@ class Peers : public testing::TestWithParam<const char*> {
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
-// Each text ends with a separator line.
-std::vector<std::string> Texts(const std::string& file) {
-  constexpr std::string_view kSeparator = "\n__ggml_vocab_test__\n";
-  std::vector<std::string> texts;
-  for (std::size_t begin = 0; begin < file.size();) {
-    const std::size_t end = file.find(kSeparator, begin);
-    texts.push_back(file.substr(begin, end - begin));
-    if (end == std::string::npos) break;
-    begin = end + kSeparator.size();
-  }
-  return texts;
-}
-
-std::vector<std::vector<std::int32_t>> Ids(const std::string& file) {
-  std::vector<std::vector<std::int32_t>> all;
-  std::istringstream lines(file);
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream numbers(line);
-    auto& ids = all.emplace_back();
-    for (std::int32_t id; numbers >> id;) ids.push_back(id);
-  }
-  return all;
-}
-
 TEST_P(Peers, TextsGiveTheSameIds) {
-  const auto texts = Texts(ReadFile(*SharedData(Name() + ".inp")));
-  const auto expected = Ids(ReadFile(*SharedData(Name() + ".out")));
+  const auto texts = PeerTexts(ReadFile(*SharedData(Name() + ".inp")));
+  const auto expected = PeerIds(ReadFile(*SharedData(Name() + ".out")));
   ASSERT_EQ(texts.size(), expected.size());
   ASSERT_GT(texts.size(), 40u);
   for (std::size_t i = 0; i < texts.size(); ++i) {

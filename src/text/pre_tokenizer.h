@@ -1,9 +1,10 @@
 // Cutting text into the words that byte-level BPE merges within.
 #pragma once
 
+#include <cstddef>
 #include <functional>
-#include <memory>
 #include <string_view>
+#include <vector>
 
 namespace longspan {
 
@@ -13,6 +14,8 @@ class PreTokenizer {
   // `name` as in GGUF's tokenizer.ggml.pre. Error(kUnsupported) for one that longspan does not know.
   explicit PreTokenizer(std::string_view name);
   ~PreTokenizer();
+  PreTokenizer(const PreTokenizer&) = delete;
+  PreTokenizer& operator=(const PreTokenizer&) = delete;
 
   // Calls `each` with the words of `text` in order; they cover it without gaps. Bytes that are not UTF-8 are
   // words of their own.
@@ -22,10 +25,12 @@ class PreTokenizer {
   bool takes_whole_words() const { return takes_whole_words_; }
 
  private:
-  struct Pattern;  // the compiled regular expression
-  void SplitValid(std::string_view text, const std::function<void(std::string_view)>& each) const;
+  struct Pattern;  // a compiled regular expression
+  // Cuts by stage `stage` and those after it.
+  void SplitValid(std::string_view text, std::size_t stage,
+                  const std::function<void(std::string_view)>& each) const;
 
-  std::unique_ptr<Pattern> pattern_;
+  std::vector<Pattern> stages_;
   bool takes_whole_words_;
 };
 

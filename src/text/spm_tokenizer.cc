@@ -1,48 +1,24 @@
 #include "text/spm_tokenizer.h"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <queue>
 #include <span>
 #include <utility>
 
 #include "base/error.h"
+#include "text/spm_pieces.h"
 #include "text/utf8.h"
 
 namespace longspan {
 namespace {
-
-constexpr std::string_view kSpace = "\u2581";
-
-// The byte that a token such as <0x0A> names, or -1.
-int ByteOf(std::string_view token) {
-  if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
-  int byte = -1;
-  const auto [end, error] = std::from_chars(token.data() + 3, token.data() + 5, byte, 16);
-  return error == std::errc() && end == token.data() + 5 ? byte : -1;
-}
-
-std::string WithPlainSpaces(std::string_view text) {
-  std::string plain;
-  plain.reserve(text.size());
-  while (!text.empty()) {
-    const std::size_t at = std::min(text.find(kSpace), text.size());
-    plain += text.substr(0, at);
-    text.remove_prefix(at);
-    if (text.empty()) break;
-    plain += ' ';
-    text.remove_prefix(kSpace.size());
-  }
-  return plain;
-}
 
 bool IsText(TokenKind kind) { return kind == TokenKind::kNormal || kind == TokenKind::kUserDefined; }
 
 std::string BytesOf(const Vocabulary& vocabulary, std::int32_t id) {
   const std::string& token = vocabulary.tokens[id];
   const TokenKind kind = vocabulary.KindOf(id);
-  const int byte = kind == TokenKind::kByte ? ByteOf(token) : -1;
+  const int byte = kind == TokenKind::kByte ? ByteOfPiece(token) : -1;
   if (byte >= 0) return std::string(1, static_cast<char>(byte));
   return IsText(kind) ? WithPlainSpaces(token) : token;
 }
@@ -114,7 +90,7 @@ void SpmTokenizer::CollectTokens() {
 
 void SpmTokenizer::EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const {
   std::string plain = first && vocabulary().add_space_prefix ? " " : "";
-  plain += text.find(kSpace) == std::string_view::npos ? std::string(text) : WithPlainSpaces(text);
+  plain += text.find(kSpaceMark) == std::string_view::npos ? std::string(text) : WithPlainSpaces(text);
   if (!splits_at_spaces_) {
     MergeWord(plain, ids);
     return;

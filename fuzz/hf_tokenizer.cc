@@ -1,0 +1,41 @@
+// tokenizer.json and the files beside it, as a vocabulary that encodes, and written again.
+#include "text/hf_tokenizer.h"
+
+#include "fuzz/input.h"
+#include "fuzz/small_llama.h"
+#include "fuzz/target.h"
+#include "text/gguf_vocabulary.h"
+#include "text/synthetic_vocabulary.h"
+#include "text/tokenizer.h"
+
+namespace longspan::fuzz {
+namespace {
+
+std::vector<std::string> Files() {
+  return {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"};
+}
+
+}  // namespace
+
+void Parse(std::span<const std::byte> input) {
+  const MemoryFolder folder(input, Files());
+  const GgufMetadata metadata = ReadHfTokenizer(folder.path(), 0);
+  Attempt([&] { Tokenizer::Make(ReadVocabulary(metadata))->Encode(" Hello <s>world\n123", {.parse_special = true}); });
+  const TestFolder copy;
+  WriteHfTokenizer(metadata, copy.path());
+}
+
+void MakeSeeds(const std::filesystem::path& folder) {
+  Vocabulary bpe = SyntheticVocabulary(300);
+  bpe.pre = "llama-bpe";
+  bpe.chat_template = "{{ messages }}";
+  GgufMetadata metadata;
+  WriteVocabulary(bpe, metadata);
+  const TestFolder as_bpe, as_spm;
+  WriteHfTokenizer(metadata, as_bpe.path());
+  JoinFiles(as_bpe.path(), Files(), folder / "bpe");
+  WriteHfTokenizer(SmallVocabulary(), as_spm.path());
+  JoinFiles(as_spm.path(), Files(), folder / "spm");
+}
+
+}  // namespace longspan::fuzz

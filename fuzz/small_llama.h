@@ -1,0 +1,48 @@
+// The model that seeds are of: as small as a Llama can be, so that mutations meet its structure.
+#pragma once
+
+#include "formats/gguf_value.h"
+#include "model/adapter.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace longspan::fuzz {
+
+inline LlamaConfig SmallLlama() {
+  LlamaConfig c;
+  c.name = "small";
+  c.vocab_size = 4;
+  c.dim = 4;
+  c.layers = 1;
+  c.heads = 2;
+  c.kv_heads = 1;
+  c.head_dim = 2;
+  c.hidden_dim = 4;
+  c.context = 16;
+  return c;
+}
+
+// Four tokens, as SentencePiece's converters write them.
+inline GgufMetadata SmallVocabulary() {
+  GgufMetadata metadata;
+  metadata.Set("tokenizer.ggml.model", "llama");
+  metadata.Set("tokenizer.ggml.tokens", std::vector<std::string>{"<unk>", "<s>", "</s>", "<0x0A>"});
+  metadata.Set("tokenizer.ggml.scores", std::vector<float>{0, 0, 0, 0});
+  metadata.Set("tokenizer.ggml.token_type", std::vector<std::int32_t>{2, 3, 3, 6});
+  metadata.Set("tokenizer.ggml.bos_token_id", std::uint32_t{1});
+  metadata.Set("tokenizer.ggml.eos_token_id", std::uint32_t{2});
+  metadata.Set("tokenizer.ggml.unknown_token_id", std::uint32_t{0});
+  return metadata;
+}
+
+inline LoraAdapter SmallAdapter(bool rslora) {
+  const LlamaConfig c = SmallLlama();
+  LoraAdapter adapter{2, 4.0, rslora, 0.0, "small", {}};
+  adapter.pairs.push_back({"layers.0.q", Tensor::Allocate(Type::kF32, {2, c.dim}),
+                           Tensor::Allocate(Type::kF32, {c.q_dim(), 2})});
+  adapter.pairs.push_back({"layers.0.down", Tensor::Allocate(Type::kF32, {2, c.hidden_dim}),
+                           Tensor::Allocate(Type::kF32, {c.dim, 2})});
+  return adapter;
+}
+
+}  // namespace longspan::fuzz

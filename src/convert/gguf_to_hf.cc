@@ -1,0 +1,146 @@
+#include "convert/gguf_to_hf.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/atomic_folder.h"
+#include "base/cancel.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "convert/hf_card.h"
+#include "convert/hf_checkpoint.h"
+#include "convert/hf_config.h"
+#include "convert/hf_names.h"
+#include "convert/hf_rope.h"
+#include "convert/tensor_stream.h"
+#include "formats/llama_gguf.h"
+#include "tensor/codec.h"
+#include "text/hf_tokenizer.h"
+
+namespace longspan {
+namespace {
+
+// A tensor of the model as it shall be written.
+struct Target {
+  std::string name;  // of ForEachTensor
+  Tensor tensor;
+  Type type = Type::kF32;
+};
+
+Type ParseFloat(const std::string& name) {
+  const std::optional<Type> type = TypeFromName(name);
+  if (!type || !IsFloat(*type)) {
+    Fail(ErrorKind::kBadOption, "--type {}: safetensors are written as F32, F16 or BF16", name);
+  }
+  return *type;
+}
+
+// Whether a vector's values survive being rounded to `type`.
+bool Keeps(const Tensor& vector, Type type) {
+  const Tensor before = vector.ToF32(), after = vector.ToFloat(type).ToF32();
+  return std::ranges::equal(before.bytes(), after.bytes());
+}
+
+Type MatrixType(const Target& target, const std::string& type, const std::string& where) {
+  if (type != "auto") return ParseFloat(type);
+  if (IsFloat(target.tensor.type())) return target.tensor.type();
+  Fail(ErrorKind::kBadOption, "{}: tensor {} is {}; decode it with --type F16 or BF16", where,
+       GgufTensorName(target.name), Traits(target.tensor.type()).name);
+}
+
+std::vector<Target> Targets(const ModelFile& model, const std::string& type) {
+  const LlamaConfig& config = model.config;
+  const std::string where = model.file->path().string();
+  const Type wanted = type == "auto" ? MainType(model.weights, config.tied_embeddings) : ParseFloat(type);
+  std::vector<Target> targets;
+  ForEachTensor(model.weights, config.tied_embeddings, [&](const std::string& name, const Tensor& tensor) {
+    Target target{name, tensor};
+    if (!CanDecode(tensor.type())) {
+      Fail(ErrorKind::kUnsupported, "{}: tensor {} is {}, which longspan does not decode", where, GgufTensorName(name),
+           Traits(tensor.type()).name);
+    }
+    const bool vector = tensor.shape().size() < 2;
+    target.type = vector ? (IsFloat(wanted) && Keeps(tensor, wanted) ? wanted : Type::kF32)
+                         : MatrixType(target, type, where);
+    targets.push_back(std::move(target));
+    // transformers' Llama has a bias of o_proj where it has those of q, k and v. GGUF's has none: it is zero.
+    if (name.ends_with(".v_bias") && config.architecture == Architecture::kLlama) {
+      targets.push_back({name.substr(0, name.size() - 6) + "o_bias", Tensor::Allocate(Type::kF32, {config.dim}), wanted});
+    }
+  });
+  return targets;
+}
+
+std::string NameOf(const Target& target) {
+  if (!target.name.ends_with(".o_bias")) return HfTensorName(target.name);
+  const std::string weight = HfTensorName(target.name.substr(0, target.name.size() - 5));
+  return weight.substr(0, weight.rfind('.')) + ".bias";
+}
+
+TensorStream StreamOf(const Target& target, const LlamaConfig& config) {
+  TensorStream stream{target.tensor.bytes(), target.tensor.type(), target.type};
+  if (config.architecture == Architecture::kLlama && HasRotatedRows(target.name)) {
+    stream.order = HeadOrder{config.head_dim, RopeOrder::kHalfSplit};
+  }
+  SetMeasures(stream, target.tensor.shape());
+  return stream;
+}
+
+void WriteWeights(const std::filesystem::path& folder, const ModelFile& model, const std::vector<Target>& targets,
+                  std::uint64_t shard_bytes, ConvertReport& report, Progress& progress) {
+  std::vector<HfCheckpointWriter::Plan> plan;
+  for (const Target& t : targets) {
+    plan.push_back({NameOf(t), t.type, t.tensor.shape()});
+    report.bytes += TensorBytes(t.type, t.tensor.shape());
+  }
+  report.tensors = std::ssize(targets);
+  CheckFreeSpace(folder, static_cast<std::uint64_t>(report.bytes));
+  HfCheckpointWriter writer(folder, plan, shard_bytes);
+  progress.Start("convert", report.bytes, "bytes");
+  std::int64_t done = 0;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    const auto take = [&](std::span<const std::byte> piece) {
+      writer.Append(plan[i].name, piece);
+      progress.Update(done += static_cast<std::int64_t>(piece.size()), plan[i].name);
+    };
+    const auto release = [&](std::span<const std::byte> part) { model.file->Release(part); };
+    try {
+      StreamTensor(StreamOf(targets[i], model.config), take, release);
+    } catch (const Error& error) {
+      throw Error(error.kind(), fmt::format("{}: tensor {}: {}", model.file->path().string(), plan[i].name, error.what()));
+    }
+  }
+  writer.Commit();
+  progress.Finish();
+}
+
+}  // namespace
+
+ConvertReport ConvertGgufToHf(const std::filesystem::path& file, const std::filesystem::path& folder,
+                              const HfOptions& options, Progress& progress) {
+  const ModelFile model = LoadModel(file);
+  ConvertReport report;
+  report.config = model.config;
+  if (!model.weights.rope_factors.empty()) {
+    report.config.rope_scaling = Llama3ScalingOf(model.weights.rope_factors, model.config, file.string());
+  }
+  const std::vector<Target> targets = Targets(model, options.type);
+  const GgufMetadata& metadata = model.file->metadata();
+  AtomicFolder out(folder);
+  const Type main_type = options.type == "auto" ? MainType(model.weights, model.config.tied_embeddings)
+                                                : ParseFloat(options.type);
+  WriteHfConfig(out.path(), report.config, metadata, main_type);
+  if (metadata.Contains("tokenizer.ggml.model")) {
+    WriteHfTokenizer(metadata, out.path());
+  } else {
+    progress.Message(fmt::format("{}: has no tokenizer; the folder will have none", file.string()));
+  }
+  WriteHfCard(out.path(), metadata, file.filename().string());
+  WriteWeights(out.path(), model, targets, options.shard_bytes, report, progress);
+  out.Commit();
+  return report;
+}
+
+}  // namespace longspan

@@ -1,0 +1,185 @@
+#include "convert/hf_to_gguf.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/cancel.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "convert/hf_card.h"
+#include "convert/hf_checkpoint.h"
+#include "convert/hf_config.h"
+#include "convert/hf_names.h"
+#include "convert/tensor_stream.h"
+#include "formats/byte_reader.h"
+#include "formats/gguf_writer.h"
+#include "formats/llama_gguf.h"
+#include "model/weights.h"
+#include "quantize/encode.h"
+#include "text/hf_tokenizer.h"
+
+namespace longspan {
+namespace {
+
+// A tensor of the model with its place in the checkpoint.
+struct Source {
+  std::string name;  // of ForEachTensor
+  const SafetensorsEntry* entry;
+};
+
+// Whether every byte is zero (or the sign of a zero).
+bool IsZero(const SafetensorsEntry& entry) {
+  return std::ranges::all_of(entry.bytes, [](std::byte b) { return b == std::byte{0} || b == std::byte{0x80}; });
+}
+
+// What the checkpoint has beside the model's own tensors, if it may be left out.
+bool IsLeftOut(const std::string& name, const SafetensorsEntry& entry, const HfCheckpoint& checkpoint,
+               const LlamaConfig& config) {
+  if (IsRedundantHfTensor(name)) return true;
+  // A Qwen2 in Llama's clothes: transformers' Llama has a bias of o_proj where it has the others, and it was zero.
+  if (config.attention_bias && name.ends_with("self_attn.o_proj.bias") && IsZero(entry)) return true;
+  if (!config.tied_embeddings || name != HfTensorName("output")) return false;
+  const SafetensorsEntry& embedding = *checkpoint.Find(HfTensorName("embedding"));
+  if (embedding.type == entry.type && std::ranges::equal(embedding.bytes, entry.bytes)) return true;
+  Fail(ErrorKind::kInvalidFile,
+       "{}: lm_head.weight differs from the embedding, but tie_word_embeddings is true; config.json has to say false to "
+       "keep it",
+       checkpoint.where());
+}
+
+std::vector<Source> FindSources(const HfCheckpoint& checkpoint, const LlamaConfig& config) {
+  // A layer has nine tensors; a count far beyond the checkpoint's is refused before names are made for it.
+  if (std::cmp_greater(config.layers, checkpoint.size())) {
+    Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", checkpoint.where(), checkpoint.size(),
+         config.layers);
+  }
+  std::vector<Source> sources;
+  std::set<std::string> used;
+  for (const InitialTensor& tensor : InitialTensors(config)) {
+    const std::string name = HfTensorName(tensor.name);
+    const SafetensorsEntry* entry = checkpoint.Find(name);
+    if (entry == nullptr) Fail(ErrorKind::kInvalidFile, "{}: tensor {} is missing", checkpoint.where(), name);
+    if (entry->shape != tensor.shape) {
+      Fail(ErrorKind::kInvalidFile, "{}: tensor {} is [{}], config.json says [{}]", checkpoint.where(), name,
+           fmt::join(entry->shape, ", "), fmt::join(tensor.shape, ", "));
+    }
+    if (!IsFloat(entry->type)) {
+      Fail(ErrorKind::kUnsupported, "{}: tensor {} is {}, expected F32, F16 or BF16", checkpoint.where(), name,
+           Traits(entry->type).name);
+    }
+    used.insert(name);
+    sources.push_back({tensor.name, entry});
+  }
+  for (const auto& [name, entry] : checkpoint.tensors()) {
+    if (used.contains(name) || IsLeftOut(name, *entry, checkpoint, config)) continue;
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} is no part of the model that config.json describes", checkpoint.where(),
+         Printable(name, 160));
+  }
+  return sources;
+}
+
+std::vector<TypeChoice> Choose(const std::vector<Source>& sources, const std::string& type) {
+  std::vector<TensorInfo> tensors;
+  for (const Source& s : sources) tensors.push_back({GgufTensorName(s.name), s.entry->type, s.entry->shape});
+  if (type != "auto") {
+    std::vector<TypeChoice> choices = ChooseTypes(FindMix(type), tensors);
+    for (const TypeChoice& choice : choices) {
+      if (!CanEncode(choice.type)) {
+        Fail(ErrorKind::kUnsupported, "--type {}: {} cannot be encoded", type, Traits(choice.type).name);
+      }
+    }
+    return choices;
+  }
+  std::vector<TypeChoice> choices;
+  for (const TensorInfo& t : tensors) {
+    const Type kept = t.shape.size() < 2 ? Type::kF32 : t.type;
+    choices.push_back({t.name, t.shape.back(), kept, kept});
+  }
+  return choices;
+}
+
+// The type that most elements get.
+Type MainType(const std::vector<Source>& sources, const std::vector<TypeChoice>& choices) {
+  std::map<Type, std::int64_t> elements;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    std::int64_t n = 1;
+    for (const std::int64_t d : sources[i].entry->shape) n *= d;
+    elements[choices[i].type] += n;
+  }
+  return std::ranges::max_element(elements, {}, &std::pair<const Type, std::int64_t>::second)->first;
+}
+
+GgufMetadata Describe(const std::filesystem::path& folder, const LlamaConfig& config, const std::string& type,
+                      Type main_type, Progress& progress) {
+  GgufMetadata extra(folder.string());
+  ReadHfCard(folder, extra, progress);
+  if (type != "auto") extra.Set("general.file_type", FindMix(type).file_type);
+  for (const auto& [key, value] : ReadHfTokenizer(folder, config.vocab_size)) extra.Set(key, value);
+  LlamaConfig named = config;
+  named.name = extra.Find<std::string>("general.name").value_or(config.name);
+  return LlamaMetadata(named, extra, main_type);
+}
+
+TensorStream StreamOf(const Source& source, Type to, const LlamaConfig& config) {
+  TensorStream stream{source.entry->bytes, source.entry->type, to};
+  if (config.architecture == Architecture::kLlama && HasRotatedRows(source.name)) {
+    stream.order = HeadOrder{config.head_dim, RopeOrder::kInterleaved};
+  }
+  SetMeasures(stream, source.entry->shape);
+  return stream;
+}
+
+}  // namespace
+
+ConvertReport ConvertHfToGguf(const std::filesystem::path& folder, const std::filesystem::path& out,
+                              const std::string& type, Progress& progress) {
+  ConvertReport report;
+  report.config = ReadHfConfig(folder, progress);
+  const LlamaConfig& config = report.config;
+  const HfCheckpoint checkpoint = HfCheckpoint::Open(folder);
+  const std::vector<Source> sources = FindSources(checkpoint, config);
+  report.types = Choose(sources, type);
+  for (const std::string& line : DescribeFallBacks(report.types)) progress.Message(line);
+
+  GgufWriter writer(out, Describe(folder, config, type, MainType(sources, report.types), progress));
+  Tensor factors;
+  if (config.rope_scaling.kind == RopeScaling::Kind::kLlama3) {
+    factors = Llama3RopeFactors(config);
+    writer.Declare(kRopeFactorsTensor, Type::kF32, factors.shape());
+  }
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const SafetensorsEntry& entry = *sources[i].entry;
+    writer.Declare(report.types[i].name, report.types[i].type, entry.shape);
+    report.bytes += TensorBytes(report.types[i].type, entry.shape);
+  }
+  report.tensors = std::ssize(sources);
+  CheckFreeSpace(out, static_cast<std::uint64_t>(report.bytes));
+
+  progress.Start("convert", report.bytes, "bytes");
+  std::int64_t done = 0;
+  if (!factors.empty()) writer.Write(kRopeFactorsTensor, factors.bytes());
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const std::string& name = report.types[i].name;
+    const auto take = [&](std::span<const std::byte> piece) {
+      writer.Append(name, piece);
+      progress.Update(done += static_cast<std::int64_t>(piece.size()), name);
+    };
+    const auto release = [&](std::span<const std::byte> part) { checkpoint.Release(part); };
+    try {
+      StreamTensor(StreamOf(sources[i], report.types[i].type, config), take, release);
+    } catch (const Error& error) {
+      throw Error(error.kind(), fmt::format("{}: tensor {}: {}", checkpoint.where(), sources[i].entry->name, error.what()));
+    }
+  }
+  writer.Commit();
+  progress.Finish();
+  return report;
+}
+
+}  // namespace longspan

@@ -1,0 +1,27 @@
+// The tokenizer of a Hugging Face folder as GGUF's tokenizer.* keys, and back.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "formats/gguf_value.h"
+
+namespace longspan {
+
+// The tokenizer.* keys of the tokenizer in `folder`. Read are, in this order, a SentencePiece
+// tokenizer.model, a tokenizer.json, a tiktoken tokenizer.model (Llama 3's); then the files beside them
+// (hf_tokenizer_config.h). What the tokenizer's own files say of special tokens goes before the ids in
+// generation_config.json and config.json. Ids without a token, up to `vocab_size`, become unused tokens
+// "[PADn]"; 0 is for as many tokens as there are. Error(kInvalidFile), naming the file, for what is broken,
+// for two tokens with one id or two ids of one token, for a special token that is no token, and for more
+// tokens than `vocab_size`. Error(kUnsupported) for what GGUF's readers would do differently. Error(kIo)
+// where there is no tokenizer.
+GgufMetadata ReadHfTokenizer(const std::filesystem::path& folder, std::int64_t vocab_size);
+
+// Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json to
+// `folder`, which exists; for a SentencePiece vocabulary, tokenizer.model too, for that alone holds its
+// scores. ReadHfTokenizer gives `metadata` back. Trailing unused tokens "[PADn]" are left out: they are the
+// model's, not the tokenizer's.
+void WriteHfTokenizer(const GgufMetadata& metadata, const std::filesystem::path& folder);
+
+}  // namespace longspan

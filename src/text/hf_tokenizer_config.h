@@ -1,0 +1,42 @@
+// What the small files of a Hugging Face folder say about its tokenizer: tokenizer_config.json,
+// special_tokens_map.json, added_tokens.json, generation_config.json, config.json and chat templates.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "text/tokenizer_draft.h"
+
+namespace longspan {
+
+enum class SpecialRole { kBos, kEos, kUnknown, kPad };
+inline constexpr std::array kSpecialRoles = {SpecialRole::kBos, SpecialRole::kEos, SpecialRole::kUnknown,
+                                             SpecialRole::kPad};
+// The role's key in those files: "bos_token", beside "bos_token_id".
+std::string RoleKey(SpecialRole role);
+
+struct HfTokenizerConfig {
+  struct Role {
+    std::optional<std::string> name;  // tokenizer_config.json's word, or else special_tokens_map.json's
+    std::optional<std::int64_t> id;   // generation_config.json's, or else config.json's
+  };
+  Role& role(SpecialRole r) { return roles[static_cast<std::size_t>(r)]; }
+  const Role& role(SpecialRole r) const { return roles[static_cast<std::size_t>(r)]; }
+
+  std::array<Role, kSpecialRoles.size()> roles;
+  std::vector<std::int64_t> ends;  // all of generation_config.json's eos_token_id, where it has more than one
+  std::optional<bool> add_bos, add_eos, add_space_prefix;
+  std::vector<AddedToken> added;
+  // By name, the template without one as "default".
+  std::vector<std::pair<std::string, std::string>> chat_templates;
+};
+
+// Files that are missing say nothing. Error(kInvalidFile), naming the file, for what is broken.
+HfTokenizerConfig ReadHfTokenizerConfig(const std::filesystem::path& folder);
+
+}  // namespace longspan

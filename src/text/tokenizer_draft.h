@@ -1,0 +1,39 @@
+// A tokenizer as one file tells of it, before the files beside it have had their say.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "text/vocabulary.h"
+
+namespace longspan {
+
+// Beyond any vocabulary that is known, and few enough that a list of them is no danger.
+inline constexpr std::size_t kMaxTokens = std::size_t{1} << 20;
+inline constexpr std::size_t kMaxTokenBytes = std::size_t{1} << 16;
+
+// A token that is found in text as a whole, before anything is merged.
+struct AddedToken {
+  std::int32_t id = 0;
+  std::string content;
+  bool special = false;  // control, rather than text
+  std::string file;      // who says so
+};
+
+// What is put before and after a text; nothing where that is no single token.
+struct TextEnds {
+  std::optional<std::string> first, last;
+};
+
+struct TokenizerDraft {
+  std::string file;       // for messages
+  Vocabulary vocabulary;  // ids that the file leaves out have an empty string, and are unused
+  std::vector<AddedToken> added;
+  std::optional<TextEnds> ends;
+  bool remove_extra_whitespaces = false;  // SentencePiece's
+};
+
+}  // namespace longspan

@@ -1,0 +1,78 @@
+// Architectures that differ from a plain Llama's mean the same to llama.cpp.
+#include <fmt/format.h>
+
+#include "base/test_folder.h"
+#include "formats/llama_gguf.h"
+#include "model/testing/small_model.h"
+#include "peers.h"
+
+namespace longspan::peers {
+namespace {
+
+class Architectures : public Peers {
+ protected:
+  // A random model with the base model's vocabulary. Rows of whole blocks, as llama.cpp wants them.
+  static LlamaConfig Config(Architecture architecture) {
+    LlamaConfig c = Base().config;
+    c.name = "random";
+    c.architecture = architecture;
+    c.rope_scaling = {};
+    c.rope_theta = 1e4;
+    c.dim = 64;
+    c.layers = 2;
+    c.heads = 4;
+    c.kv_heads = 2;
+    c.head_dim = 16;
+    c.hidden_dim = 96;
+    c.tied_embeddings = true;
+    return c;
+  }
+
+  // The mean divergence of the two programs' predictions for the first part of a text.
+  double Distance(const LlamaConfig& config) const {
+    const auto path = folder_ / "model.gguf";
+    SaveModel(path, config, oracle::LivelyWeights(config, 3), Base().file->metadata());
+    const LoadedModel ours(path);
+    std::vector<std::int32_t> tokens = ours.tokenizer().Encode(kText, {.add_bos = true});
+    tokens.resize(std::min<std::size_t>(tokens.size(), 128));
+    const LlamaModel theirs(*Library(), path);
+    return MeanKl(Logits(ours, tokens), theirs.Logits(tokens), config.vocab_size);
+  }
+
+ private:
+  static const ModelFile& Base() {
+    static const ModelFile base = LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
+    return base;
+  }
+
+  TestFolder folder_;
+};
+
+TEST_F(Architectures, Qwen2) {
+  LlamaConfig c = Config(Architecture::kQwen2);
+  c.attention_bias = true;
+  EXPECT_LT(Distance(c), 1e-4);
+  c.rope_scaling = {.kind = RopeScaling::Kind::kYarn, .factor = 4, .original_context = 64};
+  EXPECT_LT(Distance(c), 1e-4);
+  c.tied_embeddings = false;
+  c.kv_heads = 4;
+  EXPECT_LT(Distance(c), 1e-4);
+}
+
+TEST_F(Architectures, LlamaWithBiases) {
+  LlamaConfig c = Config(Architecture::kLlama);
+  c.attention_bias = true;
+  EXPECT_LT(Distance(c), 1e-4);
+}
+
+// llama.cpp passes over a Llama's window, and so agrees only while nothing is hidden by it.
+TEST_F(Architectures, AWindowThatHidesNothing) {
+  LlamaConfig c = Config(Architecture::kLlama);
+  c.sliding_window = 128;
+  EXPECT_LT(Distance(c), 1e-4);
+  c.sliding_window = 16;
+  EXPECT_GT(Distance(c), 1e-2);
+}
+
+}  // namespace
+}  // namespace longspan::peers
