@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <optional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -108,7 +108,8 @@ void Run(const Options& options) {
   std::string mix = options.mix;
   std::optional<TypeSearchResult> search;
   if (options.search.wanted()) {
-    if (!mix.empty()) Fail(ErrorKind::kBadOption, "{}: a target size chooses the types; leave the mix out", mix);
+    if (!mix.empty())
+      Fail(ErrorKind::kBadOption, "{}: a target size chooses the types; leave the mix out", mix);
     search = options.search.Search(options.in, library);
     mix = search->mix;
     for (const std::string& rule : search->rules) library.overrides.rules.push_back(ParseRule(rule));

@@ -53,7 +53,7 @@ std::optional<std::int64_t> ParseSize(std::string_view text) {
     if (c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
   constexpr std::pair<std::string_view, double> kUnits[] = {
-      {"", 1},      {"b", 1},     {"kb", 1e3},    {"mb", 1e6},    {"gb", 1e9},   {"kib", 0x1p10},
+      {"", 1},         {"b", 1},        {"kb", 1e3},   {"mb", 1e6},   {"gb", 1e9},  {"kib", 0x1p10},
       {"mib", 0x1p20}, {"gib", 0x1p30}, {"k", 0x1p10}, {"m", 0x1p20}, {"g", 0x1p30}};
   const auto it = std::ranges::find(kUnits, unit, &std::pair<std::string_view, double>::first);
   if (it == std::end(kUnits) || number * it->second >= 0x1p60) return std::nullopt;
@@ -62,11 +62,12 @@ std::optional<std::int64_t> ParseSize(std::string_view text) {
 
 void SearchOptions::AddTo(CLI::App& command) {
   constexpr const char* kGroup = "Types by measured sensitivity";
-  auto* target = command
-                     .add_option("--target-size", size,
-                                 "Size of the file, such as 3.6GiB, or a mix, whose size it then has: the types that "
-                                 "do the least harm at this size")
-                     ->group(kGroup);
+  auto* target =
+      command
+          .add_option("--target-size", size,
+                      "Size of the file, such as 3.6GiB, or a mix, whose size it then has: the types that "
+                      "do the least harm at this size")
+          ->group(kGroup);
   command.add_option("--target-bpw", bits_per_weight, "The same, bits per weight")
       ->excludes(target)
       ->check(kPositive)
@@ -84,7 +85,8 @@ void SearchOptions::AddTo(CLI::App& command) {
 }
 
 TypeSearchResult SearchOptions::Search(const std::string& in, const QuantizeOptions& quantize) const {
-  if (texts.empty()) Fail(ErrorKind::kBadOption, "a target size needs a text to measure on: --calibration TEXT");
+  if (texts.empty())
+    Fail(ErrorKind::kBadOption, "a target size needs a text to measure on: --calibration TEXT");
   const LoadedModel model(in, {}, isa);
   const auto file = GgufFile::Open(in);
   TypeSearchOptions search;
@@ -114,7 +116,8 @@ void PrintSearch(const TypeSearchResult& result, const std::vector<std::string>&
   }
   fmt::print("in all {:.2f} MiB, {:.3f} bits per weight, KL divergence about {:.6f}\n",
              static_cast<double>(result.bytes) / kMiB,
-             8.0 * static_cast<double>(result.bytes) / static_cast<double>(result.elements), result.divergence);
+             8.0 * static_cast<double>(result.bytes) / static_cast<double>(result.elements),
+             result.divergence);
   fmt::print("The same again: {}", result.mix);
   for (const std::string& rule : given) fmt::print(" \\\n  {}", Quoted(rule));
   for (const std::string& rule : result.rules) fmt::print(" \\\n  {}", Quoted(rule));

@@ -29,8 +29,8 @@ struct SearchOptions {
   TypeSearchResult Search(const std::string& in, const QuantizeOptions& quantize) const;
 };
 
-// The types by part and layer, what they cost, and the arguments that give them again; `given`: the rules that the user
-// gave, which come first.
+// The types by part and layer, what they cost, and the arguments that give them again; `given`: the rules
+// that the user gave, which come first.
 void PrintSearch(const TypeSearchResult& result, const std::vector<std::string>& given);
 nlohmann::ordered_json ToJson(const TypeSearchResult& result, const std::vector<std::string>& given);
 

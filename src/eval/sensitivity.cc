@@ -32,8 +32,8 @@ struct Part {
   Matrix BlockActivations::*input;
 };
 constexpr Part kParts[] = {
-    {"q", &Block::q, &BlockActivations::normed},       {"k", &Block::k, &BlockActivations::normed},
-    {"v", &Block::v, &BlockActivations::normed},       {"o", &Block::o, &BlockActivations::attended},
+    {"q", &Block::q, &BlockActivations::normed},           {"k", &Block::k, &BlockActivations::normed},
+    {"v", &Block::v, &BlockActivations::normed},           {"o", &Block::o, &BlockActivations::attended},
     {"gate", &Block::gate, &BlockActivations::mlp_normed}, {"up", &Block::up, &BlockActivations::mlp_normed},
     {"down", &Block::down, &BlockActivations::hidden}};
 
@@ -42,17 +42,20 @@ using Squares = std::vector<double>;  // a column's sum of squares
 void AddSquares(ConstRows x, Squares& squares) {
   squares.resize(static_cast<std::size_t>(x.cols));
   for (std::int64_t i = 0; i < x.rows; ++i) {
-    for (std::int64_t j = 0; j < x.cols; ++j) squares[static_cast<std::size_t>(j)] += double{x.at(i, j)} * x.at(i, j);
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      squares[static_cast<std::size_t>(j)] += double{x.at(i, j)} * x.at(i, j);
   }
 }
 
-// Chunks on their way through a model, a layer at a time; from any layer on, they can be run ahead with one weight
-// changed.
+// Chunks on their way through a model, a layer at a time; from any layer on, they can be run ahead with one
+// weight changed.
 class Walk {
  public:
   Walk(const Transformer& model, std::span<const TokenDocument> chunks)
-      : model_(model), chunks_(chunks), rope_(Positions(std::ssize(chunks.front())), model.rope().inverse,
-                                              model.rope().magnitude, model.rope().pairing) {
+      : model_(model),
+        chunks_(chunks),
+        rope_(Positions(std::ssize(chunks.front())), model.rope().inverse, model.rope().magnitude,
+              model.rope().pairing) {
     states_.resize(chunks.size());
     for (std::size_t c = 0; c < chunks.size(); ++c) {
       if (chunks[c].size() != chunks.front().size()) Fail(ErrorKind::kInternal, "chunks of several lengths");
@@ -117,17 +120,20 @@ class Walk {
     return positions;
   }
   BlockContext Context() const {
-    return {model_.kernels(), model_.attention_shape(), static_cast<float>(model_.config().norm_epsilon), rope_};
+    return {model_.kernels(), model_.attention_shape(), static_cast<float>(model_.config().norm_epsilon),
+            rope_};
   }
   void Embed(const Tensor& table, std::size_t chunk, Matrix& x) const {
     x.Resize(std::ssize(chunks_[chunk]), model_.config().dim);
     EmbeddingForward(table, chunks_[chunk], x);
   }
-  // From what enters `first` to what the output matrix is given; `changed`, if there is one, takes first's place.
+  // From what enters `first` to what the output matrix is given; `changed`, if there is one, takes first's
+  // place.
   void RunFrom(std::size_t first, const Block* changed, Rows x) {
     ThrowIfCancelled();
     for (std::size_t i = first; i < model_.blocks().size(); ++i) {
-      BlockForward(i == first && changed != nullptr ? *changed : model_.blocks()[i], Context(), x, activations_);
+      BlockForward(i == first && changed != nullptr ? *changed : model_.blocks()[i], Context(), x,
+                   activations_);
     }
     model_.kernels().RmsNorm(x, model_.output_norm(), static_cast<float>(model_.config().norm_epsilon), x);
   }
@@ -141,7 +147,8 @@ class Walk {
       model_.kernels().MatMul(reference.Slice(first, rows), model_.weights().output, p_, Store::kSet);
       model_.kernels().MatMul(hidden.Slice(first, rows), output, q_, Store::kSet);
       std::vector<double> of_rows(static_cast<std::size_t>(rows));
-      ParallelFor(rows, [&](std::int64_t i) { of_rows[static_cast<std::size_t>(i)] = KlDivergence(p_[i], q_[i]); });
+      ParallelFor(rows,
+                  [&](std::int64_t i) { of_rows[static_cast<std::size_t>(i)] = KlDivergence(p_[i], q_[i]); });
       sum = std::accumulate(of_rows.begin(), of_rows.end(), sum);
     }
     return sum;
@@ -165,7 +172,8 @@ class Walk {
 
 Tensor Encode(const Tensor& weight, Type type, const float* importance) {
   Tensor encoded = Tensor::Allocate(type, weight.shape());
-  Reencode(weight.type(), weight.bytes(), type, encoded.mutable_bytes(), weight.rows(), weight.cols(), importance);
+  Reencode(weight.type(), weight.bytes(), type, encoded.mutable_bytes(), weight.rows(), weight.cols(),
+           importance);
   return encoded;
 }
 
@@ -213,14 +221,16 @@ class Meter {
   Sensitivity Measure(const SensitivityRequest& request, const Tensor& weight, const Squares& squares,
                       DivergenceOf&& divergence_of) {
     std::vector<float> means;
-    if (importance_ != nullptr) means = importance_->MeanSquares(GgufTensorName(request.weight), 1, weight.cols());
+    if (importance_ != nullptr)
+      means = importance_->MeanSquares(GgufTensorName(request.weight), 1, weight.cols());
     const float* importance = means.empty() ? nullptr : means.data();
     Sensitivity result{request.weight, {}};
     std::vector<TypeHarm> measured;
     for (const Type type : request.measured) {
       const double error = RelativeError(weight, type, importance, squares);
       measured.push_back({type, error, divergence_of(Encode(weight, type, importance)), true});
-      progress_.Update(++done_, fmt::format("{} {} {:.6f}", request.weight, Traits(type).name, measured.back().divergence));
+      progress_.Update(++done_, fmt::format("{} {} {:.6f}", request.weight, Traits(type).name,
+                                            measured.back().divergence));
     }
     for (const Type type : request.types) {
       const auto it = std::ranges::find(measured, type, &TypeHarm::type);
@@ -238,14 +248,16 @@ class Meter {
     const Weights& w = model_.weights();
     const bool tied = model_.config().tied_embeddings;
     if (request.weight == "output") {
-      return Measure(request, w.output, walk_.OutputSquares(), [&](const Tensor& t) { return walk_.WithOutput(t); });
+      return Measure(request, w.output, walk_.OutputSquares(),
+                     [&](const Tensor& t) { return walk_.WithOutput(t); });
     }
     if (tied) {
       return Measure(request, w.embedding, walk_.OutputSquares(),
                      [&](const Tensor& t) { return walk_.WithEmbedding(t, t); });
     }
     const Squares alike(static_cast<std::size_t>(w.embedding.cols()), 1.0);
-    return Measure(request, w.embedding, alike, [&](const Tensor& t) { return walk_.WithEmbedding(t, w.output); });
+    return Measure(request, w.embedding, alike,
+                   [&](const Tensor& t) { return walk_.WithEmbedding(t, w.output); });
   }
 
   // `request`'s layer is at hand or still to come, and of a later one there was none.
@@ -278,8 +290,10 @@ std::optional<std::pair<std::size_t, const Part*>> LayerPart(std::string_view we
   constexpr std::string_view kPrefix = "layers.";
   if (!weight.starts_with(kPrefix)) return std::nullopt;
   std::size_t layer = 0;
-  const auto [end, error] = std::from_chars(weight.data() + kPrefix.size(), weight.data() + weight.size(), layer);
-  const std::string_view name = weight.substr(std::min(weight.size(), static_cast<std::size_t>(end - weight.data()) + 1));
+  const auto [end, error] =
+      std::from_chars(weight.data() + kPrefix.size(), weight.data() + weight.size(), layer);
+  const std::string_view name =
+      weight.substr(std::min(weight.size(), static_cast<std::size_t>(end - weight.data()) + 1));
   const auto part = std::ranges::find(kParts, name, &Part::name);
   if (error != std::errc() || layer >= layers || part == std::end(kParts))
     Fail(ErrorKind::kInternal, "no weight is called {}", weight);
@@ -296,7 +310,8 @@ double EstimateDivergence(std::span<const TypeHarm> measured, double relative_er
   };
   const TypeHarm& near = *std::ranges::min_element(measured, {}, distance);
   if (near.relative_error <= 0) return near.divergence;
-  // Quadratic, unless two measurements say otherwise; what they say is believed within reason, for both have noise.
+  // Quadratic, unless two measurements say otherwise; what they say is believed within reason, for both have
+  // noise.
   double exponent = 2;
   if (measured.size() > 1) {
     const TypeHarm &a = measured.front(), &b = measured.back();
@@ -326,7 +341,8 @@ std::vector<Sensitivity> MeasureSensitivity(const Transformer& model, std::span<
   Meter meter(model, chunks, importance, measurements, progress);
   std::vector<Sensitivity> results(requests.size());
   for (const std::size_t i : order) {
-    results[i] = places[i] ? meter.InLayer(requests[i], places[i]->first, *places[i]->second) : meter.Ends(requests[i]);
+    results[i] = places[i] ? meter.InLayer(requests[i], places[i]->first, *places[i]->second)
+                           : meter.Ends(requests[i]);
   }
   progress.Finish();
   return results;

@@ -74,7 +74,8 @@ TEST(MeasureSensitivity, IsTheDivergenceOfAModelWithOneWeightQuantised) {
     const Transformer model(config, weights, ChooseKernels("reference"));
     // Not in the order of the layers.
     std::vector<SensitivityRequest> requests;
-    for (const char* name : {"layers.1.down", "embedding", "layers.0.v", "layers.1.q", "layers.0.gate", "layers.1.o"}) {
+    for (const char* name :
+         {"layers.1.down", "embedding", "layers.0.v", "layers.1.q", "layers.0.gate", "layers.1.o"}) {
       requests.push_back({name, {Type::kQ4_0, Type::kQ8_0}, {Type::kQ4_0, Type::kQ8_0}});
     }
     if (!tied) requests.push_back({"output", {Type::kQ4_0}, {Type::kQ4_0}});
@@ -137,7 +138,9 @@ TEST(MeasureSensitivity, CanBeCancelled) {
 }
 
 TEST(EstimateDivergence, GoesThroughWhatWasMeasured) {
-  const auto harm = [](double error, double divergence) { return TypeHarm{Type::kQ4_0, error, divergence, true}; };
+  const auto harm = [](double error, double divergence) {
+    return TypeHarm{Type::kQ4_0, error, divergence, true};
+  };
   const std::vector<TypeHarm> one{harm(0.1, 0.02)};
   EXPECT_DOUBLE_EQ(EstimateDivergence(one, 0.1), 0.02);
   EXPECT_NEAR(EstimateDivergence(one, 0.05), 0.005, 1e-12);  // quadratic

@@ -20,12 +20,13 @@
 namespace longspan {
 namespace {
 
-// What a matrix may become, from the coarsest on. Of types with blocks of 32, those that rows of 256 do not need are
-// left out: there is a better one of their size.
-constexpr Type kTypes[] = {Type::kIQ1_S,   Type::kIQ1_M, Type::kIQ2_XXS, Type::kIQ2_XS, Type::kIQ2_S,
-                           Type::kQ2_K,    Type::kIQ3_XXS, Type::kIQ3_S, Type::kQ3_K,   Type::kIQ4_XS,
-                           Type::kQ4_K,    Type::kQ5_K,  Type::kQ6_K,    Type::kQ8_0};
-constexpr Type kNarrowTypes[] = {Type::kIQ4_NL, Type::kQ4_0, Type::kQ4_1, Type::kQ5_0, Type::kQ5_1, Type::kQ8_0};
+// What a matrix may become, from the coarsest on. Of types with blocks of 32, those that rows of 256 do not
+// need are left out: there is a better one of their size.
+constexpr Type kTypes[] = {Type::kIQ1_S, Type::kIQ1_M,   Type::kIQ2_XXS, Type::kIQ2_XS, Type::kIQ2_S,
+                           Type::kQ2_K,  Type::kIQ3_XXS, Type::kIQ3_S,   Type::kQ3_K,   Type::kIQ4_XS,
+                           Type::kQ4_K,  Type::kQ5_K,    Type::kQ6_K,    Type::kQ8_0};
+constexpr Type kNarrowTypes[] = {Type::kIQ4_NL, Type::kQ4_0, Type::kQ4_1,
+                                 Type::kQ5_0,   Type::kQ5_1, Type::kQ8_0};
 
 // A tensor that is to be decided.
 struct Candidate {
@@ -38,7 +39,8 @@ std::vector<Type> TypesFor(const GgufTensor& tensor, const ImportanceMatrix* imp
   const std::int64_t cols = tensor.shape.back();
   const bool has_importance = importance != nullptr && importance->Find(tensor.name) != nullptr;
   const auto possible = [&](Type type) {
-    const bool informed = has_importance || !NeedsImportance(FindMix("Q2_K"), {tensor.name, cols, type, type});
+    const bool informed =
+        has_importance || !NeedsImportance(FindMix("Q2_K"), {tensor.name, cols, type, type});
     return FallBack(type, cols) == type && CanEncode(type) && CanDecode(type) && informed;
   };
   const bool wide = FallBack(Type::kQ4_K, cols) == Type::kQ4_K;
@@ -51,7 +53,8 @@ std::vector<Type> TypesFor(const GgufTensor& tensor, const ImportanceMatrix* imp
 }
 
 // What two mixes disagree on is still open.
-std::vector<Candidate> Candidates(const GgufFile& file, const Transformer& model, const TypeSearchOptions& options) {
+std::vector<Candidate> Candidates(const GgufFile& file, const Transformer& model,
+                                  const TypeSearchOptions& options) {
   std::map<std::string, std::string> weights;  // ours, by GGUF's name
   ForEachTensor(model.weights(), model.config().tied_embeddings,
                 [&](const std::string& name, const Tensor&) { weights[GgufTensorName(name)] = name; });
@@ -62,17 +65,20 @@ std::vector<Candidate> Candidates(const GgufFile& file, const Transformer& model
   for (std::size_t i = 0; i < infos.size(); ++i) {
     if (one[i].wanted == other[i].wanted || !weights.contains(infos[i].name)) continue;
     if (!IsFloat(infos[i].type) && !options.allow_requantize) {
-      Fail(ErrorKind::kBadOption,
-           "{}: tensor {} is already {}; search with the original, or accept the loss with --allow-requantize",
-           file.path().string(), infos[i].name, Traits(infos[i].type).name);
+      Fail(
+          ErrorKind::kBadOption,
+          "{}: tensor {} is already {}; search with the original, or accept the loss with --allow-requantize",
+          file.path().string(), infos[i].name, Traits(infos[i].type).name);
     }
     candidates.push_back({i, weights.at(infos[i].name), TypesFor(file.tensors()[i], options.importance)});
   }
-  if (candidates.empty()) Fail(ErrorKind::kBadOption, "{}: every tensor's type is given", file.path().string());
+  if (candidates.empty())
+    Fail(ErrorKind::kBadOption, "{}: every tensor's type is given", file.path().string());
   return candidates;
 }
 
-// Two types about the size aimed at: the largest that is not above it, and the next that is half a bit larger.
+// Two types about the size aimed at: the largest that is not above it, and the next that is half a bit
+// larger.
 std::vector<Type> TypesToMeasure(const std::vector<Type>& types, double bits) {
   const auto size = [](Type type) { return Traits(type).BitsPerWeight(); };
   Type lower = types.front();
@@ -109,7 +115,8 @@ std::string Escaped(std::string_view name) {
 std::string MixName(std::span<const ChosenType> tensors) {
   std::map<Type, std::int64_t> elements;
   for (const ChosenType& tensor : tensors) elements[tensor.type] += tensor.elements;
-  const Type most = std::ranges::max_element(elements, {}, &std::pair<const Type, std::int64_t>::second)->first;
+  const Type most =
+      std::ranges::max_element(elements, {}, &std::pair<const Type, std::int64_t>::second)->first;
   const auto it = std::ranges::find(kFileTypes, most, &FileType::type);
   return std::string(it == kFileTypes.end() ? kFileTypes.front().name : it->name);
 }
@@ -119,7 +126,8 @@ std::string MixName(std::span<const ChosenType> tensors) {
 std::int64_t MixBytes(const GgufFile& file, const Mix& mix, const MixOverrides& overrides) {
   const auto choices = ChooseTypes(mix, TensorInfos(file), overrides);
   std::int64_t bytes = 0;
-  for (std::size_t i = 0; i < choices.size(); ++i) bytes += TensorBytes(choices[i].type, file.tensors()[i].shape);
+  for (std::size_t i = 0; i < choices.size(); ++i)
+    bytes += TensorBytes(choices[i].type, file.tensors()[i].shape);
   return bytes;
 }
 
@@ -155,8 +163,9 @@ std::vector<std::string> DescribeRules(std::span<const ChosenType> tensors) {
   return rules;
 }
 
-TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model, std::span<const TokenDocument> chunks,
-                             const TypeSearchOptions& options, Progress& progress) {
+TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model,
+                             std::span<const TokenDocument> chunks, const TypeSearchOptions& options,
+                             Progress& progress) {
   const std::vector<Candidate> candidates = Candidates(file, model, options);
   // All tensors as the overrides have them; those to be decided are filled in below.
   const auto decided = ChooseTypes(FindMix("Q8_0"), TensorInfos(file), options.overrides);
@@ -164,8 +173,8 @@ TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model, std
   std::int64_t open_bytes = options.bytes, open_elements = 0;
   for (std::size_t i = 0; i < decided.size(); ++i) {
     const GgufTensor& tensor = file.tensors()[i];
-    result.tensors.push_back(
-        {tensor.name, decided[i].type, tensor.elements(), TensorBytes(decided[i].type, tensor.shape), 0, false});
+    result.tensors.push_back({tensor.name, decided[i].type, tensor.elements(),
+                              TensorBytes(decided[i].type, tensor.shape), 0, false});
     open_bytes -= result.tensors.back().bytes;
   }
   for (const Candidate& candidate : candidates) {
@@ -186,14 +195,16 @@ TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model, std
   }
   // Better now than after an hour.
   if (smallest > open_bytes) {
-    Fail(ErrorKind::kBadOption, "{}: {:.2f} MiB for the tensors are too few, the smallest types{} take {:.2f} MiB",
+    Fail(ErrorKind::kBadOption,
+         "{}: {:.2f} MiB for the tensors are too few, the smallest types{} take {:.2f} MiB",
          file.path().string(), static_cast<double>(options.bytes) / 0x1p20,
          options.importance == nullptr ? " that need no importance matrix" : "",
          static_cast<double>(options.bytes - open_bytes + smallest) / 0x1p20);
   }
   const auto sensitivities = MeasureSensitivity(model, chunks, requests, options.importance, progress);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
-    for (std::size_t t = 0; t < spending[i].size(); ++t) spending[i][t].harm = sensitivities[i].harms[t].divergence;
+    for (std::size_t t = 0; t < spending[i].size(); ++t)
+      spending[i][t].harm = sensitivities[i].harms[t].divergence;
   }
   const std::vector<std::size_t> chosen = SpendBytes(spending, open_bytes);
   for (std::size_t i = 0; i < candidates.size(); ++i) {

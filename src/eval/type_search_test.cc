@@ -112,10 +112,11 @@ TEST_F(SearchTypesTest, RefusesWhatCannotBe) {
 
 TEST(DescribeRules, PutsLayersTogether) {
   const auto chosen = [](const char* name, Type type) { return ChosenType{name, type, 1, 1, 0, true}; };
-  EXPECT_THAT(DescribeRules(std::vector{chosen("token_embd.weight", Type::kQ4_0), chosen("blk.0.attn_v.weight", Type::kQ8_0),
-                                        chosen("blk.1.attn_v.weight", Type::kQ5_0), chosen("blk.2.attn_v.weight", Type::kQ8_0),
-                                        chosen("blk.0.ffn_up.weight", Type::kQ4_0), chosen("blk.1.ffn_up.weight", Type::kQ4_0),
-                                        ChosenType{"blk.0.attn_norm.weight", Type::kF32, 1, 1, 0, false}}),
+  EXPECT_THAT(DescribeRules(std::vector{
+                  chosen("token_embd.weight", Type::kQ4_0), chosen("blk.0.attn_v.weight", Type::kQ8_0),
+                  chosen("blk.1.attn_v.weight", Type::kQ5_0), chosen("blk.2.attn_v.weight", Type::kQ8_0),
+                  chosen("blk.0.ffn_up.weight", Type::kQ4_0), chosen("blk.1.ffn_up.weight", Type::kQ4_0),
+                  ChosenType{"blk.0.attn_norm.weight", Type::kF32, 1, 1, 0, false}}),
               ElementsAre("^token_embd\\.weight$=Q4_0", "^blk\\.1\\.attn_v\\.weight$=Q5_0",
                           "^blk\\.(0|2)\\.attn_v\\.weight$=Q8_0", "^blk\\.\\d+\\.ffn_up\\.weight$=Q4_0"));
 }
@@ -137,12 +138,15 @@ TEST(SearchTypes, BeatsTheFixedMixOfItsSize) {
   options.overrides = Parsed(result.rules);
   QuantizeFile(base, folder / "searched.gguf", FindMix(result.mix), options, NoProgress());
   QuantizeFile(base, folder / "fixed.gguf", FindMix("Q4_K_M"), {}, NoProgress());
-  EXPECT_LE(std::filesystem::file_size(folder / "searched.gguf"), std::filesystem::file_size(folder / "fixed.gguf") + 4096);
+  EXPECT_LE(std::filesystem::file_size(folder / "searched.gguf"),
+            std::filesystem::file_size(folder / "fixed.gguf") + 4096);
 
   const auto divergence = [&](const char* name) {
     const LoadedModel quantized(folder / name);
     TransformerSequence sequence(quantized.transformer()), reference(model.transformer());
-    return MeasureKld(sequence, reference, text("performance.md"), model.bos(), {.context = 256, .max_tokens = 500}).mean;
+    return MeasureKld(sequence, reference, text("performance.md"), model.bos(),
+                      {.context = 256, .max_tokens = 500})
+        .mean;
   };
   const double searched = divergence("searched.gguf"), fixed = divergence("fixed.gguf");
   EXPECT_LT(searched, 0.7 * fixed);

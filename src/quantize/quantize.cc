@@ -59,7 +59,8 @@ void CheckImportance(const GgufFile& file, const GgufTensor& tensor, const Mix& 
                      !options.importance->MeanSquares(choice.name, Matrices(tensor), choice.cols).empty();
   if (given || options.force || !NeedsImportance(mix, choice)) return;
   Fail(ErrorKind::kBadOption,
-       "{}: tensor {} as {} is of little use without an importance matrix{}; make one with 'longspan imatrix {} "
+       "{}: tensor {} as {} is of little use without an importance matrix{}; make one with 'longspan imatrix "
+       "{} "
        "TEXT -o imatrix.gguf' and pass it with --imatrix, or take the loss with --force",
        file.path().string(), choice.name, Traits(choice.type).name,
        options.importance != nullptr ? ", and the one given has no entry for it" : "", file.path().string());
@@ -92,7 +93,8 @@ GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix, const Importan
   return metadata;
 }
 
-EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice, const ImportanceMatrix* importance,
+EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice,
+                             const ImportanceMatrix* importance,
                              FunctionRef<void(std::span<const std::byte>)> write) {
   const std::int64_t cols = choice.cols;
   std::vector<float> squares;
@@ -105,8 +107,8 @@ EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice,
   for (std::int64_t m = 0; m < matrices; ++m) {
     const auto at = static_cast<std::size_t>(m);
     const EncodingError error =
-        ReencodeTo(write, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type, rows, cols,
-                   squares.empty() ? nullptr : squares.data() + m * cols);
+        ReencodeTo(write, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type, rows,
+                   cols, squares.empty() ? nullptr : squares.data() + m * cols);
     total.squared_error += error.squared_error;
     total.squared_sum += error.squared_sum;
   }

@@ -20,9 +20,9 @@ namespace longspan {
 struct QuantizeOptions {
   MixOverrides overrides;
   const ImportanceMatrix* importance = nullptr;  // tensors without an entry are encoded without
-  bool allow_requantize = false;  // quantise what is quantised already, and lose twice
-  bool force = false;  // make types that need an importance matrix without one
-  bool dry_run = false;           // choose types and count bytes only
+  bool allow_requantize = false;                 // quantise what is quantised already, and lose twice
+  bool force = false;                            // make types that need an importance matrix without one
+  bool dry_run = false;                          // choose types and count bytes only
 };
 
 // What became of the tensors that are stored as one type.
@@ -50,7 +50,8 @@ struct QuantizeReport {
 // Error(kInvalidFile) for a tensor with a NaN or an infinity, Error(kBadOption) for a tensor that is
 // quantised already (unless the options allow it; F32 always may be made of it), Error(kUnsupported) for
 // types that longspan cannot decode or encode, Error(kBadOption) where the importance matrix is of another
-// model's width or is missing for a type that needs one. Tensors that keep a quantised type are copied as they are.
+// model's width or is missing for a type that needs one. Tensors that keep a quantised type are copied as
+// they are.
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress);
 

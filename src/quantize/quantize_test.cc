@@ -177,7 +177,8 @@ TEST_F(QuantizeFileTest, AnImportanceMatrixSpendsBitsWhereTheyMatter) {
     const Tensor x = before->LoadTensor("blk.0.ffn_down.weight"),
                  y = GgufFile::Open(Path(file))->LoadTensor("blk.0.ffn_down.weight").ToF32();
     double error = 0;
-    for (std::size_t i = 5; i < x.floats().size(); i += 256) error += std::pow(double{x.floats()[i]} - y.floats()[i], 2);
+    for (std::size_t i = 5; i < x.floats().size(); i += 256)
+      error += std::pow(double{x.floats()[i]} - y.floats()[i], 2);
     return error;
   };
   EXPECT_LT(column_error("weighted.gguf"), 0.2 * column_error("plain.gguf"));
