@@ -8,7 +8,7 @@
 
 namespace longspan {
 
-// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K.
+// Every float type, and every quantised one that CanDecode knows.
 bool CanEncode(Type type);
 
 // Encodes `elements` values (a whole number of blocks) from `from` to `to`. `importance` [elements] is null,

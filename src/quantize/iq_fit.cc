@@ -101,7 +101,7 @@ class Fit {
     for (int s = 0; s < kSubs; ++s) {
       for (int o = 0; o < kSubOctets; ++o) {
         const int first = T::kSub * s + kOctet * o;
-        Orient(from + first, top > 0 ? importance + first : nullptr, 1 / top, subs_[s], o);
+        Orient(from + first, top > 0 ? importance + first : nullptr, top, subs_[s], o);
       }
     }
   }
@@ -145,8 +145,9 @@ class Fit {
     std::array<std::uint8_t, kSubOctets> signs{};
     std::array<bool, kSubOctets> odd{};  // has one wrong sign, that of the first of `flips`
     std::array<std::array<std::uint8_t, kFlips>, kSubOctets> flips;
-    float energy = 0, weight = 0, extreme = 0;
-    float scale = 0;  // the best alone
+    float energy = 0, weight = 0;
+    float extreme = 0, smallest = kInfinity;  // magnitudes
+    float scale = 0;                          // the best alone
     Choice choice;
   };
 
@@ -157,19 +158,20 @@ class Fit {
     std::array<Choice, kSubs> choices;
   };
 
-  void Orient(const float* from, const float* importance, float per_importance, Sub& sub, int o) {
+  void Orient(const float* from, const float* importance, float top, Sub& sub, int o) {
     Octet& octet = sub.octets[o];
     const float per_unit = 1 / unit_;
     unsigned signs = 0;
     for (int i = 0; i < kOctet; ++i) {
       const float x = from[i] * per_unit, size = std::abs(x);
-      const float w = importance != nullptr ? std::max(importance[i] * per_importance, kLeastWeight) : 1;
+      const float w = importance != nullptr ? std::max(importance[i] / top, kLeastWeight) : 1;
       octet.x[i] = kShifted ? x : size;
       octet.w[i] = w;
       octet.wx[i] = w * octet.x[i];
       sub.energy += w * x * x;
       sub.weight += w;
       sub.extreme = std::max(sub.extreme, size);
+      sub.smallest = std::min(sub.smallest, size);
       signs |= unsigned{x < 0} << i;
     }
     if constexpr (kShifted) return;
@@ -194,12 +196,13 @@ class Fit {
 
   // ---- One sub-block.
 
-  // Improves a choice for a scale. IQ1: with the shift given, all octets' the same.
-  static void Improve(const Sub& sub, float scale, int down, Choice& choice) {
+  // Improves a choice for a scale, but for its shifts.
+  static void Improve(const Sub& sub, float scale, Choice& choice) {
     std::array<Task, kSubOctets> tasks;
     for (int o = 0; o < kSubOctets; ++o) {
-      tasks[o] = {&sub.octets[o], kShifted ? kShifts[down] : 0, choice.known, choice.points[o], {}};
-      choice.signs[o] = kShifted ? static_cast<std::uint8_t>(down) : sub.signs[o];
+      if constexpr (!kShifted) choice.signs[o] = sub.signs[o];
+      tasks[o] = {
+          &sub.octets[o], kShifted ? kShifts[choice.signs[o]] : 0, choice.known, choice.points[o], {}};
     }
     Find::Improve(scale, tasks);
     choice.moments = {};
@@ -213,12 +216,12 @@ class Fit {
   // The same, trying both shifts, or several values to bear the wrong sign.
   static void ImproveFully(const Sub& sub, float scale, Choice& choice) {
     if constexpr (T::kSigns == Signs::kFree) {
-      Improve(sub, scale, 0, choice);
+      Improve(sub, scale, choice);
     } else if constexpr (T::kSigns == Signs::kShiftOfSub) {
       Choice other = choice;
-      const int down = choice.signs[0];
-      Improve(sub, scale, down, choice);
-      Improve(sub, scale, 1 - down, other);
+      other.signs.fill(static_cast<std::uint8_t>(1 - choice.signs[0]));
+      Improve(sub, scale, choice);
+      Improve(sub, scale, other);
       if (other.moments.cost(scale) < choice.moments.cost(scale)) choice = other;
     } else {
       // Several tasks an octet; the best is kept.
@@ -261,16 +264,17 @@ class Fit {
     }
   }
 
+  static constexpr float kFlat = 0.6f;
   // Of the largest value over the largest level.
-  static constexpr int kScales = kShifted ? 11 : 12;
-  static constexpr float kLargestScale = kShifted ? 0.95f : 1.14f, kScaleStep = kShifted ? 0.88f : 0.92f;
+  static constexpr int kScales = kShifted ? 8 : 12;
+  static constexpr float kLargestScale = kShifted ? 0.95f : 1.14f, kScaleStep = kShifted ? 0.85f : 0.92f;
 
   // Looks for the scale that suits a sub-block alone. What the best combination of levels costs is quickly
   // found for many scales; the best point costs more, and that grows about as the square of the scale.
   void Scan(Sub& sub) {
     if (sub.extreme == 0) return;
     std::array<float, kScales> scales, floors;
-    std::array<int, kScales> downs{};
+    std::array<std::uint8_t, kScales> downs{};
     float scale = sub.extreme / T::Values().back() * kLargestScale;
     for (int i = 0; i < kScales; ++i, scale *= kScaleStep) {
       scales[i] = scale;
@@ -294,19 +298,21 @@ class Fit {
     };
     float gain = 0;
     Choice choice;
-    const auto consider = [&](int i) {
-      Improve(sub, scales[i], downs[i], choice);
+    const auto consider = [&](float at, std::uint8_t down) {
+      if constexpr (kShifted) choice.signs.fill(down);
+      Improve(sub, at, choice);
       if (choice.moments.gain() <= gain) return;
       gain = choice.moments.gain();
       sub.scale = choice.moments.best_scale();
       sub.choice = choice;
     };
     const int first = best_with(T::kExcess * sub.weight);
-    consider(first);
-    if (T::kTries == 1) return;
+    consider(scales[first], downs[first]);
     const float error = sub.energy + choice.moments.cost(scales[first]);
     const int second = best_with(error / (scales[first] * scales[first]) - floors[first]);
-    if (second != first) consider(second);
+    if (T::kTries > 1 && second != first) consider(scales[second], downs[second]);
+    // Where all are about as large, the lowest level, 1, may serve best: every code book has it throughout.
+    if (!kShifted && sub.smallest > kFlat * sub.extreme) consider(std::sqrt(sub.energy / sub.weight), 0);
   }
 
   // ---- The block.
@@ -354,7 +360,7 @@ class Fit {
         if constexpr (kShifted) {
           ImproveFully(sub, scale, choice);
         } else {
-          Improve(sub, scale, 0, choice);
+          Improve(sub, scale, choice);
         }
         const float cost = choice.moments.cost(scale);
         if (cost >= least) continue;
@@ -381,7 +387,11 @@ class Fit {
     out.codes.d = PackScale(out.d, unit_);
     for (int s = 0; s < kSubs; ++s) {
       const float scale = out.d * static_cast<float>(2 * out.codes.scales[s] + 1);
-      ImproveFully(subs_[s], scale, out.choices[s]);
+      if constexpr (kShifted) {
+        Improve(subs_[s], scale, out.choices[s]);
+      } else {
+        ImproveFully(subs_[s], scale, out.choices[s]);
+      }
       Take(s, out.choices[s].moments.cost(scale), out);
     }
     return out;

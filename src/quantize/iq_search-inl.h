@@ -55,14 +55,21 @@ struct Moments {
   }
 };
 
+// Of an octet, or of half of one: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)), or (0 + 2) + (1 + 3).
 template <int kCount>
 HWY_INLINE float SumOf(const float* x) {
-  if constexpr (kCount == 8) {
-    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-  } else {
-    static_assert(kCount == 4);
-    return (x[0] + x[2]) + (x[1] + x[3]);
-  }
+  static_assert(kCount == 8 || kCount == 4);
+#if HWY_TARGET == HWY_SCALAR
+  std::array<float, 4> four;
+  for (int i = 0; i < 4; ++i) four[i] = kCount == 8 ? x[i] + x[i + 4] : x[i];
+  return (four[0] + four[2]) + (four[1] + four[3]);
+#else
+  const hn::CappedTag<float, 4> d;
+  auto four = hn::Load(d, x);
+  if constexpr (kCount == 8) four = hn::Add(four, hn::Load(d, x + 4));
+  const auto two = hn::Add(four, hn::Shuffle1032(four));
+  return hn::GetLane(hn::Add(two, hn::Shuffle2301(two)));
+#endif
 }
 
 struct alignas(64) NibbleTables {
@@ -227,7 +234,7 @@ struct Search {
   // Replaces points by the cheapest at this scale, or nearly. The octets go through each step together, for
   // the steps of one wait for each other.
   static void Improve(float scale, std::span<Task> tasks) {
-    constexpr float kNothing = 1e-30f, kUnits = 250, kFiner = 0.25f;
+    constexpr float kNothing = 1e-30f, kUnits = 250, kFiner = 0.125f;
     constexpr int kRounds = 4;
     std::array<Open, kMaxTasks> opens;
     for (std::size_t t = 0; t < tasks.size(); ++t) Begin(tasks[t], scale, opens[t]);
@@ -256,6 +263,7 @@ struct Search {
             }
             continue;
           }
+          if (open.known[part] && found == task.points[part]) continue;
           const Moments moments = Measure(*task.octet, part, found, task.shift);
           const float less = moments.cost(scale) - open.prices.floor[part];
           if (open.known[part] && !(less < excess)) continue;

@@ -23,6 +23,15 @@ HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 namespace {
 
+// An F16 below 2^-14 is a multiple of 2^-24: the nearest one, in units of `unit`, for PackScale would round
+// up. A scale that is not zero stays so.
+HWY_INLINE Vec NearestHalf(Vec scale, float unit) {
+  const Vec step = Set(0x1p-24f / unit), steps = hn::Max(hn::Round(hn::Div(hn::Abs(scale), step)), Set(1));
+  const Mask coarse = hn::And(hn::Lt(hn::Abs(scale), Set(0x1p-14f / unit)), hn::Ne(scale, Zero()));
+  return hn::IfThenElse(coarse, hn::CopySign(hn::Mul(steps, step), scale), scale);
+}
+HWY_INLINE float NearestHalf(float scale, float unit) { return hn::GetLane(NearestHalf(Set(scale), unit)); }
+
 void WriteIQ4_NL(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   const auto write = [](const float* x, const float* weights, std::byte* out, int blocks) {
     Group<kBlock> group;
@@ -31,7 +40,7 @@ void WriteIQ4_NL(const float* from, std::byte* to, std::int64_t elements, const 
     FitLevels(group, fits);
     for (int i = 0; i < blocks; ++i) {
       const LevelFit& fit = fits[fits[1].gain[i] > fits[0].gain[i] ? 1 : 0];
-      float scale = fit.scale[i];
+      float scale = NearestHalf(fit.scale[i], group.unit[i]);
       BlockIQ4_NL block;
       block.d = PackScale(scale, group.unit[i]);
       WriteLevels(x + kBlock * i, group.inverse_unit[i], scale, block.q.data());
@@ -47,8 +56,9 @@ constexpr float kLowest = -32, kHighest = 31;  // multiples of a block's scale
 constexpr int kNear = 4;                       // multiples tried on each side of the wanted one
 constexpr int kDivisions = 32;                 // of the largest scale: what a block's scale may be
 
-// The block's scale whose multiples come nearest to the scales of its sub-blocks, from `first` on.
-float CommonScale(const LevelFit (&fits)[2], int first) {
+// The block's scale, of those that F16 holds, whose multiples come nearest to the scales of its sub-blocks,
+// from `first` on.
+float CommonScale(const LevelFit (&fits)[2], int first, float unit) {
   float wanted[kSubs], cost[kSubs], largest = 0;
   for (int i = 0; i < kSubs; ++i) {
     const LevelFit& fit = fits[fits[1].gain[first + i] > fits[0].gain[first + i] ? 1 : 0];
@@ -65,7 +75,8 @@ float CommonScale(const LevelFit (&fits)[2], int first) {
         // The largest becomes a multiple between 32.5 and 18.5.
         const Vec step = hn::Iota(Tag(), static_cast<float>(division + lane));
         const Vec multiple = hn::Sub(Set(32.5f), hn::Mul(step, Set(14.0f / kDivisions)));
-        const Vec inverse = hn::Mul(multiple, Set(direction / largest)), scale = hn::Div(Set(1), inverse);
+        const Vec scale = NearestHalf(hn::Div(Set(direction * largest), multiple), unit),
+                  inverse = hn::Div(Set(1), scale);
         Vec error = Zero();
         for (int i = 0; i < kSubs; ++i) {
           const Vec nearest = hn::Round(hn::Mul(Set(wanted[i]), inverse));
@@ -134,10 +145,11 @@ struct Choice {
 // The best of a first guess and of its least-squares successor, for the blocks of a group.
 void ChooseBlocks(const Group<kBlock>& group, const LevelFit (&fits)[2], Choice (&best)[kBlocks]) {
   Choice tried[kBlocks];
-  for (int i = 0; i < kBlocks; ++i) tried[i].scale = CommonScale(fits, kSubs * i);
+  for (int i = 0; i < kBlocks; ++i) tried[i].scale = CommonScale(fits, kSubs * i, group.unit[kSubs * i]);
   for (int round = 0; round < 2; ++round) {
     Lanes scale;
     for (int i = 0; i < kBlocks; ++i) {
+      tried[i].scale = NearestHalf(tried[i].scale, group.unit[kSubs * i]);
       tried[i].d = PackScale(tried[i].scale, group.unit[kSubs * i]);
       std::fill_n(scale.at + kSubs * i, kSubs, tried[i].scale);
     }

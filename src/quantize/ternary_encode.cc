@@ -18,47 +18,17 @@
 
 #include "quantize/block_pack.h"
 #include "quantize/block_scale.h"
-#include "quantize/lanes-inl.h"
+#include "quantize/sums-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 namespace {
-
-// Sums run in sixteen lanes, however many a vector has, so that every instruction set adds in the same order.
-constexpr int kParts = kGroup / kWidth;
-
-float SumOf(Vec (&parts)[kParts]) {
-  for (int half = kParts / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) parts[i] = hn::Add(parts[i], parts[i + half]);
-  }
-  return hn::GetLane(hn::SumOfLanes(Tag(), parts[0]));  // halves it, too
-}
 
 struct Magnitudes {
   alignas(64) float values[kSuperBlock];   // in units of `unit`
   alignas(64) float weights[kSuperBlock];  // where there are importances
   float unit, largest;
 };
-
-void LoadMagnitudes(const float* from, const float* importance, Magnitudes& m) {
-  Vec largest = Zero(), top = Zero();
-  for (int i = 0; i < kSuperBlock; i += kWidth)
-    largest = hn::Max(largest, hn::Abs(hn::LoadU(Tag(), from + i)));
-  m.largest = hn::GetLane(hn::MaxOfLanes(Tag(), largest));
-  m.unit = PowerOfTwo(m.largest);
-  const float inverse = 1 / m.unit;
-  m.largest *= inverse;
-  for (int i = 0; i < kSuperBlock; i += kWidth) {
-    Store(hn::Abs(hn::Mul(hn::LoadU(Tag(), from + i), Set(inverse))), m.values + i);
-  }
-  if (importance == nullptr) return;
-  for (int i = 0; i < kSuperBlock; i += kWidth) top = hn::Max(top, hn::LoadU(Tag(), importance + i));
-  const Vec most = hn::MaxOfLanes(Tag(), top);
-  for (int i = 0; i < kSuperBlock; i += kWidth) {
-    const Vec weight = hn::Div(hn::LoadU(Tag(), importance + i), most);
-    Store(hn::IfThenElse(hn::Gt(most, Zero()), weight, Set(1)), m.weights + i);
-  }
-}
 
 // Sums over the magnitudes above a threshold.
 struct Kept {
@@ -68,48 +38,42 @@ struct Kept {
   float gain() const { return values * scale(); }
 };
 
-template <bool kWeighted, std::size_t kCount>
-std::array<Kept, kCount> KeepAbove(const Magnitudes& m, const std::array<float, kCount>& thresholds) {
-  Vec values[kCount][kParts], weights[kCount][kParts];
-  for (std::size_t t = 0; t < kCount; ++t) {
-    for (int p = 0; p < kParts; ++p) values[t][p] = weights[t][p] = Zero();
-  }
-  for (int i = 0; i < kSuperBlock; i += kGroup) {
-    for (int p = 0; p < kParts; ++p) {
+constexpr int kSumLanes = 32;  // enough additions at a time that none waits for another
+
+template <bool kWeighted>
+Kept KeepAbove(const Magnitudes& m, float threshold) {
+  Vec values[kParts<kSumLanes>], weights[kParts<kSumLanes>];
+  for (int p = 0; p < kParts<kSumLanes>; ++p) values[p] = weights[p] = Zero();
+  for (int i = 0; i < kSuperBlock; i += kSumLanes) {
+    for (int p = 0; p < kParts<kSumLanes>; ++p) {
       const Vec x = Load(m.values + i + kWidth * p);
       const Vec w = kWeighted ? Load(m.weights + i + kWidth * p) : Set(1);
-      const Vec wx = kWeighted ? hn::Mul(w, x) : x;
-      for (std::size_t t = 0; t < kCount; ++t) {
-        const Mask above = hn::Gt(x, Set(thresholds[t]));
-        values[t][p] = hn::Add(values[t][p], hn::IfThenElseZero(above, wx));
-        weights[t][p] = hn::Add(weights[t][p], hn::IfThenElseZero(above, w));
-      }
+      const Mask above = hn::Gt(x, Set(threshold));
+      values[p] = hn::Add(values[p], hn::IfThenElseZero(above, kWeighted ? hn::Mul(w, x) : x));
+      weights[p] = hn::Add(weights[p], hn::IfThenElseZero(above, w));
     }
   }
-  std::array<Kept, kCount> kept;
-  for (std::size_t t = 0; t < kCount; ++t) kept[t] = {SumOf(values[t]), SumOf(weights[t])};
-  return kept;
+  return {SumOf(values), SumOf(weights)};
 }
 
-// Of the largest magnitude. Two at a time, for which registers suffice. The best d is at most the largest
-// magnitude, so that no threshold above its half is of use.
-constexpr std::array<float, 2> kThresholds[] = {{0.45f, 0.3f}, {0.21f, 0.14f}, {0.07f, 0.02f}};
-constexpr int kTurns = 3;
+// Of the mean magnitude: about the best threshold for a normal distribution, and what is tried besides where
+// the largest magnitude stands out from the mean as it seldom does in one.
+constexpr float kOfMean = 0.76f, kLongTail = 5;
+constexpr float kOfMeanForTails[] = {1.4f, 3, 8};
+constexpr int kTurns = 2;
 
 template <bool kWeighted>
 float FitTernary(const Magnitudes& m) {
-  Kept best;
-  const auto consider = [&](const Kept& kept) {
-    if (kept.gain() > best.gain()) best = kept;
-  };
-  for (const auto& [high, low] : kThresholds) {
-    for (const Kept& kept : KeepAbove<kWeighted, 2>(m, {m.largest * high, m.largest * low})) consider(kept);
+  const float mean = KeepAbove<kWeighted>(m, -1).scale();
+  Kept best = KeepAbove<kWeighted>(m, kOfMean * mean);
+  if (m.largest > kLongTail * mean) {
+    for (const float of_mean : kOfMeanForTails) {
+      const Kept kept = KeepAbove<kWeighted>(m, of_mean * mean);
+      if (kept.gain() > best.gain()) best = kept;
+    }
   }
-  for (int turn = 0; turn < kTurns; ++turn) {
-    const float before = best.scale();
-    consider(KeepAbove<kWeighted, 1>(m, {before / 2})[0]);
-    if (best.scale() == before) break;
-  }
+  // A turn never loses.
+  for (int turn = 0; turn < kTurns; ++turn) best = KeepAbove<kWeighted>(m, best.scale() / 2);
   return best.scale();
 }
 
@@ -118,8 +82,18 @@ PackedHalf TernaryCodes(const float* from, const float* importance, SuperCodes& 
   const hn::RebindToSigned<Tag> di;
   const hn::Rebind<std::uint8_t, Tag> d8;
   Magnitudes m;
-  LoadMagnitudes(from, importance, m);
-  float scale = importance != nullptr ? FitTernary<true>(m) : FitTernary<false>(m);
+  m.largest = LargestOf(from, kSuperBlock);
+  m.unit = PowerOfTwo(m.largest);
+  m.largest /= m.unit;
+  LoadMagnitudes(from, kSuperBlock, m.unit, m.values);
+  float scale;
+  const float most = importance != nullptr ? LargestOf(importance, kSuperBlock) : 0;
+  if (most > 0) {
+    LoadMagnitudes(importance, kSuperBlock, PowerOfTwo(most), m.weights);
+    scale = FitTernary<true>(m);
+  } else {
+    scale = FitTernary<false>(m);
+  }
   const PackedHalf d = PackScale(scale, m.unit);
   const Vec threshold = Set(scale / 2), one = Set(1);
   for (int i = 0; i < kSuperBlock; i += kWidth) {
@@ -130,12 +104,19 @@ PackedHalf TernaryCodes(const float* from, const float* importance, SuperCodes& 
   return d;
 }
 
-// Five codes a byte (see UnpackTrit): the smallest byte whose fraction of 256 is not below theirs of 243.
-constexpr std::array<std::uint8_t, 243> kTritBytes = [] {
-  std::array<std::uint8_t, 243> bytes{};
-  for (int i = 0; i < 243; ++i) bytes[i] = static_cast<std::uint8_t>((i * 256 + 242) / 243);
-  return bytes;
-}();
+// Five codes a byte (see UnpackTrit), as a number below 243: the smallest byte whose fraction of 256 is not
+// below the number's of 243. That is the number and a little, 13 / 243 of it rounded up; multiplied by the
+// inverse, for vectors do not divide.
+constexpr std::uint8_t TritByte(std::uint8_t number) {
+  const auto little = static_cast<std::uint16_t>(16 * (13 * number + 242));
+  return static_cast<std::uint8_t>(number + (static_cast<std::uint32_t>(little) * 4316 >> 16 >> 4));
+}
+static_assert([] {
+  for (int i = 0; i < 243; ++i) {
+    if (TritByte(static_cast<std::uint8_t>(i)) != (i * 256 + 242) / 243) return false;
+  }
+  return true;
+}());
 
 // kBytes bytes of kDigits codes each, the first ones all before the second ones.
 template <int kBytes, int kDigits>
@@ -146,7 +127,7 @@ void PackTrits(const std::uint8_t* codes, std::uint8_t* packed) {
       numbers[i] = static_cast<std::uint8_t>(3 * numbers[i] + (n < kDigits ? codes[kBytes * n + i] : 0));
     }
   }
-  for (int i = 0; i < kBytes; ++i) packed[i] = kTritBytes[numbers[i]];
+  for (int i = 0; i < kBytes; ++i) packed[i] = TritByte(numbers[i]);
 }
 
 void WriteTQ1_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {

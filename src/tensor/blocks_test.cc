@@ -287,8 +287,8 @@ TEST(Blocks, TQ2_0) {
 TEST(Blocks, OtherTypesAreRefused) {
   float x[256];
   const std::byte bytes[66] = {};
-  EXPECT_FALSE(CanDecode(Type::kIQ2_XXS));
-  EXPECT_THROW(DecodeRow(Type::kIQ2_XXS, bytes, x, 256), Error);
+  EXPECT_FALSE(CanDecode(Type::kQ8_K));
+  EXPECT_THROW(DecodeRow(Type::kQ8_K, bytes, x, 256), Error);
 }
 
 }  // namespace
