@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/testdata.h"
@@ -186,6 +187,17 @@ TEST_F(Stories, GoThroughEveryCommand) {
                                    "--context", "64", "--max-tokens", "200"});
   EXPECT_GT(divergence.at("mean").get<double>(), 0);
   EXPECT_LT(divergence.at("mean").get<double>(), 0.01);
+  // The same with a reference that was run before; a window of 64 has 31 tokens to be compared.
+  const std::string logits = place_ / "base.kld";
+  const json saved = RunJson({"eval", "kld", model_, "--save-logits", logits, "--file", place_ / "text.txt", "--context",
+                              "64", "--max-tokens", "200"});
+  EXPECT_EQ(saved.at("tokens"), 6 * 31);
+  const json with_saved = RunJson({"eval", "kld", small, "--logits", logits});
+  EXPECT_EQ(with_saved.at("tokens"), 6 * 31);
+  EXPECT_EQ(with_saved.at("context"), 64);
+  EXPECT_NEAR(with_saved.at("mean").get<double>(), divergence.at("mean").get<double>(), 1e-3);
+  ExpectError(place_.Run({"eval", "kld", small, "--logits", place_ / "text.txt"}), "text.txt", "no logits");
+  ExpectError(place_.Run({"eval", "kld", small, "--file", place_ / "text.txt"}), "--reference", "nothing to compare with");
 }
 
 TEST_F(Stories, TokensComeBackAsText) {
@@ -251,6 +263,24 @@ TEST(Training, FromTextToAMergedModel) {
   run({"convert", place / "stretched/adapter", place / "adapter.gguf", "--base", place / "base/model.gguf"});
   run({"merge", place / "base/model.gguf", place / "adapter.gguf", place / "merged2.gguf"});
   run({"run", place / "merged.gguf", "-p", "The cat", "-n", "4"});
+
+  // Unmerged it is the same model, from either file; half of it, or twice, is another.
+  const auto loss = [&](const Command& model) {
+    const Outcome outcome = place.Run(Command{"eval", "ppl"} + model + Command{"--file", place / "texts/0.txt", "--context", "32",
+                                                                              "--stride", "16", "--json", "--threads", "1"});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return json::parse(outcome.out).at("results")[0].at("nll").get<double>();
+  };
+  const std::string base = place / "base/model.gguf", peft = place / "stretched/adapter", gguf = place / "adapter.gguf";
+  const double merged = loss({place / "merged.gguf"}), plain = loss({base});
+  ASSERT_GT(std::abs(merged - plain), 1e-4);
+  const double near = std::abs(merged - plain) / 50;
+  EXPECT_NEAR(loss({base, "--adapter", peft}), merged, near);
+  EXPECT_NEAR(loss({base, "--adapter", gguf + ":1"}), merged, near);
+  EXPECT_NEAR(loss({base, "--adapter", gguf + ":0.5", "--adapter", peft + ":0.5"}), merged, near);
+  EXPECT_NEAR(loss({base, "--adapter", gguf + ":0"}), plain, near);
+  EXPECT_GT(std::abs(loss({base, "--adapter", gguf + ":3"}) - merged), near);
+  ExpectError(place.Run({"run", base, "--adapter", place / "nowhere", "-p", "x"}), "nowhere", "no adapter");
 }
 
 }  // namespace

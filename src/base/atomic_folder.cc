@@ -17,13 +17,15 @@ AtomicFolder::AtomicFolder(fs::path final_path) : final_path_(std::move(final_pa
   // "out/" and "out" are the same folder; the temporary one stands beside it, not in it.
   if (!final_path_.has_filename()) final_path_ = final_path_.parent_path();
   std::error_code error;
-  if (fs::exists(final_path_, error) && !(fs::is_directory(final_path_, error) && fs::is_empty(final_path_, error))) {
+  if (fs::exists(final_path_, error) &&
+      !(fs::is_directory(final_path_, error) && fs::is_empty(final_path_, error))) {
     Fail(ErrorKind::kBadOption, "{}: exists already; name a new or an empty folder", final_path_.string());
   }
   if (final_path_.has_parent_path()) fs::create_directories(final_path_.parent_path(), error);
   std::string name = final_path_.string() + ".tmp-XXXXXX";
   if (::mkdtemp(name.data()) == nullptr) {
-    Fail(ErrorKind::kIo, "{}: cannot create a folder beside it: {}", final_path_.string(), std::strerror(errno));
+    Fail(ErrorKind::kIo, "{}: cannot create a folder beside it: {}", final_path_.string(),
+         std::strerror(errno));
   }
   temporary_ = name;
   // mkdtemp makes it for its owner alone; the result is an ordinary folder.

@@ -9,8 +9,8 @@ namespace longspan {
 // Without Commit, nothing is left behind.
 class AtomicFolder {
  public:
-  // Error(kBadOption) where `final_path` exists and is anything but an empty folder, Error(kIo) where no folder
-  // can be made beside it.
+  // Error(kBadOption) where `final_path` exists and is anything but an empty folder, Error(kIo) where no
+  // folder can be made beside it.
   explicit AtomicFolder(std::filesystem::path final_path);
   ~AtomicFolder();
   AtomicFolder(const AtomicFolder&) = delete;

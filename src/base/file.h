@@ -20,8 +20,9 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
-  // Lets go of the memory behind `part`, a piece of bytes() that is not needed soon: it is read again from the file
-  // when touched. For walks over files larger than memory should hold. A span from elsewhere is left alone.
+  // Lets go of the memory behind `part`, a piece of bytes() that is not needed soon: it is read again from
+  // the file when touched. For walks over files larger than memory should hold. A span from elsewhere is left
+  // alone.
   void Release(std::span<const std::byte> part) const;
   const std::filesystem::path& path() const { return path_; }
 

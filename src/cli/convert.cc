@@ -24,7 +24,8 @@ void Run(const Options& options) {
     for (const std::filesystem::path& file : summary.files) fmt::print("{}\n", file.string());
     return;
   }
-  nlohmann::ordered_json json{{"conversion", Name(summary.conversion)}, {"files", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json{{"conversion", Name(summary.conversion)},
+                              {"files", nlohmann::ordered_json::array()}};
   for (const std::filesystem::path& file : summary.files) json["files"].push_back(file.string());
   if (summary.tensors > 0) {
     json["tensors"] = summary.tensors;
@@ -41,20 +42,24 @@ void AddConvert(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   ConvertOptions& library = options->library;
   command
-      ->add_option("SOURCE", options->source,
-                   "Hugging Face folder of a model or of a PEFT adapter, GGUF file, or llama2.c checkpoint (.bin)")
+      ->add_option(
+          "SOURCE", options->source,
+          "Hugging Face folder of a model or of a PEFT adapter, GGUF file, or llama2.c checkpoint (.bin)")
       ->required()
       ->check(CLI::ExistingPath);
   command->add_option("DESTINATION", options->destination, "GGUF file, or folder, to write")->required();
   command->add_option("--type", library.type,
-                      "Of the weights: F32, F16, BF16, to GGUF also Q8_0 and the other types of quantize (default: as they are)");
+                      "Of the weights: F32, F16, BF16, to GGUF also Q8_0 and the other types of quantize "
+                      "(default: as they are)");
   command->add_option("--shard-size", library.shard_bytes, "Largest safetensors file (default: 5GB)")
       ->transform(CLI::AsSizeValue(true));
-  command->add_option("--split-size", library.split_bytes, "Split a GGUF file into shards of at most this size")
+  command
+      ->add_option("--split-size", library.split_bytes, "Split a GGUF file into shards of at most this size")
       ->transform(CLI::AsSizeValue(true));
   command->add_option("--base", library.base, "Adapters: the base model (.gguf, or a Hugging Face folder)")
       ->check(CLI::ExistingPath);
-  command->add_option("--tokenizer", library.tokenizer, "llama2.c: tokenizer (.bin)")->check(CLI::ExistingFile);
+  command->add_option("--tokenizer", library.tokenizer, "llama2.c: tokenizer (.bin)")
+      ->check(CLI::ExistingFile);
   command->add_flag("--json", options->json, "Print what was written as JSON");
   command->footer(
       "Which conversion it is follows from what SOURCE is and whether DESTINATION ends in .gguf.\n\n"

@@ -75,7 +75,9 @@ void AddImatrix(CLI::App& app) {
   command->add_option("--chunk-tokens", options->chunk_tokens, "Tokens of a chunk, BOS included")
       ->capture_default_str()
       ->check(kPositive);
-  command->add_option("--save-every", options->collect.save_every, "Save after so many chunks; 0: at the end only")
+  command
+      ->add_option("--save-every", options->collect.save_every,
+                   "Save after so many chunks; 0: at the end only")
       ->capture_default_str()
       ->check(kNotNegative);
   command->add_flag("--resume", options->resume, "Go on from what OUT holds already; same model and text");
@@ -83,7 +85,8 @@ void AddImatrix(CLI::App& app) {
                     "The output matrix as well (mostly better without; tied ones never)");
   command->add_flag("--json", options->json, "Print the result as JSON");
   command->footer(
-      "Ctrl-C saves what there is.\n\nExample:\n  longspan imatrix model-f16.gguf book.txt -o model.imatrix.gguf\n"
+      "Ctrl-C saves what there is.\n\nExample:\n  longspan imatrix model-f16.gguf book.txt -o "
+      "model.imatrix.gguf\n"
       "  longspan quantize model-f16.gguf model-iq2_xs.gguf IQ2_XS --imatrix model.imatrix.gguf");
   command->callback([options] { Run(*options); });
 }

@@ -3,11 +3,13 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/search_options.h"
 #include "cli/terminal.h"
 #include "quantize/quantize.h"
 
@@ -18,7 +20,9 @@ struct Options {
   std::string in, out, mix;
   std::vector<std::string> rules;  // REGEX=TYPE
   std::string output_type, embedding_type;
-  bool allow_requantize = false, dry_run = false, json = false;
+  std::string imatrix;
+  SearchOptions search;
+  bool allow_requantize = false, force = false, dry_run = false, json = false;
 };
 
 Type ParseType(const std::string& name, std::string_view option) {
@@ -45,11 +49,12 @@ QuantizeOptions LibraryOptions(const Options& options) {
     library.overrides.embedding_type = ParseType(options.embedding_type, "--embedding-type");
   }
   library.allow_requantize = options.allow_requantize;
+  library.force = options.force;
   library.dry_run = options.dry_run;
   return library;
 }
 
-void PrintJson(const QuantizeReport& report, bool dry_run) {
+nlohmann::ordered_json ToJson(const QuantizeReport& report, bool dry_run) {
   nlohmann::ordered_json json;
   json["bytes_before"] = report.bytes_before;
   json["bytes_after"] = report.bytes_after;
@@ -65,8 +70,7 @@ void PrintJson(const QuantizeReport& report, bool dry_run) {
   for (const TypeChoice& choice : report.choices) {
     json["tensors"][choice.name] = std::string(Traits(choice.type).name);
   }
-  // Names come from a file and need not be UTF-8.
-  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  return json;
 }
 
 void PrintTable(const QuantizeReport& report, bool dry_run) {
@@ -89,19 +93,36 @@ void PrintTable(const QuantizeReport& report, bool dry_run) {
              report.BitsPerWeight());
 }
 
-void Run(const Options& options) {
-  const QuantizeReport report =
-      QuantizeFile(options.in, options.out, FindMix(options.mix), LibraryOptions(options), Terminal());
-  if (options.json)
-    PrintJson(report, options.dry_run);
-  else
-    PrintTable(report, options.dry_run);
-}
-
 std::string MixNames() {
   std::string names;
   for (const Mix& mix : AllMixes()) names += (names.empty() ? "" : ", ") + std::string(mix.name);
   return names;
+}
+
+void Run(const Options& options) {
+  QuantizeOptions library = LibraryOptions(options);
+  std::optional<ImportanceMatrix> importance;
+  if (!options.imatrix.empty()) importance = ImportanceMatrix::Load(options.imatrix);
+  library.importance = importance ? &*importance : nullptr;
+
+  std::string mix = options.mix;
+  std::optional<TypeSearchResult> search;
+  if (options.search.wanted()) {
+    if (!mix.empty())
+      Fail(ErrorKind::kBadOption, "{}: a target size chooses the types; leave the mix out", mix);
+    search = options.search.Search(options.in, library);
+    mix = search->mix;
+    for (const std::string& rule : search->rules) library.overrides.rules.push_back(ParseRule(rule));
+    if (!options.json) PrintSearch(*search, options.rules);
+  }
+  if (mix.empty()) Fail(ErrorKind::kBadOption, "which TYPE? One of {}, or --target-size", MixNames());
+
+  const QuantizeReport report = QuantizeFile(options.in, options.out, FindMix(mix), library, Terminal());
+  if (!options.json) return PrintTable(report, options.dry_run);
+  nlohmann::ordered_json json = ToJson(report, options.dry_run);
+  if (search) json["search"] = ToJson(*search, options.rules);
+  // Names come from a file and need not be UTF-8.
+  fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 }  // namespace
@@ -111,7 +132,7 @@ void AddQuantize(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   command->add_option("IN", options->in, "GGUF file to read")->required()->check(CLI::ExistingFile);
   command->add_option("OUT", options->out, "GGUF file to write")->required();
-  command->add_option("TYPE", options->mix, "One of " + MixNames())->required();
+  command->add_option("TYPE", options->mix, "One of " + MixNames());
   command
       ->add_option("--type", options->rules,
                    "REGEX=TYPE: tensors with a matching name get this type; repeatable")
@@ -119,12 +140,18 @@ void AddQuantize(CLI::App& app) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--output-type", options->output_type, "Type of the output matrix");
   command->add_option("--embedding-type", options->embedding_type, "Type of the token embedding");
+  command->add_option("--imatrix", options->imatrix, "Importance matrix (longspan imatrix, llama-imatrix)")
+      ->check(CLI::ExistingFile);
+  options->search.AddTo(*command);
+  command->add_flag("--force", options->force, "Make types that need an importance matrix without one");
   command->add_flag("--allow-requantize", options->allow_requantize,
                     "Accept weights that are quantised already");
   command->add_flag("--dry-run", options->dry_run, "Show types and sizes; write nothing");
   command->add_flag("--json", options->json, "Print the report as JSON");
   command->footer(
-      "Example:\n  longspan quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M --type 'attn_v=Q8_0'");
+      "Examples:\n  longspan quantize model-f16.gguf model-q4_k_m.gguf Q4_K_M --type 'attn_v=Q8_0'\n"
+      "  longspan quantize model-f16.gguf model-iq2_xs.gguf IQ2_XS --imatrix model.imatrix.gguf\n"
+      "  longspan quantize model-f16.gguf model-3.6g.gguf --target-size 3.6GiB --calibration book.txt");
   command->callback([options] { Run(*options); });
 }
 

@@ -34,7 +34,8 @@ bool IsGguf(const fs::path& path) { return path.extension() == ".gguf"; }
 Conversion FindOfFolder(const fs::path& source, const fs::path& destination) {
   const bool adapter = fs::exists(source / "adapter_config.json"), model = fs::exists(source / "config.json");
   if (!adapter && !model) {
-    Fail(ErrorKind::kUnsupported, "{}: a folder with neither config.json (a model) nor adapter_config.json (an adapter)",
+    Fail(ErrorKind::kUnsupported,
+         "{}: a folder with neither config.json (a model) nor adapter_config.json (an adapter)",
          source.string());
   }
   if (!IsGguf(destination)) {
@@ -48,7 +49,8 @@ Conversion FindOfGguf(const fs::path& source, const fs::path& destination, const
   if (IsGguf(destination)) {
     if (GgufShardName::Parse(source.filename().string())) return Conversion::kJoinGguf;
     Fail(ErrorKind::kBadOption,
-         "{}: is a GGUF file in one piece already; longspan quantize changes types, --split-size splits into a folder",
+         "{}: is a GGUF file in one piece already; longspan quantize changes types, --split-size splits into "
+         "a folder",
          source.string());
   }
   if (options.split_bytes > 0) return Conversion::kSplitGguf;
@@ -73,7 +75,8 @@ void CheckOptions(Conversion c, const ConvertOptions& options) {
 // Adapters do not say how many heads their model has, which the order of their rows depends on.
 LlamaConfig BaseConfig(const fs::path& source, const ConvertOptions& options, Progress& progress) {
   if (options.base.empty()) {
-    Fail(ErrorKind::kBadOption, "{}: to convert an adapter, name its base model (.gguf, or a Hugging Face folder) with --base",
+    Fail(ErrorKind::kBadOption,
+         "{}: to convert an adapter, name its base model (.gguf, or a Hugging Face folder) with --base",
          source.string());
   }
   if (fs::is_directory(options.base)) return ReadHfConfig(options.base, progress);
@@ -126,7 +129,8 @@ std::string_view Name(Conversion conversion) {
   return "?";
 }
 
-Conversion FindConversion(const fs::path& source, const fs::path& destination, const ConvertOptions& options) {
+Conversion FindConversion(const fs::path& source, const fs::path& destination,
+                          const ConvertOptions& options) {
   if (!fs::exists(source)) Fail(ErrorKind::kIo, "{}: does not exist", source.string());
   Conversion conversion;
   if (fs::is_directory(source)) {
@@ -137,7 +141,8 @@ Conversion FindConversion(const fs::path& source, const fs::path& destination, c
     conversion = Conversion::kLlama2cToGguf;
   } else {
     Fail(ErrorKind::kUnsupported,
-         "{}: expected a Hugging Face folder of a model or an adapter, a .gguf file or a llama2.c checkpoint (.bin)",
+         "{}: expected a Hugging Face folder of a model or an adapter, a .gguf file or a llama2.c checkpoint "
+         "(.bin)",
          source.string());
   }
   CheckOptions(conversion, options);

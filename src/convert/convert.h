@@ -12,30 +12,30 @@
 namespace longspan {
 
 enum class Conversion {
-  kHfToGguf,     // a folder with config.json -> model.gguf
-  kGgufToHf,     // model.gguf -> a folder
-  kPeftToGguf,   // a folder with adapter_config.json -> adapter.gguf
-  kGgufToPeft,   // adapter.gguf -> a folder
+  kHfToGguf,       // a folder with config.json -> model.gguf
+  kGgufToHf,       // model.gguf -> a folder
+  kPeftToGguf,     // a folder with adapter_config.json -> adapter.gguf
+  kGgufToPeft,     // adapter.gguf -> a folder
   kLlama2cToGguf,  // checkpoint.bin -> model.gguf
-  kSplitGguf,    // model.gguf, --split-size -> a folder of shards
-  kJoinGguf,     // model-00001-of-00005.gguf -> model.gguf
+  kSplitGguf,      // model.gguf, --split-size -> a folder of shards
+  kJoinGguf,       // model-00001-of-00005.gguf -> model.gguf
 };
 
 // "Hugging Face folder -> GGUF".
 std::string_view Name(Conversion conversion);
 
 struct ConvertOptions {
-  std::string type = "auto";          // of the weights: see ConvertHfToGguf, HfOptions
-  std::filesystem::path tokenizer;    // llama2.c: its tokenizer
-  std::filesystem::path base;         // adapters: the base model, a GGUF file or a Hugging Face folder
+  std::string type = "auto";        // of the weights: see ConvertHfToGguf, HfOptions
+  std::filesystem::path tokenizer;  // llama2.c: its tokenizer
+  std::filesystem::path base;       // adapters: the base model, a GGUF file or a Hugging Face folder
   std::uint64_t shard_bytes = 5'000'000'000;  // of a safetensors file
-  std::uint64_t split_bytes = 0;      // of a GGUF shard; 0: do not split
+  std::uint64_t split_bytes = 0;              // of a GGUF shard; 0: do not split
 };
 
 struct ConvertSummary {
   Conversion conversion = Conversion::kHfToGguf;
   std::int64_t tensors = 0;
-  std::int64_t bytes = 0;  // of tensor data written
+  std::int64_t bytes = 0;                    // of tensor data written
   std::vector<std::filesystem::path> files;  // what was written: files, or one folder
 };
 

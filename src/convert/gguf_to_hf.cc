@@ -17,7 +17,7 @@
 #include "convert/tensor_stream.h"
 #include "formats/llama_gguf.h"
 #include "tensor/codec.h"
-#include "convert/tokenizer_files.h"
+#include "text/hf_tokenizer.h"
 
 namespace longspan {
 namespace {
@@ -58,8 +58,8 @@ std::vector<Target> Targets(const ModelFile& model, const std::string& type) {
   ForEachTensor(model.weights, config.tied_embeddings, [&](const std::string& name, const Tensor& tensor) {
     Target target{name, tensor};
     if (!CanDecode(tensor.type())) {
-      Fail(ErrorKind::kUnsupported, "{}: tensor {} is {}, which longspan does not decode", where, GgufTensorName(name),
-           Traits(tensor.type()).name);
+      Fail(ErrorKind::kUnsupported, "{}: tensor {} is {}, which longspan does not decode", where,
+           GgufTensorName(name), Traits(tensor.type()).name);
     }
     const bool vector = tensor.shape().size() < 2;
     target.type = vector ? (IsFloat(wanted) && Keeps(tensor, wanted) ? wanted : Type::kF32)
@@ -67,7 +67,8 @@ std::vector<Target> Targets(const ModelFile& model, const std::string& type) {
     targets.push_back(std::move(target));
     // transformers' Llama has a bias of o_proj where it has those of q, k and v. GGUF's has none: it is zero.
     if (name.ends_with(".v_bias") && config.architecture == Architecture::kLlama) {
-      targets.push_back({name.substr(0, name.size() - 6) + "o_bias", Tensor::Allocate(Type::kF32, {config.dim}), wanted});
+      targets.push_back(
+          {name.substr(0, name.size() - 6) + "o_bias", Tensor::Allocate(Type::kF32, {config.dim}), wanted});
     }
   });
   return targets;
@@ -88,8 +89,9 @@ TensorStream StreamOf(const Target& target, const LlamaConfig& config) {
   return stream;
 }
 
-void WriteWeights(const std::filesystem::path& folder, const ModelFile& model, const std::vector<Target>& targets,
-                  std::uint64_t shard_bytes, ConvertReport& report, Progress& progress) {
+void WriteWeights(const std::filesystem::path& folder, const ModelFile& model,
+                  const std::vector<Target>& targets, std::uint64_t shard_bytes, ConvertReport& report,
+                  Progress& progress) {
   std::vector<HfCheckpointWriter::Plan> plan;
   for (const Target& t : targets) {
     plan.push_back({NameOf(t), t.type, t.tensor.shape()});
@@ -109,7 +111,8 @@ void WriteWeights(const std::filesystem::path& folder, const ModelFile& model, c
     try {
       StreamTensor(StreamOf(targets[i], model.config), take, release);
     } catch (const Error& error) {
-      throw Error(error.kind(), fmt::format("{}: tensor {}: {}", model.file->path().string(), plan[i].name, error.what()));
+      throw Error(error.kind(),
+                  fmt::format("{}: tensor {}: {}", model.file->path().string(), plan[i].name, error.what()));
     }
   }
   writer.Commit();
@@ -132,7 +135,11 @@ ConvertReport ConvertGgufToHf(const std::filesystem::path& file, const std::file
   const Type main_type = options.type == "auto" ? MainType(model.weights, model.config.tied_embeddings)
                                                 : ParseFloat(options.type);
   WriteHfConfig(out.path(), report.config, metadata, main_type);
-  WriteHfTokenizer(metadata, out.path());
+  if (metadata.Contains("tokenizer.ggml.model")) {
+    WriteHfTokenizer(metadata, out.path());
+  } else {
+    progress.Message(fmt::format("{}: has no tokenizer; the folder will have none", file.string()));
+  }
   WriteHfCard(out.path(), metadata, file.filename().string());
   WriteWeights(out.path(), model, targets, options.shard_bytes, report, progress);
   out.Commit();

@@ -27,15 +27,20 @@ using Strings = std::vector<std::string>;
 constexpr std::uint64_t kMaxCard = 4 << 20, kMaxGeneration = 1 << 20, kMaxYaml = 1 << 20;
 constexpr std::string_view kHub = "https://huggingface.co/";
 
-// A key of the card with one value, and GGUF's. The first of two for the same is the one written back.
-constexpr std::array<std::pair<const char*, const char*>, 8> kTexts{{{"license", "general.license"},
-                                                                     {"license_name", "general.license.name"},
-                                                                     {"license_link", "general.license.link"},
-                                                                     {"model_name", "general.name"},
-                                                                     {"model_creator", "general.author"},
-                                                                     {"author", "general.author"},
-                                                                     {"model_description", "general.description"},
-                                                                     {"version", "general.version"}}};
+// A key of the card with one value, and GGUF's. Where two mean the same, the first is the one written back.
+constexpr std::array<std::pair<const char*, const char*>, 12> kTexts{
+    {{"license", "general.license"},
+     {"license_name", "general.license.name"},
+     {"license_link", "general.license.link"},
+     {"model_name", "general.name"},
+     {"model_creator", "general.author"},
+     {"author", "general.author"},
+     {"model_description", "general.description"},
+     {"version", "general.version"},
+     {"organization", "general.organization"},
+     {"basename", "general.basename"},
+     {"finetune", "general.finetune"},
+     {"size_label", "general.size_label"}}};
 // Lists of models and data sets, and the beginning of GGUF's keys for each.
 constexpr std::array<std::pair<const char*, const char*>, 2> kSources{
     {{"base_model", "general.base_model"}, {"datasets", "general.dataset"}}};
@@ -84,7 +89,8 @@ void SetSource(const std::string& prefix, std::string id, GgufMetadata& metadata
   const bool is_address = id.find("://") != std::string::npos;
   if (is_address) metadata.Set(prefix + ".repo_url", id);
   if (id.starts_with(kHub)) id = id.substr(kHub.size());
-  if (const auto slash = id.find('/'); slash != std::string::npos && id.find('/', slash + 1) == std::string::npos) {
+  if (const auto slash = id.find('/');
+      slash != std::string::npos && id.find('/', slash + 1) == std::string::npos) {
     metadata.Set(prefix + ".name", id.substr(slash + 1));
     metadata.Set(prefix + ".organization", id.substr(0, slash));
     if (!is_address) metadata.Set(prefix + ".repo_url", std::string(kHub) + id);
@@ -96,7 +102,8 @@ void SetSource(const std::string& prefix, std::string id, GgufMetadata& metadata
 void SetFromCard(const YAML::Node& card, GgufMetadata& metadata) {
   for (const auto& [key, ours] : kTexts) {
     const Strings texts = card[key] ? Texts(card[key]) : Strings();
-    if (!texts.empty() && !metadata.Contains(ours)) metadata.Set(ours, fmt::format("{}", fmt::join(texts, ",")));
+    if (!texts.empty() && !metadata.Contains(ours))
+      metadata.Set(ours, fmt::format("{}", fmt::join(texts, ",")));
   }
   for (const auto& [key, ours] : kSources) {
     const Strings ids = card[key] ? Texts(card[key]) : Strings();
@@ -105,7 +112,8 @@ void SetFromCard(const YAML::Node& card, GgufMetadata& metadata) {
     for (std::size_t i = 0; i < ids.size(); ++i) SetSource(fmt::format("{}.{}", ours, i), ids[i], metadata);
   }
   Strings tags = card["tags"] ? Texts(card["tags"]) : Strings();
-  for (const std::string& tag : card["pipeline_tag"] ? Texts(card["pipeline_tag"]) : Strings()) tags.push_back(tag);
+  for (const std::string& tag : card["pipeline_tag"] ? Texts(card["pipeline_tag"]) : Strings())
+    tags.push_back(tag);
   if (!tags.empty()) metadata.Set("general.tags", tags);
   const Strings languages = card["language"] ? Texts(card["language"]) : Strings();
   if (!languages.empty()) metadata.Set("general.languages", languages);
@@ -147,14 +155,15 @@ std::optional<std::string> CardOf(const GgufMetadata& metadata) {
     const auto text = metadata.Find<std::string>(ours);
     if (!text || text->empty() || before == ours) continue;
     before = ours;
-    says = says || before != "general.name";
+    says = true;
     yaml << YAML::Key << key << YAML::Value << YAML::DoubleQuoted << *text;
   }
   for (const auto& [key, ours] : kSources) {
     Strings ids;
     const auto count = metadata.Find<std::int64_t>(fmt::format("{}.count", ours)).value_or(0);
     for (std::int64_t i = 0; i < std::min<std::int64_t>(count, 1000); ++i) {
-      if (std::string id = SourceId(metadata, fmt::format("{}.{}", ours, i)); !id.empty()) ids.push_back(std::move(id));
+      if (std::string id = SourceId(metadata, fmt::format("{}.{}", ours, i)); !id.empty())
+        ids.push_back(std::move(id));
     }
     list(key, ids);
   }
@@ -164,26 +173,19 @@ std::optional<std::string> CardOf(const GgufMetadata& metadata) {
   return says ? std::optional<std::string>(yaml.c_str()) : std::nullopt;
 }
 
-void WriteGeneration(const fs::path& path, const GgufMetadata& metadata) {
-  nlohmann::ordered_json json;
-  const auto id = [&](const char* key) { return metadata.Find<std::uint32_t>(key); };
-  if (const auto bos = id("tokenizer.ggml.bos_token_id")) json["bos_token_id"] = *bos;
-  // Any of these ends what a model says; an instruct model's turn ends with another token than a text.
-  std::vector<std::uint32_t> ends;
-  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
-    const auto end = id(key);
-    if (end && std::ranges::find(ends, *end) == ends.end()) ends.push_back(*end);
-  }
-  if (ends.size() == 1) json["eos_token_id"] = ends.front();
-  if (ends.size() > 1) json["eos_token_id"] = ends;
-  if (const auto pad = id("tokenizer.ggml.padding_token_id")) json["pad_token_id"] = *pad;
-  bool samples = false;
-  if (const auto k = metadata.Find<std::int64_t>("general.sampling.top_k")) json["top_k"] = *k, samples = true;
+// Into the generation_config.json that has the ids of special tokens, if there is one.
+void AddSampling(const fs::path& path, const GgufMetadata& metadata) {
+  nlohmann::ordered_json sampling;
+  if (const auto k = metadata.Find<std::int64_t>("general.sampling.top_k")) sampling["top_k"] = *k;
   for (const auto& [key, ours] : kSampling) {
-    if (const auto value = metadata.Find<double>(ours)) json[key] = AsWritten(*value), samples = true;
+    if (const auto value = metadata.Find<double>(ours)) sampling[key] = AsWritten(*value);
   }
-  if (samples) json["do_sample"] = true;
-  if (!json.is_null()) WriteFile(path, JsonText(json));
+  if (sampling.is_null()) return;
+  nlohmann::json generation =
+      fs::exists(path) ? JsonObject::Read(path, kMaxGeneration).value() : nlohmann::json::object();
+  generation["do_sample"] = true;
+  for (const auto& [key, value] : sampling.items()) generation[key] = value;
+  WriteFile(path, JsonText(generation));
 }
 
 }  // namespace
@@ -205,13 +207,13 @@ void ReadHfCard(const fs::path& folder, GgufMetadata& metadata, Progress& progre
 }
 
 void WriteHfCard(const fs::path& folder, const GgufMetadata& metadata, const std::string& source) {
-  WriteGeneration(folder / "generation_config.json", metadata);
+  AddSampling(folder / "generation_config.json", metadata);
   const auto card = CardOf(metadata);
   if (!card) return;
   const std::string name = metadata.Find<std::string>("general.name").value_or(source);
   const std::string about = metadata.Find<std::string>("general.description").value_or("");
-  WriteFile(folder / "README.md", fmt::format("---\n{}\n---\n\n# {}\n\n{}{}Converted from {} by longspan.\n", *card, name,
-                                              about, about.empty() ? "" : "\n\n", source));
+  WriteFile(folder / "README.md", fmt::format("---\n{}\n---\n\n# {}\n\n{}{}Converted from {} by longspan.\n",
+                                              *card, name, about, about.empty() ? "" : "\n\n", source));
 }
 
 }  // namespace longspan

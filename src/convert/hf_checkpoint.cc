@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
-constexpr std::uint64_t kMaxIndex = 16 << 20;
+constexpr std::uint64_t kMaxIndex = 4 << 20;  // some 100 bytes a tensor
 
 bool HasSuffix(const fs::path& folder, std::string_view suffix) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
@@ -28,11 +28,14 @@ bool HasSuffix(const fs::path& folder, std::string_view suffix) {
 
 // The index is from outside: a name with a folder in it could lead anywhere.
 fs::path ShardPath(const fs::path& folder, const std::string& name, const std::string& where) {
-  const bool plain = !name.empty() && name.find_first_of("/\\") == std::string::npos && name.ends_with(".safetensors");
+  const bool plain =
+      !name.empty() && name.find_first_of("/\\") == std::string::npos && name.ends_with(".safetensors");
   if (!plain) {
-    Fail(ErrorKind::kInvalidFile, "{}: {} is no name of a .safetensors file in the folder", where, Printable(name));
+    Fail(ErrorKind::kInvalidFile, "{}: {} is no name of a .safetensors file in the folder", where,
+         Printable(name));
   }
-  if (!fs::exists(folder / name)) Fail(ErrorKind::kInvalidFile, "{}: shard {} is missing", where, Printable(name));
+  if (!fs::exists(folder / name))
+    Fail(ErrorKind::kInvalidFile, "{}: shard {} is missing", where, Printable(name));
   return folder / name;
 }
 
@@ -68,7 +71,8 @@ HfCheckpoint HfCheckpoint::Open(const fs::path& folder) {
   if (!fs::exists(folder / kIndex)) {
     if (HasSuffix(folder, ".bin") || HasSuffix(folder, ".pth") || HasSuffix(folder, ".pt")) {
       Fail(ErrorKind::kUnsupported,
-           "{}: its weights are PyTorch pickles, which can run code when they are read; convert them to safetensors first",
+           "{}: its weights are PyTorch pickles, which can run code when they are read; convert them to "
+           "safetensors first",
            folder.string());
     }
     Fail(ErrorKind::kUnsupported, "{}: neither {} nor {}", folder.string(), kSingle, kIndex);
@@ -90,7 +94,8 @@ HfCheckpoint HfCheckpoint::Open(const fs::path& folder) {
   }
   for (const auto& [tensor, shard] : index) {
     if (checkpoint.Find(tensor) == nullptr) {
-      Fail(ErrorKind::kInvalidFile, "{}: tensor {} is not in {}", checkpoint.where_, Printable(tensor), shard);
+      Fail(ErrorKind::kInvalidFile, "{}: tensor {} is not in {}", checkpoint.where_, Printable(tensor),
+           shard);
     }
   }
   return checkpoint;
@@ -100,7 +105,8 @@ void HfCheckpoint::Add(const fs::path& path) {
   files_.push_back(SafetensorsFile::Open(path));
   for (const SafetensorsEntry& entry : files_.back()->entries()) {
     if (!tensors_.emplace(entry.name, &entry).second) {
-      Fail(ErrorKind::kInvalidFile, "{}: tensor {} is in an earlier shard too", path.string(), Printable(entry.name));
+      Fail(ErrorKind::kInvalidFile, "{}: tensor {} is in an earlier shard too", path.string(),
+           Printable(entry.name));
     }
   }
 }

@@ -17,8 +17,8 @@ namespace longspan {
 
 class HfCheckpoint {
  public:
-  // Error(kUnsupported) for a folder that has its weights in another form only, Error(kInvalidFile) where index and
-  // shards contradict each other or the index names anything but a file of this folder.
+  // Error(kUnsupported) for a folder that has its weights in another form only, Error(kInvalidFile) where
+  // index and shards contradict each other or the index names anything but a file of this folder.
   static HfCheckpoint Open(const std::filesystem::path& folder);
 
   const std::string& where() const { return where_; }
@@ -37,8 +37,8 @@ class HfCheckpoint {
   std::map<std::string, const SafetensorsEntry*, std::less<>> tensors_;
 };
 
-// Takes tensors in their order and writes them to one file, or to several of at most `shard_bytes` of data each (a
-// larger tensor has one to itself) with an index. Names are those that transformers looks for:
+// Takes tensors in their order and writes them to one file, or to several of at most `shard_bytes` of data
+// each (a larger tensor has one to itself) with an index. Names are those that transformers looks for:
 // model-00001-of-00003.safetensors.
 class HfCheckpointWriter {
  public:
@@ -60,8 +60,8 @@ class HfCheckpointWriter {
   std::vector<Plan> tensors_;
   std::vector<std::size_t> ends_;  // of each shard, as an index into tensors_
   std::unique_ptr<SafetensorsWriter> writer_;
-  std::size_t shard_ = 0;      // that is open
-  std::size_t next_ = 0;       // the tensor whose data comes next
+  std::size_t shard_ = 0;       // that is open
+  std::size_t next_ = 0;        // the tensor whose data comes next
   std::uint64_t appended_ = 0;  // how much of it there is
 };
 

@@ -41,8 +41,9 @@ const Family& FindFamily(const JsonObject& json) {
   for (const Family& family : kFamilies) {
     if (family.class_name == name) return family;
   }
-  Fail(ErrorKind::kUnsupported, "{}: architecture {}, expected LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM",
-       json.where(), is_name ? Printable(name) : "is missing");
+  Fail(ErrorKind::kUnsupported,
+       "{}: architecture {}, expected LlamaForCausalLM, MistralForCausalLM or Qwen2ForCausalLM", json.where(),
+       is_name ? Printable(name) : "is missing");
 }
 
 // What changes the arithmetic in ways that GGUF's llama and qwen2 do not know.
@@ -58,9 +59,11 @@ void RefuseOthers(const JsonObject& json) {
 
 // The window of all layers. Layers that differ from each other cannot be said.
 std::int64_t SlidingWindow(const JsonObject& json, const Family& family, std::int64_t layers) {
-  const nlohmann::json* given = json.value().contains("sliding_window") ? &json.value()["sliding_window"] : nullptr;
+  const nlohmann::json* given =
+      json.value().contains("sliding_window") ? &json.value()["sliding_window"] : nullptr;
   // Absent is the class's default; null is no window.
-  const std::int64_t window = given == nullptr ? family.sliding_window : json.Or<std::int64_t>("sliding_window", 0);
+  const std::int64_t window =
+      given == nullptr ? family.sliding_window : json.Or<std::int64_t>("sliding_window", 0);
   if (family.model_type == "llama" || window == 0) return 0;
   std::int64_t sliding = layers;  // how many layers have it
   if (const nlohmann::json* types = json.FindValue("layer_types"); types != nullptr && types->is_array()) {
@@ -72,8 +75,8 @@ std::int64_t SlidingWindow(const JsonObject& json, const Family& family, std::in
     sliding = json.Or<bool>("use_sliding_window", false) ? std::max<std::int64_t>(0, layers - full) : 0;
   }
   if (sliding != 0 && sliding != layers) {
-    Fail(ErrorKind::kUnsupported, "{}: {} of {} layers have a sliding window, expected all or none", json.where(), sliding,
-         layers);
+    Fail(ErrorKind::kUnsupported, "{}: {} of {} layers have a sliding window, expected all or none",
+         json.where(), sliding, layers);
   }
   return sliding == 0 ? 0 : window;
 }
@@ -120,7 +123,8 @@ LlamaConfig ReadHfConfig(const std::filesystem::path& folder, Progress& progress
   c.heads = json.Get<std::int64_t>("num_attention_heads");
   if (c.heads < 1) Fail(ErrorKind::kInvalidFile, "{}: num_attention_heads is {}", json.where(), c.heads);
   const bool says_kv = json.value().contains("num_key_value_heads");
-  c.kv_heads = json.Or<std::int64_t>("num_key_value_heads", says_kv || family.kv_heads == 0 ? c.heads : family.kv_heads);
+  c.kv_heads = json.Or<std::int64_t>("num_key_value_heads",
+                                     says_kv || family.kv_heads == 0 ? c.heads : family.kv_heads);
   c.head_dim = json.Or<std::int64_t>("head_dim", c.dim / c.heads);
   c.context = json.Or<std::int64_t>("max_position_embeddings", family.context);
   c.norm_epsilon = json.Or<double>("rms_norm_eps", 1e-6);
@@ -132,7 +136,8 @@ LlamaConfig ReadHfConfig(const std::filesystem::path& folder, Progress& progress
   return c;
 }
 
-void WriteHfConfig(const std::filesystem::path& folder, const LlamaConfig& c, const GgufMetadata& metadata, Type type) {
+void WriteHfConfig(const std::filesystem::path& folder, const LlamaConfig& c, const GgufMetadata& metadata,
+                   Type type) {
   const Family& family = FamilyOf(c);
   nlohmann::ordered_json json;
   json["architectures"] = {family.class_name};

@@ -35,7 +35,8 @@ std::string HfTensorName(std::string_view name) {
   if (name == "output") return "lm_head.weight";
   const std::string_view part = LastPart(name);
   for (const auto& [ours, theirs] : kLayerNames) {
-    if (part == ours) return fmt::format("model.{}.{}", name.substr(0, name.size() - part.size() - 1), theirs);
+    if (part == ours)
+      return fmt::format("model.{}.{}", name.substr(0, name.size() - part.size() - 1), theirs);
   }
   Fail(ErrorKind::kInternal, "no Hugging Face name for tensor {}", name);
 }

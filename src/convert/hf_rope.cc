@@ -17,7 +17,9 @@ namespace {
 using Kind = RopeScaling::Kind;
 constexpr double kTolerance = 1e-5;  // other converters compute the divisors in F32
 
-double YarnMagnitude(double factor, double scale) { return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0; }
+double YarnMagnitude(double factor, double scale) {
+  return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0;
+}
 
 RopeScaling ReadYarn(const JsonObject& rope, std::int64_t window) {
   RopeScaling s;
@@ -33,7 +35,8 @@ RopeScaling ReadYarn(const JsonObject& rope, std::int64_t window) {
     s.attention_factor = YarnMagnitude(s.factor, mscale) / YarnMagnitude(s.factor, all);
   }
   if (!rope.Or<bool>("truncate", true)) {
-    Fail(ErrorKind::kUnsupported, "{}: truncate is false; YaRN's bounds are always whole dimensions here", rope.where());
+    Fail(ErrorKind::kUnsupported, "{}: truncate is false; YaRN's bounds are always whole dimensions here",
+         rope.where());
   }
   return s;
 }
@@ -44,8 +47,9 @@ RopeScaling ReadScaling(const JsonObject& rope, std::int64_t window, Progress& p
   if (type == "default" || type == "none") return s;
   if (type == "yarn") return ReadYarn(rope, window);
   if (type == "dynamic") {
-    progress.Message(fmt::format("{}: dynamic scaling acts beyond {} tokens only, and GGUF has no word for it: left out",
-                                 rope.where(), window));
+    progress.Message(
+        fmt::format("{}: dynamic scaling acts beyond {} tokens only, and GGUF has no word for it: left out",
+                    rope.where(), window));
     return s;
   }
   if (type == "linear") {
@@ -61,8 +65,8 @@ RopeScaling ReadScaling(const JsonObject& rope, std::int64_t window, Progress& p
     s.high_frequency_factor = rope.Get<double>("high_freq_factor");
     return s;
   }
-  Fail(ErrorKind::kUnsupported, "{}: type {}, expected default, linear, dynamic, yarn or llama3", rope.where(),
-       Printable(type));
+  Fail(ErrorKind::kUnsupported, "{}: type {}, expected default, linear, dynamic, yarn or llama3",
+       rope.where(), Printable(type));
 }
 
 // What llama3 scaling keeps of a frequency, from the divisor: f = 1 / (kept + (1 - kept) / factor).
@@ -71,22 +75,25 @@ double Kept(double divisor, double factor) { return (1 / divisor - 1 / factor) /
 bool Makes(const RopeScaling& scaling, const LlamaConfig& config, std::span<const float> divisors) {
   LlamaConfig trial = config;
   trial.rope_scaling = scaling;
-  if (!(scaling.high_frequency_factor > scaling.low_frequency_factor && scaling.low_frequency_factor > 0)) return false;
+  if (!(scaling.high_frequency_factor > scaling.low_frequency_factor && scaling.low_frequency_factor > 0))
+    return false;
   const Tensor made = Llama3RopeFactors(trial);
   return std::ranges::equal(made.floats(), divisors,
                             [](float a, float b) { return std::abs(a - b) <= kTolerance * std::abs(b); });
 }
 
-// Kept is a line over turns, (turns - low) / (high - low), and turns go with original_context: two dimensions on the
-// slope give the line, for one choice of the window.
-std::optional<RopeScaling> FitLine(RopeScaling scaling, const LlamaConfig& config, std::span<const float> divisors) {
+// Kept is a line over turns, (turns - low) / (high - low), and turns go with original_context: two dimensions
+// on the slope give the line, for one choice of the window.
+std::optional<RopeScaling> FitLine(RopeScaling scaling, const LlamaConfig& config,
+                                   std::span<const float> divisors) {
   std::vector<std::pair<double, double>> slope;  // turns, kept
   for (std::size_t j = 0; j < divisors.size(); ++j) {
     const double kept = Kept(divisors[j], scaling.factor);
     if (kept < 0.001 || kept > 0.999) continue;
     const double frequency =
         std::pow(config.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(config.head_dim));
-    slope.emplace_back(static_cast<double>(scaling.original_context) * frequency / (2 * std::numbers::pi), kept);
+    slope.emplace_back(static_cast<double>(scaling.original_context) * frequency / (2 * std::numbers::pi),
+                       kept);
   }
   if (slope.size() < 2) return std::nullopt;
   const auto [t0, k0] = slope.front();
@@ -127,9 +134,12 @@ void WriteHfRope(const LlamaConfig& config, nlohmann::ordered_json& json) {
     out = {{"rope_type", type}, {"type", type}, {"factor", AsWritten(s.factor)}};
   };
   switch (s.kind) {
-    case Kind::kNone: return;
-    case Kind::kLinear: return begin("linear");
-    case Kind::kNtk: Fail(ErrorKind::kUnsupported, "config.json has no word for ntk scaling; raise rope_theta instead");
+    case Kind::kNone:
+      return;
+    case Kind::kLinear:
+      return begin("linear");
+    case Kind::kNtk:
+      Fail(ErrorKind::kUnsupported, "config.json has no word for ntk scaling; raise rope_theta instead");
     case Kind::kYarn:
       begin("yarn");
       out["original_max_position_embeddings"] = s.original_context;

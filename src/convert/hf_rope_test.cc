@@ -39,7 +39,8 @@ std::string ErrorOf(const char* text) {
   return "";
 }
 
-constexpr const char* kLlama31 = R"({"rope_theta": 500000.0, "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0,
+constexpr const char* kLlama31 =
+    R"({"rope_theta": 500000.0, "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0,
     "high_freq_factor": 4.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"}})";
 
 TEST(HfRope, ReadsEveryKind) {
@@ -57,7 +58,8 @@ TEST(HfRope, ReadsEveryKind) {
   EXPECT_EQ(llama3.high_frequency_factor, 4.0);
 
   const RopeScaling yarn = Read(R"({"rope_scaling": {"type": "yarn", "factor": 4, "beta_fast": 30,
-      "original_max_position_embeddings": 32768, "attention_factor": 1.5}})").rope_scaling;
+      "original_max_position_embeddings": 32768, "attention_factor": 1.5}})")
+                               .rope_scaling;
   EXPECT_EQ(yarn.kind, Kind::kYarn);
   EXPECT_EQ(yarn.original_context, 32768);
   EXPECT_EQ(yarn.beta_fast, 30);
@@ -67,10 +69,12 @@ TEST(HfRope, ReadsEveryKind) {
 }
 
 TEST(HfRope, ReadsTheKeysOfTransformers5) {
-  const LlamaConfig c = Read(R"({"rope_parameters": {"rope_type": "linear", "factor": 2, "rope_theta": 1e6}})");
+  const LlamaConfig c =
+      Read(R"({"rope_parameters": {"rope_type": "linear", "factor": 2, "rope_theta": 1e6}})");
   EXPECT_EQ(c.rope_theta, 1e6);
   EXPECT_EQ(c.rope_scaling.kind, Kind::kLinear);
-  EXPECT_THAT(ErrorOf(R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})"), HasSubstr("layers"));
+  EXPECT_THAT(ErrorOf(R"({"rope_parameters": {"full_attention": {"rope_type": "default"}}})"),
+              HasSubstr("layers"));
 }
 
 TEST(HfRope, DynamicIsLeftOutWithAMessage) {
@@ -78,21 +82,24 @@ TEST(HfRope, DynamicIsLeftOutWithAMessage) {
     std::string heard;
     void Message(std::string_view line) override { heard = line; }
   } listener;
-  EXPECT_EQ(Read(R"({"rope_scaling": {"type": "dynamic", "factor": 2}})", listener).rope_scaling, RopeScaling());
+  EXPECT_EQ(Read(R"({"rope_scaling": {"type": "dynamic", "factor": 2}})", listener).rope_scaling,
+            RopeScaling());
   EXPECT_THAT(listener.heard, HasSubstr("131072"));
 }
 
 TEST(HfRope, RefusesWhatGgufCannotSay) {
   EXPECT_THAT(ErrorOf(R"({"rope_scaling": {"type": "longrope", "factor": 4}})"), HasSubstr("longrope"));
   EXPECT_THAT(ErrorOf(R"({"rope_scaling": {"type": "linear"}})"), HasSubstr("factor is missing"));
-  EXPECT_THAT(ErrorOf(R"({"rope_scaling": {"type": "yarn", "factor": 4, "truncate": false}})"), HasSubstr("truncate"));
+  EXPECT_THAT(ErrorOf(R"({"rope_scaling": {"type": "yarn", "factor": 4, "truncate": false}})"),
+              HasSubstr("truncate"));
   EXPECT_THAT(ErrorOf(R"({"rope_scaling": 3})"), HasSubstr("rope_scaling is 3"));
   EXPECT_THAT(ErrorOf(R"({"partial_rotary_factor": 0.5})"), HasSubstr("partial_rotary_factor"));
 }
 
 TEST(HfRope, WritesWhatItReads) {
-  for (const char* text : {R"({"rope_theta": 1e6})", R"({"rope_scaling": {"type": "linear", "factor": 4}})", kLlama31,
-                           R"({"rope_scaling": {"type": "yarn", "factor": 4, "beta_slow": 2, "attention_factor": 1.25,
+  for (const char* text :
+       {R"({"rope_theta": 1e6})", R"({"rope_scaling": {"type": "linear", "factor": 4}})", kLlama31,
+        R"({"rope_scaling": {"type": "yarn", "factor": 4, "beta_slow": 2, "attention_factor": 1.25,
                                "original_max_position_embeddings": 8192}})"}) {
     const LlamaConfig c = Read(text);
     nlohmann::ordered_json json;
@@ -103,13 +110,14 @@ TEST(HfRope, WritesWhatItReads) {
   }
 }
 
-// Llama 3.1 8B's divisors, as its published GGUF files have them: wavelengths below 2,048 stay, those above 8,192 are
-// eight times longer, and the dimensions between are on the slope.
+// Llama 3.1 8B's divisors, as its published GGUF files have them: wavelengths below 2,048 stay, those above
+// 8,192 are eight times longer, and the dimensions between are on the slope.
 TEST(HfRope, FactorsOfLlama31) {
   const Tensor factors = Llama3RopeFactors(Read(kLlama31));
   const std::span<const float> f = factors.floats();
   ASSERT_EQ(f.size(), 64u);
-  const std::array<float, 6> slope{1.207484f, 1.553415f, 2.026313f, 2.694530f, 3.684253f, 5.257327f};  // by Llama's reference code
+  const std::array<float, 6> slope{1.207484f, 1.553415f, 2.026313f,
+                                   2.694530f, 3.684253f, 5.257327f};  // by Llama's reference code
   for (std::size_t j = 0; j < f.size(); ++j) {
     const float expected = j < 29 ? 1.0f : j < 35 ? slope[j - 29] : 8.0f;
     EXPECT_NEAR(f[j], expected, 1e-5f * expected) << j;

@@ -22,7 +22,7 @@
 #include "formats/llama_gguf.h"
 #include "model/weights.h"
 #include "quantize/encode.h"
-#include "convert/tokenizer_files.h"
+#include "text/hf_tokenizer.h"
 
 namespace longspan {
 namespace {
@@ -35,20 +35,23 @@ struct Source {
 
 // Whether every byte is zero (or the sign of a zero).
 bool IsZero(const SafetensorsEntry& entry) {
-  return std::ranges::all_of(entry.bytes, [](std::byte b) { return b == std::byte{0} || b == std::byte{0x80}; });
+  return std::ranges::all_of(entry.bytes,
+                             [](std::byte b) { return b == std::byte{0} || b == std::byte{0x80}; });
 }
 
 // What the checkpoint has beside the model's own tensors, if it may be left out.
 bool IsLeftOut(const std::string& name, const SafetensorsEntry& entry, const HfCheckpoint& checkpoint,
                const LlamaConfig& config) {
   if (IsRedundantHfTensor(name)) return true;
-  // A Qwen2 in Llama's clothes: transformers' Llama has a bias of o_proj where it has the others, and it was zero.
+  // A Qwen2 in Llama's clothes: transformers' Llama has a bias of o_proj where it has the others, and it was
+  // zero.
   if (config.attention_bias && name.ends_with("self_attn.o_proj.bias") && IsZero(entry)) return true;
   if (!config.tied_embeddings || name != HfTensorName("output")) return false;
   const SafetensorsEntry& embedding = *checkpoint.Find(HfTensorName("embedding"));
   if (embedding.type == entry.type && std::ranges::equal(embedding.bytes, entry.bytes)) return true;
   Fail(ErrorKind::kInvalidFile,
-       "{}: lm_head.weight differs from the embedding, but tie_word_embeddings is true; config.json has to say false to "
+       "{}: lm_head.weight differs from the embedding, but tie_word_embeddings is true; config.json has to "
+       "say false to "
        "keep it",
        checkpoint.where());
 }
@@ -56,8 +59,8 @@ bool IsLeftOut(const std::string& name, const SafetensorsEntry& entry, const HfC
 std::vector<Source> FindSources(const HfCheckpoint& checkpoint, const LlamaConfig& config) {
   // A layer has nine tensors; a count far beyond the checkpoint's is refused before names are made for it.
   if (std::cmp_greater(config.layers, checkpoint.size())) {
-    Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", checkpoint.where(), checkpoint.size(),
-         config.layers);
+    Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", checkpoint.where(),
+         checkpoint.size(), config.layers);
   }
   std::vector<Source> sources;
   std::set<std::string> used;
@@ -70,16 +73,16 @@ std::vector<Source> FindSources(const HfCheckpoint& checkpoint, const LlamaConfi
            fmt::join(entry->shape, ", "), fmt::join(tensor.shape, ", "));
     }
     if (!IsFloat(entry->type)) {
-      Fail(ErrorKind::kUnsupported, "{}: tensor {} is {}, expected F32, F16 or BF16", checkpoint.where(), name,
-           Traits(entry->type).name);
+      Fail(ErrorKind::kUnsupported, "{}: tensor {} is {}, expected F32, F16 or BF16", checkpoint.where(),
+           name, Traits(entry->type).name);
     }
     used.insert(name);
     sources.push_back({tensor.name, entry});
   }
   for (const auto& [name, entry] : checkpoint.tensors()) {
     if (used.contains(name) || IsLeftOut(name, *entry, checkpoint, config)) continue;
-    Fail(ErrorKind::kUnsupported, "{}: tensor {} is no part of the model that config.json describes", checkpoint.where(),
-         Printable(name, 160));
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} is no part of the model that config.json describes",
+         checkpoint.where(), Printable(name, 160));
   }
   return sources;
 }
@@ -88,8 +91,16 @@ std::vector<TypeChoice> Choose(const std::vector<Source>& sources, const std::st
   std::vector<TensorInfo> tensors;
   for (const Source& s : sources) tensors.push_back({GgufTensorName(s.name), s.entry->type, s.entry->shape});
   if (type != "auto") {
-    std::vector<TypeChoice> choices = ChooseTypes(FindMix(type), tensors);
+    const Mix& mix = FindMix(type);
+    std::vector<TypeChoice> choices = ChooseTypes(mix, tensors);
     for (const TypeChoice& choice : choices) {
+      if (NeedsImportance(mix, choice)) {
+        Fail(ErrorKind::kBadOption,
+             "--type {}: is of little use without an importance matrix; convert as it is, then use longspan "
+             "imatrix and "
+             "quantize",
+             type);
+      }
       if (!CanEncode(choice.type)) {
         Fail(ErrorKind::kUnsupported, "--type {}: {} cannot be encoded", type, Traits(choice.type).name);
       }
@@ -174,7 +185,8 @@ ConvertReport ConvertHfToGguf(const std::filesystem::path& folder, const std::fi
     try {
       StreamTensor(StreamOf(sources[i], report.types[i].type, config), take, release);
     } catch (const Error& error) {
-      throw Error(error.kind(), fmt::format("{}: tensor {}: {}", checkpoint.where(), sources[i].entry->name, error.what()));
+      throw Error(error.kind(),
+                  fmt::format("{}: tensor {}: {}", checkpoint.where(), sources[i].entry->name, error.what()));
     }
   }
   writer.Commit();

@@ -15,14 +15,14 @@ namespace longspan {
 struct ConvertReport {
   LlamaConfig config;
   std::int64_t tensors = 0;
-  std::int64_t bytes = 0;             // of tensor data written
-  std::vector<TypeChoice> types;      // of tensors written to GGUF
+  std::int64_t bytes = 0;         // of tensor data written
+  std::vector<TypeChoice> types;  // of tensors written to GGUF
 };
 
-// `type` is a mix of quantize ("F16", "Q8_0", ...) or "auto", which keeps what the checkpoint has. Norms and biases
-// become F32. Tensors are streamed; memory is needed for the vocabulary and a few pieces. Writes `out` whole or not at
-// all. Error(kUnsupported) for another architecture or tensors that it does not have, Error(kInvalidFile) for missing
-// tensors, other shapes, and what else does not fit together.
+// `type` is a mix of quantize ("F16", "Q8_0", ...) or "auto", which keeps what the checkpoint has. Norms and
+// biases become F32. Tensors are streamed; memory is needed for the vocabulary and a few pieces. Writes `out`
+// whole or not at all. Error(kUnsupported) for another architecture or tensors that it does not have,
+// Error(kInvalidFile) for missing tensors, other shapes, and what else does not fit together.
 ConvertReport ConvertHfToGguf(const std::filesystem::path& folder, const std::filesystem::path& out,
                               const std::string& type, Progress& progress);
 

@@ -28,8 +28,9 @@ struct TensorStream {
   std::optional<HeadOrder> order = std::nullopt;
 };
 
-// Gives the tensor's bytes as they shall be to `take`, piece after piece of some 8 MiB, and each piece of `bytes` that
-// is done with to `release`. Bytes of a type that stays are passed on unchanged; others are decoded and rounded once.
+// Gives the tensor's bytes as they shall be to `take`, piece after piece of some 8 MiB, and each piece of
+// `bytes` that is done with to `release`. Bytes of a type that stays are passed on unchanged; others are
+// decoded and rounded once.
 void StreamTensor(const TensorStream& stream, FunctionRef<void(std::span<const std::byte>)> take,
                   FunctionRef<void(std::span<const std::byte>)> release);
 

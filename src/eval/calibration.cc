@@ -80,8 +80,8 @@ std::uint64_t CalibrationFingerprint(const Transformer& model, std::span<const T
   return std::max<std::uint64_t>(1, hash.value());
 }
 
-void CollectImportance(const Transformer& model, std::span<const TokenDocument> chunks, const CollectOptions& options,
-                       ImportanceMatrix& matrix, Progress& progress) {
+void CollectImportance(const Transformer& model, std::span<const TokenDocument> chunks,
+                       const CollectOptions& options, ImportanceMatrix& matrix, Progress& progress) {
   const std::int64_t all = std::ssize(chunks);
   const std::int64_t end = options.max_chunks > 0 ? std::min(all, options.max_chunks) : all;
   progress.Start("importance", end, "chunks");

@@ -15,8 +15,8 @@
 namespace longspan {
 
 // All documents one after another, cut into chunks of `tokens` as llama-imatrix cuts a text: a BOS, where the
-// model has one, precedes the text and takes the place of each chunk's first token; the ragged end is dropped.
-// Error(kBadOption) where no chunk is filled.
+// model has one, precedes the text and takes the place of each chunk's first token; the ragged end is
+// dropped. Error(kBadOption) where no chunk is filled.
 std::vector<TokenDocument> CalibrationChunks(std::span<const TokenDocument> documents,
                                              std::optional<std::int32_t> bos, std::int64_t tokens);
 
@@ -27,11 +27,13 @@ struct CollectOptions {
   bool output = false;           // the output matrix's inputs too, where it is not the embedding
 };
 
-// Runs the chunks that `matrix` has not read yet through the model and adds the squares of every layer's inputs.
-// The same bits for any number of threads, and whether it ran in one go or was interrupted, for a file holds all
-// that it knows. When cancelled, it saves first. Error(kInvalidFile) where activations are no finite numbers.
-void CollectImportance(const Transformer& model, std::span<const TokenDocument> chunks, const CollectOptions& options,
-                       ImportanceMatrix& matrix, Progress& progress = NoProgress());
+// Runs the chunks that `matrix` has not read yet through the model and adds the squares of every layer's
+// inputs. The same bits for any number of threads, and whether it ran in one go or was interrupted, for a
+// file holds all that it knows. When cancelled, it saves first. Error(kInvalidFile) where activations are no
+// finite numbers.
+void CollectImportance(const Transformer& model, std::span<const TokenDocument> chunks,
+                       const CollectOptions& options, ImportanceMatrix& matrix,
+                       Progress& progress = NoProgress());
 
 // Tells model and text from others, so that a run does not go on from another's state; never 0.
 std::uint64_t CalibrationFingerprint(const Transformer& model, std::span<const TokenDocument> chunks);

@@ -20,7 +20,8 @@ namespace {
 using ::testing::ElementsAre;
 
 Transformer SmallModel() {
-  return Transformer(oracle::SmallConfig(), oracle::LivelyWeights(oracle::SmallConfig(), 5), ChooseKernels("reference"));
+  return Transformer(oracle::SmallConfig(), oracle::LivelyWeights(oracle::SmallConfig(), 5),
+                     ChooseKernels("reference"));
 }
 
 std::vector<TokenDocument> SomeChunks(std::int64_t chunks, std::int64_t tokens) {
@@ -31,7 +32,8 @@ std::vector<TokenDocument> SomeChunks(std::int64_t chunks, std::int64_t tokens) 
 TEST(CalibrationChunks, AreCutAsLlamaImatrixCutsThem) {
   const std::vector<TokenDocument> documents{{10, 11, 12, 13, 14}, {20, 21, 22}};
   // The stream is BOS 10 11 12 13 14 20 21 22; each chunk's first token gives way to BOS.
-  EXPECT_THAT(CalibrationChunks(documents, 1, 4), ElementsAre(ElementsAre(1, 10, 11, 12), ElementsAre(1, 14, 20, 21)));
+  EXPECT_THAT(CalibrationChunks(documents, 1, 4),
+              ElementsAre(ElementsAre(1, 10, 11, 12), ElementsAre(1, 14, 20, 21)));
   EXPECT_THAT(CalibrationChunks(documents, std::nullopt, 4),
               ElementsAre(ElementsAre(10, 11, 12, 13), ElementsAre(14, 20, 21, 22)));
   EXPECT_THROW(CalibrationChunks(documents, 1, 10), Error);
@@ -54,7 +56,8 @@ TEST(CollectImportance, KnownAnswerOfTheFirstLayer) {
       double mean = 0;
       for (const float x : row) mean += double{x} * x / static_cast<double>(dim);
       for (std::size_t j = 0; j < squares.size(); ++j) {
-        const double y = row[j] / std::sqrt(mean + model.config().norm_epsilon) * model.blocks()[0].attention_norm[j];
+        const double y =
+            row[j] / std::sqrt(mean + model.config().norm_epsilon) * model.blocks()[0].attention_norm[j];
         squares[j] += y * y;
       }
     }
@@ -63,7 +66,8 @@ TEST(CollectImportance, KnownAnswerOfTheFirstLayer) {
     const auto* entry = matrix.Find(name);
     ASSERT_NE(entry, nullptr) << name;
     EXPECT_THAT(entry->counts, ElementsAre(32));
-    for (std::size_t j = 0; j < squares.size(); ++j) EXPECT_NEAR(entry->sums[j], squares[j], 1e-4 * squares[j]);
+    for (std::size_t j = 0; j < squares.size(); ++j)
+      EXPECT_NEAR(entry->sums[j], squares[j], 1e-4 * squares[j]);
   }
   EXPECT_EQ(matrix.entries().size(), 14u);  // neither the embedding nor, unless asked for, the output
   EXPECT_EQ(matrix.Find("blk.1.ffn_down.weight")->cols, model.config().hidden_dim);
@@ -82,7 +86,8 @@ TEST(CollectImportance, SumsWhatEveryLayerIsGiven) {
       auto& sums = squares[std::string(weight)];
       sums.resize(static_cast<std::size_t>(x.cols));
       for (std::int64_t i = 0; i < x.rows; ++i) {
-        for (std::int64_t j = 0; j < x.cols; ++j) sums[static_cast<std::size_t>(j)] += double{x.at(i, j)} * x.at(i, j);
+        for (std::int64_t j = 0; j < x.cols; ++j)
+          sums[static_cast<std::size_t>(j)] += double{x.at(i, j)} * x.at(i, j);
       }
     }
     std::map<std::string, std::vector<double>> squares;
@@ -106,7 +111,8 @@ TEST(CollectImportance, SumsWhatEveryLayerIsGiven) {
     const auto& expected = listener.squares.at(ours);
     const auto& sums = matrix.Find(gguf)->sums;
     ASSERT_EQ(sums.size(), expected.size());
-    for (std::size_t j = 0; j < sums.size(); ++j) EXPECT_NEAR(sums[j], expected[j], 1e-5 * expected[j]) << gguf;
+    for (std::size_t j = 0; j < sums.size(); ++j)
+      EXPECT_NEAR(sums[j], expected[j], 1e-5 * expected[j]) << gguf;
   }
 }
 
@@ -139,7 +145,8 @@ TEST(CollectImportance, SavesWhenCancelled) {
     }
   } progress;
   ImportanceMatrix matrix;
-  EXPECT_THROW(CollectImportance(model, SomeChunks(5, 16), {.out = folder / "m.gguf"}, matrix, progress), Error);
+  EXPECT_THROW(CollectImportance(model, SomeChunks(5, 16), {.out = folder / "m.gguf"}, matrix, progress),
+               Error);
   ClearCancel();
   EXPECT_EQ(ImportanceMatrix::Load(folder / "m.gguf").chunks, 3);
 }

@@ -29,6 +29,30 @@ TEST(KlDivergence, OfKnownDistributions) {
   EXPECT_NEAR(KlDivergence(p, sharp), 0.5 * std::log(0.5 / 0.9) + 0.5 * std::log(5.0), 1e-6);
 }
 
+// Against sums in double, over rows as wide and as steep as a model's.
+TEST(KlDivergence, IsAsGoodAsDouble) {
+  const auto total = [](const std::vector<float>& x) {
+    double sum = 0;
+    for (const float v : x) sum += std::exp(double{v});
+    return std::log(sum);
+  };
+  for (const std::size_t n : {1u, 15u, 300u, 40000u}) {
+    for (const float steep : {0.1f, 3.0f, 30.0f}) {
+      Random random(n, static_cast<std::uint64_t>(steep), RandomPurpose::kTest);
+      std::vector<float> p(n), q(n);
+      for (std::size_t i = 0; i < n; ++i) {
+        p[i] = steep * random.Normal() + 7;
+        q[i] = p[i] + 0.05f * random.Normal();
+      }
+      const double p_total = total(p), q_total = total(q);
+      double divergence = 0;
+      for (std::size_t i = 0; i < n; ++i) divergence += std::exp(p[i] - p_total) * (p[i] - p_total - (q[i] - q_total));
+      EXPECT_NEAR(LogSumExp(p), p_total, 3e-7 * std::abs(p_total));
+      EXPECT_NEAR(KlDivergence(p, q), divergence, 1e-6 * divergence + 3e-7);
+    }
+  }
+}
+
 FakeSequence Noisy(double noise, std::uint64_t seed) {
   return FakeSequence(20, [=](std::span<const std::int32_t> tokens, std::span<float> logits) {
     Random same(1, tokens.size() * 64 + static_cast<std::uint64_t>(tokens.back()), RandomPurpose::kTest);

@@ -39,8 +39,8 @@ void CopyTensor(const GgufFile& file, const GgufTensor& tensor, GgufWriter& writ
   }
 }
 
-void CopyTensors(const GgufFile& file, std::span<const GgufTensor> tensors, GgufWriter& writer, std::int64_t& done,
-                 Progress& progress) {
+void CopyTensors(const GgufFile& file, std::span<const GgufTensor> tensors, GgufWriter& writer,
+                 std::int64_t& done, Progress& progress) {
   for (const GgufTensor& t : tensors) writer.Declare(t.name, t.type, t.shape);
   for (const GgufTensor& t : tensors) {
     CopyTensor(file, t, writer);
@@ -75,7 +75,9 @@ std::vector<std::span<const GgufTensor>> Cut(std::span<const GgufTensor> tensors
 
 }  // namespace
 
-std::string GgufShardName::FileName() const { return fmt::format("{}-{:05}-of-{:05}.gguf", stem, number, count); }
+std::string GgufShardName::FileName() const {
+  return fmt::format("{}-{:05}-of-{:05}.gguf", stem, number, count);
+}
 
 std::optional<GgufShardName> GgufShardName::Parse(std::string_view file_name) {
   constexpr std::string_view kSuffix = ".gguf", kOf = "-of-";
@@ -96,8 +98,9 @@ void GgufShards::Join(GgufFile& first) {
   if (count > 1) {
     const auto name = GgufShardName::Parse(first.path().filename().string());
     if (!name || name->count != count || name->number != number + 1) {
-      Fail(ErrorKind::kInvalidFile, "{}: shard {} of {}, which its name should end with: -{:05}-of-{:05}.gguf", where,
-           number + 1, count, number + 1, count);
+      Fail(ErrorKind::kInvalidFile,
+           "{}: shard {} of {}, which its name should end with: -{:05}-of-{:05}.gguf", where, number + 1,
+           count, number + 1, count);
     }
     if (number != 0) {
       const GgufShardName wanted{name->stem, 1, name->count};
@@ -123,20 +126,22 @@ void GgufShards::Join(GgufFile& first) {
       mappings->push_back(shard->mapped_);
     }
     first.mappings_ = std::move(mappings);
-    if (const auto all = first.Find<std::int64_t>(kTensors); all && std::cmp_not_equal(*all, first.tensors_.size())) {
-      Fail(ErrorKind::kInvalidFile, "{}: {} shards with {} tensors, split.tensors.count says {}", where, count,
-           first.tensors_.size(), *all);
+    if (const auto all = first.Find<std::int64_t>(kTensors);
+        all && std::cmp_not_equal(*all, first.tensors_.size())) {
+      Fail(ErrorKind::kInvalidFile, "{}: {} shards with {} tensors, split.tensors.count says {}", where,
+           count, first.tensors_.size(), *all);
     }
   }
   for (const char* key : {kNumber, kCount, kTensors}) first.metadata_.Erase(key);
 }
 
 std::vector<std::string> WriteGgufShards(const GgufFile& file, const std::filesystem::path& folder,
-                                         const std::string& stem, std::uint64_t shard_bytes, Progress& progress) {
+                                         const std::string& stem, std::uint64_t shard_bytes,
+                                         Progress& progress) {
   const auto shards = Cut(file.tensors(), shard_bytes);
   if (shards.size() > kMaxShards) {
-    Fail(ErrorKind::kBadOption, "{}: {} shards of {} bytes, expected at most {}", file.path().string(), shards.size(),
-         shard_bytes, kMaxShards);
+    Fail(ErrorKind::kBadOption, "{}: {} shards of {} bytes, expected at most {}", file.path().string(),
+         shards.size(), shard_bytes, kMaxShards);
   }
   GgufMetadata metadata = file.metadata();
   std::vector<std::string> names;

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-
 #include "base/error.h"
 #include "base/test_folder.h"
 #include "formats/gguf_writer.h"
@@ -41,7 +40,8 @@ std::string ErrorOf(const std::filesystem::path& path) {
 }
 
 // A shard of one tensor that says of itself what it is told to.
-void WriteShard(const std::filesystem::path& path, int number, int count, int tensors, const std::string& name) {
+void WriteShard(const std::filesystem::path& path, int number, int count, int tensors,
+                const std::string& name) {
   GgufMetadata metadata;
   metadata.Set("split.no", static_cast<std::uint16_t>(number));
   metadata.Set("split.count", static_cast<std::uint16_t>(count));
@@ -59,8 +59,9 @@ TEST(GgufShards, NamesAreTheEcosystems) {
   EXPECT_EQ(name->stem, "a-b");
   EXPECT_EQ(name->number, 3);
   EXPECT_EQ(name->count, 12);
-  for (const char* other : {"model.gguf", "model-00003-of-00002.gguf", "model-00000-of-00002.gguf", "-00001-of-00002.gguf",
-                            "model-0001-of-00002.gguf", "model-00001-of-00002.bin", "model--0001-of-00002.gguf"}) {
+  for (const char* other :
+       {"model.gguf", "model-00003-of-00002.gguf", "model-00000-of-00002.gguf", "-00001-of-00002.gguf",
+        "model-0001-of-00002.gguf", "model-00001-of-00002.bin", "model--0001-of-00002.gguf"}) {
     EXPECT_FALSE(GgufShardName::Parse(other)) << other;
   }
 }
@@ -68,7 +69,8 @@ TEST(GgufShards, NamesAreTheEcosystems) {
 TEST(GgufShards, SplitAndJoinedIsTheSameFile) {
   const TestFolder folder;
   WriteWhole(folder / "whole.gguf");
-  const auto names = WriteGgufShards(*GgufFile::Open(folder / "whole.gguf"), folder.path(), "m", 900, NoProgress());
+  const auto names =
+      WriteGgufShards(*GgufFile::Open(folder / "whole.gguf"), folder.path(), "m", 900, NoProgress());
   // Two small tensors fit a shard; the large one has a shard to itself.
   EXPECT_THAT(names, ElementsAre("m-00001-of-00004.gguf", "m-00002-of-00004.gguf", "m-00003-of-00004.gguf",
                                  "m-00004-of-00004.gguf"));

@@ -2,21 +2,19 @@
 
 #include "base/file.h"
 #include "formats/byte_reader.h"
+#include "formats/json_file.h"
 
 namespace longspan {
 
 using nlohmann::json;
 
 JsonObject JsonObject::Read(const std::filesystem::path& path, std::uint64_t limit) {
-  json value = json::parse(ReadFile(path, limit), nullptr, false);
+  json value = ParseJson(ReadFile(path, limit), path.string());
   if (!value.is_object()) Fail(ErrorKind::kInvalidFile, "{}: not a JSON object", path.string());
   return {path.string(), std::move(value)};
 }
 
-const json* JsonObject::FindValue(std::string_view key) const {
-  const auto it = value_.find(std::string(key));
-  return it == value_.end() || it->is_null() ? nullptr : &*it;
-}
+const json* JsonObject::FindValue(std::string_view key) const { return FindMember(value_, key); }
 
 std::optional<JsonObject> JsonObject::FindObject(std::string_view key) const {
   const json* found = FindValue(key);
@@ -30,7 +28,8 @@ void JsonObject::RefuseUnlessEmpty(std::string_view key) const {
   if (found == nullptr || (found->is_boolean() && !found->get<bool>())) return;
   if (found->is_structured() && found->empty()) return;
   if (found->is_string() && found->get_ref<const std::string&>().empty()) return;
-  Fail(ErrorKind::kUnsupported, "{}: {} is {}, which longspan does not handle", where_, key, Describe(*found));
+  Fail(ErrorKind::kUnsupported, "{}: {} is {}, which longspan does not handle", where_, key,
+       Describe(*found));
 }
 
 std::string JsonObject::Describe(const json& value) {

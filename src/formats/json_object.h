@@ -1,5 +1,5 @@
-// A JSON file's top object, or one within it, read key by key with errors that name the file and the key. As in all
-// of Hugging Face's files, a key that is null counts as absent.
+// A JSON file's top object, or one within it, read key by key with errors that name the file and the key. As
+// in all of Hugging Face's files, a key that is null counts as absent.
 #pragma once
 
 #include <concepts>
@@ -17,7 +17,8 @@ namespace longspan {
 
 class JsonObject {
  public:
-  // Error(kIo) where the file is missing or larger than `limit` bytes, Error(kInvalidFile) where it is no JSON object.
+  // Error(kIo) where the file is missing or larger than `limit` bytes, Error(kInvalidFile) where it is no
+  // JSON object.
   static JsonObject Read(const std::filesystem::path& path, std::uint64_t limit);
   // `where` is what messages begin with.
   JsonObject(std::string where, nlohmann::json value) : where_(std::move(where)), value_(std::move(value)) {}
@@ -42,7 +43,8 @@ class JsonObject {
       fits = found->is_number();
     } else {
       static_assert(std::same_as<T, std::int64_t>);
-      fits = found->is_number_integer() && !(found->is_number_unsigned() && found->get<std::uint64_t>() >> 63 != 0);
+      fits = found->is_number_integer() &&
+             !(found->is_number_unsigned() && found->get<std::uint64_t>() >> 63 != 0);
     }
     if (!fits) Fail(ErrorKind::kInvalidFile, "{}: {} is {}", where_, key, Describe(*found));
     return found->get<T>();
@@ -64,7 +66,8 @@ class JsonObject {
   // Error(kUnsupported) unless the key is absent, false or empty: for what longspan does not compute.
   void RefuseUnlessEmpty(std::string_view key) const;
 
-  // A JSON value for a message. Lists and objects are only counted: they may be nested deeper than a stack is.
+  // A JSON value for a message. Lists and objects are only counted: they may be nested deeper than a stack
+  // is.
   static std::string Describe(const nlohmann::json& value);
 
  private:

@@ -1,4 +1,4 @@
-// LoRA adapters as files: PEFT's folder (adapter_config.json and adapter_model.safetensors), and GGUF.
+// LoRA adapters as PEFT's folders: adapter_config.json and adapter_model.safetensors.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "formats/gguf_adapter.h"
 #include "model/adapter.h"
 #include "model/config.h"
-#include "tensor/tensor.h"
 
 namespace longspan {
 
@@ -29,18 +29,7 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder);
 LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& config);
 void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config);
 
-// A GGUF adapter, as llama.cpp loads with --lora. Its readers scale by alpha / rank and know nothing of
-// rsLoRA, so a rank-stabilised adapter is written with alpha * sqrt(rank). They refuse one whose architecture
-// is not the model's.
-void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter,
-                      Architecture architecture = Architecture::kLlama);
-LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig& config);
-
 // Either: a folder is PEFT's, a file is GGUF.
 LoraAdapter ReadAdapter(const std::filesystem::path& path, const LlamaConfig& config);
-
-// Error(kInvalidFile), naming `where`, unless every pair fits the model's projections and the rank, and no
-// target is there twice.
-void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, const std::string& where);
 
 }  // namespace longspan

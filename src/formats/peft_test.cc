@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "formats/gguf_reader.h"
+#include "formats/gguf_writer.h"
 #include "formats/safetensors.h"
 
 namespace longspan {
@@ -140,7 +141,7 @@ TEST(Peft, ToleratesNullsAndRefusesWhatItWouldGetWrong) {
   EXPECT_THAT(error("["), HasSubstr("JSON"));
   EXPECT_THAT(error(R"({"r":8})"), HasSubstr("expected 8 x 32"));
   EXPECT_THAT(error(R"({"use_dora":)" + std::string(400000, '[') + std::string(400000, ']') + "}"),
-              HasSubstr("use_dora"));
+              HasSubstr("nested deeper"));
   EXPECT_THAT(error(R"({"r":0})"), HasSubstr("r is 0"));
   EXPECT_THAT(error(R"({"r":"16"})"), HasSubstr("r is"));
   EXPECT_THAT(error(R"({"r":16,"use_dora":true})"), HasSubstr("use_dora"));
@@ -171,6 +172,54 @@ TEST(Peft, GgufAdapterScalesAsReadersDo) {
   EXPECT_FALSE(read.rslora);
   EXPECT_EQ(read.Scale(), adapter.Scale());
   ExpectSamePairs(read, adapter);
+}
+
+// The embedding is a table: PEFT multiplies its A by the token, so A is [rank, vocabulary].
+TEST(Peft, EmbeddingAndLmHead) {
+  const Folder folder;
+  LoraAdapter adapter{16, 16.0, false, 0, "", {}};
+  adapter.pairs.push_back({"embedding", Noise(16, 32, 0), Noise(40, 16, 1)});
+  adapter.pairs.push_back({"output", Noise(16, 32, 2), Noise(40, 16, 3)});
+  WritePeft(folder.path, adapter, Small());
+  const auto file = SafetensorsFile::Open(folder.path / "adapter_model.safetensors");
+  const Tensor a = file->LoadTensor("base_model.model.model.embed_tokens.lora_embedding_A");
+  EXPECT_THAT(a.shape(), ElementsAre(16, 40));
+  EXPECT_EQ(a.floats()[1], adapter.pairs[0].b.floats()[16]);  // rank 0 of token 1
+  EXPECT_THAT(file->LoadTensor("base_model.model.model.embed_tokens.lora_embedding_B").shape(),
+              ElementsAre(32, 16));
+  EXPECT_THAT(file->LoadTensor("base_model.model.lm_head.lora_B.weight").shape(), ElementsAre(40, 16));
+  ExpectSamePairs(ReadPeft(folder.path, Small()), adapter);
+
+  // llama.cpp wants the embedding's A by token and its B as it is.
+  const auto path = folder.path / "adapter.gguf";
+  WriteGgufAdapter(path, adapter);
+  const auto gguf = GgufFile::Open(path);
+  EXPECT_THAT(gguf->LoadTensor("token_embd.weight.lora_a").shape(), ElementsAre(40, 16));
+  EXPECT_THAT(gguf->LoadTensor("token_embd.weight.lora_b").shape(), ElementsAre(32, 16));
+  EXPECT_THAT(gguf->LoadTensor("output.weight.lora_a").shape(), ElementsAre(16, 32));
+  ExpectSamePairs(ReadGgufAdapter(path, Small()), adapter);
+
+  LlamaConfig tied = Small();
+  tied.tied_embeddings = true;
+  EXPECT_THROW(ReadPeft(folder.path, tied), Error);
+}
+
+TEST(Peft, AlphaZero) {
+  const Folder folder;
+  LoraAdapter adapter = Sample();
+  adapter.alpha = 0;
+  const auto path = folder.path / "adapter.gguf";
+  EXPECT_THROW(WriteGgufAdapter(path, adapter), Error);
+  GgufMetadata metadata;
+  metadata.Set("general.type", "adapter");
+  metadata.Set("adapter.type", "lora");
+  GgufWriter writer(path, metadata);
+  writer.Declare("blk.2.attn_q.weight.lora_a", Type::kF32, {16, 32});
+  writer.Declare("blk.2.attn_q.weight.lora_b", Type::kF32, {32, 16});
+  writer.Write("blk.2.attn_q.weight.lora_a", adapter.pairs[0].a.bytes());
+  writer.Write("blk.2.attn_q.weight.lora_b", adapter.pairs[0].b.bytes());
+  writer.Commit();
+  EXPECT_EQ(ReadGgufAdapter(path, Small()).Scale(), 1.0);  // no alpha: as it is
 }
 
 }  // namespace

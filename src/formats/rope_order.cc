@@ -28,7 +28,8 @@ void PermuteRows(std::span<const std::byte> from, std::span<std::byte> out, std:
 
 Tensor PermuteRows(const Tensor& tensor, std::int64_t head_dim, RopeOrder to) {
   Tensor out = Tensor::Allocate(tensor.type(), tensor.shape());
-  PermuteRows(tensor.bytes(), out.mutable_bytes(), static_cast<std::size_t>(tensor.row_bytes()), head_dim, to);
+  PermuteRows(tensor.bytes(), out.mutable_bytes(), static_cast<std::size_t>(tensor.row_bytes()), head_dim,
+              to);
   return out;
 }
 

@@ -219,32 +219,15 @@ TEST_P(AttentionTest, PagesWithDocuments) {
 
 // Windows that end within, at and around pages and the pieces of decoding, and are longer than the sequence.
 TEST_P(AttentionTest, PagesWithWindows) {
-  for (const Type type : {Type::kF32, Type::kBF16, Type::kQ8_0}) {
-    for (const auto& [before, n] :
-         {std::pair<std::int64_t, std::int64_t>{0, 1}, {700, 1}, {1100, 3}, {600, 40}, {0, 300}}) {
-      for (const std::int64_t window : {1, 2, 63, 64, 65, 100, 511, 512, 513, 5000}) {
+  for (const Type type : {Type::kF32, Type::kQ8_0}) {
+    for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{700, 1}, {1100, 3}, {600, 40}, {0, 130}}) {
+      for (const std::int64_t window : {1, 63, 64, 65, 512, 513, 5000}) {
         AttentionShape shape = ShapeOf(4, 2, 32);
         shape.window = window;
         ExpectSameAsOracle(kernels(), {shape, type, before, n});
         if (window == 65) ExpectSameAsOracle(kernels(), {shape, type, before, n}, Documents(before + n));
       }
     }
-  }
-}
-
-// By hand: with the same key everywhere, a query averages the values that it sees.
-TEST_P(AttentionTest, AWindowSeesItselfAndWhatIsLessThanItBefore) {
-  const AttentionShape shape{1, 1, 32, 1.0f, 3};
-  const std::int64_t n = 70;
-  const Matrix q(n, 32), k(n, 32);
-  Matrix v(n, 32), out(n, 32), log_sum_exp(1, n);
-  for (std::int64_t i = 0; i < n; ++i) std::ranges::fill(v[i], static_cast<float>(i));
-  const AttentionSequence sequence{q, KvView::OfRows(k, v, 32), 0, {}, out, log_sum_exp};
-  kernels().Attention(shape, {&sequence, 1});
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float seen = static_cast<float>(std::min<std::int64_t>(i + 1, 3));
-    EXPECT_NEAR(out[i][0], static_cast<float>(i) - (seen - 1) / 2, 0.01f * static_cast<float>(i + 1)) << i;
-    EXPECT_NEAR(log_sum_exp[0][static_cast<std::size_t>(i)], std::log(seen), 1e-3f) << i;
   }
 }
 

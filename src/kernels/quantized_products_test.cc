@@ -85,18 +85,40 @@ TEST_P(QuantizedProductsTest, ThreadsDoNotChangeResults) {
   SetThreads(kept);
 }
 
+std::string NameOf(const testing::TestParamInfo<std::tuple<std::string, Type>>& info) {
+  return fmt::format("{}_{}", std::get<0>(info.param), Traits(std::get<1>(info.param)).name);
+}
 INSTANTIATE_TEST_SUITE_P(IsaAndType, QuantizedProductsTest,
                          testing::Combine(testing::ValuesIn(AvailableKernels()),
                                           testing::ValuesIn(kQuantizedTypes)),
-                         [](const auto& info) {
-                           return fmt::format("{}_{}", std::get<0>(info.param),
-                                              Traits(std::get<1>(info.param)).name);
-                         });
+                         NameOf);
+INSTANTIATE_TEST_SUITE_P(IsaAndCodeBook, QuantizedProductsTest,
+                         testing::Combine(testing::ValuesIn(AvailableKernels()),
+                                          testing::ValuesIn(kCodeBookTypes)),
+                         NameOf);
+
+// Rounding activations is an offer to the types that have 8-bit products; the others stay exact.
+TEST(QuantizedProducts, TypesWithout8BitProductsAreExact) {
+  for (const std::string& isa : AvailableKernels()) {
+    for (const Type type : kCodeBookTypes) {
+      for (const std::int64_t n : {1, 20}) {
+        const Tensor w = RandomBlocks(type, 40, 512, 10);
+        const Matrix x = RandomMatrix(n, 512, 11);
+        Matrix y(n, 40), want(n, 40);
+        ChooseKernels(isa, Activations::kInt8).MatMul(x, w, y, Store::kSet);
+        ReferenceKernels().MatMul(x, w, want, Store::kSet);
+        // Tiles round to BF16, as they do with any activations.
+        ExpectClose(y.span(), want.span(), isa == "amx" ? 1e-2f : kTolerance,
+                    fmt::format("{} {}", isa, Traits(type).name));
+      }
+    }
+  }
+}
 
 // What is drawn decodes to finite weights of moderate size, or the comparisons above would prove little.
 TEST(RandomBlocks, DecodeToSaneWeights) {
-  for (const Type type : kQuantizedTypes) {
-    const Tensor w = RandomBlocks(type, 16, 512, 9).ToF32();
+  for (const Type type : kWeightTypes) {
+    const Tensor w = RandomWeight(type, 16, 512, 9).ToF32();
     double squares = 0;
     for (const float x : w.floats()) {
       ASSERT_TRUE(std::isfinite(x)) << Traits(type).name;

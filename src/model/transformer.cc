@@ -96,6 +96,9 @@ void Transformer::Adapt(const LoraAdapter& adapter, double factor) {
   }
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     const auto found = linears.find(pair.target);
+    if (pair.target == "embedding" || pair.target == "output") {
+      Fail(ErrorKind::kUnsupported, "an adapter of the {}: fold it into its base with longspan merge", pair.target);
+    }
     if (found == linears.end())
       Fail(ErrorKind::kInvalidFile, "an adapter of {}, which the model does not have", pair.target);
     Linear& linear = *found->second;

@@ -10,19 +10,22 @@ namespace {
 
 using Options = std::vector<TypeOption>;
 
-// The corners of the lower convex hull of (bytes, harm), from the smallest option on: each step between neighbours
-// saves less harm per byte than the one before.
+// The corners of the lower convex hull of (bytes, harm), from the smallest option on: each step between
+// neighbours saves less harm per byte than the one before.
 std::vector<std::size_t> Hull(const Options& options) {
   std::vector<std::size_t> by_size(options.size());
   std::iota(by_size.begin(), by_size.end(), 0);
-  std::ranges::stable_sort(by_size, {}, [&](std::size_t i) { return std::pair(options[i].bytes, options[i].harm); });
+  std::ranges::stable_sort(by_size, {},
+                           [&](std::size_t i) { return std::pair(options[i].bytes, options[i].harm); });
   const auto slope = [&](std::size_t from, std::size_t to) {
-    return (options[from].harm - options[to].harm) / static_cast<double>(options[to].bytes - options[from].bytes);
+    return (options[from].harm - options[to].harm) /
+           static_cast<double>(options[to].bytes - options[from].bytes);
   };
   std::vector<std::size_t> hull;
   for (const std::size_t i : by_size) {
     if (!hull.empty() && options[i].harm >= options[hull.back()].harm) continue;  // larger and no better
-    while (hull.size() > 1 && slope(hull[hull.size() - 2], hull.back()) <= slope(hull.back(), i)) hull.pop_back();
+    while (hull.size() > 1 && slope(hull[hull.size() - 2], hull.back()) <= slope(hull.back(), i))
+      hull.pop_back();
     hull.push_back(i);
   }
   return hull;
@@ -74,7 +77,8 @@ std::vector<std::size_t> SpendBytes(std::span<const Options> tensors, std::int64
     }
   }
   if (left < 0) {
-    Fail(ErrorKind::kBadOption, "{} bytes for the weights are too few: the smallest types take {}", bytes, bytes - left);
+    Fail(ErrorKind::kBadOption, "{} bytes for the weights are too few: the smallest types take {}", bytes,
+         bytes - left);
   }
   // A tensor's steps keep their order, for their slopes fall.
   std::ranges::stable_sort(steps, std::ranges::greater(), &Step::slope);

@@ -71,14 +71,16 @@ TEST(SpendBytes, IsNearTheOptimum) {
     for (int t = 0; t < 6; ++t) {
       const double sensitivity = std::exp(2 * random.Normal());
       Options options;
-      for (const int bits : {2, 3, 4, 5, 6, 8}) options.push_back({Type::kQ4_0, 100 * bits, sensitivity * std::exp2(-2 * bits)});
+      for (const int bits : {2, 3, 4, 5, 6, 8})
+        options.push_back({Type::kQ4_0, 100 * bits, sensitivity * std::exp2(-2 * bits)});
       tensors.push_back(std::move(options));
     }
     const std::int64_t bytes = 1200 + 200 * static_cast<std::int64_t>(random.Below(8));
     double best = 1e9;
     for (int code = 0; code < 6 * 6 * 6 * 6 * 6 * 6; ++code) {
       std::vector<std::size_t> choice;
-      for (int rest = code, t = 0; t < 6; ++t, rest /= 6) choice.push_back(static_cast<std::size_t>(rest % 6));
+      for (int rest = code, t = 0; t < 6; ++t, rest /= 6)
+        choice.push_back(static_cast<std::size_t>(rest % 6));
       if (Bytes(tensors, choice) <= bytes) best = std::min(best, Harm(tensors, choice));
     }
     const auto chosen = SpendBytes(tensors, bytes);

@@ -1,6 +1,7 @@
 #include "quantize/encode.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -51,15 +52,52 @@ Encoder FindEncoder(Type type) {
       return EncodeQ5_0;
     case Type::kQ5_1:
       return EncodeQ5_1;
+    case Type::kQ2_K:
+      return EncodeQ2_K;
+    case Type::kQ3_K:
+      return EncodeQ3_K;
     case Type::kQ4_K:
       return EncodeQ4_K;
     case Type::kQ5_K:
       return EncodeQ5_K;
     case Type::kQ6_K:
       return EncodeQ6_K;
+    case Type::kIQ4_NL:
+      return EncodeIQ4_NL;
+    case Type::kIQ4_XS:
+      return EncodeIQ4_XS;
+    case Type::kMXFP4:
+      return EncodeMXFP4;
+    case Type::kTQ1_0:
+      return EncodeTQ1_0;
+    case Type::kTQ2_0:
+      return EncodeTQ2_0;
+    case Type::kIQ1_S:
+      return EncodeIQ1_S;
+    case Type::kIQ1_M:
+      return EncodeIQ1_M;
+    case Type::kIQ2_XXS:
+      return EncodeIQ2_XXS;
+    case Type::kIQ2_XS:
+      return EncodeIQ2_XS;
+    case Type::kIQ2_S:
+      return EncodeIQ2_S;
+    case Type::kIQ3_XXS:
+      return EncodeIQ3_XXS;
+    case Type::kIQ3_S:
+      return EncodeIQ3_S;
     default:
       return nullptr;
   }
+}
+
+// Looks at the bits, without branches, so that it costs next to nothing: one more in the exponent overflows
+// into the sign where the exponent is all ones.
+bool AllFinite(const float* x, std::int64_t n) {
+  std::uint32_t overflow = 0;
+  for (std::int64_t i = 0; i < n; ++i)
+    overflow |= (std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffff) + 0x00800000;
+  return overflow < 0x80000000;
 }
 
 }  // namespace
@@ -70,10 +108,15 @@ void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t element
   const Encoder encode = FindEncoder(type);
   if (encode == nullptr) Fail(ErrorKind::kUnsupported, "encoding of {} is not supported", Traits(type).name);
   RowBytes(type, elements);  // throws unless the row is a whole number of blocks
-  for (std::int64_t i = 0; i < elements; ++i) {
-    if (!std::isfinite(from[i])) {
-      Fail(ErrorKind::kInvalidFile, "column {} is {}, expected a finite number", i, from[i]);
-    }
+  if (!AllFinite(from, elements)) {
+    const std::int64_t i =
+        std::find_if_not(from, from + elements, [](float x) { return std::isfinite(x); }) - from;
+    Fail(ErrorKind::kInvalidFile, "column {} is {}, expected a finite number", i, from[i]);
+  }
+  // Importances of zero say nothing.
+  if (importance != nullptr &&
+      std::all_of(importance, importance + elements, [](float x) { return x == 0; })) {
+    importance = nullptr;
   }
   encode(from, to, elements, importance);
 }

@@ -8,12 +8,12 @@
 
 namespace longspan {
 
-// F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K.
+// Every float type, and every quantised one that CanDecode knows.
 bool CanEncode(Type type);
 
 // Encodes `elements` values (a whole number of blocks) from `from` to `to`. `importance` [elements] is null,
 // or how much each column's error matters: the mean square of the activations it meets, finite and not
-// negative. A value that F16 or a block's scale cannot hold becomes the largest that it can.
+// negative; all zeros are as good as null. A value that F16 or a block's scale cannot hold becomes the largest that it can.
 // Error(kInvalidFile) for a NaN or an infinity, Error(kUnsupported) for a type that longspan does not encode.
 void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t elements, const float* importance);
 

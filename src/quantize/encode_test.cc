@@ -15,7 +15,8 @@ namespace longspan {
 namespace {
 
 constexpr Type kEncoded[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0, Type::kQ4_0, Type::kQ4_1,
-                             Type::kQ5_0, Type::kQ5_1, Type::kQ4_K, Type::kQ5_K, Type::kQ6_K};
+                             Type::kQ5_0, Type::kQ5_1, Type::kQ2_K, Type::kQ3_K, Type::kQ4_K, Type::kQ5_K,
+                             Type::kQ6_K};
 
 std::vector<std::byte> EncodeAll(Type type, const std::vector<float>& x, const float* importance = nullptr) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(RowBytes(type, static_cast<std::int64_t>(x.size()))));
@@ -70,10 +71,11 @@ TEST_P(GaussianError, IsSmallAtEveryMagnitude) {
 
 INSTANTIATE_TEST_SUITE_P(Types, GaussianError,
                          testing::Values(Bound{Type::kF16, 0.00022}, Bound{Type::kBF16, 0.0017},
-                                         Bound{Type::kQ8_0, 0.0055}, Bound{Type::kQ6_K, 0.0170},
-                                         Bound{Type::kQ5_K, 0.0350}, Bound{Type::kQ4_K, 0.0715},
-                                         Bound{Type::kQ5_1, 0.0340}, Bound{Type::kQ5_0, 0.0410},
-                                         Bound{Type::kQ4_1, 0.0710}, Bound{Type::kQ4_0, 0.0830}),
+                                         Bound{Type::kQ8_0, 0.0055}, Bound{Type::kQ6_K, 0.0168},
+                                         Bound{Type::kQ5_K, 0.0345}, Bound{Type::kQ4_K, 0.0700},
+                                         Bound{Type::kQ3_K, 0.1440}, Bound{Type::kQ2_K, 0.2620},
+                                         Bound{Type::kQ5_1, 0.0335}, Bound{Type::kQ5_0, 0.0405},
+                                         Bound{Type::kQ4_1, 0.0695}, Bound{Type::kQ4_0, 0.0815}),
                          [](const auto& info) { return std::string(Traits(info.param.type).name); });
 
 TEST(Encode, ZerosStayZeros) {
@@ -171,7 +173,9 @@ TEST(Encode, RepresentableValuesAreExact) {
 TEST(Encode, EncodingAgainHardlyChanges) {
   for (const Type type : kEncoded) {
     const std::vector<float> once = RoundTrip(type, Gaussian(8192));
-    EXPECT_LT(RelativeError(once, RoundTrip(type, once)), 0.004) << Traits(type).name;
+    // Where a part uses not all of Q2_K's four codes, its min as found need not be one that can be stored.
+    const double bound = type == Type::kQ2_K ? 0.015 : 0.004;
+    EXPECT_LT(RelativeError(once, RoundTrip(type, once)), bound) << Traits(type).name;
   }
 }
 
@@ -196,8 +200,8 @@ TEST(Encode, ImportantColumnsLoseLess) {
 
 TEST(Encode, RefusesWhatItCannotDo) {
   const std::vector<float> x(256, 1.0f);
-  EXPECT_FALSE(CanEncode(Type::kQ2_K));
-  EXPECT_THROW(EncodeAll(Type::kQ2_K, x), Error);
+  EXPECT_FALSE(CanEncode(Type::kI32));
+  EXPECT_THROW(EncodeAll(Type::kI32, x), Error);
   EXPECT_THROW(EncodeAll(Type::kQ4_K, std::vector<float>(100)), Error);
 }
 

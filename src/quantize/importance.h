@@ -1,5 +1,5 @@
-// Importance matrices: how strongly a text drives each input of each weight matrix. Quantising with one spends
-// precision on the columns that matter.
+// Importance matrices: how strongly a text drives each input of each weight matrix. Quantising with one
+// spends precision on the columns that matter.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace longspan {
 
 class ImportanceMatrix {
  public:
-  // What the inputs of one weight were. Experts, stacked in one tensor, each have sums and a count of their own.
+  // What the inputs of one weight were. Experts, stacked in one tensor, each have sums and a count of their
+  // own.
   struct Entry {
     std::int64_t cols = 0;
     std::vector<float> sums;           // [matrices, cols]: of x^2 over all tokens

@@ -100,7 +100,9 @@ TEST(ImportanceMatrix, ExpertsHaveCountsOfTheirOwn) {
 class Dat {
  public:
   Dat& Int(std::int32_t n) { return Raw(&n, sizeof n); }
-  Dat& Text(std::string_view text) { return Int(static_cast<std::int32_t>(text.size())).Raw(text.data(), text.size()); }
+  Dat& Text(std::string_view text) {
+    return Int(static_cast<std::int32_t>(text.size())).Raw(text.data(), text.size());
+  }
   Dat& Floats(const std::vector<float>& x) { return Raw(x.data(), 4 * x.size()); }
   std::string text;
 
@@ -149,7 +151,8 @@ TEST(ImportanceMatrix, RefusesImpossibleNumbers) {
   refused(Dat().Int(2'000'000'000).Text("w"), "cannot fit");
   refused(Dat().Int(1).Int(2'000'000'000).Floats({1, 2, 3, 4}), "needs 2000000000 bytes");
   refused(Dat().Int(1).Text("w").Int(1).Int(2'000'000'000).Floats({1}), "cannot fit");
-  refused(Dat().Int(2).Text("w").Int(1).Int(1).Floats({1}).Text("w").Int(1).Int(1).Floats({1}), "second entry");
+  refused(Dat().Int(2).Text("w").Int(1).Int(1).Floats({1}).Text("w").Int(1).Int(1).Floats({1}),
+          "second entry");
   WriteFile(path, "");
   EXPECT_NE(ErrorOf(path), "");
 }

@@ -1,102 +1,157 @@
-#include <algorithm>
-#include <cmath>
-#include <cstring>
+// The older types: blocks of 32 with a scale of their own, sixteen blocks side by side.
+#include "kernels/vector/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "quantize/legacy_encode.cc"
+#include <hwy/foreach_target.h>
+// Highway's include loop must come first.
+#include <hwy/highway.h>
 
 #include "quantize/block_encode.h"
 #include "quantize/block_pack.h"
-#include "quantize/block_values.h"
-#include "quantize/fit.h"
+#include "quantize/block_scale.h"
+#include "quantize/line_fit-inl.h"
+#include "quantize/scale_fit-inl.h"
+#include "quantize/search_tables.h"
 
-namespace longspan {
+HWY_BEFORE_NAMESPACE();
+namespace longspan::HWY_NAMESPACE {
 namespace {
 
-struct Symmetric {
-  PackedHalf d;
-  Codes codes;  // stored with `half` added
-};
+constexpr int kRounds = 2;
 
-Symmetric EncodeSymmetric(const BlockValues& block, int half) {
-  const auto x = block.values(0, kBlock), weights = block.weight(0, kBlock);
-  Symmetric out;
-  float scale = FitScale(x, weights, half);
-  out.d = block.PackScale(scale);
-  const Coded coded = Encode(x, weights, scale, 0, -half, half - 1);
-  for (int i = 0; i < kBlock; ++i)
-    out.codes[i] = static_cast<std::uint8_t>(static_cast<int>(coded.codes[i]) + half);
-  return out;
+// Calls write(d, codes with kHalf added) -> Block for every block of a row.
+template <int kHalf, class Block, class Write>
+void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, const float* importance,
+                     std::span<const float> starts, const Write& write) {
+  const auto encode = [&](const float* x, const float* weights, std::byte* out, int blocks) {
+    Group<kBlock> group;
+    LoadGroup(x, weights, 1, group);
+    Lanes scales;
+    for (int lane = 0; lane < kGroup; lane += kWidth) {
+      Store(FitScale<kBlock, kHalf>(group.x + lane, group.weights + lane, starts, kRounds).scale,
+            scales.at + lane);
+    }
+    for (int i = 0; i < blocks; ++i) {
+      float scale = scales[i];
+      const PackedHalf d = PackScale(scale, group.unit[i]);
+      Codes codes;
+      WriteCodes(x + kBlock * i, kBlock, group.inverse_unit[i], scale, 0, -kHalf, kHalf - 1, codes.data());
+      const Block block = write(d, codes);
+      std::memcpy(out + sizeof(block) * static_cast<std::size_t>(i), &block, sizeof(block));
+    }
+  };
+  ForEachGroup<kBlock, Block, 1>(from, importance, to, elements, encode);
 }
 
-struct Affine {
-  PackedHalf d;
-  PackedHalf m;
-  Codes codes;
-};
-
-Affine EncodeAffine(const BlockValues& block, int levels) {
-  const auto x = block.values(0, kBlock), weights = block.weight(0, kBlock);
-  Affine out;
-  Line line = FitLine(x, weights, levels, OffsetSign::kAny);
-  out.d = block.PackScale(line.scale);
-  out.m = block.PackOffset(line.offset);
-  const Coded coded = Encode(x, weights, line.scale, line.offset, 0, levels);
-  for (int i = 0; i < kBlock; ++i) out.codes[i] = static_cast<std::uint8_t>(coded.codes[i]);
-  return out;
-}
-
-// Calls encode(values, block) for every block of a row.
-template <class Block, class EncodeBlock>
-void ForEachBlock(const float* from, std::byte* to, std::int64_t elements, const float* importance,
-                  const EncodeBlock& encode) {
-  for (std::int64_t first = 0; first < elements; first += kBlock, to += sizeof(Block)) {
-    const BlockValues values =
-        PrepareBlock(from + first, importance != nullptr ? importance + first : nullptr, kBlock);
-    const Block block = encode(values);
-    std::memcpy(to, &block, sizeof(block));
-  }
+// Calls write(d, m, codes) -> Block for every block of a row.
+template <int kTop, class Block, class Write>
+void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const float* importance,
+                  std::span<const LineStart> starts, const Write& write) {
+  const auto encode = [&](const float* x, const float* weights, std::byte* out, int blocks) {
+    Group<kBlock> group;
+    LoadGroup(x, weights, 1, group);
+    Lanes scales, offsets;
+    for (int lane = 0; lane < kGroup; lane += kWidth) {
+      const Line line =
+          FitLine<kBlock, OffsetSign::kAny>(group.x + lane, group.weights + lane, kTop, starts, kRounds).line;
+      Store(line.scale, scales.at + lane);
+      Store(line.offset, offsets.at + lane);
+    }
+    for (int i = 0; i < blocks; ++i) {
+      float scale = scales[i], offset = offsets[i];
+      const PackedHalf d = PackScale(scale, group.unit[i]), m = PackOffset(offset, group.unit[i]);
+      Codes codes;
+      WriteCodes(x + kBlock * i, kBlock, group.inverse_unit[i], scale, offset, 0, kTop, codes.data());
+      const Block block = write(d, m, codes);
+      std::memcpy(out + sizeof(block) * static_cast<std::size_t>(i), &block, sizeof(block));
+    }
+  };
+  ForEachGroup<kBlock, Block, 1>(from, importance, to, elements, encode);
 }
 
 }  // namespace
 
 // 8 bits leave so little error that a search gains nothing: the largest value is code 127.
-void EncodeQ8_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  ForEachBlock<BlockQ8_0>(from, to, elements, importance, [](const BlockValues& values) {
-    float extreme = 0;
-    for (const float x : values.values(0, kBlock)) extreme = std::max(extreme, std::abs(x));
+void WriteQ8_0(const float* from, std::byte* to, std::int64_t elements, const float*) {
+  const hn::Rebind<std::int8_t, Tag> d8;
+  for (; elements > 0; elements -= kBlock, from += kBlock, to += sizeof(BlockQ8_0)) {
+    Vec largest = Zero();
+    for (int i = 0; i < kBlock; i += kWidth) largest = hn::Max(largest, hn::Abs(hn::LoadU(Tag(), from + i)));
+    float scale = hn::GetLane(hn::MaxOfLanes(Tag(), largest)) / 127;
     BlockQ8_0 block;
-    float scale = extreme / 127;
-    block.d = values.PackScale(scale);
-    const Coded coded = Encode(values.values(0, kBlock), values.weight(0, kBlock), scale, 0, -127, 127);
-    for (int i = 0; i < kBlock; ++i) block.q[i] = static_cast<std::int8_t>(coded.codes[i]);
-    return block;
+    block.d = PackScale(scale, 1);
+    const Vec inverse = Set(scale > 0 ? 1 / scale : 0);
+    for (int i = 0; i < kBlock; i += kWidth) {
+      const Vec code = hn::Clamp(hn::Mul(hn::LoadU(Tag(), from + i), inverse), Set(-127), Set(127));
+      hn::StoreU(hn::DemoteTo(d8, hn::NearestInt(code)), d8, block.q.data() + i);
+    }
+    std::memcpy(to, &block, sizeof(block));
+  }
+}
+
+void WriteQ4_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
+  const std::span<const float> starts =
+      importance != nullptr ? std::span<const float>(kWeightedSignedStarts4) : kSignedStarts4;
+  EncodeSymmetric<8, BlockQ4_0>(from, to, elements, importance, starts, [](PackedHalf d, const Codes& codes) {
+    return BlockQ4_0{d, PackNibbles(codes)};
   });
 }
 
+void WriteQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
+  const std::span<const float> starts =
+      importance != nullptr ? std::span<const float>(kWeightedSignedStarts5) : kSignedStarts5;
+  EncodeSymmetric<16, BlockQ5_0>(from, to, elements, importance, starts,
+                                 [](PackedHalf d, const Codes& codes) {
+                                   return BlockQ5_0{d, PackFifthBits(codes), PackNibbles(codes)};
+                                 });
+}
+
+void WriteQ4_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
+  const std::span<const LineStart> starts =
+      importance != nullptr ? std::span<const LineStart>(kWeightedStarts4) : kStarts4;
+  EncodeAffine<15, BlockQ4_1>(from, to, elements, importance, starts,
+                              [](PackedHalf d, PackedHalf m, const Codes& codes) {
+                                return BlockQ4_1{d, m, PackNibbles(codes)};
+                              });
+}
+
+void WriteQ5_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
+  const std::span<const LineStart> starts =
+      importance != nullptr ? std::span<const LineStart>(kWeightedStarts5) : kStarts5;
+  EncodeAffine<31, BlockQ5_1>(from, to, elements, importance, starts,
+                              [](PackedHalf d, PackedHalf m, const Codes& codes) {
+                                return BlockQ5_1{d, m, PackFifthBits(codes), PackNibbles(codes)};
+                              });
+}
+
+}  // namespace longspan::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace longspan {
+
+HWY_EXPORT(WriteQ8_0);
+HWY_EXPORT(WriteQ4_0);
+HWY_EXPORT(WriteQ4_1);
+HWY_EXPORT(WriteQ5_0);
+HWY_EXPORT(WriteQ5_1);
+
+void EncodeQ8_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
+  HWY_DYNAMIC_DISPATCH(WriteQ8_0)(from, to, elements, importance);
+}
 void EncodeQ4_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  ForEachBlock<BlockQ4_0>(from, to, elements, importance, [](const BlockValues& values) {
-    const Symmetric s = EncodeSymmetric(values, 8);
-    return BlockQ4_0{s.d, PackNibbles(s.codes)};
-  });
+  HWY_DYNAMIC_DISPATCH(WriteQ4_0)(from, to, elements, importance);
 }
-
-void EncodeQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  ForEachBlock<BlockQ5_0>(from, to, elements, importance, [](const BlockValues& values) {
-    const Symmetric s = EncodeSymmetric(values, 16);
-    return BlockQ5_0{s.d, PackFifthBits(s.codes), PackNibbles(s.codes)};
-  });
-}
-
 void EncodeQ4_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  ForEachBlock<BlockQ4_1>(from, to, elements, importance, [](const BlockValues& values) {
-    const Affine a = EncodeAffine(values, 15);
-    return BlockQ4_1{a.d, a.m, PackNibbles(a.codes)};
-  });
+  HWY_DYNAMIC_DISPATCH(WriteQ4_1)(from, to, elements, importance);
 }
-
+void EncodeQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
+  HWY_DYNAMIC_DISPATCH(WriteQ5_0)(from, to, elements, importance);
+}
 void EncodeQ5_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  ForEachBlock<BlockQ5_1>(from, to, elements, importance, [](const BlockValues& values) {
-    const Affine a = EncodeAffine(values, 31);
-    return BlockQ5_1{a.d, a.m, PackFifthBits(a.codes), PackNibbles(a.codes)};
-  });
+  HWY_DYNAMIC_DISPATCH(WriteQ5_1)(from, to, elements, importance);
 }
 
 }  // namespace longspan
+#endif

@@ -17,8 +17,8 @@ namespace longspan {
 // What a tensor does in the model.
 enum class Part { kEmbedding, kOutput, kQ, kK, kV, kO, kGate, kUp, kDown, kOther };
 
-// Which layers a rule is for. "Most" are those where errors hurt most: the first and the last eighth, and every
-// third between.
+// Which layers a rule is for. "Most" are those where errors hurt most: the first and the last eighth, and
+// every third between.
 enum class Layers { kAll, kFirstTwo, kFirstFour, kFirst16th, kFirst8th, kInner, kMost };
 
 // When a rule holds. "Shared" is a KV head that serves at least four query heads: attn_v is then small, and
@@ -38,17 +38,15 @@ using enum Part;
 using enum Layers;
 using enum When;
 
-// ---- The mixes: those of llama.cpp's llama-quantize for a dense model. A part's first rule that holds counts; a
-// part without one gets the mix's base, and the output Q6_K.
+// ---- The mixes: those of llama.cpp's llama-quantize for a dense model. A part's first rule that holds
+// counts; a part without one gets the mix's base, and the output Q6_K.
 
 constexpr MixRule kQ8_0[] = {{kOutput, Type::kQ8_0}};
 constexpr MixRule kQ4_0[] = {{kDown, Type::kQ4_1, kFirst8th, kMatrix}};
 constexpr MixRule kQ5_0[] = {{kDown, Type::kQ5_1, kFirst8th, kMatrix}};
 
-constexpr MixRule kQ2_K[] = {{kV, Type::kQ4_K, kAll, kShared},
-                             {kV, Type::kQ3_K},
-                             {kO, Type::kQ3_K},
-                             {kDown, Type::kQ3_K}};
+constexpr MixRule kQ2_K[] = {
+    {kV, Type::kQ4_K, kAll, kShared}, {kV, Type::kQ3_K}, {kO, Type::kQ3_K}, {kDown, Type::kQ3_K}};
 constexpr MixRule kQ2_K_S[] = {{kV, Type::kQ4_K, kAll, kShared}, {kDown, Type::kQ4_K, kFirst8th}};
 constexpr MixRule kQ3_K_M[] = {{kV, Type::kQ5_K, kFirstTwo},
                                {kV, Type::kQ4_K},
@@ -59,23 +57,17 @@ constexpr MixRule kQ3_K_L[] = {{kV, Type::kQ5_K}, {kO, Type::kQ5_K}, {kDown, Typ
 constexpr MixRule kQ4_K_S[] = {{kV, Type::kQ5_K, kFirstFour}, {kDown, Type::kQ5_K, kFirst8th}};
 constexpr MixRule kMedium[] = {{kV, Type::kQ6_K, kMost}, {kDown, Type::kQ6_K, kMost}};
 
-constexpr MixRule kIQ1[] = {{kEmbedding, Type::kQ2_K},
-                            {kOutput, Type::kQ5_K},
-                            {kV, Type::kQ4_K, kAll, kShared},
-                            {kV, Type::kQ2_K},
-                            {kO, Type::kIQ2_XXS},
-                            {kDown, Type::kQ2_K, kFirst8th}};
+constexpr MixRule kIQ1[] = {
+    {kEmbedding, Type::kQ2_K}, {kOutput, Type::kQ5_K}, {kV, Type::kQ4_K, kAll, kShared},
+    {kV, Type::kQ2_K},         {kO, Type::kIQ2_XXS},   {kDown, Type::kQ2_K, kFirst8th}};
 constexpr MixRule kIQ2_Small[] = {{kEmbedding, Type::kQ2_K},
                                   {kOutput, Type::kQ5_K},
                                   {kV, Type::kQ4_K, kAll, kShared},
                                   {kV, Type::kQ2_K},
                                   {kDown, Type::kQ2_K, kFirst8th}};
-constexpr MixRule kIQ2_Large[] = {{kEmbedding, Type::kIQ3_S},
-                                  {kOutput, Type::kQ5_K},
-                                  {kV, Type::kQ4_K, kAll, kShared},
-                                  {kV, Type::kIQ3_S},
-                                  {kO, Type::kIQ3_S},
-                                  {kDown, Type::kIQ3_S, kFirst8th}};
+constexpr MixRule kIQ2_Large[] = {
+    {kEmbedding, Type::kIQ3_S}, {kOutput, Type::kQ5_K}, {kV, Type::kQ4_K, kAll, kShared},
+    {kV, Type::kIQ3_S},         {kO, Type::kIQ3_S},     {kDown, Type::kIQ3_S, kFirst8th}};
 constexpr MixRule kIQ3_XXS[] = {{kEmbedding, Type::kIQ3_S},
                                 {kOutput, Type::kQ5_K},
                                 {kQ, Type::kIQ2_S},
@@ -145,11 +137,11 @@ constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
 
 // What takes the place of a type whose blocks of 256 do not divide a row: one with blocks of 32.
 constexpr std::pair<Type, Type> kFallBacks[] = {
-    {Type::kIQ1_S, Type::kIQ4_NL},  {Type::kIQ1_M, Type::kIQ4_NL},   {Type::kIQ2_XXS, Type::kIQ4_NL},
-    {Type::kIQ2_XS, Type::kIQ4_NL}, {Type::kIQ2_S, Type::kIQ4_NL},   {Type::kIQ3_XXS, Type::kIQ4_NL},
-    {Type::kIQ3_S, Type::kIQ4_NL},  {Type::kIQ4_XS, Type::kIQ4_NL},  {Type::kTQ1_0, Type::kQ4_0},
-    {Type::kTQ2_0, Type::kQ4_0},    {Type::kQ2_K, Type::kQ4_0},      {Type::kQ3_K, Type::kQ4_0},
-    {Type::kQ4_K, Type::kQ5_0},     {Type::kQ5_K, Type::kQ5_1},      {Type::kQ6_K, Type::kQ8_0},
+    {Type::kIQ1_S, Type::kIQ4_NL},  {Type::kIQ1_M, Type::kIQ4_NL},  {Type::kIQ2_XXS, Type::kIQ4_NL},
+    {Type::kIQ2_XS, Type::kIQ4_NL}, {Type::kIQ2_S, Type::kIQ4_NL},  {Type::kIQ3_XXS, Type::kIQ4_NL},
+    {Type::kIQ3_S, Type::kIQ4_NL},  {Type::kIQ4_XS, Type::kIQ4_NL}, {Type::kTQ1_0, Type::kQ4_0},
+    {Type::kTQ2_0, Type::kQ4_0},    {Type::kQ2_K, Type::kQ4_0},     {Type::kQ3_K, Type::kQ4_0},
+    {Type::kQ4_K, Type::kQ5_0},     {Type::kQ5_K, Type::kQ5_1},     {Type::kQ6_K, Type::kQ8_0},
 };
 
 // Types so coarse that they spend their bits well only where they know which columns matter.
@@ -186,8 +178,8 @@ std::optional<Place> PlaceOf(std::string_view name) {
 
 Part LayerPart(std::string_view rest) {
   constexpr std::pair<std::string_view, Part> kNames[] = {
-      {"attn_q.weight", kQ},  {"attn_k.weight", kK}, {"attn_v.weight", kV}, {"attn_output.weight", kO},
-      {"ffn_gate", kGate},    {"ffn_up", kUp},       {"ffn_down", kDown}};  // and those of experts
+      {"attn_q.weight", kQ}, {"attn_k.weight", kK}, {"attn_v.weight", kV}, {"attn_output.weight", kO},
+      {"ffn_gate", kGate},   {"ffn_up", kUp},       {"ffn_down", kDown}};  // and those of experts
   const auto it = std::ranges::find_if(kNames, [&](const auto& n) { return rest.starts_with(n.first); });
   return it == std::end(kNames) ? kOther : it->second;
 }
@@ -257,8 +249,8 @@ bool Holds(When when, const Model& model, bool has_matrix) {
   return false;
 }
 
-// In the 70B models attn_v is an eighth of attn_q, and more bits for it cost next to nothing. Mixes below three
-// bits see to it themselves.
+// In the 70B models attn_v is an eighth of attn_q, and more bits for it cost next to nothing. Mixes below
+// three bits see to it themselves.
 bool IsSmallValue(const Mix& mix, const Model& model, Part part) {
   return part == kV && model.layers == 80 && model.queries_per_kv > 1 &&
          Traits(mix.base).BitsPerWeight() > Traits(Type::kIQ2_S).BitsPerWeight();
@@ -267,7 +259,7 @@ bool IsSmallValue(const Mix& mix, const Model& model, Part part) {
 Type MixType(const Mix& mix, const Model& model, bool has_matrix, const TensorInfo& tensor) {
   if (!IsQuantized(mix.base)) return mix.base;
   const std::optional<Place> place = PlaceOf(tensor.name);
-  const Part part = place                               ? LayerPart(place->rest)
+  const Part part = place                                ? LayerPart(place->rest)
                     : tensor.name == "output.weight"     ? kOutput
                     : tensor.name != "token_embd.weight" ? kOther
                     : model.tied                         ? kOutput

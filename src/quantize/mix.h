@@ -61,12 +61,12 @@ struct TypeChoice {
 std::vector<TypeChoice> ChooseTypes(const Mix& mix, std::span<const TensorInfo> tensors,
                                     const MixOverrides& overrides = {});
 
-// Whether a tensor of this mix is worthless unless it is encoded with an importance matrix. The embedding never is:
-// each token reads a row of it as it is.
+// Whether a tensor of this mix is worthless unless it is encoded with an importance matrix. The embedding
+// never is: each token reads a row of it as it is.
 bool NeedsImportance(const Mix& mix, const TypeChoice& choice);
 
-// `wanted` for rows of `cols`, or the nearest type that fits them: a type of blocks of 32 (Q4_K -> Q5_0, Q6_K -> Q8_0,
-// IQ3_S -> IQ4_NL), and F16 where nothing else divides.
+// `wanted` for rows of `cols`, or the nearest type that fits them: a type of blocks of 32 (Q4_K -> Q5_0, Q6_K
+// -> Q8_0, IQ3_S -> IQ4_NL), and F16 where nothing else divides.
 Type FallBack(Type wanted, std::int64_t cols);
 
 // One line for each kind of fall-back.

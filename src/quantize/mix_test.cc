@@ -12,7 +12,8 @@ namespace longspan {
 namespace {
 
 // The tensors of a Llama with F16 matrices and F32 norms.
-std::vector<TensorInfo> Llama(int layers, std::int64_t dim = 4096, bool tied = false, int queries_per_kv = 1) {
+std::vector<TensorInfo> Llama(int layers, std::int64_t dim = 4096, bool tied = false,
+                              int queries_per_kv = 1) {
   std::vector<TensorInfo> tensors{{"token_embd.weight", Type::kF16, {32000, dim}}};
   for (int i = 0; i < layers; ++i) {
     const std::string prefix = fmt::format("blk.{}.", i);
@@ -107,7 +108,8 @@ TEST(Mix, MixesOfSharedHeads) {
        "Q6_K", false},
       {"IQ3_M", "IQ3_S 32", "Q4_K 32", "Q4_K 32", "IQ3_S 32", "Q4_K 4, IQ3_S 28", "IQ3_S", "Q6_K", false},
       {"IQ4_XS", "IQ4_XS 32", "Q5_K 32", "IQ4_XS 32", "IQ4_XS 32", "IQ4_XS 32", "IQ4_XS", "Q6_K", true},
-      {"IQ4_NL", "IQ4_NL 32", "Q5_K 32", "IQ4_NL 32", "IQ4_NL 32", "Q5_K 4, IQ4_NL 28", "IQ4_NL", "Q6_K", false},
+      {"IQ4_NL", "IQ4_NL 32", "Q5_K 32", "IQ4_NL 32", "IQ4_NL 32", "Q5_K 4, IQ4_NL 28", "IQ4_NL", "Q6_K",
+       false},
       {"Q4_0", "Q4_0 32", "Q4_0 32", "Q4_0 32", "Q4_0 32", "Q4_1 4, Q4_0 28", "Q4_0", "Q6_K", true},
       {"Q5_0", "Q5_0 32", "Q5_0 32", "Q5_0 32", "Q5_0 32", "Q5_0 32", "Q5_0", "Q6_K", false},
       {"TQ1_0", "TQ1_0 32", "TQ1_0 32", "TQ1_0 32", "TQ1_0 32", "TQ1_0 32", "Q4_K", "Q6_K", false},
@@ -151,8 +153,8 @@ TEST(Mix, WhatNeedsAnImportanceMatrix) {
                                                        "ffn_gate.weight", "ffn_up.weight", "ffn_down.weight");
   EXPECT_THAT(needs("Q2_K_S"), all_but_v);
   EXPECT_THAT(needs("IQ1_S"), all_but_v);
-  EXPECT_THAT(needs("IQ3_XXS"),
-              testing::UnorderedElementsAre("attn_q.weight", "attn_k.weight", "ffn_gate.weight", "ffn_up.weight"));
+  EXPECT_THAT(needs("IQ3_XXS"), testing::UnorderedElementsAre("attn_q.weight", "attn_k.weight",
+                                                              "ffn_gate.weight", "ffn_up.weight"));
 }
 
 TEST(Mix, OutputAndTiedEmbedding) {

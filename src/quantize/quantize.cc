@@ -7,8 +7,6 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
-#include "base/memory.h"
-#include "base/parallel.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 #include "quantize/encode.h"
@@ -47,12 +45,22 @@ void CheckPossible(const GgufFile& file, const GgufTensor& tensor, const TypeCho
   }
 }
 
-void CheckImportance(const GgufFile& file, const Mix& mix, const TypeChoice& choice,
+// How many matrices a tensor stacks: experts, each with importances of its own.
+std::int64_t Matrices(const GgufTensor& tensor) {
+  const std::size_t dims = tensor.shape.size();
+  if (dims <= 2 || tensor.elements() == 0) return 1;
+  return tensor.elements() / (tensor.shape[dims - 1] * tensor.shape[dims - 2]);
+}
+
+void CheckImportance(const GgufFile& file, const GgufTensor& tensor, const Mix& mix, const TypeChoice& choice,
                      const QuantizeOptions& options) {
-  if (options.force || !NeedsImportance(mix, choice)) return;
-  if (options.importance != nullptr && options.importance->Find(choice.name) != nullptr) return;
+  // A wrong width is better found now than after half of the file.
+  const bool given = options.importance != nullptr && IsQuantized(choice.type) &&
+                     !options.importance->MeanSquares(choice.name, Matrices(tensor), choice.cols).empty();
+  if (given || options.force || !NeedsImportance(mix, choice)) return;
   Fail(ErrorKind::kBadOption,
-       "{}: tensor {} as {} is of little use without an importance matrix{}; make one with 'longspan imatrix {} "
+       "{}: tensor {} as {} is of little use without an importance matrix{}; make one with 'longspan imatrix "
+       "{} "
        "TEXT -o imatrix.gguf' and pass it with --imatrix, or take the loss with --force",
        file.path().string(), choice.name, Traits(choice.type).name,
        options.importance != nullptr ? ", and the one given has no entry for it" : "", file.path().string());
@@ -65,7 +73,8 @@ std::vector<TypeChoice> Plan(const GgufFile& file, const Mix& mix, const Quantiz
   if (options.dry_run) return choices;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     CheckPossible(file, file.tensors()[i], choices[i], options.allow_requantize);
-    if (!IsCopied(file.tensors()[i], choices[i])) CheckImportance(file, mix, choices[i], options);
+    if (IsCopied(file.tensors()[i], choices[i])) continue;
+    CheckImportance(file, file.tensors()[i], mix, choices[i], options);
   }
   return choices;
 }
@@ -84,26 +93,22 @@ GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix, const Importan
   return metadata;
 }
 
-// Experts, stacked in one tensor, each have importances of their own.
-EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice, const ImportanceMatrix* importance,
-                             std::span<std::byte> to) {
-  const std::int64_t cols = choice.cols, all_rows = cols > 0 ? tensor.elements() / cols : 0;
+EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice,
+                             const ImportanceMatrix* importance,
+                             FunctionRef<void(std::span<const std::byte>)> write) {
+  const std::int64_t cols = choice.cols;
   std::vector<float> squares;
-  std::int64_t matrices = 1;
-  if (importance != nullptr && IsQuantized(choice.type) && all_rows > 0) {
-    matrices = tensor.shape.size() > 2 ? all_rows / tensor.shape[tensor.shape.size() - 2] : 1;
-    squares = importance->MeanSquares(tensor.name, matrices, cols);
-    if (squares.empty()) matrices = 1;
-  }
+  if (importance != nullptr && IsQuantized(choice.type))
+    squares = importance->MeanSquares(tensor.name, Matrices(tensor), cols);
+  const std::int64_t matrices = squares.empty() ? 1 : Matrices(tensor);
+  const std::int64_t rows = cols > 0 ? tensor.elements() / cols / matrices : 0;
   EncodingError total;
-  const std::int64_t rows = all_rows / matrices;
   const auto from_bytes = static_cast<std::size_t>(rows * RowBytes(tensor.type, cols));
-  const auto to_bytes = static_cast<std::size_t>(rows * RowBytes(choice.type, cols));
   for (std::int64_t m = 0; m < matrices; ++m) {
     const auto at = static_cast<std::size_t>(m);
     const EncodingError error =
-        Reencode(tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type,
-                 to.subspan(at * to_bytes, to_bytes), rows, cols, squares.empty() ? nullptr : squares.data() + m * cols);
+        ReencodeTo(write, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type, rows,
+                   cols, squares.empty() ? nullptr : squares.data() + m * cols);
     total.squared_error += error.squared_error;
     total.squared_sum += error.squared_sum;
   }
@@ -143,44 +148,6 @@ double QuantizeReport::BitsPerWeight() const {
   return elements > 0 ? 8.0 * static_cast<double>(bytes_after) / static_cast<double>(elements) : 0;
 }
 
-EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
-                       std::int64_t rows, std::int64_t cols, const float* importance) {
-  const std::int64_t from_bytes = RowBytes(from_type, cols), to_bytes = RowBytes(to_type, cols);
-  if (!std::cmp_equal(from.size(), rows * from_bytes) || !std::cmp_equal(to.size(), rows * to_bytes)) {
-    Fail(ErrorKind::kInternal, "{} rows of {} do not fill the memory given", rows, cols);
-  }
-  // A task is some ten thousand values, so that handing it out costs nothing beside it. Sums are kept by
-  // task, for the total must not depend on the threads.
-  const std::int64_t step = std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, cols));
-  std::vector<EncodingError> errors(static_cast<std::size_t>((rows + step - 1) / step));
-  ParallelFor(std::ssize(errors), [&](std::int64_t task) {
-    ThrowIfCancelled();
-    AlignedVector<float> values(static_cast<std::size_t>(cols)), decoded(values.size());
-    EncodingError& error = errors[static_cast<std::size_t>(task)];
-    for (std::int64_t row = task * step; row < std::min(rows, (task + 1) * step); ++row) {
-      std::byte* encoded = to.data() + row * to_bytes;
-      DecodeRow(from_type, from.data() + row * from_bytes, values.data(), cols);
-      try {
-        EncodeRow(to_type, values.data(), encoded, cols, importance);
-      } catch (const Error& e) {
-        throw Error(e.kind(), fmt::format("row {}, {}", row, e.what()));
-      }
-      DecodeRow(to_type, encoded, decoded.data(), cols);
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        const double miss = double{values[i]} - decoded[i];
-        error.squared_error += miss * miss;
-        error.squared_sum += double{values[i]} * values[i];
-      }
-    }
-  });
-  EncodingError total;
-  for (const EncodingError& error : errors) {
-    total.squared_error += error.squared_error;
-    total.squared_sum += error.squared_sum;
-  }
-  return total;
-}
-
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress) {
   std::error_code ignored;
@@ -199,7 +166,6 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
   }
   progress.Start("quantize", report.elements, "weights");
   std::int64_t done = 0;
-  AlignedVector<std::byte> encoded;
   for (std::size_t i = 0; i < report.choices.size(); ++i) {
     ThrowIfCancelled();
     const GgufTensor& tensor = file->tensors()[i];
@@ -207,16 +173,15 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
     if (IsCopied(tensor, choice)) {
       writer.Write(tensor.name, tensor.bytes);
     } else {
-      encoded.resize(static_cast<std::size_t>(TensorBytes(choice.type, tensor.shape)));
       EncodingError error;
       try {
-        error = ReencodeTensor(tensor, choice, options.importance, encoded);
+        const auto write = [&](std::span<const std::byte> piece) { writer.Append(tensor.name, piece); };
+        error = ReencodeTensor(tensor, choice, options.importance, write);
       } catch (const Error& e) {
         throw Error(e.kind(), fmt::format("{}: tensor {}: {}", in.string(), tensor.name, e.what()));
       }
       report.types[choice.type].squared_error += error.squared_error;
       report.types[choice.type].squared_sum += error.squared_sum;
-      writer.Write(tensor.name, encoded);
     }
     done += tensor.elements();
     progress.Update(done, tensor.name);

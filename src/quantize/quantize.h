@@ -12,6 +12,7 @@
 #include "formats/gguf_reader.h"
 #include "quantize/importance.h"
 #include "quantize/mix.h"
+#include "quantize/reencode.h"
 #include "tensor/type.h"
 
 namespace longspan {
@@ -19,9 +20,9 @@ namespace longspan {
 struct QuantizeOptions {
   MixOverrides overrides;
   const ImportanceMatrix* importance = nullptr;  // tensors without an entry are encoded without
-  bool allow_requantize = false;  // quantise what is quantised already, and lose twice
-  bool force = false;  // make types that need an importance matrix without one
-  bool dry_run = false;           // choose types and count bytes only
+  bool allow_requantize = false;                 // quantise what is quantised already, and lose twice
+  bool force = false;                            // make types that need an importance matrix without one
+  bool dry_run = false;                          // choose types and count bytes only
 };
 
 // What became of the tensors that are stored as one type.
@@ -45,22 +46,16 @@ struct QuantizeReport {
   double BitsPerWeight() const;
 };
 
-// Writes `out`, whole or not at all. Needs memory for the largest tensor as it is stored in `out`.
+// Writes `out`, whole or not at all. Needs memory for a few MiB of a tensor.
 // Error(kInvalidFile) for a tensor with a NaN or an infinity, Error(kBadOption) for a tensor that is
 // quantised already (unless the options allow it; F32 always may be made of it), Error(kUnsupported) for
 // types that longspan cannot decode or encode, Error(kBadOption) where the importance matrix is of another
-// model's width or is missing for a type that needs one. Tensors that keep a quantised type are copied as they are.
+// model's width or is missing for a type that needs one. Tensors that keep a quantised type are copied as
+// they are.
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress);
 
 // What a mix has to know of a file's tensors, in their order.
 std::vector<TensorInfo> TensorInfos(const GgufFile& file);
-
-// A tensor's rows from one type to another with all threads; the error so made.
-struct EncodingError {
-  double squared_error = 0, squared_sum = 0;
-};
-EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
-                       std::int64_t rows, std::int64_t cols, const float* importance = nullptr);
 
 }  // namespace longspan

@@ -160,10 +160,88 @@ TEST_F(QuantizeFileTest, DryRunWritesNothing) {
   EXPECT_EQ(report.types.at(Type::kQ4_0).bytes, 256 * 256 / 32 * 18);
 }
 
+// Column 5 matters a thousand times as much as the others.
+TEST_F(QuantizeFileTest, AnImportanceMatrixSpendsBitsWhereTheyMatter) {
+  const fs::path in = WriteModel(256);
+  std::vector<double> squares(256, 1.0);
+  squares[5] = 1000;
+  ImportanceMatrix importance;
+  importance.Add("blk.0.ffn_down.weight", squares, 1);
+  importance.datasets = {"text.txt"};
+  QuantizeOptions options;
+  QuantizeFile(in, Path("plain.gguf"), FindMix("Q4_0"), options, NoProgress());
+  options.importance = &importance;
+  QuantizeFile(in, Path("weighted.gguf"), FindMix("Q4_0"), options, NoProgress());
+  const auto before = GgufFile::Open(in);
+  const auto column_error = [&](const char* file) {
+    const Tensor x = before->LoadTensor("blk.0.ffn_down.weight"),
+                 y = GgufFile::Open(Path(file))->LoadTensor("blk.0.ffn_down.weight").ToF32();
+    double error = 0;
+    for (std::size_t i = 5; i < x.floats().size(); i += 256)
+      error += std::pow(double{x.floats()[i]} - y.floats()[i], 2);
+    return error;
+  };
+  EXPECT_LT(column_error("weighted.gguf"), 0.2 * column_error("plain.gguf"));
+  EXPECT_EQ(GgufFile::Open(Path("weighted.gguf"))->Get<std::string>("quantize.imatrix.dataset"), "text.txt");
+
+  importance.Add("token_embd.weight", std::vector<double>(64, 1.0), 1);  // of another model
+  EXPECT_THROW(QuantizeFile(in, Path("out.gguf"), FindMix("Q4_0"), options, NoProgress()), Error);
+  EXPECT_FALSE(fs::exists(Path("out.gguf")));
+}
+
+TEST_F(QuantizeFileTest, CoarseTypesNeedAnImportanceMatrix) {
+  const fs::path in = WriteModel(256);
+  try {
+    QuantizeFile(in, Path("out.gguf"), FindMix("Q2_K_S"), {}, NoProgress());
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kBadOption);
+    EXPECT_THAT(e.what(), testing::HasSubstr("longspan imatrix"));
+    EXPECT_THAT(e.what(), testing::HasSubstr("blk.0.ffn_down.weight"));
+  }
+  QuantizeOptions options;
+  options.force = true;
+  QuantizeFile(in, Path("out.gguf"), FindMix("Q2_K_S"), options, NoProgress());
+  EXPECT_TRUE(fs::exists(Path("out.gguf")));
+}
+
 TEST_F(QuantizeFileTest, InputIsNotOverwritten) {
   const fs::path in = WriteModel(256);
   EXPECT_THROW(QuantizeFile(in, in, FindMix("Q8_0"), {}, NoProgress()), Error);
   EXPECT_THROW(QuantizeFile(Path("absent.gguf"), Path("out.gguf"), FindMix("Q8_0"), {}, NoProgress()), Error);
+}
+
+// Several pieces, the last one short.
+TEST(Reencode, PiecesComeInOrder) {
+  constexpr std::int64_t kRows = 3000, kCols = 1024;
+  Random random(5, 0, RandomPurpose::kTest);
+  std::vector<float> x(kRows * kCols);
+  for (float& value : x) value = random.Normal();
+  std::vector<std::byte> whole(static_cast<std::size_t>(kRows * RowBytes(Type::kF32, kCols))), pieces;
+  const auto from = std::as_bytes(std::span(x));
+  const EncodingError error = Reencode(Type::kF32, from, Type::kF32, whole, kRows, kCols);
+  int count = 0;
+  const EncodingError in_pieces = ReencodeTo(
+      [&](std::span<const std::byte> piece) {
+        pieces.insert(pieces.end(), piece.begin(), piece.end());
+        ++count;
+      },
+      Type::kF32, from, Type::kF32, kRows, kCols);
+  EXPECT_EQ(pieces, whole);
+  EXPECT_GT(count, 2);
+  EXPECT_EQ(in_pieces.squared_error, error.squared_error);
+  EXPECT_NEAR(in_pieces.squared_sum, error.squared_sum, 1e-12 * error.squared_sum);
+
+  x[2500 * kCols + 3] = NAN;
+  try {
+    ReencodeTo([](std::span<const std::byte>) {}, Type::kF32, from, Type::kQ8_0, kRows, kCols);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("row 2500, column 3"));
+  }
+  EXPECT_THROW(ReencodeTo([](std::span<const std::byte>) { Fail(ErrorKind::kIo, "full"); }, Type::kF32, from,
+                          Type::kF32, kRows, kCols),
+               Error);
 }
 
 TEST(Reencode, DoesNotDependOnThreads) {

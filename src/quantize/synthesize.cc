@@ -123,7 +123,7 @@ class TensorSource {
 
 SynthesisTypes FindSynthesisTypes(std::string_view name) {
   const std::optional<Type> type = TypeFromName(name);
-  const bool single = type && CanEncode(*type) &&
+  const bool single = type && CanDraw(*type) &&
                       std::ranges::find(AllMixes(), Traits(*type).name, &Mix::name) == AllMixes().end();
   if (!single) return {FindMix(name), {}};
   // File type 0 is F32's and so no name for this one: the writer takes the one that fits.

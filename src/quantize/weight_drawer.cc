@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <optional>
 
 #include "base/error.h"
 #include "quantize/block_pack.h"
@@ -96,26 +97,37 @@ double MeanSquare(Type type, const CodeTable& codes) {
 
 // ---- The codes of a type.
 
-CodeTable CodesOf(Type type) {
+struct CodeRange {
+  double centre;
+  int largest;
+};
+
+std::optional<CodeRange> CodesOf(Type type) {
   switch (type) {
     case Type::kQ4_0:
-      return {8, 15};
+      return CodeRange{8, 15};
     case Type::kQ5_0:
-      return {16, 31};
+      return CodeRange{16, 31};
     case Type::kQ4_1:
     case Type::kQ4_K:
-      return {7.5, 15};
+      return CodeRange{7.5, 15};
     case Type::kQ5_1:
     case Type::kQ5_K:
-      return {15.5, 31};
+      return CodeRange{15.5, 31};
     case Type::kQ6_K:
-      return {32, 63};
+      return CodeRange{32, 63};
     case Type::kQ8_0:
-      return {0, 127};
+      return CodeRange{0, 127};
     default:
-      if (IsFloat(type)) return {0, 127};  // not used
-      Fail(ErrorKind::kUnsupported, "random weights of type {} are not supported", Traits(type).name);
+      if (IsFloat(type)) return CodeRange{0, 127};  // not used
+      return std::nullopt;
   }
+}
+
+CodeTable TableOf(Type type) {
+  const std::optional<CodeRange> range = CodesOf(type);
+  if (!range) Fail(ErrorKind::kUnsupported, "random weights of type {} are not supported", Traits(type).name);
+  return {range->centre, range->largest};
 }
 
 template <std::size_t kCount>
@@ -219,6 +231,8 @@ void DrawFloats(const std::vector<std::byte>& values, BulkRandom& random, std::b
 
 }  // namespace
 
+bool CanDraw(Type type) { return CodesOf(type).has_value(); }
+
 CodeTable::CodeTable(double c, int largest) : centre(c), variance(0) {
   const double reach = largest - centre, deviation = reach / 2.5;
   for (int i = 0; i < 256; ++i) {
@@ -230,7 +244,7 @@ CodeTable::CodeTable(double c, int largest) : centre(c), variance(0) {
 }
 
 WeightDrawer::WeightDrawer(Type type, double deviation)
-    : type_(type), codes_(CodesOf(type)), scale_(deviation / std::sqrt(MeanSquare(type, codes_))) {
+    : type_(type), codes_(TableOf(type)), scale_(deviation / std::sqrt(MeanSquare(type, codes_))) {
   if (!IsFloat(type)) return;
   std::vector<float> floats = NormalFloats();
   for (float& x : floats) x *= static_cast<float>(deviation);

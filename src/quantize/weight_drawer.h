@@ -23,12 +23,14 @@ struct CodeTable {
   double variance;
 };
 
+bool CanDraw(Type type);
+
 // Draws weights of one type with mean 0 and (about) one standard deviation, about normal: floats take one of
 // 65,536 values, codes one of 256. Blocks and their parts have scales of their own, as trained weights have.
 // Thread-safe after construction; needs no more than 256 KiB.
 class WeightDrawer {
  public:
-  // `deviation` > 0. Error(kUnsupported) for a type that CanEncode does not know.
+  // `deviation` > 0. Error(kUnsupported) for a type that CanDraw does not know.
   WeightDrawer(Type type, double deviation);
 
   // Fills a row of `elements`, a whole number of blocks, at any address. Scales that F16 holds coarsely

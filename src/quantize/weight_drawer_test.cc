@@ -31,10 +31,10 @@ std::vector<float> Decoded(Type type, double deviation) {
   return x;
 }
 
-std::vector<Type> Encodable() {
+std::vector<Type> Drawable() {
   std::vector<Type> types;
   for (std::uint32_t id = 0; id < 64; ++id) {
-    if (const auto type = TypeFromId(id); type && CanEncode(*type)) types.push_back(*type);
+    if (const auto type = TypeFromId(id); type && CanDraw(*type)) types.push_back(*type);
   }
   return types;
 }
@@ -77,7 +77,7 @@ TEST_P(EveryType, IsAFunctionOfTheStream) {
   EXPECT_NE(DrawBytes(GetParam(), 1.0), DrawBytes(GetParam(), 1.0, 1));
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, EveryType, testing::ValuesIn(Encodable()),
+INSTANTIATE_TEST_SUITE_P(Types, EveryType, testing::ValuesIn(Drawable()),
                          [](const auto& info) { return std::string(Traits(info.param).name); });
 
 // Kernels that take one part's scale for another's must show.

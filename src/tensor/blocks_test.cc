@@ -201,11 +201,94 @@ TEST(Blocks, Q6_K) {
   EXPECT_EQ(x[0], -16.0f);
 }
 
+TEST(Blocks, IQ4_NL) {
+  BlockIQ4_NL block{};
+  block.d = PackedHalf::FromFloat(0.5f);
+  block.q.fill(0x88);
+  block.q[3] = 0xf0;
+  const auto x = Decode(Type::kIQ4_NL, block);
+  EXPECT_EQ(x[3], 0.5f * -127);
+  EXPECT_EQ(x[19], 0.5f * 113);
+  EXPECT_EQ(x[0], 0.5f);  // no level is zero
+}
+
+TEST(Blocks, IQ4_XS) {
+  BlockIQ4_XS block{};
+  block.d = PackedHalf::FromFloat(2.0f);
+  block.low = {0x05, 0, 0, 0xf0};
+  block.high = {0x03, 0x80};  // scale 0 is 48 + 5, scale 7 is 32 + 15, the others are 0
+  block.q[0] = 0x90;          // sub-block 0: elements 0 and 16
+  block.q[112 + 15] = 0x1e;   // sub-block 7: elements 224 + 15 and 224 + 31
+  const auto x = Decode(Type::kIQ4_XS, block);
+  EXPECT_EQ(x[0], 2.0f * (53 - 32) * -127);
+  EXPECT_EQ(x[16], 2.0f * (53 - 32) * 13);
+  EXPECT_EQ(x[239], 2.0f * (47 - 32) * 89);
+  EXPECT_EQ(x[255], 2.0f * (47 - 32) * -104);
+  EXPECT_EQ(x[32], 2.0f * -32 * -127);
+}
+
+TEST(Blocks, MXFP4) {
+  BlockMXFP4 block{};
+  block.e = 129;  // 2, half of 2^(129 - 127)
+  block.q[5] = 0x97;
+  block.q[6] = 0x8f;
+  auto x = Decode(Type::kMXFP4, block);
+  EXPECT_EQ(x[5], 2.0f * 12);
+  EXPECT_EQ(x[21], 2.0f * -1);
+  EXPECT_EQ(x[6], 2.0f * -12);
+  EXPECT_EQ(x[22], 0.0f);
+  // The ends of the exponent.
+  block.e = 0;
+  EXPECT_EQ(Decode(Type::kMXFP4, block)[5], 12 * 0x1p-128f);
+  block.e = 1;
+  EXPECT_EQ(Decode(Type::kMXFP4, block)[5], 12 * 0x1p-127f);
+  block.e = 2;
+  EXPECT_EQ(Decode(Type::kMXFP4, block)[5], 12 * 0x1p-126f);
+  block.e = 252;
+  EXPECT_EQ(Decode(Type::kMXFP4, block)[5], 12 * 0x1p124f);
+}
+
+TEST(Blocks, TQ1_0) {
+  BlockTQ1_0 block{};
+  block.d = PackedHalf::FromFloat(0.5f);
+  // The digits 2 0 1 2 1 are 178 of 243: the byte is 256 * 178 / 243, rounded up. A byte of zeros is minus
+  // ones.
+  block.q[7] = 188;
+  block.q[32 + 15] = 188;
+  block.high[2] = 188;  // the fifth digit is nobody's
+  const auto x = Decode(Type::kTQ1_0, block);
+  const auto expect_digits = [&](std::size_t first, std::size_t step, int digits) {
+    const float want[] = {0.5f, -0.5f, 0.0f, 0.5f, 0.0f};
+    for (int n = 0; n < digits; ++n)
+      EXPECT_EQ(x[first + step * static_cast<std::size_t>(n)], want[n]) << first;
+  };
+  expect_digits(7, 32, 5);
+  expect_digits(160 + 15, 16, 5);
+  expect_digits(240 + 2, 4, 4);
+  EXPECT_EQ(x[0], -0.5f);
+  EXPECT_EQ(x[255], -0.5f);
+}
+
+TEST(Blocks, TQ2_0) {
+  BlockTQ2_0 block{};
+  block.d = PackedHalf::FromFloat(3.0f);
+  block.q.fill(0x55);
+  block.q[4] = 0x86;        // 2 1 0 2 for the elements 4, 36, 68, 100
+  block.q[32 + 31] = 0x15;  // element 255 is 0
+  const auto x = Decode(Type::kTQ2_0, block);
+  EXPECT_EQ(x[4], 3.0f);
+  EXPECT_EQ(x[36], 0.0f);
+  EXPECT_EQ(x[68], -3.0f);
+  EXPECT_EQ(x[100], 3.0f);
+  EXPECT_EQ(x[255], -3.0f);
+  EXPECT_EQ(x[128], 0.0f);
+}
+
 TEST(Blocks, OtherTypesAreRefused) {
   float x[256];
   const std::byte bytes[66] = {};
-  EXPECT_FALSE(CanDecode(Type::kIQ2_XXS));
-  EXPECT_THROW(DecodeRow(Type::kIQ2_XXS, bytes, x, 256), Error);
+  EXPECT_FALSE(CanDecode(Type::kQ8_K));
+  EXPECT_THROW(DecodeRow(Type::kQ8_K, bytes, x, 256), Error);
 }
 
 }  // namespace

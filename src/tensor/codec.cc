@@ -52,6 +52,30 @@ Decoder FindDecoder(Type type) {
       return DecodeQ5_K;
     case Type::kQ6_K:
       return DecodeQ6_K;
+    case Type::kIQ4_NL:
+      return DecodeIQ4_NL;
+    case Type::kIQ4_XS:
+      return DecodeIQ4_XS;
+    case Type::kMXFP4:
+      return DecodeMXFP4;
+    case Type::kTQ1_0:
+      return DecodeTQ1_0;
+    case Type::kTQ2_0:
+      return DecodeTQ2_0;
+    case Type::kIQ1_S:
+      return DecodeIQ1_S;
+    case Type::kIQ1_M:
+      return DecodeIQ1_M;
+    case Type::kIQ2_XXS:
+      return DecodeIQ2_XXS;
+    case Type::kIQ2_XS:
+      return DecodeIQ2_XS;
+    case Type::kIQ2_S:
+      return DecodeIQ2_S;
+    case Type::kIQ3_XXS:
+      return DecodeIQ3_XXS;
+    case Type::kIQ3_S:
+      return DecodeIQ3_S;
     default:
       return nullptr;
   }

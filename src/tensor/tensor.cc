@@ -89,6 +89,16 @@ Tensor Tensor::ToFloat(Type type) const {
   return out;
 }
 
+Tensor Transposed(const Tensor& matrix) {
+  const ConstRows from = matrix.AsRows();
+  Tensor out = Tensor::Allocate(Type::kF32, {from.cols, from.rows});
+  float* to = out.mutable_floats().data();
+  for (std::int64_t i = 0; i < from.rows; ++i) {
+    for (std::int64_t j = 0; j < from.cols; ++j) to[j * from.rows + i] = from[i][static_cast<std::size_t>(j)];
+  }
+  return out;
+}
+
 bool IsFloat(Type type) { return type == Type::kF32 || type == Type::kF16 || type == Type::kBF16; }
 
 }  // namespace longspan

@@ -59,6 +59,9 @@ class Tensor {
   bool writable_ = false;
 };
 
+// A matrix of F32 with rows and columns exchanged. Error(kInternal) for another type.
+Tensor Transposed(const Tensor& matrix);
+
 // F32, F16 and BF16.
 bool IsFloat(Type type);
 

@@ -14,9 +14,9 @@ namespace {
 
 using testing::ElementsAre;
 
-std::vector<std::string> Words(std::string_view text) {
+std::vector<std::string> Words(std::string_view text, std::string_view name = "llama-bpe") {
   std::vector<std::string> words;
-  PreTokenizer("llama-bpe").Split(text, [&](std::string_view word) { words.emplace_back(word); });
+  PreTokenizer(name).Split(text, [&](std::string_view word) { words.emplace_back(word); });
   return words;
 }
 
@@ -29,6 +29,16 @@ TEST(PreTokenizer, CutsAsLlama3) {
   EXPECT_THAT(Words("end...\n(x)"), ElementsAre("end", "...\n", "(x", ")"));
   EXPECT_THAT(Words("\u00A0\u00A0x"), ElementsAre("\u00A0", "\u00A0x"));  // \s knows Unicode's spaces
   EXPECT_THAT(Words("\u0418\u0432\u0430\u043D"), ElementsAre("\u0418\u0432\u0430\u043D"));
+}
+
+TEST(PreTokenizer, CutsAsOthers) {
+  EXPECT_THAT(Words("I'LL go 12", "qwen2"), ElementsAre("I", "'LL", " go", " ", "1", "2"));
+  EXPECT_THAT(Words("it's 123  a", "gpt-2"), ElementsAre("it", "'s", " 123", " ", " a"));
+  // Digits are cut out first, so the spaces before one end their piece.
+  EXPECT_THAT(Words("it's  12", "smollm"), ElementsAre("it", "'s", "  ", "1", "2"));
+  EXPECT_THAT(Words("fooBar's A/\n12", "tekken"), ElementsAre("foo", "Bar", "'s", " A", "/\n", "1", "2"));
+  EXPECT_THAT(Words("a,b 12345 x", "default"), ElementsAre("a", ",", "b", " ", "123", "45", " x"));
+  EXPECT_THAT(Words("a,b 12345 x", ""), ElementsAre("a", ",", "b", " ", "123", "45", " x"));
 }
 
 TEST(PreTokenizer, KeepsBytesThatAreNotUtf8) {

@@ -1,5 +1,6 @@
 #include "text/gguf_vocabulary.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <span>
@@ -77,10 +78,11 @@ Vocabulary ReadVocabulary(const GgufMetadata& metadata) {
     if (id == 0xFFFFFFFF) continue;
     vocabulary.*special.id = std::in_range<std::int32_t>(id) ? static_cast<std::int32_t>(id) : -2;
   }
-  // Where files are silent, the makers' tokenizers decide: Llama 2's and Llama 3's both begin with bos.
-  const bool llama3 =
-      vocabulary.pre == "llama-bpe" || vocabulary.pre == "llama3" || vocabulary.pre == "llama-v3";
-  vocabulary.add_bos = metadata.Find<bool>(kAddBos).value_or((spm || llama3) && vocabulary.bos >= 0);
+  // Where files are silent, the makers' tokenizers decide: those of Llama 2 and 3 and Mistral begin with bos.
+  constexpr std::array<std::string_view, 4> kBeginWithBos = {"llama-bpe", "llama3", "llama-v3", "tekken"};
+  const bool begins =
+      spm || std::find(kBeginWithBos.begin(), kBeginWithBos.end(), vocabulary.pre) != kBeginWithBos.end();
+  vocabulary.add_bos = metadata.Find<bool>(kAddBos).value_or(begins && vocabulary.bos >= 0);
   vocabulary.add_eos = metadata.Find<bool>(kAddEos).value_or(false);
   vocabulary.add_space_prefix = metadata.Find<bool>(kAddSpacePrefix).value_or(spm);
   vocabulary.chat_template = metadata.Find<std::string>(kChatTemplate).value_or("");

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "formats/byte_reader.h"
-#include "text/json_file.h"
+#include "formats/json_file.h"
 
 namespace longspan {
 namespace {

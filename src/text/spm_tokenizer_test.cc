@@ -14,22 +14,12 @@ using testing::ElementsAre;
 // <unk>, <s>, </s>, the bytes from id 3, then pieces.
 class SpmTokenizerTest : public testing::Test {
  protected:
-  SpmTokenizerTest() {
-    vocabulary_.kind = Vocabulary::Kind::kSpm;
-    vocabulary_.add_space_prefix = true;
-    vocabulary_.unknown = Add("<unk>", TokenKind::kUnknown);
-    vocabulary_.bos = Add("<s>", TokenKind::kControl);
-    vocabulary_.eos = Add("</s>", TokenKind::kControl);
-    for (int byte = 0; byte < 256; ++byte) Add(fmt::format("<0x{:02X}>", byte), TokenKind::kByte);
-  }
-
   std::int32_t Add(std::string_view token, TokenKind kind = TokenKind::kNormal, float score = 0) {
-    vocabulary_.scores.push_back(score);
-    return AddToken(vocabulary_, token, kind);
+    return AddPiece(vocabulary_, token, kind, score);
   }
   static std::int32_t Byte(int byte) { return 3 + byte; }
 
-  Vocabulary vocabulary_;
+  Vocabulary vocabulary_ = PieceVocabulary();
 };
 
 TEST_F(SpmTokenizerTest, MergesByScore) {

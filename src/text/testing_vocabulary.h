@@ -1,6 +1,8 @@
 // Small vocabularies for tests.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <string_view>
 
@@ -31,6 +33,26 @@ inline std::int32_t AddToken(Vocabulary& vocabulary, std::string_view token,
 inline std::int32_t AddMerge(Vocabulary& vocabulary, const std::string& left, const std::string& right) {
   vocabulary.merges.push_back(left + ' ' + right);
   return AddToken(vocabulary, left + right);
+}
+
+// A SentencePiece vocabulary: <unk>, <s>, </s>, the bytes from id 3, then what AddPiece adds.
+inline std::int32_t AddPiece(Vocabulary& vocabulary, std::string_view piece,
+                             TokenKind kind = TokenKind::kNormal, float score = 0) {
+  vocabulary.scores.push_back(score);
+  return AddToken(vocabulary, piece, kind);
+}
+
+inline Vocabulary PieceVocabulary() {
+  Vocabulary vocabulary;
+  vocabulary.kind = Vocabulary::Kind::kSpm;
+  vocabulary.pre = "default";
+  vocabulary.add_space_prefix = true;
+  vocabulary.unknown = AddPiece(vocabulary, "<unk>", TokenKind::kUnknown);
+  vocabulary.bos = AddPiece(vocabulary, "<s>", TokenKind::kControl);
+  vocabulary.eos = AddPiece(vocabulary, "</s>", TokenKind::kControl);
+  for (int byte = 0; byte < 256; ++byte)
+    AddPiece(vocabulary, fmt::format("<0x{:02X}>", byte), TokenKind::kByte);
+  return vocabulary;
 }
 
 }  // namespace longspan

@@ -90,7 +90,7 @@ Vocabulary VocabularyFromRanks(const std::vector<std::string>& tokens, const std
   const std::vector<std::string_view> views(tokens.begin(), tokens.end());
   std::vector<std::int32_t> by_rank(tokens.size());
   std::iota(by_rank.begin(), by_rank.end(), 0);
-  for (const TokenPair& pair : AllMerges(views, by_rank, PairOrder::kById, file)) {
+  for (const TokenPair& pair : AllMerges(views, by_rank, file)) {
     vocabulary.merges.push_back(vocabulary.tokens[static_cast<std::size_t>(pair.left)] + ' ' +
                                 vocabulary.tokens[static_cast<std::size_t>(pair.right)]);
   }

@@ -4,16 +4,18 @@
 #include <numeric>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 
 #include "base/error.h"
 #include "formats/byte_reader.h"
+#include "text/utf8.h"
 
 namespace longspan {
 namespace {
 
 // Taking a token apart looks at each of its splits, so the time grows with the square of its length. The
-// longest of published vocabularies have some hundreds of bytes.
-constexpr std::size_t kLongestToken = 1024;
+// longest of published vocabularies, runs of spaces, have up to some 300 bytes.
+constexpr std::size_t kLongestToken = 512;
 
 std::unordered_map<std::string_view, std::int32_t> IdsOf(std::span<const std::string_view> tokens) {
   std::unordered_map<std::string_view, std::int32_t> ids;
@@ -24,31 +26,82 @@ std::unordered_map<std::string_view, std::int32_t> IdsOf(std::span<const std::st
   return ids;
 }
 
-// The ids of `merges`' tokens in the order in which they are made. Each token's pairs must follow one
-// another.
-std::vector<std::int32_t> OrderOfMaking(std::span<const TokenPair> merges, std::size_t tokens,
-                                        std::span<const std::string_view> names, const std::string& file) {
-  std::vector<std::int32_t> order;
-  std::vector<bool> seen(tokens, false);
-  for (const TokenPair& pair : merges) {
-    if (!order.empty() && order.back() == pair.joined) continue;
-    const auto joined = static_cast<std::size_t>(pair.joined);
-    if (seen[joined]) {
-      Fail(ErrorKind::kUnsupported,
-           "{}: the merges that make \"{}\" stand apart, so no SentencePiece scores can stand for them", file,
-           Printable(names[joined]));
-    }
-    seen[joined] = true;
-    order.push_back(pair.joined);
+std::size_t Characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<std::uint8_t>(c) & 0xC0) != 0x80; }));
+}
+
+// Whether `a` stands before `b` where they make tokens of one score: the longer left part, then the longer
+// right.
+class LongestFirst {
+ public:
+  explicit LongestFirst(std::span<const std::string_view> tokens) {
+    for (const std::string_view token : tokens) characters_.push_back(Characters(token));
   }
-  return order;
+  bool operator()(const TokenPair& a, const TokenPair& b) const { return Key(a) > Key(b); }
+
+ private:
+  std::pair<std::size_t, std::size_t> Key(const TokenPair& pair) const {
+    return {characters_[static_cast<std::size_t>(pair.left)],
+            characters_[static_cast<std::size_t>(pair.right)]};
+  }
+  std::vector<std::size_t> characters_;
+};
+
+// Cuts `merges` where no token is made on both sides: each piece is of tokens that have one score.
+std::vector<std::span<const TokenPair>> ByScore(std::span<const TokenPair> merges, std::size_t tokens) {
+  std::vector<std::size_t> last(tokens, 0);
+  for (std::size_t i = 0; i < merges.size(); ++i) last[static_cast<std::size_t>(merges[i].joined)] = i;
+  std::vector<std::span<const TokenPair>> pieces;
+  std::size_t begin = 0, end = 0;
+  for (std::size_t i = 0; i < merges.size(); ++i) {
+    end = std::max(end, last[static_cast<std::size_t>(merges[i].joined)] + 1);
+    if (i + 1 < end) continue;
+    pieces.push_back(merges.subspan(begin, end - begin));
+    begin = end;
+  }
+  return pieces;
+}
+
+// Whether all these make runs of one and the same character, as Llama 2's runs of spaces. Their scores are
+// equal in SentencePiece's file, and converters have listed them in several orders that all join from the
+// left.
+bool AreRuns(std::span<const TokenPair> merges, std::span<const std::string_view> tokens) {
+  const std::string_view first = tokens[static_cast<std::size_t>(merges[0].joined)];
+  const std::string_view character = first.substr(0, FirstUtf8Char(first).length);
+  if (character.empty()) return false;
+  return std::all_of(merges.begin(), merges.end(), [&](const TokenPair& pair) {
+    std::string_view token = tokens[static_cast<std::size_t>(pair.joined)];
+    while (token.starts_with(character)) token.remove_prefix(character.size());
+    return token.empty();
+  });
+}
+
+// Fails unless every pair of tokens that is a token is among `merges`.
+void CheckComplete(std::span<const std::string_view> tokens, std::span<const TokenPair> merges,
+                   const std::string& file) {
+  std::vector<std::int32_t> all(tokens.size());
+  std::iota(all.begin(), all.end(), 0);
+  const auto by_token = [](const TokenPair& a, const TokenPair& b) {
+    return std::tie(a.joined, a.left, a.right) < std::tie(b.joined, b.left, b.right);
+  };
+  std::vector<TokenPair> given(merges.begin(), merges.end());
+  std::sort(given.begin(), given.end(), by_token);
+  for (const TokenPair& pair : AllMerges(tokens, all, file)) {
+    if (std::binary_search(given.begin(), given.end(), pair, by_token)) continue;
+    Fail(ErrorKind::kUnsupported,
+         "{}: \"{}\" and \"{}\" together are a token and yet no merge, so no SentencePiece scores can stand "
+         "for "
+         "the merges",
+         file, Printable(tokens[static_cast<std::size_t>(pair.left)]),
+         Printable(tokens[static_cast<std::size_t>(pair.right)]));
+  }
 }
 
 }  // namespace
 
 std::vector<TokenPair> AllMerges(std::span<const std::string_view> tokens,
-                                 std::span<const std::int32_t> order, PairOrder pair_order,
-                                 const std::string& file) {
+                                 std::span<const std::int32_t> order, const std::string& file) {
   const auto ids = IdsOf(tokens);
   std::vector<TokenPair> merges;
   for (const std::int32_t joined : order) {
@@ -66,48 +119,51 @@ std::vector<TokenPair> AllMerges(std::span<const std::string_view> tokens,
     }
     if (merges.size() > kMaxMerges)
       Fail(ErrorKind::kUnsupported, "{}: more than {} pairs of tokens are tokens", file, kMaxMerges);
-    if (pair_order == PairOrder::kById) {
-      std::sort(merges.begin() + static_cast<std::ptrdiff_t>(first), merges.end(),
-                [](const TokenPair& a, const TokenPair& b) {
-                  return std::tie(a.left, a.right) < std::tie(b.left, b.right);
-                });
-    }
+    std::sort(merges.begin() + static_cast<std::ptrdiff_t>(first), merges.end(),
+              [](const TokenPair& a, const TokenPair& b) {
+                return std::tie(a.left, a.right) < std::tie(b.left, b.right);
+              });
   }
+  return merges;
+}
+
+std::vector<TokenPair> MergesFromScores(std::span<const std::string_view> tokens,
+                                        std::span<const float> scores, const std::string& file) {
+  std::vector<std::int32_t> all(tokens.size());
+  std::iota(all.begin(), all.end(), 0);
+  std::vector<TokenPair> merges = AllMerges(tokens, all, file);
+  const LongestFirst longest_first(tokens);
+  std::stable_sort(merges.begin(), merges.end(), [&](const TokenPair& a, const TokenPair& b) {
+    const float first = scores[static_cast<std::size_t>(a.joined)];
+    const float second = scores[static_cast<std::size_t>(b.joined)];
+    return first != second ? first > second : longest_first(a, b);
+  });
   return merges;
 }
 
 std::vector<float> ScoresFromMerges(std::span<const std::string_view> tokens,
                                     std::span<const TokenPair> merges, const std::string& file) {
-  const std::vector<std::int32_t> made = OrderOfMaking(merges, tokens.size(), tokens, file);
-  std::vector<std::int32_t> all(tokens.size());
-  std::iota(all.begin(), all.end(), 0);
-  const auto by_token = [](const TokenPair& a, const TokenPair& b) {
-    return std::tie(a.joined, a.left, a.right) < std::tie(b.joined, b.left, b.right);
-  };
-  std::vector<TokenPair> given(merges.begin(), merges.end());
-  std::sort(given.begin(), given.end(), by_token);
-  for (const TokenPair& pair : AllMerges(tokens, all, PairOrder::kById, file)) {
-    if (std::binary_search(given.begin(), given.end(), pair, by_token)) continue;
-    Fail(ErrorKind::kUnsupported,
-         "{}: \"{}\" and \"{}\" together are a token and yet no merge, so no SentencePiece scores can stand "
-         "for "
-         "the merges",
-         file, Printable(tokens[static_cast<std::size_t>(pair.left)]),
-         Printable(tokens[static_cast<std::size_t>(pair.right)]));
+  CheckComplete(tokens, merges, file);
+  constexpr float kNone = 1.0f;
+  std::vector<float> scores(tokens.size(), kNone);
+  float next = 0.0f;  // exact as it falls: there are fewer tokens than floats count
+  const LongestFirst longest_first(tokens);
+  for (const auto piece : ByScore(merges, tokens.size())) {
+    const bool one = std::all_of(piece.begin(), piece.end(),
+                                 [&](const TokenPair& pair) { return pair.joined == piece[0].joined; });
+    if (!one && !std::is_sorted(piece.begin(), piece.end(), longest_first) && !AreRuns(piece, tokens)) {
+      Fail(ErrorKind::kUnsupported,
+           "{}: the merges that make \"{}\" stand apart, so no SentencePiece scores can stand for them", file,
+           Printable(tokens[static_cast<std::size_t>(piece[0].joined)]));
+    }
+    for (const TokenPair& pair : piece) scores[static_cast<std::size_t>(pair.joined)] = next;
+    next -= 1.0f;
   }
-
-  std::vector<float> scores(tokens.size(), 0.0f);
-  std::vector<bool> scored(tokens.size(), false);
-  float next = 0.0f;
-  const auto score = [&](std::int32_t id) {
-    const auto i = static_cast<std::size_t>(id);
-    if (scored[i] || tokens[i].empty()) return;
-    scored[i] = true;
-    scores[i] = next;
-    next -= 1.0f;  // exact: there are fewer tokens than floats count
-  };
-  for (const std::int32_t id : made) score(id);
-  for (const std::int32_t id : all) score(id);
+  for (std::size_t id = 0; id < tokens.size(); ++id) {
+    if (scores[id] != kNone) continue;
+    scores[id] = tokens[id].empty() ? 0.0f : next;
+    if (!tokens[id].empty()) next -= 1.0f;
+  }
   return scores;
 }
 

@@ -16,23 +16,22 @@ struct TokenPair {
   bool operator==(const TokenPair&) const = default;
 };
 
-// Which of the pairs that make the same token stands first.
-enum class PairOrder {
-  kById,              // the left id, then the right: tiktoken files as Hugging Face converts them
-  kLongestLeftFirst,  // SentencePiece files as Hugging Face converts them
-};
-
-// Every pair of tokens that together are a token, by the place of that token in `order`. Empty strings take
-// no part. Error(kUnsupported), naming `file`, beyond kMaxMerges pairs or for a token too long to take apart.
+// Every pair of tokens that together are a token, by the place of that token in `order`, then by the left id
+// and the right. Empty strings take no part. This is the list that Hugging Face has of a tiktoken file.
+// Error(kUnsupported), naming `file`, beyond kMaxMerges pairs or for a token too long to take apart.
 std::vector<TokenPair> AllMerges(std::span<const std::string_view> tokens,
-                                 std::span<const std::int32_t> order, PairOrder pair_order,
-                                 const std::string& file);
+                                 std::span<const std::int32_t> order, const std::string& file);
+
+// The same by the score of that token, best first. Tokens of equal score are SentencePiece's to join from the
+// left; the longest left part first, as in Hugging Face's list, comes to that for runs of one character.
+std::vector<TokenPair> MergesFromScores(std::span<const std::string_view> tokens,
+                                        std::span<const float> scores, const std::string& file);
 
 inline constexpr std::size_t kMaxMerges = std::size_t{1} << 22;
 
-// Scores by id with which joining by score is joining by `merges`: 0 for the token that is made first, then
-// -1, and so on; a token that no pair makes comes after these. An empty string has no score but 0.
-// Error(kUnsupported), naming `file`, where no scores can say it: a pair is missing, or tokens take turns.
+// Scores by id with which joining by score is joining by `merges`: 0 for what is made first, then -1, and so
+// on; tokens that no pair makes come after these. An empty string has no score but 0. Error(kUnsupported),
+// naming `file`, where the list is not MergesFromScores of any scores.
 std::vector<float> ScoresFromMerges(std::span<const std::string_view> tokens,
                                     std::span<const TokenPair> merges, const std::string& file);
 

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "formats/byte_reader.h"
-#include "text/json_file.h"
+#include "formats/json_file.h"
 #include "text/pre_tokenizer_rules.h"
 #include "text/spm_pieces.h"
 #include "text/token_merges.h"
@@ -38,14 +38,18 @@ class ListCollector {
     if (!in_model_ || depth < 2 || (event == Event::key && depth == 2)) return true;
     if (section_ == Section::kVocab) return OnVocab(depth, event, value);
     if (section_ == Section::kMerges) return OnMerges(depth, event, value);
-    return true;
+    return section_ != Section::kDropped;
   }
 
  private:
-  enum class Section { kOther, kVocab, kMerges };
+  enum class Section { kOther, kVocab, kMerges, kDropped };
 
   bool OnVocab(int depth, Event event, const json& value) {
-    if (depth == 2) return event != Event::array_start;  // a list is another model's; its type will tell
+    if (depth == 2) {
+      // A list is what other models have; their type will tell.
+      if (event == Event::array_start) section_ = Section::kDropped;
+      return event != Event::array_start;
+    }
     if (event == Event::key) {
       token_ = value.get<std::string>();
     } else {

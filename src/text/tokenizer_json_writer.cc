@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -183,17 +182,11 @@ class Writer {
 
   std::vector<NamedMerge> MergesOfScores() const {
     std::vector<std::string_view> tokens(size_);
-    std::vector<std::int32_t> order;
     for (std::size_t id = 0; id < size_; ++id) {
-      if (Kind(id) != TokenKind::kNormal) continue;
-      tokens[id] = Token(id);
-      order.push_back(static_cast<std::int32_t>(id));
+      if (Kind(id) == TokenKind::kNormal) tokens[id] = Token(id);
     }
-    const auto score = [&](std::int32_t id) { return vocabulary_.scores[static_cast<std::size_t>(id)]; };
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::int32_t a, std::int32_t b) { return score(a) > score(b); });
     std::vector<NamedMerge> merges;
-    for (const TokenPair& pair : AllMerges(tokens, order, PairOrder::kLongestLeftFirst, source_)) {
+    for (const TokenPair& pair : MergesFromScores(tokens, vocabulary_.scores, source_)) {
       merges.push_back(
           {tokens[static_cast<std::size_t>(pair.left)], tokens[static_cast<std::size_t>(pair.right)]});
     }

@@ -10,7 +10,11 @@ Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kern
   Weights out = base;
   std::int64_t done = 0;
   progress.Start("merge", static_cast<std::int64_t>(adapter.pairs.size()), "projections");
-  ForEachTensor(out, true, [&](const std::string& name, Tensor& tensor) {
+  const bool tied = base.output.bytes().data() == base.embedding.bytes().data();
+  if (tied && std::ranges::count(adapter.pairs, "embedding", &LoraAdapter::Pair::target) > 0) {
+    Fail(ErrorKind::kUnsupported, "the adapter changes the embedding alone, which in this model is the LM head too");
+  }
+  ForEachTensor(out, tied, [&](const std::string& name, Tensor& tensor) {
     const auto pair = std::ranges::find(adapter.pairs, name, &LoraAdapter::Pair::target);
     if (pair == adapter.pairs.end()) return;
     ThrowIfCancelled();

@@ -1,5 +1,7 @@
 #include "train/merge.h"
 
+#include <numeric>
+
 #include "base/cancel.h"
 #include "tensor/float16.h"
 #include "train/test_support.h"
@@ -44,6 +46,27 @@ TEST(Merge, EqualsTheAdapterAtRunTime) {
       }
     }
   }
+}
+
+TEST(Merge, EmbeddingAndOutput) {
+  LlamaConfig config = ToyConfig();
+  const Weights base = oracle::LivelyWeights(config, 2);
+  const auto ramp = [](std::int64_t rows, std::int64_t cols) {
+    Tensor t = Tensor::Allocate(Type::kF32, {rows, cols});
+    std::iota(t.mutable_floats().begin(), t.mutable_floats().end(), 1.0f);
+    return t;
+  };
+  LoraAdapter adapter{1, 0.5, false, 0, "", {}};
+  for (const char* target : {"embedding", "output"}) {
+    adapter.pairs.push_back({target, ramp(1, config.dim), ramp(config.vocab_size, 1)});
+  }
+  const Weights merged = Merged(base, adapter);
+  EXPECT_NEAR(merged.embedding.floats()[1], base.embedding.floats()[1] + 0.5f * 1 * 2, 1e-5f);
+  EXPECT_NEAR(merged.output.AsRows().at(2, 3), base.output.AsRows().at(2, 3) + 0.5f * 3 * 4, 1e-5f);
+
+  Weights tied = base;
+  tied.output = tied.embedding;
+  EXPECT_THROW(Merged(tied, adapter), Error);  // the LM head would change with the embedding
 }
 
 TEST(Merge, RoundsOnce) {

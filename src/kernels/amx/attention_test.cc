@@ -158,7 +158,7 @@ TYPED_TEST(AttentionOnTilesTest, Documents) {
 
 // Windows that end within and at blocks, reach over a task, and leave whole runs of blocks out.
 TYPED_TEST(AttentionOnTilesTest, Windows) {
-  for (const std::int64_t window : {1, 31, 64, 65, 130, 600, 5000}) {
+  for (const std::int64_t window : {1, 64, 65, 600, 5000}) {
     this->Compare({4, 2, 32, 0, 150, false, Type::kF32, false, window});
     this->Compare({4, 1, 32, 1400, 40, true, Type::kBF16, false, window});
     this->Compare({4, 1, 32, 3, 300, true, Type::kQ8_0, true, window});

@@ -63,6 +63,21 @@ template <class Block>
   return _mm512_fmsub_ps(codes, _mm512_set1_ps(scale), _mm512_set1_ps(minimum));
 }
 
+// A chunk of 16 bytes of nibbles: low ones to the first 16 words, high ones to the others, each the one of
+// the 16 values that it picks.
+[[gnu::always_inline]] inline __m512i PickedByNibbles(const std::uint8_t* bytes, Vector values) {
+  const __m512i table = _mm512_castsi256_si512(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
+  const __m512i shifts = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
+  const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+  const __m512i pairs = _mm512_cvtepu8_epi16(_mm256_broadcastsi128_si256(q));
+  const __m512i index = _mm512_and_si512(_mm512_srlv_epi16(pairs, shifts), _mm512_set1_epi16(15));
+  return _mm512_permutexvar_epi16(index, table);
+}
+
+[[gnu::always_inline]] inline Vector Levels(const std::array<std::int8_t, 16>& levels) {
+  return Scaled(levels.data(), _mm512_set1_ps(1));
+}
+
 }  // namespace
 
 void UnpackQ8_0(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride) {
@@ -76,15 +91,38 @@ void UnpackQ8_0(const std::byte* from, std::int64_t elements, std::uint16_t* to,
 void UnpackQ4_0(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride) {
   const auto* block = reinterpret_cast<const BlockQ4_0*>(from);
   const Vector codes = _mm512_sub_ps(Counting(), _mm512_set1_ps(8));
-  const __m512i shifts = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
   for (std::int64_t i = 0; i < elements; i += kBlock, ++block, to += stride) {
-    const Vector values = _mm512_mul_ps(codes, Broadcast(block->d));
-    const __m512i table = _mm512_castsi256_si512(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
-    const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block->q.data()));
-    // Low nibbles to the first 16 words, high ones to the others.
-    const __m512i pairs = _mm512_cvtepu8_epi16(_mm256_broadcastsi128_si256(q));
-    const __m512i index = _mm512_and_si512(_mm512_srlv_epi16(pairs, shifts), _mm512_set1_epi16(15));
-    _mm512_store_si512(to, _mm512_permutexvar_epi16(index, table));
+    _mm512_store_si512(to, PickedByNibbles(block->q.data(), _mm512_mul_ps(codes, Broadcast(block->d))));
+  }
+}
+
+void UnpackIQ4_NL(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride) {
+  const auto* block = reinterpret_cast<const BlockIQ4_NL*>(from);
+  const Vector levels = Levels(kIq4Levels);
+  for (std::int64_t i = 0; i < elements; i += kBlock, ++block, to += stride) {
+    _mm512_store_si512(to, PickedByNibbles(block->q.data(), _mm512_mul_ps(levels, Broadcast(block->d))));
+  }
+}
+
+void UnpackIQ4_XS(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride) {
+  const auto* block = reinterpret_cast<const BlockIQ4_XS*>(from);
+  const Vector levels = Levels(kIq4Levels);
+  for (std::int64_t i = 0; i < elements; i += kSuperBlock, ++block) {
+    const Vector d = Broadcast(block->d);
+#pragma GCC unroll 8
+    for (int sub = 0; sub < 8; ++sub, to += stride) {
+      const Vector scale = _mm512_mul_ps(d, _mm512_set1_ps(static_cast<float>(block->Scale(sub))));
+      _mm512_store_si512(to, PickedByNibbles(block->q.data() + 16 * sub, _mm512_mul_ps(levels, scale)));
+    }
+  }
+}
+
+void UnpackMXFP4(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride) {
+  const auto* block = reinterpret_cast<const BlockMXFP4*>(from);
+  const Vector levels = Levels(kMxfp4Levels);
+  for (std::int64_t i = 0; i < elements; i += kBlock, ++block, to += stride) {
+    _mm512_store_si512(to,
+                       PickedByNibbles(block->q.data(), _mm512_mul_ps(levels, _mm512_set1_ps(block->d()))));
   }
 }
 

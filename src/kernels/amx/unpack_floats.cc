@@ -74,6 +74,12 @@ void UnpackRow(Type type, const std::byte* from, std::int64_t elements, std::uin
       return UnpackQ5_K(from, elements, to, stride);
     case Type::kQ6_K:
       return UnpackQ6_K(from, elements, to, stride);
+    case Type::kIQ4_NL:
+      return UnpackIQ4_NL(from, elements, to, stride);
+    case Type::kIQ4_XS:
+      return UnpackIQ4_XS(from, elements, to, stride);
+    case Type::kMXFP4:
+      return UnpackMXFP4(from, elements, to, stride);
     default:
       break;
   }

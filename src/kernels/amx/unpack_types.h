@@ -17,5 +17,8 @@ void UnpackQ4_0(const std::byte* from, std::int64_t elements, std::uint16_t* to,
 void UnpackQ4_K(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 void UnpackQ5_K(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 void UnpackQ6_K(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
+void UnpackIQ4_NL(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
+void UnpackIQ4_XS(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
+void UnpackMXFP4(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 
 }  // namespace longspan::amx

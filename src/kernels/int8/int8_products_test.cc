@@ -155,6 +155,18 @@ TEST_P(Int8ProductsTest, ExtremesDoNotOverflow) {
           block.high.fill(fill);
         }
         if (type == Type::kQ4_K) reinterpret_cast<BlockQ4_K*>(w.mutable_bytes().data())[i].q.fill(fill);
+        if (type == Type::kIQ4_NL) {
+          for (std::int64_t b = 0; b < 8; ++b)
+            reinterpret_cast<BlockIQ4_NL*>(w.mutable_bytes().data())[i * 8 + b].q.fill(fill);
+        }
+        if (type == Type::kIQ4_XS) reinterpret_cast<BlockIQ4_XS*>(w.mutable_bytes().data())[i].q.fill(fill);
+        if (type == Type::kMXFP4) {  // the largest levels of both signs
+          for (std::int64_t b = 0; b < 8; ++b) {
+            reinterpret_cast<BlockMXFP4*>(w.mutable_bytes().data())[i * 8 + b].q.fill(
+                static_cast<std::uint8_t>(fill | 0x77));
+          }
+        }
+        if (type == Type::kTQ2_0) reinterpret_cast<BlockTQ2_0*>(w.mutable_bytes().data())[i].q.fill(fill);
       }
       for (const std::int64_t n : {1, 9}) {
         for (const float value : {1.0f, -1.0f}) {

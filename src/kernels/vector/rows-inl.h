@@ -95,7 +95,8 @@ inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, floa
 
 // Turns the `pairs` pairs of one head: elements kStep * j and kStep * j + other.
 template <int kStep>
-void TurnPairs(float* at, std::int64_t other, std::int64_t pairs, const float* cos, const float* sin, bool inverse) {
+HWY_INLINE void TurnPairs(float* at, std::int64_t other, std::int64_t pairs, const float* cos, const float* sin,
+                          bool inverse) {
   for (std::int64_t j = 0; j < pairs; ++j) {
     float &first = at[kStep * j], &second = at[kStep * j + other];
     const float a = first, b = second, sine = inverse ? -sin[j] : sin[j];

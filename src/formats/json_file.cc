@@ -1,4 +1,6 @@
-#include "text/json_file.h"
+#include "formats/json_file.h"
+
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -25,12 +27,20 @@ json ParseJson(std::string_view text, const std::string& file, const JsonLimits&
          limits.bytes);
   }
   std::size_t values = 0;
+  std::vector<std::size_t> begun;  // `values` before each list and object that is open
   const auto check = [&](int depth, Event event, json& value) {
     if (depth > limits.depth)
       Fail(ErrorKind::kInvalidFile, "{}: JSON nested deeper than {}", file, limits.depth);
+    const bool starts = event == Event::object_start || event == Event::array_start;
+    const bool ends = event == Event::object_end || event == Event::array_end;
     const bool keep = !filter || filter(depth, event, value);
-    const bool counts = event == Event::value || event == Event::object_start || event == Event::array_start;
-    if (keep && counts && ++values > limits.values)
+    // The parser says nothing of what is in a list that is not kept, nor of its end.
+    if (starts && keep) begun.push_back(values);
+    if (ends) {
+      if (!keep) values = begun.back();
+      begun.pop_back();
+    }
+    if (keep && (starts || event == Event::value) && ++values > limits.values)
       Fail(ErrorKind::kInvalidFile, "{}: more than {} JSON values", file, limits.values);
     return keep;
   };

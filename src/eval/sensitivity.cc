@@ -1,0 +1,351 @@
+#include "eval/sensitivity.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "base/cancel.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "eval/likelihood.h"
+#include "formats/llama_gguf.h"
+#include "nn/embedding.h"
+#include "quantize/encode.h"
+#include "quantize/quantize.h"
+#include "tensor/codec.h"
+
+namespace longspan {
+namespace {
+
+constexpr std::int64_t kSampledWeights = std::int64_t{1} << 18;  // encoded to see a type's error
+constexpr std::int64_t kLogitRows = 64;                          // of logits that exist at a time
+
+// The linear layers of a block, and what each is given.
+struct Part {
+  std::string_view name;
+  Linear Block::*linear;
+  Matrix BlockActivations::*input;
+};
+constexpr Part kParts[] = {
+    {"q", &Block::q, &BlockActivations::normed},           {"k", &Block::k, &BlockActivations::normed},
+    {"v", &Block::v, &BlockActivations::normed},           {"o", &Block::o, &BlockActivations::attended},
+    {"gate", &Block::gate, &BlockActivations::mlp_normed}, {"up", &Block::up, &BlockActivations::mlp_normed},
+    {"down", &Block::down, &BlockActivations::hidden}};
+
+using Squares = std::vector<double>;  // a column's sum of squares
+
+void AddSquares(ConstRows x, Squares& squares) {
+  squares.resize(static_cast<std::size_t>(x.cols));
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      squares[static_cast<std::size_t>(j)] += double{x.at(i, j)} * x.at(i, j);
+  }
+}
+
+// Chunks on their way through a model, a layer at a time; from any layer on, they can be run ahead with one
+// weight changed.
+class Walk {
+ public:
+  Walk(const Transformer& model, std::span<const TokenDocument> chunks)
+      : model_(model),
+        chunks_(chunks),
+        rope_(Positions(std::ssize(chunks.front())), model.rope().inverse, model.rope().magnitude,
+              model.rope().pairing) {
+    states_.resize(chunks.size());
+    for (std::size_t c = 0; c < chunks.size(); ++c) {
+      if (chunks[c].size() != chunks.front().size()) Fail(ErrorKind::kInternal, "chunks of several lengths");
+      Embed(model.weights().embedding, c, states_[c]);
+    }
+    for (std::size_t c = 0; c < chunks.size(); ++c) {
+      Matrix x = states_[c];
+      RunFrom(0, nullptr, x);
+      finals_.push_back(std::move(x));
+    }
+  }
+
+  std::size_t layer() const { return layer_; }
+  const std::map<std::string_view, Squares>& squares() const { return squares_; }  // of this layer's inputs
+  Squares OutputSquares() const {
+    Squares squares;
+    for (const Matrix& final : finals_) AddSquares(final, squares);
+    return squares;
+  }
+
+  // Looks at what this layer's weights are given.
+  void Look() {
+    squares_.clear();
+    for (const Matrix& state : states_) {
+      Matrix x = state;
+      BlockForward(model_.blocks()[layer_], Context(), x, activations_);
+      for (const Part& part : kParts) AddSquares(activations_.*part.input, squares_[part.name]);
+    }
+  }
+  // Goes on behind this layer.
+  void Advance() {
+    for (Matrix& state : states_) BlockForward(model_.blocks()[layer_], Context(), state, activations_);
+    ++layer_;
+  }
+
+  // Mean KL over all tokens of the model with this layer changed,
+  double WithBlock(const Block& changed) {
+    return Mean([&](std::size_t c) {
+      Matrix x = states_[c];
+      RunFrom(layer_, &changed, x);
+      return Divergence(finals_[c], x, model_.weights().output);
+    });
+  }
+  // with another output matrix,
+  double WithOutput(const Tensor& output) {
+    return Mean([&](std::size_t c) { return Divergence(finals_[c], finals_[c], output); });
+  }
+  // or with another embedding, which `output` may or may not be.
+  double WithEmbedding(const Tensor& embedding, const Tensor& output) {
+    return Mean([&](std::size_t c) {
+      Matrix x;
+      Embed(embedding, c, x);
+      RunFrom(0, nullptr, x);
+      return Divergence(finals_[c], x, output);
+    });
+  }
+
+ private:
+  static std::vector<std::int32_t> Positions(std::int64_t tokens) {
+    std::vector<std::int32_t> positions(static_cast<std::size_t>(tokens));
+    std::iota(positions.begin(), positions.end(), 0);
+    return positions;
+  }
+  BlockContext Context() const {
+    return {model_.kernels(), model_.attention_shape(), static_cast<float>(model_.config().norm_epsilon),
+            rope_};
+  }
+  void Embed(const Tensor& table, std::size_t chunk, Matrix& x) const {
+    x.Resize(std::ssize(chunks_[chunk]), model_.config().dim);
+    EmbeddingForward(table, chunks_[chunk], x);
+  }
+  // From what enters `first` to what the output matrix is given; `changed`, if there is one, takes first's
+  // place.
+  void RunFrom(std::size_t first, const Block* changed, Rows x) {
+    ThrowIfCancelled();
+    for (std::size_t i = first; i < model_.blocks().size(); ++i) {
+      BlockForward(i == first && changed != nullptr ? *changed : model_.blocks()[i], Context(), x,
+                   activations_);
+    }
+    model_.kernels().RmsNorm(x, model_.output_norm(), static_cast<float>(model_.config().norm_epsilon), x);
+  }
+  // The sum over a chunk. Logits of both are made here, for to keep them would take a vocabulary a token.
+  double Divergence(ConstRows reference, ConstRows hidden, const Tensor& output) {
+    double sum = 0;
+    for (std::int64_t first = 0; first < hidden.rows; first += kLogitRows) {
+      const std::int64_t rows = std::min(kLogitRows, hidden.rows - first);
+      p_.Resize(rows, output.rows());
+      q_.Resize(rows, output.rows());
+      model_.kernels().MatMul(reference.Slice(first, rows), model_.weights().output, p_, Store::kSet);
+      model_.kernels().MatMul(hidden.Slice(first, rows), output, q_, Store::kSet);
+      std::vector<double> of_rows(static_cast<std::size_t>(rows));
+      ParallelFor(rows,
+                  [&](std::int64_t i) { of_rows[static_cast<std::size_t>(i)] = KlDivergence(p_[i], q_[i]); });
+      sum = std::accumulate(of_rows.begin(), of_rows.end(), sum);
+    }
+    return sum;
+  }
+  template <class OfChunk>
+  double Mean(OfChunk&& of_chunk) {
+    double sum = 0;
+    for (std::size_t c = 0; c < chunks_.size(); ++c) sum += of_chunk(c);
+    return sum / static_cast<double>(chunks_.size() * chunks_.front().size());
+  }
+
+  const Transformer& model_;
+  std::span<const TokenDocument> chunks_;
+  RopeTable rope_;
+  std::size_t layer_ = 0;
+  std::vector<Matrix> states_, finals_;  // of each chunk, [tokens, dim]
+  std::map<std::string_view, Squares> squares_;
+  BlockActivations activations_;
+  Matrix p_, q_;
+};
+
+Tensor Encode(const Tensor& weight, Type type, const float* importance) {
+  Tensor encoded = Tensor::Allocate(type, weight.shape());
+  Reencode(weight.type(), weight.bytes(), type, encoded.mutable_bytes(), weight.rows(), weight.cols(),
+           importance);
+  return encoded;
+}
+
+// The relative error of x W, for inputs x of these squares that are independent of each other.
+double RelativeError(const Tensor& weight, Type type, const float* importance, const Squares& squares) {
+  const std::int64_t cols = weight.cols();
+  const std::int64_t rows = std::min(weight.rows(), std::max<std::int64_t>(16, kSampledWeights / cols));
+  struct Sums {
+    double error = 0, all = 0;
+  };
+  std::vector<Sums> sums(static_cast<std::size_t>(rows));
+  ParallelFor(rows, [&](std::int64_t i) {
+    ThrowIfCancelled();
+    const std::span<const std::byte> from = weight.row(i * weight.rows() / rows);
+    AlignedVector<float> values(static_cast<std::size_t>(cols)), decoded(values.size());
+    AlignedVector<std::byte> encoded(static_cast<std::size_t>(RowBytes(type, cols)));
+    DecodeRow(weight.type(), from.data(), values.data(), cols);
+    EncodeRow(type, values.data(), encoded.data(), cols, importance);
+    DecodeRow(type, encoded.data(), decoded.data(), cols);
+    Sums& sum = sums[static_cast<std::size_t>(i)];
+    for (std::size_t j = 0; j < values.size(); ++j) {
+      const double miss = double{values[j]} - decoded[j];
+      sum.error += squares[j] * miss * miss;
+      sum.all += squares[j] * values[j] * values[j];
+    }
+  });
+  Sums total;
+  for (const Sums& s : sums) {
+    total.error += s.error;
+    total.all += s.all;
+  }
+  return total.all > 0 ? std::sqrt(total.error / total.all) : 0;
+}
+
+// Measures requests in the order of the layers.
+class Meter {
+ public:
+  Meter(const Transformer& model, std::span<const TokenDocument> chunks, const ImportanceMatrix* importance,
+        std::int64_t measurements, Progress& progress)
+      : model_(model), importance_(importance), progress_(progress), walk_(model, chunks) {
+    progress_.Start("sensitivity", measurements, "measurements");
+  }
+
+  template <class DivergenceOf>
+  Sensitivity Measure(const SensitivityRequest& request, const Tensor& weight, const Squares& squares,
+                      DivergenceOf&& divergence_of) {
+    std::vector<float> means;
+    if (importance_ != nullptr)
+      means = importance_->MeanSquares(GgufTensorName(request.weight), 1, weight.cols());
+    const float* importance = means.empty() ? nullptr : means.data();
+    Sensitivity result{request.weight, {}};
+    std::vector<TypeHarm> measured;
+    for (const Type type : request.measured) {
+      const double error = RelativeError(weight, type, importance, squares);
+      measured.push_back({type, error, divergence_of(Encode(weight, type, importance)), true});
+      progress_.Update(++done_, fmt::format("{} {} {:.6f}", request.weight, Traits(type).name,
+                                            measured.back().divergence));
+    }
+    for (const Type type : request.types) {
+      const auto it = std::ranges::find(measured, type, &TypeHarm::type);
+      if (it != measured.end()) {
+        result.harms.push_back(*it);
+        continue;
+      }
+      const double error = RelativeError(weight, type, importance, squares);
+      result.harms.push_back({type, error, EstimateDivergence(measured, error), false});
+    }
+    return result;
+  }
+
+  Sensitivity Ends(const SensitivityRequest& request) {
+    const Weights& w = model_.weights();
+    const bool tied = model_.config().tied_embeddings;
+    if (request.weight == "output") {
+      return Measure(request, w.output, walk_.OutputSquares(),
+                     [&](const Tensor& t) { return walk_.WithOutput(t); });
+    }
+    if (tied) {
+      return Measure(request, w.embedding, walk_.OutputSquares(),
+                     [&](const Tensor& t) { return walk_.WithEmbedding(t, t); });
+    }
+    const Squares alike(static_cast<std::size_t>(w.embedding.cols()), 1.0);
+    return Measure(request, w.embedding, alike,
+                   [&](const Tensor& t) { return walk_.WithEmbedding(t, w.output); });
+  }
+
+  // `request`'s layer is at hand or still to come, and of a later one there was none.
+  Sensitivity InLayer(const SensitivityRequest& request, std::size_t layer, const Part& part) {
+    while (walk_.layer() < layer) {
+      walk_.Advance();
+      looked_ = false;
+    }
+    if (!looked_) walk_.Look();
+    looked_ = true;
+    const Block& block = model_.blocks()[layer];
+    return Measure(request, (block.*part.linear).weight, walk_.squares().at(part.name), [&](const Tensor& t) {
+      Block changed = block;
+      (changed.*part.linear).weight = t;
+      return walk_.WithBlock(changed);
+    });
+  }
+
+ private:
+  const Transformer& model_;
+  const ImportanceMatrix* importance_;
+  Progress& progress_;
+  Walk walk_;
+  bool looked_ = false;
+  std::int64_t done_ = 0;
+};
+
+// 3 and q of "layers.3.q".
+std::optional<std::pair<std::size_t, const Part*>> LayerPart(std::string_view weight, std::size_t layers) {
+  constexpr std::string_view kPrefix = "layers.";
+  if (!weight.starts_with(kPrefix)) return std::nullopt;
+  std::size_t layer = 0;
+  const auto [end, error] =
+      std::from_chars(weight.data() + kPrefix.size(), weight.data() + weight.size(), layer);
+  const std::string_view name =
+      weight.substr(std::min(weight.size(), static_cast<std::size_t>(end - weight.data()) + 1));
+  const auto part = std::ranges::find(kParts, name, &Part::name);
+  if (error != std::errc() || layer >= layers || part == std::end(kParts))
+    Fail(ErrorKind::kInternal, "no weight is called {}", weight);
+  return std::pair(layer, &*part);
+}
+
+}  // namespace
+
+double EstimateDivergence(std::span<const TypeHarm> measured, double relative_error) {
+  if (measured.empty() || relative_error == 0) return 0;
+  // The nearest, by ratio.
+  const auto distance = [&](const TypeHarm& m) {
+    return m.relative_error > 0 ? std::abs(std::log(relative_error / m.relative_error)) : HUGE_VAL;
+  };
+  const TypeHarm& near = *std::ranges::min_element(measured, {}, distance);
+  if (near.relative_error <= 0) return near.divergence;
+  // Quadratic, unless two measurements say otherwise; what they say is believed within reason, for both have
+  // noise.
+  double exponent = 2;
+  if (measured.size() > 1) {
+    const TypeHarm &a = measured.front(), &b = measured.back();
+    const double errors = std::log(a.relative_error / b.relative_error);
+    if (std::abs(errors) > 0.1 && a.divergence > 0 && b.divergence > 0) {
+      exponent = std::clamp(std::log(a.divergence / b.divergence) / errors, 1.5, 3.0);
+    }
+  }
+  return near.divergence * std::pow(relative_error / near.relative_error, exponent);
+}
+
+std::vector<Sensitivity> MeasureSensitivity(const Transformer& model, std::span<const TokenDocument> chunks,
+                                            std::span<const SensitivityRequest> requests,
+                                            const ImportanceMatrix* importance, Progress& progress) {
+  if (chunks.empty()) Fail(ErrorKind::kInternal, "no calibration text");
+  std::int64_t measurements = 0;
+  std::vector<std::size_t> order(requests.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::vector<std::optional<std::pair<std::size_t, const Part*>>> places;
+  for (const SensitivityRequest& request : requests) {
+    measurements += std::ssize(request.measured);
+    places.push_back(LayerPart(request.weight, model.blocks().size()));
+  }
+  // The walk goes through the layers once.
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return places[i] ? places[i]->first + 1 : 0; });
+
+  Meter meter(model, chunks, importance, measurements, progress);
+  std::vector<Sensitivity> results(requests.size());
+  for (const std::size_t i : order) {
+    results[i] = places[i] ? meter.InLayer(requests[i], places[i]->first, *places[i]->second)
+                           : meter.Ends(requests[i]);
+  }
+  progress.Finish();
+  return results;
+}
+
+}  // namespace longspan

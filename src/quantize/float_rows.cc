@@ -1,0 +1,88 @@
+#include "quantize/float_rows.h"
+
+#include "kernels/vector/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "quantize/float_rows.cc"
+#include <hwy/foreach_target.h>
+// Highway's include loop must come first.
+#include <hwy/highway.h>
+
+#include "tensor/codec.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace longspan::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int kSums = 16;  // sums side by side: element i belongs to sum i mod 16
+using DoubleTag = hn::CappedTag<double, kSums>;
+constexpr int kDoubles = static_cast<int>(hn::MaxLanes(DoubleTag()));
+constexpr int kVectors = kSums / kDoubles;
+
+}  // namespace
+
+void Halves(const std::byte* from, float* to, std::int64_t elements) {
+  std::int64_t i = 0;
+#if HWY_TARGET <= HWY_AVX2  // the others have no instruction for it
+  const hn::CappedTag<float, 16> d;
+  const hn::Rebind<hwy::float16_t, decltype(d)> d16;
+  const hn::Repartition<std::uint8_t, decltype(d16)> bytes;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  for (; i + lanes <= elements; i += lanes) {
+    const auto raw = hn::LoadU(bytes, reinterpret_cast<const std::uint8_t*>(from + 2 * i));
+    hn::StoreU(hn::PromoteTo(d, hn::BitCast(d16, raw)), d, to + i);
+  }
+#endif
+  if (i < elements) DecodeRow(Type::kF16, from + 2 * i, to + i, elements - i);
+}
+
+void Squares(const float* x, const float* y, std::int64_t elements, EncodingError& sums) {
+  const DoubleTag d;
+  const hn::Rebind<float, DoubleTag> df;
+  hn::Vec<DoubleTag> error[kVectors], sum[kVectors];
+  for (int v = 0; v < kVectors; ++v) error[v] = sum[v] = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + kSums <= elements; i += kSums) {
+    for (int v = 0; v < kVectors; ++v) {
+      const auto a = hn::PromoteTo(d, hn::LoadU(df, x + i + kDoubles * v));
+      const auto miss = hn::Sub(a, hn::PromoteTo(d, hn::LoadU(df, y + i + kDoubles * v)));
+      error[v] = hn::Add(error[v], hn::Mul(miss, miss));
+      sum[v] = hn::Add(sum[v], hn::Mul(a, a));
+    }
+  }
+  alignas(64) double errors[kSums], squares[kSums];
+  for (int v = 0; v < kVectors; ++v) {
+    hn::Store(error[v], d, errors + kDoubles * v);
+    hn::Store(sum[v], d, squares + kDoubles * v);
+  }
+  for (; i < elements; ++i) {
+    const double miss = double{x[i]} - y[i];
+    errors[i % kSums] += miss * miss;
+    squares[i % kSums] += double{x[i]} * x[i];
+  }
+  for (int k = 0; k < kSums; ++k) {
+    sums.squared_error += errors[k];
+    sums.squared_sum += squares[k];
+  }
+}
+
+}  // namespace longspan::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace longspan {
+
+HWY_EXPORT(Halves);
+HWY_EXPORT(Squares);
+
+void DecodeHalves(const std::byte* from, float* to, std::int64_t elements) {
+  HWY_DYNAMIC_DISPATCH(Halves)(from, to, elements);
+}
+void AddSquares(const float* x, const float* y, std::int64_t elements, EncodingError& sums) {
+  HWY_DYNAMIC_DISPATCH(Squares)(x, y, elements, sums);
+}
+
+}  // namespace longspan
+#endif

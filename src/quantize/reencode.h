@@ -1,0 +1,29 @@
+// A tensor's rows from one element type to another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/function_ref.h"
+#include "tensor/type.h"
+
+namespace longspan {
+
+// Sums over values: the squares of what was lost, and of the values themselves.
+struct EncodingError {
+  double squared_error = 0, squared_sum = 0;
+};
+
+// Reencodes `rows` of `cols` with all threads. `importance` [cols] is as EncodeRow's. The same bytes and the
+// same error on every machine. Errors as DecodeRow's and EncodeRow's, with the row named.
+EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
+                       std::int64_t rows, std::int64_t cols, const float* importance = nullptr);
+
+// The same into the hands of `take`, which gets whole rows of the output, in order, a few MiB at a time, on a
+// thread of its own while the next rows are at work. What it throws is rethrown here.
+EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take, Type from_type,
+                         std::span<const std::byte> from, Type to_type, std::int64_t rows, std::int64_t cols,
+                         const float* importance = nullptr);
+
+}  // namespace longspan
