@@ -86,8 +86,13 @@ void LlamaLibrary::QuantizeRows(Type type, const float* values, std::byte* block
 std::vector<std::byte> LlamaLibrary::Quantize(Type type, std::span<const float> values, std::int64_t cols,
                                               const float* importance) const {
   const std::int64_t rows = std::ssize(values) / cols;
-  std::vector<std::byte> blocks(static_cast<std::size_t>(rows * RowBytes(type, cols)));
-  QuantizeRows(type, values.data(), blocks.data(), rows, cols, importance);
+  const std::int64_t row_bytes = RowBytes(type, cols), step = 16, tasks = (rows + step - 1) / step;
+  std::vector<std::byte> blocks(static_cast<std::size_t>(rows * row_bytes));
+  ParallelFor(tasks, [&](std::int64_t task) {
+    const std::int64_t row = task * step;
+    QuantizeRows(type, values.data() + row * cols, blocks.data() + row * row_bytes, std::min(step, rows - row), cols,
+                 importance);
+  });
   return blocks;
 }
 

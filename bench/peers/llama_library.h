@@ -36,9 +36,10 @@ class LlamaLibrary {
   static std::unique_ptr<const LlamaLibrary> Find(const std::filesystem::path& source);
 
   bool NeedsImportance(Type type) const;
-  // Blocks of `rows` rows of `cols` values; `importance` [cols] or null. Any number of threads may ask at once.
+  // The blocks of rows of `cols` values, with all threads; `importance` [cols] or null.
   std::vector<std::byte> Quantize(Type type, std::span<const float> values, std::int64_t cols,
                                   const float* importance = nullptr) const;
+  // The same by the calling thread. Any number of threads may ask at once.
   void QuantizeRows(Type type, const float* values, std::byte* blocks, std::int64_t rows, std::int64_t cols,
                     const float* importance) const;
   // A whole file by one of its mixes, named by GGUF's general.file_type; 0, F32, decodes a quantised file.

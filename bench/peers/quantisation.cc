@@ -165,6 +165,9 @@ class Comparison {
 
   Line CompareMix(const Mix& mix) {
     Line line = Named(std::string(mix.name), mix.base);
+    QuantizeOptions sizes;
+    sizes.dry_run = sizes.force = true;
+    line.bits = QuantizeFile(options_.model, folder_ / "ours.gguf", mix, sizes, NoProgress()).BitsPerWeight();
     Diverge(mix, {}, line);
     return line;
   }
@@ -237,7 +240,7 @@ class Comparison {
       quantize.overrides.has_matrix = weighted;
       quantize.force = true;
       const auto ours = folder_ / "ours.gguf", theirs = folder_ / "theirs.gguf";
-      line.bits = QuantizeFile(options_.model, ours, mix, quantize, NoProgress()).BitsPerWeight();
+      QuantizeFile(options_.model, ours, mix, quantize, NoProgress());
       WriteAsLlama(library_, options_.model, ours, theirs, [&](std::string_view tensor, std::int64_t) -> const float* {
         const auto found = std::ranges::find(matrices_, tensor, &Matrix::name);
         const bool known = weighted && found != matrices_.end() && !found->importance.empty();
@@ -269,12 +272,12 @@ void PrintTypes(const Comparison& comparison, std::span<const Line> lines) {
              "| million weights/s | llama.cpp's | ratio |\n|---|---|---|---|---|---|---|---|---|\n");
   for (const Line& line : lines) {
     fmt::print("| {}{} | {:.4g} | {:.3f}% | {:.3f}% | {:.3f}% | {:.3f}% | {:.4g} | {:.4g} | {:.1f} |\n", line.name,
-               line.needs_importance ? " *" : "", line.bits, 100 * line.ours.error, 100 * line.theirs.error,
+               line.needs_importance ? " \\*" : "", line.bits, 100 * line.ours.error, 100 * line.theirs.error,
                100 * line.ours.weighted_error, 100 * line.theirs.weighted_error,
                comparison.MillionsPerSecond(line.ours.seconds), comparison.MillionsPerSecond(line.theirs.seconds),
                line.theirs.seconds / line.ours.seconds);
   }
-  fmt::print("\n* llama.cpp makes these with a matrix only; both got equal weights where none is meant.\n\n");
+  fmt::print("\n\\* llama.cpp makes these with a matrix only; both got equal weights where none is meant.\n\n");
 }
 
 void PrintDivergence(std::span<const Line> lines, std::string_view what) {
@@ -302,7 +305,8 @@ int Run(const Options& options) {
     if (quantised && comparison.Wants(Traits(*type).name)) types.push_back(comparison.CompareType(*type));
   }
   for (const Mix& mix : AllMixes()) {
-    if (Traits(mix.base).block_elements > 1 && comparison.Wants(mix.name)) mixes.push_back(comparison.CompareMix(mix));
+    const bool possible = Traits(mix.base).block_elements > 1 && CanEncode(mix.base);
+    if (possible && comparison.Wants(mix.name)) mixes.push_back(comparison.CompareMix(mix));
   }
   comparison.PrintHeading();
   PrintTypes(comparison, types);
