@@ -108,7 +108,7 @@ PackedHalf TernaryCodes(const float* from, const float* importance, SuperCodes& 
 // below the number's of 243. That is the number and a little, 13 / 243 of it rounded up; multiplied by the
 // inverse, for vectors do not divide.
 constexpr std::uint8_t TritByte(std::uint8_t number) {
-  const auto little = static_cast<std::uint16_t>(16 * (13 * number + 242));
+  const auto little = static_cast<std::uint16_t>(13 * number + 242);
   return static_cast<std::uint8_t>(number + (static_cast<std::uint32_t>(little) * 4316 >> 16 >> 4));
 }
 static_assert([] {
