@@ -60,8 +60,8 @@ inline std::array<std::uint8_t, 64> PackBitPairs(const SuperCodes& codes) {
   for (int half = 0; half < 2; ++half) {
     const std::uint8_t* c = codes.data() + 128 * half;
     for (int i = 0; i < 32; ++i) {
-      packed[32 * half + i] = static_cast<std::uint8_t>((c[i] & 3) | (c[i + 32] & 3) << 2 | (c[i + 64] & 3) << 4 |
-                                                        (c[i + 96] & 3) << 6);
+      packed[32 * half + i] = static_cast<std::uint8_t>((c[i] & 3) | (c[i + 32] & 3) << 2 |
+                                                        (c[i + 64] & 3) << 4 | (c[i + 96] & 3) << 6);
     }
   }
   return packed;
@@ -81,10 +81,11 @@ inline std::array<std::uint8_t, 32> PackThirdBits(const SuperCodes& codes) {
 // scales i, i + 4, i + 8 and i + 12 share byte 8 + i.
 inline std::array<std::uint8_t, 12> PackQ3Scales(const std::array<std::uint8_t, 16>& scales) {
   std::array<std::uint8_t, 12> packed;
-  for (int i = 0; i < 8; ++i) packed[i] = static_cast<std::uint8_t>((scales[i] & 15) | (scales[i + 8] & 15) << 4);
+  for (int i = 0; i < 8; ++i)
+    packed[i] = static_cast<std::uint8_t>((scales[i] & 15) | (scales[i + 8] & 15) << 4);
   for (int i = 0; i < 4; ++i) {
-    packed[8 + i] = static_cast<std::uint8_t>(scales[i] >> 4 | (scales[i + 4] >> 4) << 2 | (scales[i + 8] >> 4) << 4 |
-                                              (scales[i + 12] >> 4) << 6);
+    packed[8 + i] = static_cast<std::uint8_t>(scales[i] >> 4 | (scales[i + 4] >> 4) << 2 |
+                                              (scales[i + 8] >> 4) << 4 | (scales[i + 12] >> 4) << 6);
   }
   return packed;
 }

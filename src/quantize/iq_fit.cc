@@ -20,71 +20,11 @@
 #include "base/error.h"
 #include "quantize/block_scale.h"
 #include "quantize/iq_search-inl.h"
-#include "tensor/iq_points.h"
+#include "quantize/iq_types-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 namespace {
-
-// Signs of an octet are free, or the number of negative ones is even. IQ1 has no signs but a shift, of a
-// sub-block or of an octet.
-enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
-
-// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each.
-struct TypeIQ2_XXS {
-  static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
-  static constexpr Signs kSigns = Signs::kEven;
-  static constexpr float kExcess = 0.5f;
-  static constexpr const auto& Values() { return kLevels2; }
-  static const auto& Points() { return kPointsIQ2_XXS; }
-  static const auto& Book() { return kBookIQ2_XXS; }
-};
-
-struct TypeIQ2_XS : TypeIQ2_XXS {
-  static constexpr int kSub = 16;
-  static constexpr float kExcess = 0.35f;
-  static const auto& Points() { return kPointsIQ2_XS; }
-  static const auto& Book() { return kBookIQ2_XS; }
-};
-
-struct TypeIQ2_S : TypeIQ2_XS {
-  static constexpr int kTries = 2;
-  static constexpr Signs kSigns = Signs::kFree;
-  static constexpr float kExcess = 0.2f;
-  static const auto& Points() { return kPointsIQ2_S; }
-  static const auto& Book() { return kBookIQ2_S; }
-};
-
-struct TypeIQ3_XXS {
-  static constexpr int kWidth = 4, kLevels = 8, kSub = 32, kTopScale = 15, kTries = 2;
-  static constexpr Signs kSigns = Signs::kEven;
-  static constexpr float kExcess = 1;
-  static constexpr const auto& Values() { return kLevels3_XXS; }
-  static const auto& Points() { return kPointsIQ3_XXS; }
-  static const auto& Book() { return kBookIQ3_XXS; }
-};
-
-struct TypeIQ3_S : TypeIQ3_XXS {
-  static constexpr Signs kSigns = Signs::kFree;
-  static constexpr float kExcess = 0.5f;
-  static constexpr const auto& Values() { return kLevels3_S; }
-  static const auto& Points() { return kPointsIQ3_S; }
-  static const auto& Book() { return kBookIQ3_S; }
-};
-
-struct TypeIQ1_S {
-  static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 7, kTries = 1;
-  static constexpr Signs kSigns = Signs::kShiftOfSub;
-  static constexpr float kExcess = 0.02f;
-  static constexpr const auto& Values() { return kLevels1; }
-  static const auto& Points() { return kPointsIQ1; }
-  static const auto& Book() { return kBookIQ1; }
-};
-
-struct TypeIQ1_M : TypeIQ1_S {
-  static constexpr int kSub = 16;
-  static constexpr Signs kSigns = Signs::kShiftOfOctet;
-};
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::array<float, 2> kShifts{kShift1, -kShift1};
@@ -148,6 +88,7 @@ class Fit {
     float energy = 0, weight = 0;
     float extreme = 0, smallest = kInfinity;  // magnitudes
     float scale = 0;                          // the best alone
+    float stiffness = 0;                      // what missing it costs, over the square of the miss
     Choice choice;
   };
 
@@ -285,17 +226,25 @@ class Fit {
         floors[i] = std::min(floors[i], other);
       }
     }
+    const auto cost = [&](int i, float excess) { return (floors[i] + excess) * (scales[i] * scales[i]); };
     const auto best_with = [&](float excess) {
       int best = 0;
-      float least = kInfinity;
-      for (int i = 0; i < kScales; ++i) {
-        const float cost = (floors[i] + excess) * (scales[i] * scales[i]);
-        if (cost >= least) continue;
-        least = cost;
-        best = i;
+      for (int i = 1; i < kScales; ++i) {
+        if (cost(i, excess) < cost(best, excess)) best = i;
       }
       return best;
     };
+    const float usual = T::kExcess * sub.weight;
+    const int first = best_with(usual);
+    if constexpr (!T::kSearchAlone) {
+      const int middle = std::clamp(first, 1, kScales - 2);
+      const float before = cost(middle - 1, usual), after = cost(middle + 1, usual);
+      const float bend = before + after - 2 * cost(middle, usual);
+      const float at = bend > 0 ? std::clamp((before - after) / (2 * bend), -1.0f, 1.0f) : 0;
+      sub.scale = scales[middle] * (1 + at * (kScaleStep - 1));
+      sub.stiffness = sub.weight;
+      return;
+    }
     float gain = 0;
     Choice choice;
     const auto consider = [&](float at, std::uint8_t down) {
@@ -304,9 +253,9 @@ class Fit {
       if (choice.moments.gain() <= gain) return;
       gain = choice.moments.gain();
       sub.scale = choice.moments.best_scale();
+      sub.stiffness = choice.moments.wvv;
       sub.choice = choice;
     };
-    const int first = best_with(T::kExcess * sub.weight);
     consider(scales[first], downs[first]);
     const float error = sub.energy + choice.moments.cost(scales[first]);
     const int second = best_with(error / (scales[first] * scales[first]) - floors[first]);
@@ -330,7 +279,7 @@ class Fit {
       float cost = 0;
       for (const Sub& sub : subs_) {
         const float miss = sub.scale - d * static_cast<float>(2 * NearestScale(sub.scale * per_d) + 1);
-        cost += sub.choice.moments.wvv * miss * miss;
+        cost += sub.stiffness * miss * miss;
       }
       if (cost < least) {
         least = cost;

@@ -140,22 +140,25 @@ void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes
     std::fill_n(best, T::kBlocks, INFINITY);
     for (const float integer : search.integers) {
       Lanes candidate, cost;
-      PackedHalf halves[T::kBlocks];
       for (int block = 0; block < T::kBlocks; ++block) {
-        candidate[T::kSubs * block] = top[T::kSubs * block] / integer;
-        halves[block] = PackShared<T>(candidate, block, unit);
+        const int first = T::kSubs * block;
+        std::fill_n(candidate.at + first, T::kSubs, top[first] / integer);
+        // Where F16 is fine, its rounding does not matter yet.
+        if (candidate[first] * unit[first] < 0x1p-14f) PackShared<T>(candidate, block, unit);
       }
       price(candidate, cost);
       for (int block = 0; block < T::kBlocks; ++block) {
         const int first = T::kSubs * block;
-        float sum = 0;
-        for (int i = first; i < first + T::kSubs; ++i) sum += cost[i];
-        if (sum >= best[block]) continue;
-        best[block] = sum;
-        packed[block] = halves[block];
+        // In halves, which is quicker than one after the other.
+        for (int half = T::kSubs / 2; half > 0; half /= 2) {
+          for (int i = first; i < first + half; ++i) cost[i] += cost[i + half];
+        }
+        if (cost[first] >= best[block]) continue;
+        best[block] = cost[first];
         std::copy_n(candidate.at + first, T::kSubs, chosen.at + first);
       }
     }
+    for (int block = 0; block < T::kBlocks; ++block) packed[block] = PackShared<T>(chosen, block, unit);
   };
   choose(top_scale, choice.d, choice.d_packed, [&](const Lanes& candidate, Lanes& cost) {
     for (int lane = 0; lane < kGroup; lane += kWidth) {
@@ -177,9 +180,9 @@ void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes
 }
 
 // Step 3.
-template <class T>
-void ChooseIntegers(const Group<T::kValues>& group, const AffineFits& fits, std::span<const IntegerTry> tries,
-                    AffineChoice& choice) {
+template <class T, class Weights>
+void ChooseIntegers(const Group<T::kValues>& group, Weights weights, const AffineFits& fits,
+                    std::span<const IntegerTry> tries, AffineChoice& choice) {
   const Vec most = Set(T::kMaxScale);
   for (int lane = 0; lane < kGroup; lane += kWidth) {
     const Units units(Load(choice.d.at + lane), Load(choice.dmin.at + lane));
@@ -191,7 +194,7 @@ void ChooseIntegers(const Group<T::kValues>& group, const AffineFits& fits, std:
       if (attempt.scale != 0) n.min = MinFor<T>(fits, lane, units, n.scale);
       n.min = hn::Clamp(hn::Add(n.min, Set(attempt.min)), Zero(), most);
       const Line line{hn::Mul(units.d, n.scale), hn::Neg(hn::Mul(units.dmin, n.min))};
-      const Vec error = LineError<T::kValues>(group.x + lane, group.weights + lane, line, T::kTop);
+      const Vec error = LineError<T::kValues>(group.x + lane, weights + lane, line, T::kTop);
       const Mask better = hn::Lt(error, best_error);
       best_error = hn::IfThenElse(better, error, best_error);
       best.scale = hn::IfThenElse(better, n.scale, best.scale);
@@ -205,15 +208,14 @@ void ChooseIntegers(const Group<T::kValues>& group, const AffineFits& fits, std:
 
 // Step 4: the least-squares d and dmin for the integers and codes of `choice`, into `next`; and the lines
 // that those codes would like best, into `fits`.
-template <class T>
-void RefitUnits(const Group<T::kValues>& group, const AffineChoice& choice, AffineFits& fits,
+template <class T, class Weights>
+void RefitUnits(const Group<T::kValues>& group, Weights weights, const AffineChoice& choice, AffineFits& fits,
                 AffineChoice& next) {
   Lanes aa, ab, bb, ra, rb;
   for (int lane = 0; lane < kGroup; lane += kWidth) {
-    const float *x = group.x + lane, *weights = group.weights + lane;
     const Vec a = Load(choice.scale.at + lane), b = hn::Neg(Load(choice.min.at + lane));
     const Line line{hn::Mul(Load(choice.d.at + lane), a), hn::Mul(Load(choice.dmin.at + lane), b)};
-    const LineSums sums = MeasureLine<T::kValues>(x, weights, line, T::kTop, SumWeights<T::kValues>(weights));
+    const LineSums sums = MeasureLine<T::kValues>(group.x + lane, weights + lane, line, T::kTop);
     fits.Put(lane, Solve<OffsetSign::kNotPositive>(line, sums));
     Store(hn::Mul(hn::Mul(a, a), sums.qq), aa.at + lane);
     Store(hn::Mul(hn::Mul(a, b), sums.q), ab.at + lane);
@@ -244,22 +246,23 @@ void RefitUnits(const Group<T::kValues>& group, const AffineChoice& choice, Affi
   }
 }
 
-template <class T>
-AffineChoice FitAffine(const Group<T::kValues>& group, const AffineSearch& search) {
+// `weights` are the group's, or NoWeights where all are 1.
+template <class T, class Weights>
+AffineChoice FitAffine(const Group<T::kValues>& group, Weights weights, const AffineSearch& search) {
   AffineFits fits;
   for (int lane = 0; lane < kGroup; lane += kWidth) {
-    fits.Put(lane, FitLine<T::kValues, OffsetSign::kNotPositive>(group.x + lane, group.weights + lane,
-                                                                 T::kTop, search.starts, search.rounds));
+    fits.Put(lane, FitLine<T::kValues, OffsetSign::kNotPositive>(group.x + lane, weights + lane, T::kTop,
+                                                                 search.starts, search.rounds));
   }
   AffineChoice best;
   ChooseUnits<T>(fits, search, group.unit, best);
-  ChooseIntegers<T>(group, fits, search.tries, best);
+  ChooseIntegers<T>(group, weights, fits, search.tries, best);
   AffineChoice last = best;
   for (int turn = 0; turn < search.turns; ++turn) {
     AffineChoice next;
-    RefitUnits<T>(group, last, fits, next);
+    RefitUnits<T>(group, weights, last, fits, next);
     next.Pack<T>(group.unit);
-    ChooseIntegers<T>(group, fits, search.tries, next);
+    ChooseIntegers<T>(group, weights, fits, search.tries, next);
     for (int block = 0; block < T::kBlocks; ++block) {
       if (next.BlockError<T>(block) < best.BlockError<T>(block)) best.Take<T>(block, next);
     }

@@ -26,11 +26,12 @@ using TypeQ6_K = SymmetricType<32, -128>;
 // Calls write(choice, block of the group, codes) -> Block for every super-block of a row.
 template <class T, class Block, class Write>
 void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const float* importance,
-                  const AffineSearch& search, const Write& write) {
+                  const AffineSearch& plain, const AffineSearch& weighted, const Write& write) {
   const auto encode = [&](const float* x, const float* weights, std::byte* out, int blocks) {
     Group<T::kValues> group;
     LoadGroup(x, weights, T::kSubs, group);
-    const AffineChoice choice = FitAffine<T>(group, search);
+    const AffineChoice choice = weights == nullptr ? FitAffine<T>(group, NoWeights(), plain)
+                                                   : FitAffine<T>(group, group.weights, weighted);
     for (int i = 0; i < blocks; ++i) {
       SuperCodes codes;
       AffineCodes<T>(x + kSuperBlock * i, group, choice, i, codes);
@@ -44,11 +45,12 @@ void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const
 // Calls write(choice, codes) -> Block for every super-block of a row.
 template <class T, class Block, class Write>
 void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, const float* importance,
-                     const SymmetricSearch& search, const Write& write) {
+                     const SymmetricSearch& plain, const SymmetricSearch& weighted, const Write& write) {
   const auto encode = [&](const float* x, const float* weights, std::byte* out, int) {
     Group<T::kValues> group;
     LoadGroup(x, weights, kGroup, group);
-    const SymmetricChoice choice = FitSymmetric<T>(group, search);
+    const SymmetricChoice choice = weights == nullptr ? FitSymmetric<T>(group, NoWeights(), plain)
+                                                      : FitSymmetric<T>(group, group.weights, weighted);
     SuperCodes codes;
     SymmetricCodes<T>(x, group, choice, codes);
     const Block block = write(choice, codes);
@@ -77,7 +79,7 @@ SubScales SubScalesOf(const AffineChoice& choice, int block) {
 
 void WriteQ2_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   EncodeAffine<TypeQ2_K, BlockQ2_K>(
-      from, to, elements, importance, importance != nullptr ? kWeightedQ2_K : kPlainQ2_K,
+      from, to, elements, importance, kPlainQ2_K, kWeightedQ2_K,
       [](const AffineChoice& choice, int i, const SuperCodes& codes) {
         const auto scales = Integers16<std::uint8_t>(choice.scale),
                    mins = Integers16<std::uint8_t>(choice.min);
@@ -89,7 +91,7 @@ void WriteQ2_K(const float* from, std::byte* to, std::int64_t elements, const fl
 
 void WriteQ3_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   EncodeSymmetric<TypeQ3_K, BlockQ3_K>(
-      from, to, elements, importance, importance != nullptr ? kWeightedQ3_K : kPlainQ3_K,
+      from, to, elements, importance, kPlainQ3_K, kWeightedQ3_K,
       [](const SymmetricChoice& choice, const SuperCodes& codes) {
         return BlockQ3_K{PackThirdBits(codes), PackBitPairs(codes),
                          PackQ3Scales(Integers16<std::uint8_t>(choice.scale, 32)), choice.d_packed};
@@ -97,26 +99,26 @@ void WriteQ3_K(const float* from, std::byte* to, std::int64_t elements, const fl
 }
 
 void WriteQ4_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeAffine<TypeQ4_K, BlockQ4_K>(
-      from, to, elements, importance, importance != nullptr ? kWeightedQ4_K : kPlainQ4_K,
-      [](const AffineChoice& choice, int i, const SuperCodes& codes) {
-        return BlockQ4_K{choice.d_packed[i], choice.dmin_packed[i], PackScales(SubScalesOf(choice, i)),
-                         PackNibbles(codes)};
-      });
+  EncodeAffine<TypeQ4_K, BlockQ4_K>(from, to, elements, importance, kPlainQ4_K, kWeightedQ4_K,
+                                    [](const AffineChoice& choice, int i, const SuperCodes& codes) {
+                                      return BlockQ4_K{choice.d_packed[i], choice.dmin_packed[i],
+                                                       PackScales(SubScalesOf(choice, i)),
+                                                       PackNibbles(codes)};
+                                    });
 }
 
 void WriteQ5_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeAffine<TypeQ5_K, BlockQ5_K>(
-      from, to, elements, importance, importance != nullptr ? kWeightedQ5_K : kPlainQ5_K,
-      [](const AffineChoice& choice, int i, const SuperCodes& codes) {
-        return BlockQ5_K{choice.d_packed[i], choice.dmin_packed[i], PackScales(SubScalesOf(choice, i)),
-                         PackFifthBits(codes), PackNibbles(codes)};
-      });
+  EncodeAffine<TypeQ5_K, BlockQ5_K>(from, to, elements, importance, kPlainQ5_K, kWeightedQ5_K,
+                                    [](const AffineChoice& choice, int i, const SuperCodes& codes) {
+                                      return BlockQ5_K{choice.d_packed[i], choice.dmin_packed[i],
+                                                       PackScales(SubScalesOf(choice, i)),
+                                                       PackFifthBits(codes), PackNibbles(codes)};
+                                    });
 }
 
 void WriteQ6_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   EncodeSymmetric<TypeQ6_K, BlockQ6_K>(
-      from, to, elements, importance, importance != nullptr ? kWeightedQ6_K : kPlainQ6_K,
+      from, to, elements, importance, kPlainQ6_K, kWeightedQ6_K,
       [](const SymmetricChoice& choice, const SuperCodes& codes) {
         const SixBits bits = PackSixBits(codes);
         return BlockQ6_K{bits.low, bits.high, Integers16<std::int8_t>(choice.scale), choice.d_packed};

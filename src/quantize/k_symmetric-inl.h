@@ -66,8 +66,8 @@ float ChooseUnit(const SymmetricFits& fits, const SymmetricSearch& search, float
   return best;
 }
 
-template <class T>
-SymmetricChoice ChooseScales(const Group<T::kValues>& group, const SymmetricFits& fits,
+template <class T, class Weights>
+SymmetricChoice ChooseScales(const Group<T::kValues>& group, Weights weights, const SymmetricFits& fits,
                              std::span<const float> tries, float d) {
   SymmetricChoice choice;
   choice.d = d;
@@ -80,7 +80,7 @@ SymmetricChoice ChooseScales(const Group<T::kValues>& group, const SymmetricFits
     for (const float attempt : tries) {
       const Vec scale = hn::Clamp(hn::Add(nearest, Set(attempt)), least, most);
       const Vec error =
-          ScaleError<T::kValues, T::kHalf>(group.x + lane, group.weights + lane, hn::Mul(unit, scale));
+          ScaleError<T::kValues, T::kHalf>(group.x + lane, weights + lane, hn::Mul(unit, scale));
       const Mask better = hn::Lt(error, best_error);
       best_error = hn::IfThenElse(better, error, best_error);
       best = hn::IfThenElse(better, scale, best);
@@ -93,12 +93,13 @@ SymmetricChoice ChooseScales(const Group<T::kValues>& group, const SymmetricFits
 }
 
 // The least-squares d for the scales and codes of `choice`; and the scales that those codes would like best.
-template <class T>
-float RefitUnit(const Group<T::kValues>& group, const SymmetricChoice& choice, SymmetricFits& fits) {
+template <class T, class Weights>
+float RefitUnit(const Group<T::kValues>& group, Weights weights, const SymmetricChoice& choice,
+                SymmetricFits& fits) {
   Lanes ra, aa;
   for (int lane = 0; lane < kGroup; lane += kWidth) {
     const Vec a = Load(choice.scale.at + lane), scale = hn::Mul(Set(choice.d), a);
-    const ScaleSums sums = MeasureScale<T::kValues, T::kHalf>(group.x + lane, group.weights + lane, scale);
+    const ScaleSums sums = MeasureScale<T::kValues, T::kHalf>(group.x + lane, weights + lane, scale);
     const ScaleFit fit = SolveScale(scale, sums);
     Store(fit.scale, fits.scale.at + lane);
     Store(fit.qq, fits.qq.at + lane);
@@ -109,21 +110,22 @@ float RefitUnit(const Group<T::kValues>& group, const SymmetricChoice& choice, S
   return whole > 0 ? choice.d + static_cast<float>(Sum(ra) / whole) : choice.d;
 }
 
-template <class T>
-SymmetricChoice FitSymmetric(const Group<T::kValues>& group, const SymmetricSearch& search) {
+// `weights` are the group's, or NoWeights where all are 1.
+template <class T, class Weights>
+SymmetricChoice FitSymmetric(const Group<T::kValues>& group, Weights weights, const SymmetricSearch& search) {
   SymmetricFits fits;
   for (int lane = 0; lane < kGroup; lane += kWidth) {
     const ScaleFit fit =
-        FitScale<T::kValues, T::kHalf>(group.x + lane, group.weights + lane, search.starts, search.rounds);
+        FitScale<T::kValues, T::kHalf>(group.x + lane, weights + lane, search.starts, search.rounds);
     Store(fit.scale, fits.scale.at + lane);
     Store(fit.qq, fits.qq.at + lane);
   }
   SymmetricChoice best =
-      ChooseScales<T>(group, fits, search.tries, ChooseUnit<T>(fits, search, group.unit[0]));
+      ChooseScales<T>(group, weights, fits, search.tries, ChooseUnit<T>(fits, search, group.unit[0]));
   SymmetricChoice last = best;
   for (int turn = 0; turn < search.turns; ++turn) {
-    const float d = RefitUnit<T>(group, last, fits);
-    last = ChooseScales<T>(group, fits, search.tries, d);
+    const float d = RefitUnit<T>(group, weights, last, fits);
+    last = ChooseScales<T>(group, weights, fits, search.tries, d);
     if (last.error < best.error) best = last;
   }
   return best;

@@ -55,6 +55,26 @@ struct Group {
   Lanes unit, inverse_unit;
 };
 
+// Weights that are all 1, in the place of a pointer to weights.
+struct NoWeights {
+  NoWeights operator+(int) const { return {}; }
+};
+
+// The values of row `i` times their weights.
+HWY_INLINE Vec Weigh(const float* weights, int i, Vec v) { return hn::Mul(Load(weights + kGroup * i), v); }
+HWY_INLINE Vec Weigh(NoWeights, int, Vec v) { return v; }
+
+template <int kValues>
+HWY_INLINE Vec SumWeights(const float* weights) {
+  Vec sum = Zero();
+  for (int i = 0; i < kValues; ++i) sum = hn::Add(sum, Load(weights + kGroup * i));
+  return sum;
+}
+template <int kValues>
+HWY_INLINE Vec SumWeights(NoWeights) {
+  return Set(kValues);
+}
+
 // The largest power of two that is not above `value`, kept where its inverse is a normal number; 1 for what
 // is far below all that any type can store.
 inline float PowerOfTwo(float value) {

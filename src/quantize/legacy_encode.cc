@@ -23,14 +23,17 @@ constexpr int kRounds = 2;
 // Calls write(d, codes with kHalf added) -> Block for every block of a row.
 template <int kHalf, class Block, class Write>
 void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, const float* importance,
-                     std::span<const float> starts, const Write& write) {
+                     std::span<const float> plain, std::span<const float> weighted, const Write& write) {
   const auto encode = [&](const float* x, const float* weights, std::byte* out, int blocks) {
     Group<kBlock> group;
     LoadGroup(x, weights, 1, group);
     Lanes scales;
     for (int lane = 0; lane < kGroup; lane += kWidth) {
-      Store(FitScale<kBlock, kHalf>(group.x + lane, group.weights + lane, starts, kRounds).scale,
-            scales.at + lane);
+      const float* lanes = group.x + lane;
+      const ScaleFit fit = weights == nullptr
+                               ? FitScale<kBlock, kHalf>(lanes, NoWeights(), plain, kRounds)
+                               : FitScale<kBlock, kHalf>(lanes, group.weights + lane, weighted, kRounds);
+      Store(fit.scale, scales.at + lane);
     }
     for (int i = 0; i < blocks; ++i) {
       float scale = scales[i];
@@ -47,14 +50,18 @@ void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, co
 // Calls write(d, m, codes) -> Block for every block of a row.
 template <int kTop, class Block, class Write>
 void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const float* importance,
-                  std::span<const LineStart> starts, const Write& write) {
+                  std::span<const LineStart> plain, std::span<const LineStart> weighted, const Write& write) {
   const auto encode = [&](const float* x, const float* weights, std::byte* out, int blocks) {
     Group<kBlock> group;
     LoadGroup(x, weights, 1, group);
     Lanes scales, offsets;
     for (int lane = 0; lane < kGroup; lane += kWidth) {
+      const float* lanes = group.x + lane;
+      constexpr OffsetSign kSign = OffsetSign::kAny;
       const Line line =
-          FitLine<kBlock, OffsetSign::kAny>(group.x + lane, group.weights + lane, kTop, starts, kRounds).line;
+          weights == nullptr
+              ? FitLine<kBlock, kSign>(lanes, NoWeights(), kTop, plain, kRounds).line
+              : FitLine<kBlock, kSign>(lanes, group.weights + lane, kTop, weighted, kRounds).line;
       Store(line.scale, scales.at + lane);
       Store(line.offset, offsets.at + lane);
     }
@@ -91,35 +98,28 @@ void WriteQ8_0(const float* from, std::byte* to, std::int64_t elements, const fl
 }
 
 void WriteQ4_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  const std::span<const float> starts =
-      importance != nullptr ? std::span<const float>(kWeightedSignedStarts4) : kSignedStarts4;
-  EncodeSymmetric<8, BlockQ4_0>(from, to, elements, importance, starts, [](PackedHalf d, const Codes& codes) {
-    return BlockQ4_0{d, PackNibbles(codes)};
-  });
+  EncodeSymmetric<8, BlockQ4_0>(from, to, elements, importance, kSignedStarts4, kWeightedSignedStarts4,
+                                [](PackedHalf d, const Codes& codes) {
+                                  return BlockQ4_0{d, PackNibbles(codes)};
+                                });
 }
 
 void WriteQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  const std::span<const float> starts =
-      importance != nullptr ? std::span<const float>(kWeightedSignedStarts5) : kSignedStarts5;
-  EncodeSymmetric<16, BlockQ5_0>(from, to, elements, importance, starts,
+  EncodeSymmetric<16, BlockQ5_0>(from, to, elements, importance, kSignedStarts5, kWeightedSignedStarts5,
                                  [](PackedHalf d, const Codes& codes) {
                                    return BlockQ5_0{d, PackFifthBits(codes), PackNibbles(codes)};
                                  });
 }
 
 void WriteQ4_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  const std::span<const LineStart> starts =
-      importance != nullptr ? std::span<const LineStart>(kWeightedStarts4) : kStarts4;
-  EncodeAffine<15, BlockQ4_1>(from, to, elements, importance, starts,
+  EncodeAffine<15, BlockQ4_1>(from, to, elements, importance, kStarts4, kWeightedStarts4,
                               [](PackedHalf d, PackedHalf m, const Codes& codes) {
                                 return BlockQ4_1{d, m, PackNibbles(codes)};
                               });
 }
 
 void WriteQ5_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  const std::span<const LineStart> starts =
-      importance != nullptr ? std::span<const LineStart>(kWeightedStarts5) : kStarts5;
-  EncodeAffine<31, BlockQ5_1>(from, to, elements, importance, starts,
+  EncodeAffine<31, BlockQ5_1>(from, to, elements, importance, kStarts5, kWeightedStarts5,
                               [](PackedHalf d, PackedHalf m, const Codes& codes) {
                                 return BlockQ5_1{d, m, PackFifthBits(codes), PackNibbles(codes)};
                               });

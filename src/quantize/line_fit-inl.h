@@ -37,21 +37,15 @@ struct LineFit {
   Vec w, q, qq;
 };
 
-template <int kValues>
-HWY_INLINE Vec SumWeights(const float* weights) {
-  Vec sum = Zero();
-  for (int i = 0; i < kValues; ++i) sum = hn::Add(sum, Load(weights + kGroup * i));
-  return sum;
-}
-
-template <int kValues>
-HWY_INLINE LineSums MeasureLine(const float* x, const float* weights, Line line, float top, Vec weight_sum) {
+template <int kValues, class Weights>
+HWY_INLINE LineSums MeasureLine(const float* x, Weights weights, Line line, float top) {
   const Vec inverse = Divide(Set(1), line.scale), last = Set(top);
-  LineSums sums{Zero(), Zero(), Zero(), weight_sum, Zero(), Zero()};
+  LineSums sums{Zero(), Zero(), Zero(), SumWeights<kValues>(weights), Zero(), Zero()};
   for (int i = 0; i < kValues; ++i) {
-    const Vec w = Load(weights + kGroup * i), above = hn::Sub(Load(x + kGroup * i), line.offset);
+    const Vec above = hn::Sub(Load(x + kGroup * i), line.offset);
     const Vec q = hn::Round(hn::Clamp(hn::Mul(above, inverse), Zero(), last));
-    const Vec r = hn::Sub(above, hn::Mul(line.scale, q)), wr = hn::Mul(w, r), wq = hn::Mul(w, q);
+    const Vec r = hn::Sub(above, hn::Mul(line.scale, q));
+    const Vec wr = Weigh(weights, i, r), wq = Weigh(weights, i, q);
     sums.error = hn::Add(sums.error, hn::Mul(wr, r));
     sums.r = hn::Add(sums.r, wr);
     sums.rq = hn::Add(sums.rq, hn::Mul(wr, q));
@@ -62,15 +56,15 @@ HWY_INLINE LineSums MeasureLine(const float* x, const float* weights, Line line,
 }
 
 // Only the error.
-template <int kValues>
-HWY_INLINE Vec LineError(const float* x, const float* weights, Line line, float top) {
+template <int kValues, class Weights>
+HWY_INLINE Vec LineError(const float* x, Weights weights, Line line, float top) {
   const Vec inverse = Divide(Set(1), line.scale), last = Set(top);
   Vec error = Zero();
   for (int i = 0; i < kValues; ++i) {
     const Vec above = hn::Sub(Load(x + kGroup * i), line.offset);
     const Vec q = hn::Round(hn::Clamp(hn::Mul(above, inverse), Zero(), last));
     const Vec r = hn::Sub(above, hn::Mul(line.scale, q));
-    error = hn::Add(error, hn::Mul(hn::Mul(Load(weights + kGroup * i), r), r));
+    error = hn::Add(error, hn::Mul(Weigh(weights, i, r), r));
   }
   return error;
 }
@@ -103,11 +97,30 @@ HWY_INLINE LineFit Solve(Line line, const LineSums& s) {
           s.qq};
 }
 
+// Sums over a sub-block with the codes q = round(y inverse + shift), y = x - low, w the weights. Without
+// kClip, all codes are known to be in [0, last].
+struct StartSums {
+  Vec q, qq, yq;  // w q, w q q, w y q
+};
+template <int kValues, bool kClip, class Weights>
+HWY_INLINE StartSums MeasureStart(const float* y, Weights weights, Vec inverse, Vec shift, Vec last) {
+  StartSums sums{Zero(), Zero(), Zero()};
+  for (int i = 0; i < kValues; ++i) {
+    const Vec v = Load(y + kWidth * i);
+    Vec exact = hn::Add(hn::Mul(v, inverse), shift);
+    if constexpr (kClip) exact = hn::Clamp(exact, Zero(), last);
+    const Vec q = hn::Round(exact), wq = Weigh(weights, i, q);
+    sums.q = hn::Add(sums.q, wq);
+    sums.qq = hn::Add(sums.qq, hn::Mul(wq, q));
+    sums.yq = hn::Add(sums.yq, hn::Mul(wq, v));
+  }
+  return sums;
+}
+
 // The best line to start a fit from: the least-squares lines for the codes of each start are compared. One
 // start costs half of MeasureLine, for it looks at no residuals; that is exact enough to choose by.
-template <int kValues, OffsetSign kSign>
-HWY_INLINE Line BestStart(const float* x, const float* weights, float top, std::span<const LineStart> starts,
-                          Vec w) {
+template <int kValues, OffsetSign kSign, class Weights>
+HWY_INLINE Line BestStart(const float* x, Weights weights, float top, std::span<const LineStart> starts) {
   Vec low = Load(x), high = low;
   for (int i = 1; i < kValues; ++i) {
     const Vec v = Load(x + kGroup * i);
@@ -115,27 +128,23 @@ HWY_INLINE Line BestStart(const float* x, const float* weights, float top, std::
     high = hn::Max(high, v);
   }
   if constexpr (kSign == OffsetSign::kNotPositive) low = hn::Min(low, Zero());
-  Vec y = Zero(), yy = Zero();  // y = x - low
+  alignas(64) float above[kValues * kWidth];  // y = x - low
+  Vec y = Zero(), yy = Zero();
   for (int i = 0; i < kValues; ++i) {
-    const Vec v = hn::Sub(Load(x + kGroup * i), low), wv = hn::Mul(Load(weights + kGroup * i), v);
+    const Vec v = hn::Sub(Load(x + kGroup * i), low), wv = Weigh(weights, i, v);
+    Store(v, above + kWidth * i);
     y = hn::Add(y, wv);
     yy = hn::Add(yy, hn::Mul(wv, v));
   }
+  const Vec w = SumWeights<kValues>(weights);
   const Vec range = hn::Max(hn::Sub(high, low), Zero()), per_range = Divide(Set(1), range), last = Set(top);
   Line best{hn::Mul(range, Set(1 / top)), low};
   Vec best_error = Set(INFINITY);
   for (const LineStart start : starts) {
-    const float codes = top + start.beyond - start.low;
-    const Vec inverse = hn::Mul(per_range, Set(codes)), shift = Set(start.low);
-    Vec q = Zero(), qq = Zero(), yq = Zero();
-    for (int i = 0; i < kValues; ++i) {
-      const Vec v = hn::Sub(Load(x + kGroup * i), low);
-      const Vec code = hn::Round(hn::Clamp(hn::Add(hn::Mul(v, inverse), shift), Zero(), last));
-      const Vec wq = hn::Mul(Load(weights + kGroup * i), code);
-      q = hn::Add(q, wq);
-      qq = hn::Add(qq, hn::Mul(wq, code));
-      yq = hn::Add(yq, hn::Mul(wq, v));
-    }
+    const Vec inverse = hn::Mul(per_range, Set(top + start.beyond - start.low)), shift = Set(start.low);
+    const bool clip = start.low < 0 || start.beyond > 0;
+    const auto [q, qq, yq] = clip ? MeasureStart<kValues, true>(above, weights, inverse, shift, last)
+                                  : MeasureStart<kValues, false>(above, weights, inverse, shift, last);
     const Vec determinant = hn::Sub(hn::Mul(w, qq), hn::Mul(q, q)), over = hn::Div(Set(1), determinant);
     Vec scale = hn::Mul(hn::Sub(hn::Mul(w, yq), hn::Mul(y, q)), over);
     Vec offset = hn::Mul(hn::Sub(hn::Mul(qq, y), hn::Mul(q, yq)), over);  // from low
@@ -159,14 +168,14 @@ HWY_INLINE Line BestStart(const float* x, const float* weights, float top, std::
 }
 
 // `rounds` of nearest codes and least squares follow the best start.
-template <int kValues, OffsetSign kSign>
-HWY_INLINE LineFit FitLine(const float* x, const float* weights, float top, std::span<const LineStart> starts,
+template <int kValues, OffsetSign kSign, class Weights>
+HWY_INLINE LineFit FitLine(const float* x, Weights weights, float top, std::span<const LineStart> starts,
                            int rounds) {
-  const Vec w = SumWeights<kValues>(weights);
-  Line line = BestStart<kValues, kSign>(x, weights, top, starts, w);
-  for (int i = 1; i < rounds; ++i)
-    line = Solve<kSign>(line, MeasureLine<kValues>(x, weights, line, top, w)).line;
-  return Solve<kSign>(line, MeasureLine<kValues>(x, weights, line, top, w));
+  Line line = BestStart<kValues, kSign>(x, weights, top, starts);
+  for (int i = 1; i < rounds; ++i) {
+    line = Solve<kSign>(line, MeasureLine<kValues>(x, weights, line, top)).line;
+  }
+  return Solve<kSign>(line, MeasureLine<kValues>(x, weights, line, top));
 }
 
 }  // namespace

@@ -25,31 +25,31 @@ struct ScaleFit {
   Vec qq;  // what the square of a change of the scale costs while codes stay
 };
 
-template <int kValues, int kHalf>
-HWY_INLINE ScaleSums MeasureScale(const float* x, const float* weights, Vec scale) {
+template <int kValues, int kHalf, class Weights>
+HWY_INLINE ScaleSums MeasureScale(const float* x, Weights weights, Vec scale) {
   const Vec inverse = Divide(Set(1), scale), low = Set(-kHalf), high = Set(kHalf - 1);
   ScaleSums sums{Zero(), Zero(), Zero()};
   for (int i = 0; i < kValues; ++i) {
     const Vec v = Load(x + kGroup * i);
     const Vec q = hn::Round(hn::Clamp(hn::Mul(v, inverse), low, high));
-    const Vec r = hn::Sub(v, hn::Mul(scale, q)), w = Load(weights + kGroup * i), wr = hn::Mul(w, r);
+    const Vec r = hn::Sub(v, hn::Mul(scale, q)), wr = Weigh(weights, i, r);
     sums.error = hn::Add(sums.error, hn::Mul(wr, r));
     sums.rq = hn::Add(sums.rq, hn::Mul(wr, q));
-    sums.qq = hn::Add(sums.qq, hn::Mul(hn::Mul(w, q), q));
+    sums.qq = hn::Add(sums.qq, hn::Mul(Weigh(weights, i, q), q));
   }
   return sums;
 }
 
 // Only the error.
-template <int kValues, int kHalf>
-HWY_INLINE Vec ScaleError(const float* x, const float* weights, Vec scale) {
+template <int kValues, int kHalf, class Weights>
+HWY_INLINE Vec ScaleError(const float* x, Weights weights, Vec scale) {
   const Vec inverse = Divide(Set(1), scale), low = Set(-kHalf), high = Set(kHalf - 1);
   Vec error = Zero();
   for (int i = 0; i < kValues; ++i) {
     const Vec v = Load(x + kGroup * i);
     const Vec q = hn::Round(hn::Clamp(hn::Mul(v, inverse), low, high));
     const Vec r = hn::Sub(v, hn::Mul(scale, q));
-    error = hn::Add(error, hn::Mul(hn::Mul(Load(weights + kGroup * i), r), r));
+    error = hn::Add(error, hn::Mul(Weigh(weights, i, r), r));
   }
   return error;
 }
@@ -58,10 +58,28 @@ HWY_INLINE ScaleFit SolveScale(Vec scale, const ScaleSums& sums) {
   return {hn::Add(scale, Divide(sums.rq, sums.qq)), sums.qq};
 }
 
+// Sums over a sub-block with the codes q = round(x inverse). Without kClip, all are known to be in range.
+struct ProductSums {
+  Vec xq, qq;  // w x q, w q q
+};
+template <int kValues, int kHalf, bool kClip, class Weights>
+HWY_INLINE ProductSums MeasureProducts(const float* x, Weights weights, Vec inverse) {
+  const Vec low = Set(-kHalf), high = Set(kHalf - 1);
+  ProductSums sums{Zero(), Zero()};
+  for (int i = 0; i < kValues; ++i) {
+    const Vec v = Load(x + kGroup * i);
+    Vec exact = hn::Mul(v, inverse);
+    if constexpr (kClip) exact = hn::Clamp(exact, low, high);
+    const Vec q = hn::Round(exact), wq = Weigh(weights, i, q);
+    sums.xq = hn::Add(sums.xq, hn::Mul(wq, v));
+    sums.qq = hn::Add(sums.qq, hn::Mul(wq, q));
+  }
+  return sums;
+}
+
 // Of each start, the code that the value farthest from zero would get if codes had no bounds.
-template <int kValues, int kHalf>
-HWY_INLINE ScaleFit FitScale(const float* x, const float* weights, std::span<const float> starts,
-                             int rounds) {
+template <int kValues, int kHalf, class Weights>
+HWY_INLINE ScaleFit FitScale(const float* x, Weights weights, std::span<const float> starts, int rounds) {
   Vec low = Zero(), high = Zero();
   for (int i = 0; i < kValues; ++i) {
     const Vec v = Load(x + kGroup * i);
@@ -70,18 +88,12 @@ HWY_INLINE ScaleFit FitScale(const float* x, const float* weights, std::span<con
   }
   const Vec extreme = hn::IfThenElse(hn::Gt(hn::Neg(low), high), low, high),
             per_extreme = Divide(Set(1), extreme);
-  const Vec first = Set(-kHalf), last = Set(kHalf - 1);
   Vec best = Zero(), best_gain = Zero();
   for (const float start : starts) {
     const Vec inverse = hn::Mul(per_extreme, Set(start));
-    Vec xq = Zero(), qq = Zero();
-    for (int i = 0; i < kValues; ++i) {
-      const Vec v = Load(x + kGroup * i);
-      const Vec q = hn::Round(hn::Clamp(hn::Mul(v, inverse), first, last));
-      const Vec wq = hn::Mul(Load(weights + kGroup * i), q);
-      xq = hn::Add(xq, hn::Mul(wq, v));
-      qq = hn::Add(qq, hn::Mul(wq, q));
-    }
+    const bool clip = std::abs(start) > kHalf - 1;
+    const auto [xq, qq] = clip ? MeasureProducts<kValues, kHalf, true>(x, weights, inverse)
+                               : MeasureProducts<kValues, kHalf, false>(x, weights, inverse);
     const Vec scale = Divide(xq, qq), gain = hn::Mul(scale, xq);  // the square error is less by that
     const Mask better = hn::Gt(gain, best_gain);
     best_gain = hn::IfThenElse(better, gain, best_gain);

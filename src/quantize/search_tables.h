@@ -37,7 +37,9 @@ struct SymmetricSearch {
   int turns;
 };
 
-// ---- Starts.
+// ---- Starts. The same distance between the ends at another place, {1, -1} for {0, -2}, fits alike where
+// nothing is clipped; so those have the smallest value at code 0, and what was quantised once comes out the
+// same again.
 
 inline constexpr LineStart kStarts2[] = {{0, 0},        {-0.3f, 0.3f}, {0, 0.5f},     {-0.5f, 0},
                                          {-0.2f, 0.4f}, {-0.4f, 0.2f}, {-0.6f, -0.1f}};
@@ -53,11 +55,11 @@ inline constexpr LineStart kWeightedStarts4[] = {
     {-0.75f, 0.25f}, {1.75f, -1},     {-0.5f, 0.75f},   {0.25f, -0.25f}, {0, -0.75f}, {0.25f, -2.25f},
     {0.25f, 0.75f},  {-0.75f, 0.75f}, {0.25f, 0.25f},   {2, -2}};
 
-inline constexpr LineStart kStarts5[] = {{0, 0},  {1, 0},    {0, 0.5f}, {-0.5f, 0}, {1, -1}, {2, -1},
-                                         {0, -1}, {0.5f, 0}, {1, -2},   {0, -0.5f}, {2, -2}, {-0.5f, 0.5f}};
+inline constexpr LineStart kStarts5[] = {{0, 0},  {0, -1},   {0, 0.5f},  {-0.5f, 0}, {0, -2},
+                                         {0, -3}, {0.5f, 0}, {0, -0.5f}, {0, -4},    {-0.5f, 0.5f}};
 inline constexpr LineStart kWeightedStarts5[] = {
-    {0, 0},  {1, 0},     {1, -1},   {-1, 0}, {1, -2},    {-0.5f, 1}, {2, -2},    {0, 1.5f},
-    {3, -2}, {-0.5f, 0}, {0, 0.5f}, {2, -4}, {1, -0.5f}, {-1.5f, 0}, {-1.5f, 1}, {0.5f, -1}};
+    {0, 0},  {0, -1},    {0, -2},   {-1, 0}, {0, -3},    {-0.5f, 1}, {0, -4},    {0, 1.5f},
+    {0, -5}, {-0.5f, 0}, {0, 0.5f}, {0, -6}, {0, -1.5f}, {-1.5f, 0}, {-1.5f, 1}, {0.5f, -1}};
 
 inline constexpr float kStarts3[] = {-4, -4.2f, -3.4f, -4.8f, -3.8f, -2.9f};
 inline constexpr float kWeightedStarts3[] = {-4, -4.4f, -3.4f, -5.1f, 4.1f, -3.9f, -2.5f, -2.8f};
@@ -70,7 +72,7 @@ inline constexpr float kWeightedStarts6[] = {-32, -29.6f, 27.8f, 31, -24.8f, -26
 
 // ---- Integers.
 
-inline constexpr float kIntegersOf63[] = {63, 62, 61, 60, 62.5f};
+inline constexpr float kIntegersOf63[] = {63, 62, 61, 60, 62.5f, 59, 58};
 inline constexpr float kIntegersOf15[] = {15, 14.5f, 14, 13.5f, 13, 12, 15.5f};
 inline constexpr IntegerTry kScales[] = {{0, 0}, {1, 0}, {-1, 0}};
 inline constexpr IntegerTry kScalesAndMins[] = {{0, 0}, {1, 0}, {-1, 0}, {0, 1}, {0, -1}};
