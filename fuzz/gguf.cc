@@ -44,7 +44,8 @@ void WriteEveryType(const std::filesystem::path& path) {
     tensors.emplace_back(traits.name, static_cast<std::size_t>(traits.block_bytes));
     writer.Declare(traits.name, *type, {traits.block_elements});
   }
-  for (const auto& [name, bytes] : tensors) writer.Write(name, std::vector<std::byte>(bytes, std::byte{0x35}));
+  for (const auto& [name, bytes] : tensors)
+    writer.Write(name, std::vector<std::byte>(bytes, std::byte{0x35}));
   writer.Commit();
 }
 
@@ -56,7 +57,8 @@ void MakeSeeds(const std::filesystem::path& folder) {
   SaveModel(folder / "f32", config, RandomWeights(config, 1), SmallVocabulary());
   config.rope_scaling = {.kind = RopeScaling::Kind::kYarn, .factor = 4.0, .original_context = 16};
   config.tied_embeddings = true;
-  SaveModel(folder / "tied-yarn-f16", config, ToFloat(RandomWeights(config, 1), Type::kF16), SmallVocabulary());
+  SaveModel(folder / "tied-yarn-f16", config, ToFloat(RandomWeights(config, 1), Type::kF16),
+            SmallVocabulary());
   config.rope_scaling.kind = RopeScaling::Kind::kLlama3;
   SaveModel(folder / "llama3", config, RandomWeights(config, 1), SmallVocabulary());
 }

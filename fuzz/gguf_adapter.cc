@@ -11,6 +11,8 @@ void Parse(std::span<const std::byte> input) {
   ReadGgufAdapter(file.path(), SmallLlama());
 }
 
-void MakeSeeds(const std::filesystem::path& folder) { WriteGgufAdapter(folder / "lora", SmallAdapter(false)); }
+void MakeSeeds(const std::filesystem::path& folder) {
+  WriteGgufAdapter(folder / "lora", SmallAdapter(false));
+}
 
 }  // namespace longspan::fuzz

@@ -10,8 +10,13 @@ namespace longspan::fuzz {
 namespace {
 
 std::vector<std::string> Files() {
-  return {"config.json", "model.safetensors", "model.safetensors.index.json", "model-00001-of-00002.safetensors",
-          "model-00002-of-00002.safetensors", "tokenizer.json"};
+  return {"config.json",
+          "model.safetensors",
+          "model.safetensors.index.json",
+          "model-00001-of-00002.safetensors",
+          "model-00002-of-00002.safetensors",
+          "tokenizer.json",
+          "README.md"};
 }
 
 }  // namespace

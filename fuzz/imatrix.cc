@@ -20,7 +20,9 @@ void MakeSeeds(const std::filesystem::path& folder) {
   matrix.Add("output.weight", std::vector<double>{0, 0.5}, 16);
   matrix.Save(folder / "gguf");
   // .dat: entries, then for each its name, calls, values; then chunks and the text's name.
-  const auto number = [](std::int32_t n) { return std::string(reinterpret_cast<const char*>(&n), sizeof(n)); };
+  const auto number = [](std::int32_t n) {
+    return std::string(reinterpret_cast<const char*>(&n), sizeof(n));
+  };
   const std::vector<float> values{1, 2, 3};
   std::string dat = number(1) + number(13) + "output.weight" + number(2) + number(3);
   dat.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));

@@ -1,4 +1,5 @@
-// The bytes that libFuzzer makes up, as the files and folders that longspan opens by path. Nothing touches a disk.
+// The bytes that libFuzzer makes up, as the files and folders that longspan opens by path. Nothing touches a
+// disk.
 #pragma once
 
 #include <sys/mman.h>
@@ -66,8 +67,8 @@ inline void JoinFiles(const std::filesystem::path& folder, const std::vector<std
   WriteFile(to, all);
 }
 
-// A folder with files of given names, whose contents are an input's. Each name is a link to a file in memory; empty
-// files are absent. The folder itself is below $TMPDIR and serves all inputs of a process.
+// A folder with files of given names, whose contents are an input's. Each name is a link to a file in memory;
+// empty files are absent. The folder itself is below $TMPDIR and serves all inputs of a process.
 class MemoryFolder {
  public:
   MemoryFolder(std::span<const std::byte> input, const std::vector<std::string>& names) {

@@ -30,9 +30,11 @@ void MakeSeeds(const std::filesystem::path& folder) {
   // What the writer does not write: other types, an empty tensor, a scalar, metadata, blanks.
   const std::string header =
       R"({"__metadata__":{"format":"pt","x":""}, "i":{"dtype":"I64","shape":[],"data_offsets":[0,8]},)"
-      R"("empty":{"dtype":"F64","shape":[0,7],"data_offsets":[8,8]},"b":{"dtype":"I8","shape":[3],"data_offsets":[8,11]}})";
+      R"("empty":{"dtype":"F64","shape":[0,7],"data_offsets":[8,8]},)"
+      R"("b":{"dtype":"I8","shape":[3],"data_offsets":[8,11]}})";
   const std::uint64_t size = header.size();
-  WriteFile(folder / "others", std::string(reinterpret_cast<const char*>(&size), sizeof(size)) + header + "0123456789A");
+  WriteFile(folder / "others",
+            std::string(reinterpret_cast<const char*>(&size), sizeof(size)) + header + "0123456789A");
 }
 
 }  // namespace longspan::fuzz

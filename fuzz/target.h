@@ -16,7 +16,8 @@ void Parse(std::span<const std::byte> input);
 // Writes a few small inputs that are valid, or nearly.
 void MakeSeeds(const std::filesystem::path& folder);
 
-// Does `work` and judges the Error that it may end with, as for Parse: for targets with several things to try.
+// Does `work` and judges the Error that it may end with, as for Parse: for targets with several things to
+// try.
 void Attempt(FunctionRef<void()> work);
 
 }  // namespace longspan::fuzz

@@ -21,7 +21,9 @@ void Parse(std::span<const std::byte> input) {
   });
   const MemoryFolder folder(input, Files());
   const GgufMetadata metadata = ReadHfTokenizer(folder.path(), 0);
-  Attempt([&] { Tokenizer::Make(ReadVocabulary(metadata))->Encode(" Hello <s>world\n123", {.parse_special = true}); });
+  Attempt([&] {
+    Tokenizer::Make(ReadVocabulary(metadata))->Encode(" Hello <s>world\n123", {.parse_special = true});
+  });
   const TestFolder copy;
   WriteHfTokenizer(metadata, copy.path());
 }

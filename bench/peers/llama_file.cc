@@ -6,8 +6,9 @@
 
 namespace longspan::peers {
 
-void WriteAsLlama(const LlamaLibrary& library, const std::filesystem::path& source, const std::filesystem::path& like,
-                  const std::filesystem::path& out, const ImportanceOf& importance) {
+void WriteAsLlama(const LlamaLibrary& library, const std::filesystem::path& source,
+                  const std::filesystem::path& like, const std::filesystem::path& out,
+                  const ImportanceOf& importance) {
   const auto from = GgufFile::Open(source), pattern = GgufFile::Open(like);
   GgufWriter writer(out, pattern->metadata());
   for (const GgufTensor& tensor : pattern->tensors()) writer.Declare(tensor.name, tensor.type, tensor.shape);

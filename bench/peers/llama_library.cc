@@ -15,7 +15,8 @@ namespace {
 constexpr const char* kPackage = "bench/peers/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64";
 
 // The shared library NAME.so or NAME.VERSION.so in the folder.
-std::optional<std::filesystem::path> FindLibrary(const std::filesystem::path& folder, const std::string& name) {
+std::optional<std::filesystem::path> FindLibrary(const std::filesystem::path& folder,
+                                                 const std::string& name) {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string file = entry.path().filename().string();
@@ -76,10 +77,12 @@ std::unique_ptr<const LlamaLibrary> LlamaLibrary::Find(const std::filesystem::pa
   return found;
 }
 
-bool LlamaLibrary::NeedsImportance(Type type) const { return needs_importance_(static_cast<std::uint32_t>(type)); }
+bool LlamaLibrary::NeedsImportance(Type type) const {
+  return needs_importance_(static_cast<std::uint32_t>(type));
+}
 
-void LlamaLibrary::QuantizeRows(Type type, const float* values, std::byte* blocks, std::int64_t rows, std::int64_t cols,
-                                const float* importance) const {
+void LlamaLibrary::QuantizeRows(Type type, const float* values, std::byte* blocks, std::int64_t rows,
+                                std::int64_t cols, const float* importance) const {
   quantize_chunk_(static_cast<std::uint32_t>(type), values, blocks, 0, rows, cols, importance);
 }
 
@@ -90,8 +93,8 @@ std::vector<std::byte> LlamaLibrary::Quantize(Type type, std::span<const float> 
   std::vector<std::byte> blocks(static_cast<std::size_t>(rows * row_bytes));
   ParallelFor(tasks, [&](std::int64_t task) {
     const std::int64_t row = task * step;
-    QuantizeRows(type, values.data() + row * cols, blocks.data() + row * row_bytes, std::min(step, rows - row), cols,
-                 importance);
+    QuantizeRows(type, values.data() + row * cols, blocks.data() + row * row_bytes,
+                 std::min(step, rows - row), cols, importance);
   });
   return blocks;
 }
@@ -103,7 +106,8 @@ void LlamaLibrary::QuantizeFile(const std::filesystem::path& in, const std::file
   parameters.head.file_type = static_cast<std::int32_t>(file_type);
   parameters.head.allow_requantize = true;
   if (quantize_file_(in.c_str(), out.c_str(), &parameters) != 0) {
-    Fail(ErrorKind::kUnsupported, "{}: llama.cpp does not quantise it to file type {}", in.string(), file_type);
+    Fail(ErrorKind::kUnsupported, "{}: llama.cpp does not quantise it to file type {}", in.string(),
+         file_type);
   }
 }
 
@@ -118,7 +122,8 @@ std::int32_t LlamaModel::vocab_size() const { return library_.count_words_(libra
 
 std::vector<std::int32_t> LlamaModel::Encode(std::string_view text, bool parse_special) const {
   const auto size = static_cast<std::int32_t>(text.size());
-  std::vector<std::int32_t> ids(text.size() + 8);  // a token is a byte at least, and a space may come in front
+  std::vector<std::int32_t> ids(text.size() +
+                                8);  // a token is a byte at least, and a space may come in front
   const std::int32_t count = library_.tokenize_(library_.words_(model_), text.data(), size, ids.data(),
                                                 static_cast<std::int32_t>(ids.size()), false, parse_special);
   if (count < 0) Fail(ErrorKind::kUnsupported, "llama.cpp does not tokenise {} bytes: {}", size, count);
@@ -133,8 +138,8 @@ std::vector<float> LlamaModel::Logits(std::span<const std::int32_t> tokens) cons
   std::vector<std::int32_t> ids(tokens.begin(), tokens.end());
   std::vector<std::int8_t> wanted(ids.size(), 1);
   // Positions and sequences that are null are counted up from nothing.
-  const std::int32_t failed = library_.decode_(
-      context, {static_cast<std::int32_t>(ids.size()), ids.data(), nullptr, nullptr, nullptr, nullptr, wanted.data()});
+  const std::int32_t failed = library_.decode_(context, {static_cast<std::int32_t>(ids.size()), ids.data(),
+                                                         nullptr, nullptr, nullptr, nullptr, wanted.data()});
   std::vector<float> logits;
   for (std::int32_t i = 0; failed == 0 && i < std::ssize(tokens); ++i) {
     const float* row = library_.logits_(context, i);

@@ -1,6 +1,7 @@
-// llama.cpp's own libraries, as the npm package of bench/peers/package.json brings them: opened at run time, so that
-// nothing here needs them to build. Its headers are not used. Its parameter structs are passed through as it filled
-// them in, larger than any of its versions has them, and only first fields that have not moved in years are named.
+// llama.cpp's own libraries, as the npm package of bench/peers/package.json brings them: opened at run time,
+// so that nothing here needs them to build. Its headers are not used. Its parameter structs are passed
+// through as it filled them in, larger than any of its versions has them, and only first fields that have not
+// moved in years are named.
 #pragma once
 
 #include <array>
@@ -17,7 +18,8 @@
 
 namespace longspan::peers {
 
-// A parameter struct of llama.cpp's. Passed by value it lies on the stack, where a reader of fewer bytes finds them.
+// A parameter struct of llama.cpp's. Passed by value it lies on the stack, where a reader of fewer bytes
+// finds them.
 template <class Head>
 struct Parameters {
   Head head;
@@ -31,8 +33,8 @@ struct QuantizeHead {
 
 class LlamaLibrary {
  public:
-  // Nothing where the package is not installed in `source`/bench/peers. Error(kUnsupported) where it lacks what is
-  // asked of it. The libraries stay open to the end of the process.
+  // Nothing where the package is not installed in `source`/bench/peers. Error(kUnsupported) where it lacks
+  // what is asked of it. The libraries stay open to the end of the process.
   static std::unique_ptr<const LlamaLibrary> Find(const std::filesystem::path& source);
 
   bool NeedsImportance(Type type) const;
@@ -43,7 +45,8 @@ class LlamaLibrary {
   void QuantizeRows(Type type, const float* values, std::byte* blocks, std::int64_t rows, std::int64_t cols,
                     const float* importance) const;
   // A whole file by one of its mixes, named by GGUF's general.file_type; 0, F32, decodes a quantised file.
-  void QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, std::uint32_t file_type) const;
+  void QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out,
+                    std::uint32_t file_type) const;
 
  private:
   friend class LlamaModel;

@@ -1,5 +1,6 @@
-// Quantisation beside llama.cpp: for every type the error and the speed of both encoders on a real model's matrices,
-// and how far files by both are from the model that they were made of. Prints the tables of docs/quantisation.md.
+// Quantisation beside llama.cpp: for every type the error and the speed of both encoders on a real model's
+// matrices, and how far files by both are from the model that they were made of. Prints the tables of
+// docs/quantisation.md.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -39,13 +40,14 @@ struct Matrix {
   std::vector<float> importance;  // [cols]; empty where the text says nothing of it
 };
 
-using Encoder = std::function<void(Type, const float* values, std::byte* blocks, std::int64_t rows, std::int64_t cols,
-                                   const float* importance)>;
+using Encoder = std::function<void(Type, const float* values, std::byte* blocks, std::int64_t rows,
+                                   std::int64_t cols, const float* importance)>;
 
 // An encoder's blocks of all matrices, and what they cost.
 class Encoding {
  public:
-  Encoding(Type type, std::span<const Matrix> matrices, const Encoder& encode, bool weighted, bool equal_weights)
+  Encoding(Type type, std::span<const Matrix> matrices, const Encoder& encode, bool weighted,
+           bool equal_weights)
       : type_(type), matrices_(matrices), encode_(encode), weighted_(weighted) {
     std::int64_t longest = 0;
     for (std::size_t m = 0; m < matrices.size(); ++m) {
@@ -67,7 +69,8 @@ class Encoding {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
-  // Root mean square of the error relative to that of the values, each square weighted by its column's importance.
+  // Root mean square of the error relative to that of the values, each square weighted by its column's
+  // importance.
   double Error() const {
     std::vector<std::pair<double, double>> sums(tasks_.size());
     ParallelFor(std::ssize(tasks_), [&](std::int64_t i) {
@@ -136,7 +139,8 @@ class Comparison {
       : options_(options), library_(library), reference_(options.model) {
     TransformerSequence sequence(reference_.transformer());
     SaveLogits(sequence, Read(options.text), reference_.bos(),
-               {.context = reference_.config().context, .max_tokens = options.text_tokens}, folder_ / "logits");
+               {.context = reference_.config().context, .max_tokens = options.text_tokens},
+               folder_ / "logits");
     logits_.emplace(folder_ / "logits");
     Calibrate();
     const auto file = GgufFile::Open(options.model);
@@ -173,8 +177,9 @@ class Comparison {
   }
 
   void PrintHeading() const {
-    fmt::print("{}, {:.1f} million weights in matrices; {} threads\n\n", std::filesystem::path(options_.model).filename().string(),
-               static_cast<double>(weights_) / 1e6, Threads());
+    fmt::print("{}, {:.1f} million weights in matrices; {} threads\n\n",
+               std::filesystem::path(options_.model).filename().string(), static_cast<double>(weights_) / 1e6,
+               Threads());
   }
   double MillionsPerSecond(double seconds) const { return static_cast<double>(weights_) / 1e6 / seconds; }
 
@@ -182,7 +187,8 @@ class Comparison {
   std::vector<TokenDocument> Read(const std::vector<std::string>& paths) const {
     std::vector<TokenDocument> documents;
     Corpus corpus({paths.begin(), paths.end()}, {});
-    while (const auto document = corpus.Next()) documents.push_back(reference_.tokenizer().Encode(document->text));
+    while (const auto document = corpus.Next())
+      documents.push_back(reference_.tokenizer().Encode(document->text));
     return documents;
   }
 
@@ -202,14 +208,14 @@ class Comparison {
   }
 
   void Encode(Type type, Line& line) const {
-    const Encoder ours = [](Type t, const float* values, std::byte* blocks, std::int64_t rows, std::int64_t cols,
-                            const float* importance) {
+    const Encoder ours = [](Type t, const float* values, std::byte* blocks, std::int64_t rows,
+                            std::int64_t cols, const float* importance) {
       for (std::int64_t row = 0; row < rows; ++row) {
         EncodeRow(t, values + row * cols, blocks + row * RowBytes(t, cols), cols, importance);
       }
     };
-    const Encoder theirs = [this](Type t, const float* values, std::byte* blocks, std::int64_t rows, std::int64_t cols,
-                                  const float* importance) {
+    const Encoder theirs = [this](Type t, const float* values, std::byte* blocks, std::int64_t rows,
+                                  std::int64_t cols, const float* importance) {
       library_.QuantizeRows(t, values, blocks, rows, cols, importance);
     };
     const Encoding plain[] = {{type, matrices_, ours, false, line.needs_importance},
@@ -241,11 +247,12 @@ class Comparison {
       quantize.force = true;
       const auto ours = folder_ / "ours.gguf", theirs = folder_ / "theirs.gguf";
       QuantizeFile(options_.model, ours, mix, quantize, NoProgress());
-      WriteAsLlama(library_, options_.model, ours, theirs, [&](std::string_view tensor, std::int64_t) -> const float* {
-        const auto found = std::ranges::find(matrices_, tensor, &Matrix::name);
-        const bool known = weighted && found != matrices_.end() && !found->importance.empty();
-        return known ? found->importance.data() : nullptr;
-      });
+      WriteAsLlama(library_, options_.model, ours, theirs,
+                   [&](std::string_view tensor, std::int64_t) -> const float* {
+                     const auto found = std::ranges::find(matrices_, tensor, &Matrix::name);
+                     const bool known = weighted && found != matrices_.end() && !found->importance.empty();
+                     return known ? found->importance.data() : nullptr;
+                   });
       (weighted ? line.ours.weighted_divergence : line.ours.divergence) = Divergence(ours);
       (weighted ? line.theirs.weighted_divergence : line.theirs.divergence) = Divergence(theirs);
     }
@@ -268,24 +275,29 @@ class Comparison {
 };
 
 void PrintTypes(const Comparison& comparison, std::span<const Line> lines) {
-  fmt::print("| type | bits per weight | error | llama.cpp's | weighted error with a matrix | llama.cpp's "
-             "| million weights/s | llama.cpp's | ratio |\n|---|---|---|---|---|---|---|---|---|\n");
+  fmt::print(
+      "| type | bits per weight | error | llama.cpp's | weighted error with a matrix | llama.cpp's "
+      "| million weights/s | llama.cpp's | ratio |\n|---|---|---|---|---|---|---|---|---|\n");
   for (const Line& line : lines) {
-    fmt::print("| {}{} | {:.4g} | {:.3f}% | {:.3f}% | {:.3f}% | {:.3f}% | {:.4g} | {:.4g} | {:.1f} |\n", line.name,
-               line.needs_importance ? " \\*" : "", line.bits, 100 * line.ours.error, 100 * line.theirs.error,
-               100 * line.ours.weighted_error, 100 * line.theirs.weighted_error,
-               comparison.MillionsPerSecond(line.ours.seconds), comparison.MillionsPerSecond(line.theirs.seconds),
-               line.theirs.seconds / line.ours.seconds);
+    fmt::print("| {}{} | {:.4g} | {:.3f}% | {:.3f}% | {:.3f}% | {:.3f}% | {:.4g} | {:.4g} | {:.1f} |\n",
+               line.name, line.needs_importance ? " \\*" : "", line.bits, 100 * line.ours.error,
+               100 * line.theirs.error, 100 * line.ours.weighted_error, 100 * line.theirs.weighted_error,
+               comparison.MillionsPerSecond(line.ours.seconds),
+               comparison.MillionsPerSecond(line.theirs.seconds), line.theirs.seconds / line.ours.seconds);
   }
-  fmt::print("\n\\* llama.cpp makes these with a matrix only; both got equal weights where none is meant.\n\n");
+  fmt::print(
+      "\n\\* llama.cpp makes these with a matrix only; both got equal weights where none is meant.\n\n");
 }
 
 void PrintDivergence(std::span<const Line> lines, std::string_view what) {
-  fmt::print("| {} | bits per weight | KL divergence | llama.cpp's | with a matrix | llama.cpp's |\n"
-             "|---|---|---|---|---|---|\n", what);
+  fmt::print(
+      "| {} | bits per weight | KL divergence | llama.cpp's | with a matrix | llama.cpp's |\n"
+      "|---|---|---|---|---|---|\n",
+      what);
   for (const Line& line : lines) {
-    fmt::print("| {} | {:.4g} | {:.5f} | {:.5f} | {:.5f} | {:.5f} |\n", line.name, line.bits, line.ours.divergence,
-               line.theirs.divergence, line.ours.weighted_divergence, line.theirs.weighted_divergence);
+    fmt::print("| {} | {:.4g} | {:.5f} | {:.5f} | {:.5f} | {:.5f} |\n", line.name, line.bits,
+               line.ours.divergence, line.theirs.divergence, line.ours.weighted_divergence,
+               line.theirs.weighted_divergence);
   }
   fmt::print("\n");
 }
@@ -325,11 +337,13 @@ int main(int argc, char** argv) {
       ->check(CLI::ExistingFile);
   app.add_option("--calibration", options.calibration, "Texts that importance is measured on")->required();
   app.add_option("--text", options.text, "Texts that divergence is measured on")->required();
-  app.add_option("--calibration-tokens", options.calibration_tokens, "At most so many of them")->capture_default_str();
+  app.add_option("--calibration-tokens", options.calibration_tokens, "At most so many of them")
+      ->capture_default_str();
   app.add_option("--text-tokens", options.text_tokens, "Score at most so many")->capture_default_str();
   app.add_option("--only", options.only, "Only these types and mixes")->delimiter(',');
   app.add_option("--threads", options.threads, "Threads (default: one per processor)");
-  app.add_option("--seconds", options.seconds, "Time each encoder for so long, or one pass")->capture_default_str();
+  app.add_option("--seconds", options.seconds, "Time each encoder for so long, or one pass")
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
     return longspan::peers::Run(options);

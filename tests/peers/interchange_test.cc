@@ -21,7 +21,8 @@ class Interchange : public Peers {
     std::filesystem::path path;
   };
   std::vector<Source> Sources() {
-    std::vector<Source> sources{{"longspan-base", std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf"}};
+    std::vector<Source> sources{
+        {"longspan-base", std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf"}};
     const auto stories = SharedData("models/stories260K.bin"), tokens = SharedData("models/tok512.bin");
     if (stories && tokens) {
       ConvertLlama2c(*stories, *tokens, folder_ / "stories.gguf");
@@ -32,7 +33,8 @@ class Interchange : public Peers {
 
   // The first layer of the base model, for types that take long to encode.
   Source Cut() {
-    const ModelFile whole = LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
+    const ModelFile whole =
+        LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
     LlamaConfig config = whole.config;
     Weights weights = whole.weights;
     config.layers = 1;
@@ -54,7 +56,8 @@ class Interchange : public Peers {
     QuantizeOptions options;
     options.overrides.output_type = options.overrides.embedding_type = type;
     options.force = true;
-    QuantizeFile(source.path, out, {.name = Traits(type).name, .base = type, .file_type = 0}, options, NoProgress());
+    QuantizeFile(source.path, out, {.name = Traits(type).name, .base = type, .file_type = 0}, options,
+                 NoProgress());
   }
   static void Quantize(const Source& source, const std::filesystem::path& out, const Mix& mix) {
     QuantizeOptions options;
@@ -92,8 +95,9 @@ class Interchange : public Peers {
  private:
   static constexpr std::size_t kTokens = 96;
 
-  // llama.cpp rounds the activations that meet quantised weights to 8 bits, by blocks of 32 or 256. That alone moves
-  // these small models' predictions by 1e-4 to 1e-3 nats, as it does in longspan (Activations::kInt8).
+  // llama.cpp rounds the activations that meet quantised weights to 8 bits, by blocks of 32 or 256. That
+  // alone moves these small models' predictions by 1e-4 to 1e-3 nats, as it does in longspan
+  // (Activations::kInt8).
   static double DistanceOfRounding(const std::filesystem::path& file) {
     double distance = 1e-4;
     const auto opened = GgufFile::Open(file);
@@ -141,15 +145,22 @@ TEST_F(Interchange, LongspanReadsBlocksThatLlamaMade) {
 // Whole files by llama-quantize's own choice of types; longspan's mix of the name chooses the same.
 TEST_F(Interchange, LongspanReadsFilesThatLlamaQuantized) {
   const Source source = Sources().front();
+  int made = 0;
   for (const Mix& mix : AllMixes()) {
-    if (!CanEncode(mix.base) || Library()->NeedsImportance(mix.base)) continue;
     SCOPED_TRACE(mix.name);
     const auto file = folder_ / "theirs.gguf", ours = folder_ / "ours.gguf";
-    Library()->QuantizeFile(source.path, file, mix.file_type);
+    try {
+      Library()->QuantizeFile(source.path, file, mix.file_type);
+    } catch (const Error&) {
+      continue;  // it wants an importance matrix for this one
+    }
+    ++made;
     ExpectSame(file);
+    if (mix.base == Type::kMXFP4) continue;  // there for the matrices of experts alone
     Quantize(source, ours, mix);
     EXPECT_EQ(Types(ours), Types(file));
   }
+  EXPECT_GT(made, 20);
 }
 
 }  // namespace

@@ -30,20 +30,27 @@ class Peers : public testing::Test {
 
 // The beginning of "The Voyage of the Beagle" (Darwin 1839), some 250 tokens to the base model.
 inline constexpr std::string_view kText =
-    "After having been twice driven back by heavy southwestern gales, Her Majesty's ship Beagle, a ten-gun brig, under "
-    "the command of Captain Fitz Roy, R. N., sailed from Devonport on the 27th of December, 1831. The object of the "
-    "expedition was to complete the survey of Patagonia and Tierra del Fuego, commenced under Captain King in 1826 to "
+    "After having been twice driven back by heavy southwestern gales, Her Majesty's ship Beagle, a ten-gun "
+    "brig, under "
+    "the command of Captain Fitz Roy, R. N., sailed from Devonport on the 27th of December, 1831. The object "
+    "of the "
+    "expedition was to complete the survey of Patagonia and Tierra del Fuego, commenced under Captain King "
+    "in 1826 to "
     "1830, to survey the shores of Chile, Peru, and of some islands in the Pacific, and to carry a chain of "
-    "chronometrical measurements round the World. On the 6th of January we reached Teneriffe, but were prevented "
-    "landing, by fears of our bringing the cholera: the next morning we saw the sun rise behind the rugged outline of "
-    "the Grand Canary island, and suddenly illuminate the Peak of Teneriffe, whilst the lower parts were veiled in "
+    "chronometrical measurements round the World. On the 6th of January we reached Teneriffe, but were "
+    "prevented "
+    "landing, by fears of our bringing the cholera: the next morning we saw the sun rise behind the rugged "
+    "outline of "
+    "the Grand Canary island, and suddenly illuminate the Peak of Teneriffe, whilst the lower parts were "
+    "veiled in "
     "fleecy clouds.";
 
 // logits [tokens, vocab_size] as longspan computes them, without rounding activations.
 inline std::vector<float> Logits(const LoadedModel& model, std::span<const std::int32_t> tokens) {
   TransformerSequence sequence(model.transformer());
   const std::int64_t n = std::ssize(tokens), dim = model.config().dim, vocabulary = model.config().vocab_size;
-  std::vector<float> hidden(static_cast<std::size_t>(n * dim)), logits(static_cast<std::size_t>(n * vocabulary));
+  std::vector<float> hidden(static_cast<std::size_t>(n * dim)),
+      logits(static_cast<std::size_t>(n * vocabulary));
   sequence.Forward(tokens, Rows(hidden.data(), n, dim));
   sequence.Logits(ConstRows(hidden.data(), n, dim), Rows(logits.data(), n, vocabulary));
   return logits;

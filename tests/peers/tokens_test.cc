@@ -39,11 +39,13 @@ class Tokens : public Peers, public testing::WithParamInterface<const char*> {
     if (ours == theirs) return;
     const auto [a, b] = std::ranges::mismatch(ours, theirs);
     const auto from = a - ours.begin();
-    ADD_FAILURE() << ours.size() << " and " << theirs.size() << " tokens; they differ from token " << from << " on, "
-                  << (a == ours.end() ? -1 : *a) << " and " << (b == theirs.end() ? -1 : *b) << ", after '"
+    ADD_FAILURE() << ours.size() << " and " << theirs.size() << " tokens; they differ from token " << from
+                  << " on, " << (a == ours.end() ? -1 : *a) << " and " << (b == theirs.end() ? -1 : *b)
+                  << ", after '"
                   << ours_->Decode(std::span(ours).subspan(std::max<std::ptrdiff_t>(0, from - 8),
                                                            std::min<std::ptrdiff_t>(from, 8)))
-                  << "' in a text of " << text.size() << " bytes: " << testing::PrintToString(std::string(text.substr(0, 200)));
+                  << "' in a text of " << text.size()
+                  << " bytes: " << testing::PrintToString(std::string(text.substr(0, 200)));
   }
 
   TestFolder folder_;
@@ -64,17 +66,19 @@ void AppendUtf8(std::uint32_t point, std::string& text) {
   }
 }
 
-// Letters, digits, spaces and marks of many scripts in runs, as text has them, and now and then any code point.
+// Letters, digits, spaces and marks of many scripts in runs, as text has them, and now and then any code
+// point.
 std::string RandomText(std::mt19937& random) {
   struct Range {
     std::uint32_t first, last;
   };
   static constexpr Range kRanges[] = {
-      {0x20, 0x7E},     {'a', 'z'},       {'A', 'Z'},       {'0', '9'},       {0x09, 0x0D},     {0x20, 0x20},
-      {0x21, 0x2F},     {0xA0, 0xFF},     {0x100, 0x24F},   {0x300, 0x36F},   {0x370, 0x3FF},   {0x400, 0x4FF},
-      {0x590, 0x5FF},   {0x600, 0x6FF},   {0x900, 0x97F},   {0xE00, 0xE7F},   {0x1100, 0x11FF}, {0x2000, 0x206F},
-      {0x2070, 0x209F}, {0x20A0, 0x20CF}, {0x2150, 0x218F}, {0x2190, 0x21FF}, {0x2500, 0x257F}, {0x2581, 0x2581},
-      {0x3000, 0x303F}, {0x3040, 0x30FF}, {0x4E00, 0x9FFF}, {0xAC00, 0xD7A3}, {0xFE00, 0xFE0F}, {0xFF00, 0xFFEF},
+      {0x20, 0x7E},       {'a', 'z'},         {'A', 'Z'},         {'0', '9'},         {0x09, 0x0D},
+      {0x20, 0x20},       {0x21, 0x2F},       {0xA0, 0xFF},       {0x100, 0x24F},     {0x300, 0x36F},
+      {0x370, 0x3FF},     {0x400, 0x4FF},     {0x590, 0x5FF},     {0x600, 0x6FF},     {0x900, 0x97F},
+      {0xE00, 0xE7F},     {0x1100, 0x11FF},   {0x2000, 0x206F},   {0x2070, 0x209F},   {0x20A0, 0x20CF},
+      {0x2150, 0x218F},   {0x2190, 0x21FF},   {0x2500, 0x257F},   {0x2581, 0x2581},   {0x3000, 0x303F},
+      {0x3040, 0x30FF},   {0x4E00, 0x9FFF},   {0xAC00, 0xD7A3},   {0xFE00, 0xFE0F},   {0xFF00, 0xFFEF},
       {0x1D400, 0x1D7FF}, {0x1F300, 0x1F64F}, {0x1F900, 0x1F9FF}, {0x20000, 0x2A6DF}, {1, 0x10FFFF}};
   std::string text;
   const std::size_t runs = 1 + random() % 12;
@@ -104,8 +108,8 @@ TEST_P(Tokens, AgreeOnRandomUnicode) {
 }
 
 TEST_P(Tokens, AgreeOnSpecialTokensWithinText) {
-  for (const std::string_view text :
-       {"<s>", "</s>a", "a<s> b", "<|begin_of_text|>Hello <|eot_id|>", "x<|eot_id|><|eot_id|> y", " <unk> ", "<0x0A>"}) {
+  for (const std::string_view text : {"<s>", "</s>a", "a<s> b", "<|begin_of_text|>Hello <|eot_id|>",
+                                      "x<|eot_id|><|eot_id|> y", " <unk> ", "<0x0A>"}) {
     for (const bool parse_special : {false, true}) ExpectSame(text, parse_special);
   }
 }
