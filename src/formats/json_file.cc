@@ -37,7 +37,7 @@ json ParseJson(std::string_view text, const std::string& file, const JsonLimits&
   try {
     return json::parse(text, check);
   } catch (const json::exception& e) {
-    Fail(ErrorKind::kInvalidFile, "{}: {}", file, Printable(e.what(), 200));
+    Fail(ErrorKind::kInvalidFile, "{}: not JSON: {}", file, Printable(e.what(), 200));
   }
 }
 
