@@ -47,7 +47,9 @@ json ParseJson(std::string_view text, const std::string& file, const JsonLimits&
   try {
     return json::parse(text, check);
   } catch (const json::exception& e) {
-    Fail(ErrorKind::kInvalidFile, "{}: not JSON: {}", file, Printable(e.what(), 200));
+    std::string_view reason = e.what();  // "[json.exception.parse_error.101] parse error at line 1, ..."
+    if (const auto end = reason.find("] "); end != reason.npos) reason.remove_prefix(end + 2);
+    Fail(ErrorKind::kInvalidFile, "{}: not JSON: {}", file, Printable(reason, 200));
   }
 }
 
