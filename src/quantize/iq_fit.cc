@@ -88,7 +88,6 @@ class Fit {
     float energy = 0, weight = 0;
     float extreme = 0, smallest = kInfinity;  // magnitudes
     float scale = 0;                          // the best alone
-    float stiffness = 0;                      // what missing it costs, over the square of the miss
     Choice choice;
   };
 
@@ -137,22 +136,32 @@ class Fit {
 
   // ---- One sub-block.
 
-  // Improves a choice for a scale, but for its shifts.
-  static void Improve(const Sub& sub, float scale, Choice& choice) {
-    std::array<Task, kSubOctets> tasks;
-    for (int o = 0; o < kSubOctets; ++o) {
-      if constexpr (!kShifted) choice.signs[o] = sub.signs[o];
-      tasks[o] = {
-          &sub.octets[o], kShifted ? kShifts[choice.signs[o]] : 0, choice.known, choice.points[o], {}};
+  // Improves the choices of some sub-blocks for their scales, but for their shifts.
+  template <std::size_t kCount>
+  static void Improve(const Sub* subs, const std::array<float, kCount>& scales, Choice* choices) {
+    std::array<Task, kCount * kSubOctets> tasks;
+    int count = 0;
+    for (std::size_t s = 0; s < kCount; ++s) {
+      Choice& choice = choices[s];
+      for (int o = 0; o < kSubOctets; ++o) {
+        if constexpr (!kShifted) choice.signs[o] = subs[s].signs[o];
+        const float shift = kShifted ? kShifts[choice.signs[o]] : 0;
+        tasks[count++] = {&subs[s].octets[o], scales[s], shift, choice.known, choice.points[o], {}};
+      }
     }
-    Find::Improve(scale, tasks);
-    choice.moments = {};
-    choice.known = true;
-    for (int o = 0; o < kSubOctets; ++o) {
-      choice.points[o] = tasks[o].points;
-      choice.moments += tasks[o].moments;
+    Find::Improve(tasks);
+    count = 0;
+    for (std::size_t s = 0; s < kCount; ++s) {
+      Choice& choice = choices[s];
+      choice.moments = {};
+      choice.known = true;
+      for (int o = 0; o < kSubOctets; ++o, ++count) {
+        choice.points[o] = tasks[count].points;
+        choice.moments += tasks[count].moments;
+      }
     }
   }
+  static void Improve(const Sub& sub, float scale, Choice& choice) { Improve<1>(&sub, {scale}, &choice); }
 
   // The same, trying both shifts, or several values to bear the wrong sign.
   static void ImproveFully(const Sub& sub, float scale, Choice& choice) {
@@ -173,7 +182,7 @@ class Fit {
       int count = 0;
       for (int o = 0; o < kSubOctets; ++o) {
         const auto add = [&](const Octet& octet, float shift, unsigned sign) {
-          tasks[count] = {&octet, shift, choice.known, choice.points[o], {}};
+          tasks[count] = {&octet, scale, shift, choice.known, choice.points[o], {}};
           signs[count++] = static_cast<std::uint8_t>(sign);
         };
         if constexpr (kShifted) {
@@ -191,7 +200,7 @@ class Fit {
         }
         first[o + 1] = count;
       }
-      Find::Improve(scale, std::span(tasks.data(), static_cast<std::size_t>(count)));
+      Find::Improve(std::span(tasks.data(), static_cast<std::size_t>(count)));
       choice.moments = {};
       for (int o = 0; o < kSubOctets; ++o) {
         int best = first[o];
@@ -207,8 +216,8 @@ class Fit {
 
   static constexpr float kFlat = 0.6f;
   // Of the largest value over the largest level.
-  static constexpr int kScales = kShifted ? 8 : 12;
-  static constexpr float kLargestScale = kShifted ? 0.95f : 1.14f, kScaleStep = kShifted ? 0.85f : 0.92f;
+  static constexpr int kScales = kShifted ? 6 : 12;
+  static constexpr float kLargestScale = kShifted ? 0.95f : 1.14f, kScaleStep = kShifted ? 0.8f : 0.92f;
 
   // Looks for the scale that suits a sub-block alone. What the best combination of levels costs is quickly
   // found for many scales; the best point costs more, and that grows about as the square of the scale.
@@ -234,17 +243,7 @@ class Fit {
       }
       return best;
     };
-    const float usual = T::kExcess * sub.weight;
-    const int first = best_with(usual);
-    if constexpr (!T::kSearchAlone) {
-      const int middle = std::clamp(first, 1, kScales - 2);
-      const float before = cost(middle - 1, usual), after = cost(middle + 1, usual);
-      const float bend = before + after - 2 * cost(middle, usual);
-      const float at = bend > 0 ? std::clamp((before - after) / (2 * bend), -1.0f, 1.0f) : 0;
-      sub.scale = scales[middle] * (1 + at * (kScaleStep - 1));
-      sub.stiffness = sub.weight;
-      return;
-    }
+    const int first = best_with(T::kExcess * sub.weight);
     float gain = 0;
     Choice choice;
     const auto consider = [&](float at, std::uint8_t down) {
@@ -253,7 +252,6 @@ class Fit {
       if (choice.moments.gain() <= gain) return;
       gain = choice.moments.gain();
       sub.scale = choice.moments.best_scale();
-      sub.stiffness = choice.moments.wvv;
       sub.choice = choice;
     };
     consider(scales[first], downs[first]);
@@ -279,7 +277,7 @@ class Fit {
       float cost = 0;
       for (const Sub& sub : subs_) {
         const float miss = sub.scale - d * static_cast<float>(2 * NearestScale(sub.scale * per_d) + 1);
-        cost += sub.stiffness * miss * miss;
+        cost += sub.choice.moments.wvv * miss * miss;
       }
       if (cost < least) {
         least = cost;
@@ -334,15 +332,20 @@ class Fit {
     out.error = 0;
     if (sum.gain() > 0) out.d = sum.best_scale();
     out.codes.d = PackScale(out.d, unit_);
+    std::array<float, kSubs> scales;
     for (int s = 0; s < kSubs; ++s) {
-      const float scale = out.d * static_cast<float>(2 * out.codes.scales[s] + 1);
-      if constexpr (kShifted) {
-        Improve(subs_[s], scale, out.choices[s]);
-      } else {
-        ImproveFully(subs_[s], scale, out.choices[s]);
-      }
-      Take(s, out.choices[s].moments.cost(scale), out);
+      scales[s] = out.d * static_cast<float>(2 * out.codes.scales[s] + 1);
+      if constexpr (T::kSigns == Signs::kEven) ImproveFully(subs_[s], scales[s], out.choices[s]);
     }
+    if constexpr (T::kSigns != Signs::kEven) {
+      constexpr int kTogether = Find::kMaxTasks / kSubOctets;
+      for (int s = 0; s < kSubs; s += kTogether) {
+        std::array<float, kTogether> some;
+        std::copy_n(scales.begin() + s, kTogether, some.begin());
+        Improve<kTogether>(subs_.data() + s, some, out.choices.data() + s);
+      }
+    }
+    for (int s = 0; s < kSubs; ++s) Take(s, out.choices[s].moments.cost(scales[s]), out);
     return out;
   }
 
