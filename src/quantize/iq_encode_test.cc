@@ -157,8 +157,10 @@ TEST_P(IqEncode, TheSameBytesOnEveryInstructionSet) {
 
 INSTANTIATE_TEST_SUITE_P(Types, IqEncode,
                          testing::Values(Case{Type::kIQ1_S, 0.447, 0.355}, Case{Type::kIQ1_M, 0.42, 0.31},
-                                         Case{Type::kIQ2_XXS, 0.338, 0.2325}, Case{Type::kIQ2_XS, 0.295, 0.1985},
-                                         Case{Type::kIQ2_S, 0.245, 0.1815}, Case{Type::kIQ3_XXS, 0.183, 0.1195},
+                                         Case{Type::kIQ2_XXS, 0.338, 0.2325},
+                                         Case{Type::kIQ2_XS, 0.295, 0.1985},
+                                         Case{Type::kIQ2_S, 0.245, 0.1815},
+                                         Case{Type::kIQ3_XXS, 0.183, 0.1195},
                                          Case{Type::kIQ3_S, 0.133, 0.096}),
                          [](const auto& info) { return std::string(Traits(info.param.type).name); });
 

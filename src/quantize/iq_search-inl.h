@@ -76,14 +76,14 @@ HWY_INLINE float SumOf(const float* x) {
 template <class Type>
 struct Search {
   static constexpr int kWidth = Type::kWidth, kLevels = Type::kLevels, kParts = kOctet / kWidth;
-  static constexpr int kMaxTasks = 12;
+  static constexpr int kMaxTasks = 16;
   using Points = std::array<std::uint16_t, kParts>;
 
   // An octet to find points for. Levels are moved by `shift`. The better the points that come in, the finer
   // the prices; without, they start from what is usual.
   struct Task {
     const Octet* octet = nullptr;
-    float shift = 0;
+    float scale = 0, shift = 0;
     bool known = false;
     Points points{};
     Moments moments;
@@ -105,13 +105,13 @@ struct Search {
     return SumOf<kOctet>(errors.data());
   }
 
-  // Replaces points by the cheapest at this scale, or nearly. The octets go through each step together, for
+  // Replaces points by the cheapest at their scales, or nearly. The octets go through each step together, for
   // the steps of one wait for each other.
-  static void Improve(float scale, std::span<Task> tasks) {
+  static void Improve(std::span<Task> tasks) {
     constexpr float kNothing = 1e-30f, kUnits = 250, kFiner = 0.125f;
     constexpr int kRounds = 4;
     std::array<Open, kMaxTasks> opens;
-    for (std::size_t t = 0; t < tasks.size(); ++t) Begin(tasks[t], scale, opens[t]);
+    for (std::size_t t = 0; t < tasks.size(); ++t) Begin(tasks[t], opens[t]);
     bool any = true;
     for (int round = 0; round < kRounds && any; ++round) {
       any = false;
@@ -139,7 +139,7 @@ struct Search {
           }
           if (open.known[part] && found == task.points[part]) continue;
           const Moments moments = Measure(*task.octet, part, found, task.shift);
-          const float less = moments.cost(scale) - open.prices.floor[part];
+          const float less = moments.cost(task.scale) - open.prices.floor[part];
           if (open.known[part] && !(less < excess)) continue;
           task.points[part] = static_cast<std::uint16_t>(found);
           open.best[part] = moments;
@@ -188,9 +188,10 @@ struct Search {
     }
   }
 
-  static HWY_INLINE void Begin(const Task& task, float scale, Open& open) {
+  static HWY_INLINE void Begin(const Task& task, Open& open) {
     const hn::CappedTag<float, kOctet> d;
     const Octet& octet = *task.octet;
+    const float scale = task.scale;
     Prices& prices = open.prices;
     alignas(32) std::array<float, kOctet> cheapest;
     for (std::size_t i = 0; i < kOctet; i += hn::MaxLanes(d)) {

@@ -22,11 +22,9 @@ namespace {
 // sub-block or of an octet.
 enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
 
-// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each. kSearchAlone:
-// look for points before d is known (slower, and less error).
+// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each.
 struct TypeIQ2_XXS {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
-  static constexpr bool kSearchAlone = true;
   static constexpr Signs kSigns = Signs::kEven;
   static constexpr float kExcess = 0.5f;
   static constexpr const auto& Values() { return kLevels2; }
@@ -51,7 +49,6 @@ struct TypeIQ2_S : TypeIQ2_XS {
 
 struct TypeIQ3_XXS {
   static constexpr int kWidth = 4, kLevels = 8, kSub = 32, kTopScale = 15, kTries = 2;
-  static constexpr bool kSearchAlone = true;
   static constexpr Signs kSigns = Signs::kEven;
   static constexpr float kExcess = 1;
   static constexpr const auto& Values() { return kLevels3_XXS; }
@@ -69,7 +66,6 @@ struct TypeIQ3_S : TypeIQ3_XXS {
 
 struct TypeIQ1_S {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 7, kTries = 1;
-  static constexpr bool kSearchAlone = true;
   static constexpr Signs kSigns = Signs::kShiftOfSub;
   static constexpr float kExcess = 0.02f;
   static constexpr const auto& Values() { return kLevels1; }
@@ -78,7 +74,6 @@ struct TypeIQ1_S {
 };
 
 struct TypeIQ1_M : TypeIQ1_S {
-  static constexpr bool kSearchAlone = false;
   static constexpr int kSub = 16;
   static constexpr Signs kSigns = Signs::kShiftOfOctet;
 };
