@@ -52,7 +52,8 @@ double RelativeError(const std::vector<float>& x, const std::vector<float>& y,
   return std::sqrt(error / power);
 }
 
-// Errors reached on normal values, rounded up, alone and weighted by SomeImportance.
+// Errors reached on normal values, rounded up, alone and weighted by SomeImportance. They are a little above what
+// could be reached: the encoders weigh large values more.
 struct Case {
   Type type;
   double error;
@@ -156,12 +157,12 @@ TEST_P(IqEncode, TheSameBytesOnEveryInstructionSet) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, IqEncode,
-                         testing::Values(Case{Type::kIQ1_S, 0.447, 0.355}, Case{Type::kIQ1_M, 0.42, 0.31},
-                                         Case{Type::kIQ2_XXS, 0.338, 0.2325},
+                         testing::Values(Case{Type::kIQ1_S, 0.457, 0.362}, Case{Type::kIQ1_M, 0.425, 0.313},
+                                         Case{Type::kIQ2_XXS, 0.342, 0.2325},
                                          Case{Type::kIQ2_XS, 0.295, 0.1985},
-                                         Case{Type::kIQ2_S, 0.245, 0.1815},
-                                         Case{Type::kIQ3_XXS, 0.183, 0.1195},
-                                         Case{Type::kIQ3_S, 0.133, 0.096}),
+                                         Case{Type::kIQ2_S, 0.245, 0.1835},
+                                         Case{Type::kIQ3_XXS, 0.185, 0.1195},
+                                         Case{Type::kIQ3_S, 0.1345, 0.096}),
                          [](const auto& info) { return std::string(Traits(info.param.type).name); });
 
 }  // namespace

@@ -33,10 +33,15 @@ class Fit {
     for (int i = 0; i < kSuperBlock; ++i) extreme = std::max(extreme, std::abs(from[i]));
     unit_ = extreme < kLeastValue ? 1 : std::ldexp(1.0f, std::ilogb(extreme));
     if (importance != nullptr) top = *std::max_element(importance, importance + kSuperBlock);
+    float mean_square = 0;
+    for (int i = 0; i < kSuperBlock; ++i) {
+      const float x = from[i] / unit_;
+      mean_square += x * x / kSuperBlock;
+    }
     for (int s = 0; s < kSubs; ++s) {
       for (int o = 0; o < kSubOctets; ++o) {
         const int first = T::kSub * s + kOctet * o;
-        subs_[s].Take(from + first, top > 0 ? importance + first : nullptr, top, 1 / unit_, o);
+        subs_[s].Take(from + first, top > 0 ? importance + first : nullptr, top, 1 / unit_, mean_square, o);
       }
     }
   }

@@ -56,13 +56,17 @@ struct SubBlock {
   float scale = 0;
   Choice choice;
 
-  // Takes octet o, in units of 1 / per_unit; importances, if any, in units of `top`.
-  void Take(const float* from, const float* importance, float top, float per_unit, int o) {
+  // Takes octet o, in units of 1 / per_unit; importances, if any, in units of `top`; the block's mean square.
+  void Take(const float* from, const float* importance, float top, float per_unit, float mean_square,
+            int o) {
     Octet& octet = octets[o];
     unsigned signs = 0;
     for (int i = 0; i < kOctet; ++i) {
       const float x = from[i] * per_unit, size = std::abs(x);
-      const float w = importance != nullptr ? std::max(importance[i] / top, kLeastWeight) : 1;
+      // Larger values count more, as far as the block's own size goes: fits of equal weights shrink what they encode,
+      // and a model minds that more than the error itself (docs/quantisation.md).
+      const float known = importance != nullptr ? std::max(importance[i] / top, kLeastWeight) : 1;
+      const float w = known * std::sqrt(mean_square + x * x);
       octet.x[i] = kShifted ? x : size;
       octet.w[i] = w;
       octet.wx[i] = w * octet.x[i];
