@@ -31,6 +31,7 @@ void EncodeMXFP4(const float* from, std::byte* to, std::int64_t elements, const 
 // ternary_encode.cc: blocks of 256.
 void EncodeTQ1_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 void EncodeTQ2_0(const float* from, std::byte* to, std::int64_t elements, const float* importance);
+
 // iq_encode.cc: blocks of 256 whose codes are points of a code book.
 void EncodeIQ1_S(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 void EncodeIQ1_M(const float* from, std::byte* to, std::int64_t elements, const float* importance);
