@@ -25,18 +25,6 @@ namespace {
 constexpr std::int64_t kSampledWeights = std::int64_t{1} << 18;  // encoded to see a type's error
 constexpr std::int64_t kLogitRows = 64;                          // of logits that exist at a time
 
-// The linear layers of a block, and what each is given.
-struct Part {
-  std::string_view name;
-  Linear Block::*linear;
-  Matrix BlockActivations::*input;
-};
-constexpr Part kParts[] = {
-    {"q", &Block::q, &BlockActivations::normed},           {"k", &Block::k, &BlockActivations::normed},
-    {"v", &Block::v, &BlockActivations::normed},           {"o", &Block::o, &BlockActivations::attended},
-    {"gate", &Block::gate, &BlockActivations::mlp_normed}, {"up", &Block::up, &BlockActivations::mlp_normed},
-    {"down", &Block::down, &BlockActivations::hidden}};
-
 using Squares = std::vector<double>;  // a column's sum of squares
 
 void AddSquares(ConstRows x, Squares& squares) {
@@ -82,7 +70,7 @@ class Walk {
     for (const Matrix& state : states_) {
       Matrix x = state;
       BlockForward(model_.blocks()[layer_], Context(), x, activations_);
-      for (const Part& part : kParts) AddSquares(activations_.*part.input, squares_[part.name]);
+      for (const NamedLinear& l : kLinears) AddSquares(activations_.*l.input, squares_[l.name]);
     }
   }
   // Goes on behind this layer.
@@ -261,7 +249,7 @@ class Meter {
   }
 
   // `request`'s layer is at hand or still to come, and of a later one there was none.
-  Sensitivity InLayer(const SensitivityRequest& request, std::size_t layer, const Part& part) {
+  Sensitivity InLayer(const SensitivityRequest& request, std::size_t layer, const NamedLinear& part) {
     while (walk_.layer() < layer) {
       walk_.Advance();
       looked_ = false;
@@ -286,7 +274,7 @@ class Meter {
 };
 
 // 3 and q of "layers.3.q".
-std::optional<std::pair<std::size_t, const Part*>> LayerPart(std::string_view weight, std::size_t layers) {
+std::optional<std::pair<std::size_t, const NamedLinear*>> LayerPart(std::string_view weight, std::size_t layers) {
   constexpr std::string_view kPrefix = "layers.";
   if (!weight.starts_with(kPrefix)) return std::nullopt;
   std::size_t layer = 0;
@@ -294,8 +282,8 @@ std::optional<std::pair<std::size_t, const Part*>> LayerPart(std::string_view we
       std::from_chars(weight.data() + kPrefix.size(), weight.data() + weight.size(), layer);
   const std::string_view name =
       weight.substr(std::min(weight.size(), static_cast<std::size_t>(end - weight.data()) + 1));
-  const auto part = std::ranges::find(kParts, name, &Part::name);
-  if (error != std::errc() || layer >= layers || part == std::end(kParts))
+  const auto part = std::ranges::find(kLinears, name, &NamedLinear::name);
+  if (error != std::errc() || layer >= layers || part == kLinears.end())
     Fail(ErrorKind::kInternal, "no weight is called {}", weight);
   return std::pair(layer, &*part);
 }
@@ -330,7 +318,7 @@ std::vector<Sensitivity> MeasureSensitivity(const Transformer& model, std::span<
   std::int64_t measurements = 0;
   std::vector<std::size_t> order(requests.size());
   std::iota(order.begin(), order.end(), 0);
-  std::vector<std::optional<std::pair<std::size_t, const Part*>>> places;
+  std::vector<std::optional<std::pair<std::size_t, const NamedLinear*>>> places;
   for (const SensitivityRequest& request : requests) {
     measurements += std::ssize(request.measured);
     places.push_back(LayerPart(request.weight, model.blocks().size()));

@@ -29,10 +29,7 @@ std::span<const float> BiasOf(const Tensor& bias) {
 
 // What the layers of a block were given is all in its activations.
 void Report(std::size_t layer, const BlockActivations& a, ActivationListener& listener) {
-  const std::pair<const char*, const Matrix*> inputs[] = {
-      {"q", &a.normed},        {"k", &a.normed},      {"v", &a.normed},   {"o", &a.attended},
-      {"gate", &a.mlp_normed}, {"up", &a.mlp_normed}, {"down", &a.hidden}};
-  for (const auto& [name, x] : inputs) listener.Saw(fmt::format("layers.{}.{}", layer, name), *x);
+  for (const NamedLinear& l : kLinears) listener.Saw(fmt::format("layers.{}.{}", layer, l.name), a.*l.input);
 }
 
 // What would otherwise store two sequences in one place.

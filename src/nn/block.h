@@ -26,20 +26,6 @@ struct BlockGradient {
   LinearGradient gate, up, down;
 };
 
-// The layers of a block by name, for whoever treats them all alike.
-struct NamedLinear {
-  std::string_view name;
-  Linear Block::*linear;
-  LinearGradient BlockGradient::*gradient;
-};
-inline constexpr std::array<NamedLinear, 7> kLinears{{{"q", &Block::q, &BlockGradient::q},
-                                                      {"k", &Block::k, &BlockGradient::k},
-                                                      {"v", &Block::v, &BlockGradient::v},
-                                                      {"o", &Block::o, &BlockGradient::o},
-                                                      {"gate", &Block::gate, &BlockGradient::gate},
-                                                      {"up", &Block::up, &BlockGradient::up},
-                                                      {"down", &Block::down, &BlockGradient::down}}};
-
 // One sequence of a pass whose keys and values join those that a cache holds.
 struct CachedSequence {
   std::int64_t rows;                  // its share of the rows of x
@@ -71,6 +57,22 @@ struct BlockActivations {
   Matrix mlp_normed;        // [n, dim]
   Matrix gate, up, hidden;  // [n, hidden_dim]
 };
+
+// The layers of a block by name, with what each is given, for whoever treats them all alike.
+struct NamedLinear {
+  std::string_view name;
+  Linear Block::*linear;
+  LinearGradient BlockGradient::*gradient;
+  Matrix BlockActivations::*input;
+};
+inline constexpr std::array<NamedLinear, 7> kLinears{
+    {{"q", &Block::q, &BlockGradient::q, &BlockActivations::normed},
+     {"k", &Block::k, &BlockGradient::k, &BlockActivations::normed},
+     {"v", &Block::v, &BlockGradient::v, &BlockActivations::normed},
+     {"o", &Block::o, &BlockGradient::o, &BlockActivations::attended},
+     {"gate", &Block::gate, &BlockGradient::gate, &BlockActivations::mlp_normed},
+     {"up", &Block::up, &BlockGradient::up, &BlockActivations::mlp_normed},
+     {"down", &Block::down, &BlockGradient::down, &BlockActivations::hidden}}};
 
 // x [n, dim] becomes the block's output. Norm, project, turn, attend, project back; norm, SwiGLU.
 void BlockForward(const Block& block, const BlockContext& context, Rows x, BlockActivations& activations);
