@@ -67,6 +67,8 @@ std::unique_ptr<const LlamaLibrary> LlamaLibrary::Find(const std::filesystem::pa
   Bind(library, "llama_init_from_model", found->make_context_);
   Bind(library, "llama_free", found->free_context_);
   Bind(library, "llama_set_n_threads", found->set_threads_);
+  Bind(library, "llama_adapter_lora_init", found->load_adapter_);
+  Bind(library, "llama_set_adapters_lora", found->set_adapters_);
   Bind(library, "llama_model_get_vocab", found->words_);
   Bind(library, "llama_vocab_n_tokens", found->count_words_);
   Bind(library, "llama_tokenize", found->tokenize_);
@@ -131,10 +133,22 @@ std::vector<std::int32_t> LlamaModel::Encode(std::string_view text, bool parse_s
   return ids;
 }
 
+void LlamaModel::Adapt(const std::filesystem::path& adapter, float factor) {
+  adapter_ = library_.load_adapter_(model_, adapter.c_str());
+  if (adapter_ == nullptr) Fail(ErrorKind::kInvalidFile, "{}: llama.cpp does not load it", adapter.string());
+  adapter_factor_ = factor;
+}
+
 std::vector<float> LlamaModel::Logits(std::span<const std::int32_t> tokens) const {
   LlamaLibrary::Context* context = library_.make_context_(model_, library_.context_defaults_());
   if (context == nullptr) Fail(ErrorKind::kUnsupported, "llama.cpp makes no context of the model");
   library_.set_threads_(context, Threads(), Threads());
+  LlamaLibrary::Adapter* adapter = adapter_;
+  float factor = adapter_factor_;
+  if (adapter != nullptr && library_.set_adapters_(context, &adapter, 1, &factor) != 0) {
+    library_.free_context_(context);
+    Fail(ErrorKind::kUnsupported, "llama.cpp does not apply the adapter");
+  }
   std::vector<std::int32_t> ids(tokens.begin(), tokens.end());
   std::vector<std::int8_t> wanted(ids.size(), 1);
   // Positions and sequences that are null are counted up from nothing.

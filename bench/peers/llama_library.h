@@ -61,6 +61,7 @@ class LlamaLibrary {
   };
   struct Model;
   struct Context;
+  struct Adapter;
   struct Words;
 
   bool (*needs_importance_)(std::uint32_t);
@@ -75,6 +76,8 @@ class LlamaLibrary {
   Context* (*make_context_)(Model*, Parameters<Opaque>);
   void (*free_context_)(Context*);
   void (*set_threads_)(Context*, std::int32_t, std::int32_t);
+  Adapter* (*load_adapter_)(Model*, const char*);
+  std::int32_t (*set_adapters_)(Context*, Adapter**, std::size_t, float*);
   const Words* (*words_)(const Model*);
   std::int32_t (*count_words_)(const Words*);
   std::int32_t (*tokenize_)(const Words*, const char*, std::int32_t, std::int32_t*, std::int32_t, bool, bool);
@@ -93,12 +96,17 @@ class LlamaModel {
 
   std::int32_t vocab_size() const;
   std::vector<std::int32_t> Encode(std::string_view text, bool parse_special = false) const;
+  // Logits() are with this GGUF adapter from here on, `factor` times as strong. Error(kInvalidFile) where it
+  // does not load.
+  void Adapt(const std::filesystem::path& adapter, float factor);
   // logits [tokens, vocab_size] of one sequence from its beginning, read as one batch; at most 512 tokens.
   std::vector<float> Logits(std::span<const std::int32_t> tokens) const;
 
  private:
   const LlamaLibrary& library_;
   LlamaLibrary::Model* model_;
+  LlamaLibrary::Adapter* adapter_ = nullptr;  // the model's own, freed with it
+  float adapter_factor_ = 1;
 };
 
 }  // namespace longspan::peers

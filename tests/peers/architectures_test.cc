@@ -11,27 +11,10 @@ namespace {
 
 class Architectures : public Peers {
  protected:
-  // A random model with the base model's vocabulary. Rows of whole blocks, as llama.cpp wants them.
-  static LlamaConfig Config(Architecture architecture) {
-    LlamaConfig c = Base().config;
-    c.name = "random";
-    c.architecture = architecture;
-    c.rope_scaling = {};
-    c.rope_theta = 1e4;
-    c.dim = 64;
-    c.layers = 2;
-    c.heads = 4;
-    c.kv_heads = 2;
-    c.head_dim = 16;
-    c.hidden_dim = 96;
-    c.tied_embeddings = true;
-    return c;
-  }
-
   // The mean divergence of the two programs' predictions for the first part of a text.
   double Distance(const LlamaConfig& config) const {
     const auto path = folder_ / "model.gguf";
-    SaveModel(path, config, oracle::LivelyWeights(config, 3), Base().file->metadata());
+    SaveModel(path, config, oracle::LivelyWeights(config, 3), BaseModel().file->metadata());
     const LoadedModel ours(path);
     std::vector<std::int32_t> tokens = ours.tokenizer().Encode(kText, {.add_bos = true});
     tokens.resize(std::min<std::size_t>(tokens.size(), 128));
@@ -40,17 +23,11 @@ class Architectures : public Peers {
   }
 
  private:
-  static const ModelFile& Base() {
-    static const ModelFile base = LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
-    return base;
-  }
-
   TestFolder folder_;
 };
 
 TEST_F(Architectures, Qwen2) {
-  LlamaConfig c = Config(Architecture::kQwen2);
-  c.attention_bias = true;
+  LlamaConfig c = SmallConfig(Architecture::kQwen2);
   EXPECT_LT(Distance(c), 1e-4);
   c.rope_scaling = {.kind = RopeScaling::Kind::kYarn, .factor = 4, .original_context = 64};
   EXPECT_LT(Distance(c), 1e-4);
@@ -60,14 +37,14 @@ TEST_F(Architectures, Qwen2) {
 }
 
 TEST_F(Architectures, LlamaWithBiases) {
-  LlamaConfig c = Config(Architecture::kLlama);
+  LlamaConfig c = SmallConfig(Architecture::kLlama);
   c.attention_bias = true;
   EXPECT_LT(Distance(c), 1e-4);
 }
 
 // llama.cpp passes over a Llama's window, and so agrees only while nothing is hidden by it.
 TEST_F(Architectures, AWindowThatHidesNothing) {
-  LlamaConfig c = Config(Architecture::kLlama);
+  LlamaConfig c = SmallConfig(Architecture::kLlama);
   c.sliding_window = 128;
   EXPECT_LT(Distance(c), 1e-4);
   c.sliding_window = 16;

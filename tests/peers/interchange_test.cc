@@ -33,13 +33,11 @@ class Interchange : public Peers {
 
   // The first layer of the base model, for types that take long to encode.
   Source Cut() {
-    const ModelFile whole =
-        LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
-    LlamaConfig config = whole.config;
-    Weights weights = whole.weights;
+    LlamaConfig config = BaseModel().config;
+    Weights weights = BaseModel().weights;
     config.layers = 1;
     weights.layers.resize(1);
-    SaveModel(folder_ / "cut.gguf", config, weights, whole.file->metadata());
+    SaveModel(folder_ / "cut.gguf", config, weights, BaseModel().file->metadata());
     return {"longspan-base, one layer", folder_ / "cut.gguf"};
   }
 

@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "bench/peers/llama_library.h"
+#include "formats/llama_gguf.h"
 #include "infer/loaded_model.h"
 #include "infer/sequence.h"
 
@@ -44,6 +46,29 @@ inline constexpr std::string_view kText =
     "the Grand Canary island, and suddenly illuminate the Peak of Teneriffe, whilst the lower parts were "
     "veiled in "
     "fleecy clouds.";
+
+inline const ModelFile& BaseModel() {
+  static const ModelFile base = LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
+  return base;
+}
+
+// Of a model for random weights, with the base model's vocabulary. Rows of whole blocks, as llama.cpp wants them.
+inline LlamaConfig SmallConfig(Architecture architecture) {
+  LlamaConfig c = BaseModel().config;
+  c.name = "random";
+  c.architecture = architecture;
+  c.attention_bias = architecture == Architecture::kQwen2;
+  c.rope_scaling = {};
+  c.rope_theta = 1e4;
+  c.dim = 64;
+  c.layers = 2;
+  c.heads = 4;
+  c.kv_heads = 2;
+  c.head_dim = 16;
+  c.hidden_dim = 96;
+  c.tied_embeddings = true;
+  return c;
+}
 
 // logits [tokens, vocab_size] as longspan computes them, without rounding activations.
 inline std::vector<float> Logits(const LoadedModel& model, std::span<const std::int32_t> tokens) {

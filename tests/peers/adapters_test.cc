@@ -1,0 +1,75 @@
+// LoRA adapters mean the same to llama.cpp.
+#include <fmt/format.h>
+
+#include <tuple>
+
+#include "base/random.h"
+#include "base/test_folder.h"
+#include "formats/gguf_adapter.h"
+#include "formats/peft.h"
+#include "model/testing/small_model.h"
+#include "peers.h"
+
+namespace longspan::peers {
+namespace {
+
+class Adapters : public Peers {
+ protected:
+  // Every layer's matrices but `up` with random pairs, strong enough to change what is predicted.
+  static LoraAdapter RandomAdapter(const LlamaConfig& c, bool rslora) {
+    constexpr std::int64_t kRank = 8;
+    LoraAdapter adapter;
+    adapter.rank = kRank;
+    adapter.alpha = 8;
+    adapter.rslora = rslora;
+    std::uint64_t stream = 0;
+    const auto draw = [&](std::int64_t rows, std::int64_t cols) {
+      Tensor tensor = Tensor::Allocate(Type::kF32, {rows, cols});
+      Random random(5, stream++, RandomPurpose::kTest);
+      for (float& x : tensor.mutable_floats()) x = 0.1f * random.Normal();
+      return tensor;
+    };
+    for (std::int64_t layer = 0; layer < c.layers; ++layer) {
+      for (const auto& [name, out, in] :
+           {std::tuple("q", c.q_dim(), c.dim), std::tuple("k", c.kv_dim(), c.dim),
+            std::tuple("v", c.kv_dim(), c.dim), std::tuple("o", c.dim, c.q_dim()),
+            std::tuple("gate", c.hidden_dim, c.dim), std::tuple("down", c.dim, c.hidden_dim)}) {
+        adapter.pairs.push_back(
+            {fmt::format("layers.{}.{}", layer, name), draw(kRank, in), draw(out, kRank)});
+      }
+    }
+    return adapter;
+  }
+
+  TestFolder folder_;
+};
+
+// From a PEFT folder to a GGUF adapter: llama.cpp's predictions with the one are longspan's with the other.
+TEST_F(Adapters, PredictAlikeAsPeftHereAndAsGgufThere) {
+  for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
+    const LlamaConfig c = SmallConfig(architecture);
+    const auto model = folder_ / "model.gguf", peft = folder_ / "peft", gguf = folder_ / "adapter.gguf";
+    SaveModel(model, c, oracle::LivelyWeights(c, 3), BaseModel().file->metadata());
+    const LoadedModel plain(model);
+    std::vector<std::int32_t> tokens = plain.tokenizer().Encode(kText, {.add_bos = true});
+    tokens.resize(std::min<std::size_t>(tokens.size(), 100));
+    const std::vector<float> unadapted = Logits(plain, tokens);
+    for (const bool rslora : {false, true}) {
+      WritePeft(peft, RandomAdapter(c, rslora), c);
+      WriteGgufAdapter(gguf, ReadPeft(peft, c), architecture);
+      for (const float factor : {1.0f, 0.5f}) {
+        SCOPED_TRACE(fmt::format("{}, rank-stabilised {}, factor {}", Name(architecture), rslora, factor));
+        const AdapterFile adapter{peft, factor};
+        const LoadedModel ours(model, {}, "auto", Activations::kExact, {&adapter, 1});
+        LlamaModel theirs(*Library(), model);
+        theirs.Adapt(gguf, factor);
+        const std::vector<float> expected = theirs.Logits(tokens);
+        EXPECT_LT(MeanKl(Logits(ours, tokens), expected, c.vocab_size), 1e-5);
+        EXPECT_GT(MeanKl(unadapted, expected, c.vocab_size), 1e-3);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longspan::peers
