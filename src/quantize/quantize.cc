@@ -95,7 +95,8 @@ GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix, const Importan
 
 EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice,
                              const ImportanceMatrix* importance,
-                             FunctionRef<void(std::span<const std::byte>)> write) {
+                             FunctionRef<void(std::span<const std::byte>)> write,
+                             FunctionRef<void(std::span<const std::byte>)> release) {
   const std::int64_t cols = choice.cols;
   std::vector<float> squares;
   if (importance != nullptr && IsQuantized(choice.type))
@@ -107,7 +108,7 @@ EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice,
   for (std::int64_t m = 0; m < matrices; ++m) {
     const auto at = static_cast<std::size_t>(m);
     const EncodingError error =
-        ReencodeTo(write, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type, rows,
+        ReencodeTo(write, release, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type, rows,
                    cols, squares.empty() ? nullptr : squares.data() + m * cols);
     total.squared_error += error.squared_error;
     total.squared_sum += error.squared_sum;
@@ -172,11 +173,13 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
     const TypeChoice& choice = report.choices[i];
     if (IsCopied(tensor, choice)) {
       writer.Write(tensor.name, tensor.bytes);
+      file->Release(tensor.bytes);
     } else {
       EncodingError error;
       try {
         const auto write = [&](std::span<const std::byte> piece) { writer.Append(tensor.name, piece); };
-        error = ReencodeTensor(tensor, choice, options.importance, write);
+        const auto release = [&](std::span<const std::byte> piece) { file->Release(piece); };
+        error = ReencodeTensor(tensor, choice, options.importance, write, release);
       } catch (const Error& e) {
         throw Error(e.kind(), fmt::format("{}: tensor {}: {}", in.string(), tensor.name, e.what()));
       }

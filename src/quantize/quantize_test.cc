@@ -221,26 +221,33 @@ TEST(Reencode, PiecesComeInOrder) {
   const auto from = std::as_bytes(std::span(x));
   const EncodingError error = Reencode(Type::kF32, from, Type::kF32, whole, kRows, kCols);
   int count = 0;
+  const std::byte* released = from.data();
   const EncodingError in_pieces = ReencodeTo(
       [&](std::span<const std::byte> piece) {
         pieces.insert(pieces.end(), piece.begin(), piece.end());
         ++count;
       },
+      [&](std::span<const std::byte> done) {
+        EXPECT_EQ(done.data(), released);
+        released += done.size();
+      },
       Type::kF32, from, Type::kF32, kRows, kCols);
   EXPECT_EQ(pieces, whole);
   EXPECT_GT(count, 2);
+  EXPECT_EQ(released, from.data() + from.size());
   EXPECT_EQ(in_pieces.squared_error, error.squared_error);
   EXPECT_NEAR(in_pieces.squared_sum, error.squared_sum, 1e-12 * error.squared_sum);
 
+  const auto ignore = [](std::span<const std::byte>) {};
   x[2500 * kCols + 3] = NAN;
   try {
-    ReencodeTo([](std::span<const std::byte>) {}, Type::kF32, from, Type::kQ8_0, kRows, kCols);
+    ReencodeTo(ignore, ignore, Type::kF32, from, Type::kQ8_0, kRows, kCols);
     FAIL();
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("row 2500, column 3"));
   }
-  EXPECT_THROW(ReencodeTo([](std::span<const std::byte>) { Fail(ErrorKind::kIo, "full"); }, Type::kF32, from,
-                          Type::kF32, kRows, kCols),
+  EXPECT_THROW(ReencodeTo([](std::span<const std::byte>) { Fail(ErrorKind::kIo, "full"); }, ignore, Type::kF32,
+                          from, Type::kF32, kRows, kCols),
                Error);
 }
 

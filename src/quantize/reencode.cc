@@ -72,7 +72,8 @@ EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_
   return ReencodeRows(from_type, from, to_type, to, rows, cols, importance, 0);
 }
 
-EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take, Type from_type,
+EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take,
+                         FunctionRef<void(std::span<const std::byte>)> release, Type from_type,
                          std::span<const std::byte> from, Type to_type, std::int64_t rows, std::int64_t cols,
                          const float* importance) {
   const std::int64_t from_bytes = RowBytes(from_type, cols), to_bytes = RowBytes(to_type, cols);
@@ -93,6 +94,7 @@ EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take, Typ
     const auto source = from.subspan(static_cast<std::size_t>(row * from_bytes),
                                      static_cast<std::size_t>(count * from_bytes));
     Add(ReencodeRows(from_type, source, to_type, piece, count, cols, importance, row), total);
+    release(source);
     if (taking.valid()) taking.get();
     taking = std::async(std::launch::async, [&take, piece] { take(piece); });
   }
