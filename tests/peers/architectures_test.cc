@@ -41,7 +41,8 @@ class Architectures : public Peers {
 
  private:
   static const ModelFile& Base() {
-    static const ModelFile base = LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
+    static const ModelFile base =
+        LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
     return base;
   }
 
