@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
+#include "base/test_error.h"
 #include "base/test_folder.h"
 #include "data/encoder.h"
 #include "data/shard.h"
@@ -40,18 +40,6 @@ inline Shard MakeShard(const std::filesystem::path& path,
   for (const auto& document : documents) writer.Add(document);
   writer.Commit();
   return Shard::Open(path);
-}
-
-// Runs `body` and returns the kind of the Error it throws.
-template <class Body>
-ErrorKind KindOf(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.kind();
-  }
-  ADD_FAILURE() << "expected an Error";
-  return ErrorKind::kInternal;
 }
 
 }  // namespace longspan
