@@ -11,6 +11,7 @@
 #include "base/test_folder.h"
 #include "data/encoder.h"
 #include "data/shard.h"
+#include "model/batch.h"
 
 namespace longspan {
 
@@ -40,6 +41,13 @@ inline Shard MakeShard(const std::filesystem::path& path,
   for (const auto& document : documents) writer.Add(document);
   writer.Commit();
   return Shard::Open(path);
+}
+
+inline void ExpectSameBatch(const Batch& a, const Batch& b) {
+  EXPECT_EQ(a.tokens, b.tokens);
+  EXPECT_EQ(a.targets, b.targets);
+  EXPECT_EQ(a.positions, b.positions);
+  EXPECT_EQ(a.documents, b.documents);
 }
 
 }  // namespace longspan
