@@ -3,22 +3,16 @@
 
 #include "formats/gguf_value.h"
 #include "model/adapter.h"
-#include "model/config.h"
+#include "model/testing/small_config.h"
 #include "model/weights.h"
 
 namespace longspan::fuzz {
 
 inline LlamaConfig SmallLlama() {
-  LlamaConfig c;
+  LlamaConfig c = oracle::MinimalConfig(4, 4);
   c.name = "small";
-  c.vocab_size = 4;
-  c.dim = 4;
-  c.layers = 1;
   c.heads = 2;
-  c.kv_heads = 1;
   c.head_dim = 2;
-  c.hidden_dim = 4;
-  c.context = 16;
   return c;
 }
 

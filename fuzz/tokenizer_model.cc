@@ -1,11 +1,8 @@
 // tokenizer.model, SentencePiece's and tiktoken's.
 #include "fuzz/input.h"
 #include "fuzz/small_llama.h"
-#include "fuzz/target.h"
-#include "text/gguf_vocabulary.h"
-#include "text/hf_tokenizer.h"
+#include "fuzz/tokenizer_folder.h"
 #include "text/tiktoken_model.h"
-#include "text/tokenizer.h"
 
 namespace longspan::fuzz {
 namespace {
@@ -19,13 +16,7 @@ void Parse(std::span<const std::byte> input) {
   Attempt([&] {
     VocabularyFromRanks(ParseTiktoken(SplitFiles(input, 2)[0], "tokenizer.model"), "tokenizer.model");
   });
-  const MemoryFolder folder(input, Files());
-  const GgufMetadata metadata = ReadHfTokenizer(folder.path(), 0);
-  Attempt([&] {
-    Tokenizer::Make(ReadVocabulary(metadata))->Encode(" Hello <s>world\n123", {.parse_special = true});
-  });
-  const TestFolder copy;
-  WriteHfTokenizer(metadata, copy.path());
+  ReadTokenizerFolder(input, Files());
 }
 
 void MakeSeeds(const std::filesystem::path& folder) {

@@ -3,16 +3,15 @@
 
 #include <fcntl.h>
 #include <spawn.h>
-#include <stdlib.h>
 #include <sys/wait.h>
 
-#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 
 extern char** environ;
 
@@ -23,17 +22,10 @@ struct Outcome {
   std::string out, err;
 };
 
-// A folder that is gone after the test, and the program running in it.
+// A folder of the test's own, and the program running in it.
 class Workplace {
  public:
-  Workplace() {
-    std::string name = (std::filesystem::temp_directory_path() / "longspan-program-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~Workplace() { std::filesystem::remove_all(path_); }
-  Workplace(const Workplace&) = delete;
-  Workplace& operator=(const Workplace&) = delete;
-  std::string operator/(std::string_view name) const { return (path_ / name).string(); }
+  std::string operator/(const std::string& name) const { return (folder_ / name).string(); }
 
   Outcome Run(const std::vector<std::string>& arguments) const {
     const std::string out = *this / "stdout", err = *this / "stderr";
@@ -58,7 +50,7 @@ class Workplace {
   }
 
  private:
-  std::filesystem::path path_;
+  TestFolder folder_;
 };
 
 }  // namespace longspan

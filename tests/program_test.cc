@@ -18,8 +18,8 @@ using Command = std::vector<std::string>;
 
 const std::vector<Command> kCommands{
     {"extend"},   {"prepare"},     {"tokenizer", "train"}, {"train"},           {"merge"}, {"convert"},
-    {"quantize"}, {"eval", "ppl"}, {"eval", "kld"},        {"eval", "passkey"}, {"run"}, {"bench"}, {"inspect"},
-    {"tokenize"}};
+    {"quantize"}, {"eval", "ppl"}, {"eval", "kld"},        {"eval", "passkey"}, {"run"},   {"bench"},
+    {"inspect"},  {"tokenize"}};
 
 Command operator+(Command command, const Command& more) {
   command.insert(command.end(), more.begin(), more.end());
@@ -189,15 +189,16 @@ TEST_F(Stories, GoThroughEveryCommand) {
   EXPECT_LT(divergence.at("mean").get<double>(), 0.01);
   // The same with a reference that was run before; a window of 64 has 31 tokens to be compared.
   const std::string logits = place_ / "base.kld";
-  const json saved = RunJson({"eval", "kld", model_, "--save-logits", logits, "--file", place_ / "text.txt", "--context",
-                              "64", "--max-tokens", "200"});
+  const json saved = RunJson({"eval", "kld", model_, "--save-logits", logits, "--file", place_ / "text.txt",
+                              "--context", "64", "--max-tokens", "200"});
   EXPECT_EQ(saved.at("tokens"), 6 * 31);
   const json with_saved = RunJson({"eval", "kld", small, "--logits", logits});
   EXPECT_EQ(with_saved.at("tokens"), 6 * 31);
   EXPECT_EQ(with_saved.at("context"), 64);
   EXPECT_NEAR(with_saved.at("mean").get<double>(), divergence.at("mean").get<double>(), 1e-3);
   ExpectError(place_.Run({"eval", "kld", small, "--logits", place_ / "text.txt"}), "text.txt", "no logits");
-  ExpectError(place_.Run({"eval", "kld", small, "--file", place_ / "text.txt"}), "--reference", "nothing to compare with");
+  ExpectError(place_.Run({"eval", "kld", small, "--file", place_ / "text.txt"}), "--reference",
+              "nothing to compare with");
 }
 
 TEST_F(Stories, TokensComeBackAsText) {
@@ -266,12 +267,14 @@ TEST(Training, FromTextToAMergedModel) {
 
   // Unmerged it is the same model, from either file; half of it, or twice, is another.
   const auto loss = [&](const Command& model) {
-    const Outcome outcome = place.Run(Command{"eval", "ppl"} + model + Command{"--file", place / "texts/0.txt", "--context", "32",
-                                                                              "--stride", "16", "--json", "--threads", "1"});
+    const Outcome outcome = place.Run(Command{"eval", "ppl"} + model +
+                                      Command{"--file", place / "texts/0.txt", "--context", "32", "--stride",
+                                              "16", "--json", "--threads", "1"});
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     return json::parse(outcome.out).at("results")[0].at("nll").get<double>();
   };
-  const std::string base = place / "base/model.gguf", peft = place / "stretched/adapter", gguf = place / "adapter.gguf";
+  const std::string base = place / "base/model.gguf", peft = place / "stretched/adapter",
+                    gguf = place / "adapter.gguf";
   const double merged = loss({place / "merged.gguf"}), plain = loss({base});
   ASSERT_GT(std::abs(merged - plain), 1e-4);
   const double near = std::abs(merged - plain) / 50;

@@ -18,7 +18,8 @@ T CheckedAdd(T a, T b, const char* what) {
 template <std::integral T>
 T CheckedMul(T a, T b, const char* what) {
   T product;
-  if (__builtin_mul_overflow(a, b, &product)) Fail(ErrorKind::kInvalidFile, "{}: {} * {} overflows", what, a, b);
+  if (__builtin_mul_overflow(a, b, &product))
+    Fail(ErrorKind::kInvalidFile, "{}: {} * {} overflows", what, a, b);
   return product;
 }
 

@@ -108,7 +108,8 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   if (path_.has_parent_path()) {
     std::error_code error;
     std::filesystem::create_directories(path_.parent_path(), error);
-    if (error) Fail(ErrorKind::kIo, "{}: cannot create folder: {}", path_.parent_path().string(), error.message());
+    if (error)
+      Fail(ErrorKind::kIo, "{}: cannot create folder: {}", path_.parent_path().string(), error.message());
   }
   temporary_ = path_.string() + ".tmp-XXXXXX";
   fd_ = ::mkostemp(temporary_.data(), O_CLOEXEC);

@@ -78,9 +78,11 @@ void CheckDepth(const std::filesystem::path& path, std::string_view text) {
     if (c == '\n') ++line;
     if (c == '[' || c == '{') ++depth;
     if (c == ']' || c == '}') depth = std::max(depth - 1, 0);
-    if (depth > kMaxDepth) Fail(ErrorKind::kInvalidFile, "{}:{}: nested deeper than {} levels", path.string(), line, kMaxDepth);
+    if (depth > kMaxDepth)
+      Fail(ErrorKind::kInvalidFile, "{}:{}: nested deeper than {} levels", path.string(), line, kMaxDepth);
   }
-  if (text.find('\0') != std::string_view::npos) Fail(ErrorKind::kInvalidFile, "{}: expected text, found a zero byte", path.string());
+  if (text.find('\0') != std::string_view::npos)
+    Fail(ErrorKind::kInvalidFile, "{}: expected text, found a zero byte", path.string());
 }
 
 }  // namespace
@@ -106,8 +108,8 @@ YamlSection::YamlSection(const std::filesystem::path& file, std::string name, co
   std::set<std::string> seen;
   for (const auto& entry : node_) {
     if (!entry.first.IsScalar()) {
-      Fail(ErrorKind::kInvalidFile, "{}:{}: {}: expected a key, found {}", file_.string(), Line(entry.first, line_),
-           name_.empty() ? "document" : name_, Kind(entry.first));
+      Fail(ErrorKind::kInvalidFile, "{}:{}: {}: expected a key, found {}", file_.string(),
+           Line(entry.first, line_), name_.empty() ? "document" : name_, Kind(entry.first));
     }
     if (!seen.insert(entry.first.Scalar()).second) {
       Fail(ErrorKind::kInvalidFile, "{}:{}: {}: given twice", file_.string(), Line(entry.first, line_),
@@ -123,7 +125,8 @@ std::string YamlSection::FullName(std::string_view key) const {
 std::optional<YAML::Node> YamlSection::Find(std::string_view key) {
   if (std::ranges::find(asked_, key) == asked_.end()) asked_.emplace_back(key);
   for (const auto& entry : node_) {
-    if (entry.first.Scalar() == key) return entry.second.IsNull() ? std::nullopt : std::optional<YAML::Node>(entry.second);
+    if (entry.first.Scalar() == key)
+      return entry.second.IsNull() ? std::nullopt : std::optional<YAML::Node>(entry.second);
   }
   return std::nullopt;
 }
@@ -144,10 +147,11 @@ void YamlSection::Finish() const {
   for (const auto& entry : node_) {
     const std::string& key = entry.first.Scalar();
     if (std::ranges::find(asked_, key) != asked_.end()) continue;
-    const auto nearest = std::ranges::min_element(asked_, {}, [&](const std::string& known) { return Distance(key, known); });
+    const auto nearest =
+        std::ranges::min_element(asked_, {}, [&](const std::string& known) { return Distance(key, known); });
     const bool near = nearest != asked_.end() && AreNear(key, *nearest);
-    Fail(ErrorKind::kInvalidFile, "{}:{}: {}: unknown key{}", file_.string(), Line(entry.first, line_), FullName(key),
-         near ? fmt::format("; did you mean '{}'?", *nearest) : "");
+    Fail(ErrorKind::kInvalidFile, "{}:{}: {}: unknown key{}", file_.string(), Line(entry.first, line_),
+         FullName(key), near ? fmt::format("; did you mean '{}'?", *nearest) : "");
   }
 }
 
@@ -162,7 +166,8 @@ void YamlSection::FailAt(std::string_view key, std::string_view message) const {
 void YamlSection::FailMissing(std::string_view key) const {
   for (const auto& entry : node_) {
     const std::string& present = entry.first.Scalar();
-    if (present != key && AreNear(present, key)) FailAt(present, fmt::format("unknown key; did you mean '{}'?", key));
+    if (present != key && AreNear(present, key))
+      FailAt(present, fmt::format("unknown key; did you mean '{}'?", key));
   }
   FailAt(key, "is missing");
 }
@@ -173,8 +178,8 @@ void YamlSection::FailRange(std::string_view key, const std::string& low, const 
 }
 
 void YamlSection::FailType(std::string_view key, const YAML::Node& node, std::string_view expected) const {
-  Fail(ErrorKind::kInvalidFile, "{}:{}: {}: expected {}, found {}", file_.string(), Line(node, line_), FullName(key),
-       expected, Kind(node));
+  Fail(ErrorKind::kInvalidFile, "{}:{}: {}: expected {}, found {}", file_.string(), Line(node, line_),
+       FullName(key), expected, Kind(node));
 }
 
 void YamlSection::Convert(std::string_view key, const YAML::Node& node, std::string& out) const {
@@ -183,7 +188,8 @@ void YamlSection::Convert(std::string_view key, const YAML::Node& node, std::str
 }
 
 void YamlSection::Convert(std::string_view key, const YAML::Node& node, bool& out) const {
-  if (!node.IsScalar() || (node.Scalar() != "true" && node.Scalar() != "false")) FailType(key, node, "true or false");
+  if (!node.IsScalar() || (node.Scalar() != "true" && node.Scalar() != "false"))
+    FailType(key, node, "true or false");
   out = node.Scalar() == "true";
 }
 

@@ -45,7 +45,8 @@ class YamlSection {
     const auto node = Find(key);
     if (!node) return;
     Convert(key, *node, out);
-    if (!(out >= low && out <= high)) FailRange(key, fmt::format("{}", low), fmt::format("{}", high), fmt::format("{}", out));
+    if (!(out >= low && out <= high))
+      FailRange(key, fmt::format("{}", low), fmt::format("{}", high), fmt::format("{}", out));
   }
   template <class T>
   void Require(std::string_view key, T& out, T low, T high) {

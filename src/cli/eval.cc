@@ -141,7 +141,8 @@ struct KldCommand {
 
 void RunSaveLogits(const KldCommand& options, const LoadedModel& model, Sequence& sequence) {
   const std::vector<TokenDocument> documents = ReadDocuments(options.text, model);
-  const SavedLogits saved = SaveLogits(sequence, documents, model.bos(), options.kld, options.save, Terminal());
+  const SavedLogits saved =
+      SaveLogits(sequence, documents, model.bos(), options.kld, options.save, Terminal());
   if (options.json) {
     return Print({{"model", options.model.path},
                   {"logits", options.save},
@@ -151,8 +152,8 @@ void RunSaveLogits(const KldCommand& options, const LoadedModel& model, Sequence
                   {"tokens", saved.tokens},
                   {"perplexity", saved.perplexity}});
   }
-  fmt::print("{}: {} tokens in {} windows of {}, perplexity {:.4f}\n", options.save, saved.tokens, saved.chunks,
-             options.kld.context, saved.perplexity);
+  fmt::print("{}: {} tokens in {} windows of {}, perplexity {:.4f}\n", options.save, saved.tokens,
+             saved.chunks, options.kld.context, saved.perplexity);
 }
 
 KldResult MeasureKld(KldCommand& options, const LoadedModel& model, Sequence& sequence) {
@@ -163,8 +164,8 @@ KldResult MeasureKld(KldCommand& options, const LoadedModel& model, Sequence& se
   }
   const LoadedModel reference(options.reference, options.model.rope, options.model.isa);
   TransformerSequence reference_sequence(reference.transformer());
-  return MeasureKld(sequence, reference_sequence, ReadDocuments(options.text, reference), reference.bos(), options.kld,
-                    Terminal());
+  return MeasureKld(sequence, reference_sequence, ReadDocuments(options.text, reference), reference.bos(),
+                    options.kld, Terminal());
 }
 
 void PrintKld(const KldCommand& options, const KldResult& r) {
@@ -200,11 +201,12 @@ void PrintKld(const KldCommand& options, const KldResult& r) {
   fmt::print("{} against {}{}: {} tokens, windows of {}\n", options.model.path, reference,
              saved ? "" : " on " + options.text.Names(), r.tokens, options.kld.context);
   fmt::print("KL divergence   mean {:.6f} +- {:.6f}  median {:.6f}\n", r.mean, r.standard_error, r.median);
-  fmt::print("                90% {:.6f}  95% {:.6f}  99% {:.6f}  99.9% {:.6f}  max {:.4f}\n", r.p90, r.p95, r.p99,
-             r.p999, r.max);
+  fmt::print("                90% {:.6f}  95% {:.6f}  99% {:.6f}  99.9% {:.6f}  max {:.4f}\n", r.p90, r.p95,
+             r.p99, r.p999, r.max);
   fmt::print("same top token  {:.2f}% +- {:.2f}%\n", 100 * r.same_top, 100 * r.same_top_error);
-  fmt::print("change of p     mean {:+.3f}% +- {:.3f}%, root mean square {:.3f}% +- {:.3f}% (of the true token)\n",
-             100 * r.mean_delta_p.value, 100 * r.mean_delta_p.error, 100 * r.rms_delta_p, 100 * r.rms_delta_p_error);
+  fmt::print(
+      "change of p     mean {:+.3f}% +- {:.3f}%, root mean square {:.3f}% +- {:.3f}% (of the true token)\n",
+      100 * r.mean_delta_p.value, 100 * r.mean_delta_p.error, 100 * r.rms_delta_p, 100 * r.rms_delta_p_error);
   fmt::print("perplexity      {:.4f}, reference {:.4f}, ln of the ratio {:+.5f} +- {:.5f}\n", r.perplexity,
              r.reference_perplexity, r.log_perplexity_ratio.value, r.log_perplexity_ratio.error);
 }
@@ -213,7 +215,8 @@ void RunKld(KldCommand& options) {
   const bool needs_text = options.logits.empty();
   if (options.reference.empty() && needs_text && options.save.empty())
     Fail(ErrorKind::kBadOption, "compare with what? Name a --reference, or its --logits; or --save-logits");
-  if (needs_text && options.text.files.empty()) Fail(ErrorKind::kBadOption, "--file is required without --logits");
+  if (needs_text && options.text.files.empty())
+    Fail(ErrorKind::kBadOption, "--file is required without --logits");
   const LoadedModel model = options.model.Load();
   TransformerSequence sequence(model.transformer(), options.model.cache_type);
   if (!options.save.empty()) return RunSaveLogits(options, model, sequence);
@@ -275,16 +278,18 @@ void RunPasskey(const PasskeyCommand& options) {
   const PasskeyResult r =
       MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey, Terminal());
   if (options.json) {
-    Json json{
-        {"model", options.model.path}, {"seed", options.seed}, {"seconds", r.seconds}, {"results", Json::array()}};
+    Json json{{"model", options.model.path},
+              {"seed", options.seed},
+              {"seconds", r.seconds},
+              {"results", Json::array()}};
     for (const PasskeyTally& t : r.tallies) {
       json["results"].push_back(
           {{"length", t.length}, {"depth", t.depth}, {"trials", t.trials}, {"found", t.found}});
     }
     return Print(json);
   }
-  fmt::print("{}: passkeys found, {} trials a cell, seed {}\n{:>10}", options.model.path, options.passkey.trials,
-             options.seed, "length");
+  fmt::print("{}: passkeys found, {} trials a cell, seed {}\n{:>10}", options.model.path,
+             options.passkey.trials, options.seed, "length");
   for (std::int64_t i = 0; i < r.depths; ++i)
     fmt::print(" {:>7}", fmt::format("at {:.0f}%", 100 * options.passkey.Depth(i)));
   fmt::print(" {:>7}\n", "all");

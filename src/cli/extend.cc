@@ -13,7 +13,9 @@
 namespace longspan {
 namespace {
 
-std::string Share(const std::optional<double>& share) { return share ? fmt::format("{:.0f}%", 100 * *share) : "-"; }
+std::string Share(const std::optional<double>& share) {
+  return share ? fmt::format("{:.0f}%", 100 * *share) : "-";
+}
 
 // Perplexity and passkeys by length, before and after.
 void PrintTable(const Recipe& recipe, const Measurements& m) {
@@ -35,8 +37,8 @@ void PrintTable(const Recipe& recipe, const Measurements& m) {
   }
   fmt::print("\n{:>8}  {:>9}  {:>5}  {:>10}  {:>9}\n", "type", "MB", "bits", "perplexity", "KLD");
   for (const QuantizationRow& row : m.quantization.rows) {
-    fmt::print("{:>8}  {:>9.2f}  {:>5.2f}  {:>10.3f}  {:>9.6f}\n", row.name, static_cast<double>(row.bytes) / 1e6,
-               row.bits_per_weight, row.perplexity, row.kld_mean);
+    fmt::print("{:>8}  {:>9.2f}  {:>5.2f}  {:>10.3f}  {:>9.6f}\n", row.name,
+               static_cast<double>(row.bytes) / 1e6, row.bits_per_weight, row.perplexity, row.kld_mean);
   }
 }
 
@@ -50,12 +52,17 @@ void AddExtend(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   options->extend.version = LONGSPAN_VERSION;
-  CLI::App* command = app.add_subcommand("extend", "The whole job from a recipe: stretch, merge, quantise, prove, release");
-  command->add_option("RECIPE", options->recipe, "YAML file; recipes/demo.yml explains every key")->required()->check(CLI::ExistingFile);
-  command->add_option("--isa", options->extend.isa, "Instruction set: auto, amx, avx512, avx2, reference")->capture_default_str();
+  CLI::App* command =
+      app.add_subcommand("extend", "The whole job from a recipe: stretch, merge, quantise, prove, release");
+  command->add_option("RECIPE", options->recipe, "YAML file; recipes/demo.yml explains every key")
+      ->required()
+      ->check(CLI::ExistingFile);
+  command->add_option("--isa", options->extend.isa, "Instruction set: auto, amx, avx512, avx2, reference")
+      ->capture_default_str();
   command->add_flag("--json", options->json, "Print every measurement as JSON");
   command->footer(
-      "Stages that are done and whose inputs have not changed are skipped; run the same command again to go on.\n\n"
+      "Stages that are done and whose inputs have not changed are skipped; run the same command again to go "
+      "on.\n\n"
       "Example:\n  longspan extend recipes/demo.yml");
   command->callback([options] {
     const Recipe recipe = LoadRecipe(options->recipe);
@@ -65,8 +72,10 @@ void AddExtend(CLI::App& app) {
       return;
     }
     PrintTable(recipe, m);
-    if (!m.sample.text.empty()) fmt::print("\nA sample of {}:\n{}{}\n", m.sample.file, m.sample.prompt, m.sample.text);
-    fmt::print("\nThe release folder is {}\nIts card is        {}\n", recipe.release.out.lexically_normal().string(),
+    if (!m.sample.text.empty())
+      fmt::print("\nA sample of {}:\n{}{}\n", m.sample.file, m.sample.prompt, m.sample.text);
+    fmt::print("\nThe release folder is {}\nIts card is        {}\n",
+               recipe.release.out.lexically_normal().string(),
                (recipe.release.out / "README.md").lexically_normal().string());
   });
 }

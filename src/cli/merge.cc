@@ -21,12 +21,16 @@ void AddMerge(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("merge", "Fold an adapter into its base model");
   command->add_option("BASE", options->base, "GGUF file of the base")->required()->check(CLI::ExistingFile);
-  command->add_option("ADAPTER", options->adapter, "PEFT folder, or GGUF adapter")->required()->check(CLI::ExistingPath);
+  command->add_option("ADAPTER", options->adapter, "PEFT folder, or GGUF adapter")
+      ->required()
+      ->check(CLI::ExistingPath);
   command->add_option("OUT", options->out, "GGUF file to write")->required();
-  command->add_option("--context", options->context, "Window that the result declares (default: the base's)")->check(CLI::PositiveNumber);
+  command->add_option("--context", options->context, "Window that the result declares (default: the base's)")
+      ->check(CLI::PositiveNumber);
   AddRopeOptions(*command, options->rope);
   command->footer(
-      "Sums are made in F32 and rounded once, to the base's own float type (F16 where the base is quantised).\n"
+      "Sums are made in F32 and rounded once, to the base's own float type (F16 where the base is "
+      "quantised).\n"
       "An adapter that was trained with other RoPE settings than the base's needs them here too.\n\n"
       "Example:\n  longspan merge base.gguf out/adapter merged.gguf --context 65536 --rope-theta 2000000");
   command->callback([options] {

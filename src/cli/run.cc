@@ -89,7 +89,8 @@ void Run(const RunOptions& options) {
   if (prompt.empty())
     Fail(ErrorKind::kBadOption, "the prompt is empty and the model has no token to begin with");
 
-  Session session(model.transformer(), ContextFor(options, model.config(), std::ssize(prompt)), options.model.cache_type);
+  Session session(model.transformer(), ContextFor(options, model.config(), std::ssize(prompt)),
+                  options.model.cache_type);
   const Speculation speculation(options, model);
   const auto prefill_start = std::chrono::steady_clock::now();
   // Short prompts are read faster than a bar can be drawn.

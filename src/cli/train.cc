@@ -46,19 +46,22 @@ Start LoadStart(const TrainConfig& c) {
 // Everything that the result depends on, besides the training options.
 std::string Describe(const TrainConfig& c, const LlamaConfig& m, const ShardSet& shards) {
   const RopeScaling& rope = m.rope_scaling;
-  return fmt::format("start {} {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} retrieval {} echo {} pose {}",
-                     Sha256File(c.base.empty() ? c.vocabulary : c.base),
-                     c.induction ? "induction" : "normal", m.dim, m.layers, m.heads, m.kv_heads, m.head_dim,
-                     m.hidden_dim, m.vocab_size, m.norm_epsilon, m.rope_theta, Name(rope.kind), rope.factor,
-                     rope.original_context, shards.train.documents(), shards.train.tokens(), c.examples.length,
-                     c.examples.pack, c.examples.retrieval_share, c.examples.echo_share, c.examples.pose ? Describe(*c.examples.pose) : "none");
+  return fmt::format(
+      "start {} {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} "
+      "retrieval {} echo {} pose {}",
+      Sha256File(c.base.empty() ? c.vocabulary : c.base), c.induction ? "induction" : "normal", m.dim,
+      m.layers, m.heads, m.kv_heads, m.head_dim, m.hidden_dim, m.vocab_size, m.norm_epsilon, m.rope_theta,
+      Name(rope.kind), rope.factor, rope.original_context, shards.train.documents(), shards.train.tokens(),
+      c.examples.length, c.examples.pack, c.examples.retrieval_share, c.examples.echo_share,
+      c.examples.pose ? Describe(*c.examples.pose) : "none");
 }
 
 // What a fully trained model is written as: what the configuration says, or the base's own float type.
 Type ResultType(const TrainConfig& c, const Start& start) {
   if (!c.type.empty()) {
     const std::optional<Type> type = TypeFromName(c.type);
-    if (!type || !IsFloat(*type)) Fail(ErrorKind::kBadOption, "{}: type '{}', expected F32, F16 or BF16", c.file.string(), c.type);
+    if (!type || !IsFloat(*type))
+      Fail(ErrorKind::kBadOption, "{}: type '{}', expected F32, F16 or BF16", c.file.string(), c.type);
     return *type;
   }
   const Type type = MainType(start.weights, start.config.tied_embeddings);
@@ -87,10 +90,12 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
   const TrainData data = MakeTrainData(shards, c.examples, c.train, encoder);
   const Kernels& kernels = ChooseKernels(isa);
   Network network(start.config, start.weights, c.train, kernels);
-  Terminal().Message(fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
-                                 path.string(), start.config.Parameters(), network.TrainedParameters(), data.examples_per_epoch,
-                                 c.examples.length, kernels.name()));
-  const TrainState state = Train(network, data, c.train, Describe(c, start.config, shards), c.out, Terminal());
+  Terminal().Message(
+      fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
+                  path.string(), start.config.Parameters(), network.TrainedParameters(),
+                  data.examples_per_epoch, c.examples.length, kernels.name()));
+  const TrainState state =
+      Train(network, data, c.train, Describe(c, start.config, shards), c.out, Terminal());
   const nlohmann::ordered_json summary{{"steps", state.step},
                                        {"tokens", state.tokens},
                                        {"seconds", state.seconds},
@@ -108,9 +113,14 @@ void AddTrain(CLI::App& app) {
   auto config = std::make_shared<std::string>();
   auto isa = std::make_shared<std::string>("auto");
   CLI::App* command = app.add_subcommand("train", "Train a model or an adapter as a YAML file says");
-  command->add_option("CONFIG", *config, "YAML file: model, data, pose, train, out")->required()->check(CLI::ExistingFile);
-  command->add_option("--isa", *isa, "Instruction set: auto, amx, avx512, avx2, reference")->capture_default_str();
-  command->footer("Running the same command again goes on from the last checkpoint.\n\nExample:\n  longspan train recipes/base.yml");
+  command->add_option("CONFIG", *config, "YAML file: model, data, pose, train, out")
+      ->required()
+      ->check(CLI::ExistingFile);
+  command->add_option("--isa", *isa, "Instruction set: auto, amx, avx512, avx2, reference")
+      ->capture_default_str();
+  command->footer(
+      "Running the same command again goes on from the last checkpoint.\n\n"
+      "Example:\n  longspan train recipes/base.yml");
   command->callback([config, isa] { RunTrain(*config, *isa); });
 }
 

@@ -7,29 +7,25 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/test_error.h"
 #include "formats/gguf_reader.h"
 #include "formats/json_object.h"
 #include "formats/llama_gguf.h"
 #include "formats/safetensors.h"
+#include "model/testing/small_config.h"
 #include "text/gguf_vocabulary.h"
 #include "text/synthetic_vocabulary.h"
 
 namespace longspan::testing_convert {
 
 inline LlamaConfig TinyConfig() {
-  LlamaConfig c;
+  LlamaConfig c = oracle::SmallConfig();
   c.name = "tiny";
   c.vocab_size = 300;
   c.dim = 32;
-  c.layers = 2;
-  c.heads = 4;
-  c.kv_heads = 2;
-  c.head_dim = 8;
   c.hidden_dim = 64;
-  c.context = 256;
   return c;
 }
 
@@ -65,15 +61,6 @@ inline Weights TinyWeights(const LlamaConfig& config, Type type, Type norms) {
 
 inline void SaveTiny(const std::filesystem::path& path, const LlamaConfig& config, Type type, Type norms) {
   SaveModel(path, config, TinyWeights(config, type, norms), TinyMetadata(config.vocab_size));
-}
-
-inline std::string ErrorOf(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 // Tensors of a safetensors file, to be written again otherwise.

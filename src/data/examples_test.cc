@@ -55,13 +55,6 @@ void CheckTargets(const Batch& batch, bool skips_text = false) {
   }
 }
 
-void ExpectSame(const Batch& a, const Batch& b) {
-  EXPECT_EQ(a.tokens, b.tokens);
-  EXPECT_EQ(a.targets, b.targets);
-  EXPECT_EQ(a.positions, b.positions);
-  EXPECT_EQ(a.documents, b.documents);
-}
-
 TEST(Examples, CutsWindowsInOrderWithoutShuffling) {
   const TestFolder folder;
   ExampleOptions options = Options(5);
@@ -75,7 +68,7 @@ TEST(Examples, CutsWindowsInOrderWithoutShuffling) {
                                          2001, kIgnore, kIgnore, kIgnore));
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 0, 1));
   EXPECT_THAT(batch.documents, ElementsAre(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1));
-  ExpectSame(batch, examples.Make(3, 3));  // the next epoch is the same one
+  ExpectSameBatch(batch, examples.Make(3, 3));  // the next epoch is the same one
 }
 
 TEST(Examples, EpochsDifferAndRepeat) {
@@ -91,7 +84,7 @@ TEST(Examples, EpochsDifferAndRepeat) {
     const Batch first = examples.Make(0, n), second = examples.Make(n, n);
     EXPECT_NE(first.tokens, second.tokens);
     EXPECT_NE(first.positions, second.positions);
-    ExpectSame(second, again.Make(n, n));  // without having seen the first
+    ExpectSameBatch(second, again.Make(n, n));  // without having seen the first
     // In any portions, across the epoch's end.
     const Batch across = examples.Make(n - 2, 4);
     for (std::int64_t i = 0; i < 4; ++i) {

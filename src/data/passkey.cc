@@ -84,8 +84,8 @@ Passkey::Passkey(const TextEncoder& encoder, std::string_view filler) : encoder_
     Append(filler_, EncodeInside(encoder, sentence));
   }
   if (filler_.empty()) Fail(ErrorKind::kBadOption, "the filler of the passkey test has no tokens");
-  // How many tokens a key and what stands around it take depends on how its digits merge: the most over a sample of
-  // keys, and a token or two more for the keys between them.
+  // How many tokens a key and what stands around it take depends on how its digits merge: the most over a
+  // sample of keys, and a token or two more for the keys between them.
   constexpr std::int64_t kSampleStep = 97, kMargin = 2;
   std::int64_t prompt = 0, answer = 0;
   for (std::int64_t key = 1; key <= kMaxKey; key += kSampleStep) {

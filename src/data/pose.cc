@@ -59,8 +59,9 @@ std::string_view Name(PoseOptions::Variant variant) {
 }
 
 std::string Describe(const PoseOptions& o) {
-  return fmt::format("{} target {} chunks {} lengths {} unmodified {} skip {} split {}", Name(o.variant), o.target_context,
-                     o.chunks, static_cast<int>(o.lengths), o.unmodified_share, o.skip_text, fmt::join(o.split_tokens, ","));
+  return fmt::format("{} target {} chunks {} lengths {} unmodified {} skip {} split {}", Name(o.variant),
+                     o.target_context, o.chunks, static_cast<int>(o.lengths), o.unmodified_share, o.skip_text,
+                     fmt::join(o.split_tokens, ","));
 }
 
 void ValidatePose(const PoseOptions& options, std::int64_t length) {

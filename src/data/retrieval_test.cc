@@ -98,7 +98,9 @@ TEST(Retrieval, BearsTextsThatAreShortOrAbsent) {
 TEST(Retrieval, AnEchoScoresOnlyTextAndWhatComesAgain) {
   const Retrieval retrieval(ByteEncoder());
   const std::int32_t letter = 1'000;  // beyond the vocabulary: no run holds it
-  const auto book = [&](std::int64_t n) { return std::vector<std::int32_t>(static_cast<std::size_t>(n), letter); };
+  const auto book = [&](std::int64_t n) {
+    return std::vector<std::int32_t>(static_cast<std::size_t>(n), letter);
+  };
   for (std::uint64_t step = 0; step < 20; ++step) {
     Random random = At(step);
     const ScoredText row = retrieval.Echo(512, book, random);
@@ -111,7 +113,8 @@ TEST(Retrieval, AnEchoScoresOnlyTextAndWhatComesAgain) {
       ++copies;
       // The pair of it and the token before it stands earlier in the row.
       const auto pair = row.tokens.begin() + static_cast<std::ptrdiff_t>(i) - 1;
-      EXPECT_NE(std::search(row.tokens.begin(), pair, pair, pair + 2), pair) << "step " << step << " token " << i;
+      EXPECT_NE(std::search(row.tokens.begin(), pair, pair, pair + 2), pair)
+          << "step " << step << " token " << i;
     }
     EXPECT_GT(copies, 5u);
   }

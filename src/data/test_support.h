@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
+#include "base/test_error.h"
 #include "base/test_folder.h"
 #include "data/encoder.h"
 #include "data/shard.h"
+#include "model/batch.h"
 
 namespace longspan {
 
@@ -42,16 +43,11 @@ inline Shard MakeShard(const std::filesystem::path& path,
   return Shard::Open(path);
 }
 
-// Runs `body` and returns the kind of the Error it throws.
-template <class Body>
-ErrorKind KindOf(Body&& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.kind();
-  }
-  ADD_FAILURE() << "expected an Error";
-  return ErrorKind::kInternal;
+inline void ExpectSameBatch(const Batch& a, const Batch& b) {
+  EXPECT_EQ(a.tokens, b.tokens);
+  EXPECT_EQ(a.targets, b.targets);
+  EXPECT_EQ(a.positions, b.positions);
+  EXPECT_EQ(a.documents, b.documents);
 }
 
 }  // namespace longspan

@@ -215,8 +215,9 @@ KldResult MeasureKld(Sequence& model, const LogitsFile& reference, std::optional
   return Measure(model, source, documents, InTurn(windows, max_tokens), bos, progress);
 }
 
-SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> documents, std::optional<std::int32_t> bos,
-                       const KldOptions& options, const std::filesystem::path& path, Progress& progress) {
+SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> documents,
+                       std::optional<std::int32_t> bos, const KldOptions& options,
+                       const std::filesystem::path& path, Progress& progress) {
   std::vector<Window> windows = WindowsOf(documents, bos.has_value(), options, 0);
   LogitsShape shape{options.context, reference.vocab_size(), std::ssize(windows)};
   if (options.max_tokens > 0) {

@@ -56,8 +56,8 @@ struct SavedLogits {
 };
 
 // Writes what `reference` makes of the windows that MeasureKld would read, whole windows only.
-SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> documents, std::optional<std::int32_t> bos,
-                       const KldOptions& options, const std::filesystem::path& path,
-                       Progress& progress = NoProgress());
+SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> documents,
+                       std::optional<std::int32_t> bos, const KldOptions& options,
+                       const std::filesystem::path& path, Progress& progress = NoProgress());
 
 }  // namespace longspan

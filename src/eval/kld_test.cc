@@ -46,7 +46,8 @@ TEST(KlDivergence, IsAsGoodAsDouble) {
       }
       const double p_total = total(p), q_total = total(q);
       double divergence = 0;
-      for (std::size_t i = 0; i < n; ++i) divergence += std::exp(p[i] - p_total) * (p[i] - p_total - (q[i] - q_total));
+      for (std::size_t i = 0; i < n; ++i)
+        divergence += std::exp(p[i] - p_total) * (p[i] - p_total - (q[i] - q_total));
       EXPECT_NEAR(LogSumExp(p), p_total, 3e-7 * std::abs(p_total));
       EXPECT_NEAR(KlDivergence(p, q), divergence, 1e-6 * divergence + 3e-7);
     }

@@ -40,7 +40,8 @@ void EncodeRow(std::span<const float> logits, std::uint16_t* to) {
 
 std::uint64_t LogitsShape::ChunkBytes() const {
   return sizeof(std::int32_t) * static_cast<std::uint64_t>(context) +
-         sizeof(std::uint16_t) * static_cast<std::uint64_t>(rows_of_chunk()) * static_cast<std::uint64_t>(row_values());
+         sizeof(std::uint16_t) * static_cast<std::uint64_t>(rows_of_chunk()) *
+             static_cast<std::uint64_t>(row_values());
 }
 
 LogitsFile::LogitsFile(const std::filesystem::path& path) : file_(MappedFile::Open(path)) {
@@ -57,9 +58,10 @@ LogitsFile::LogitsFile(const std::filesystem::path& path) : file_(MappedFile::Op
   shape_.vocab_size = measure("vocabulary size", 1);
   shape_.chunks = measure("number of chunks", 1);
   const std::uint64_t chunk = shape_.ChunkBytes();
-  if (reader.remaining() % chunk != 0 || reader.remaining() / chunk != static_cast<std::uint64_t>(shape_.chunks)) {
-    reader.FailAt("{} bytes remain, expected {} chunks of {} bytes (context {}, vocabulary {})", reader.remaining(),
-                  shape_.chunks, chunk, shape_.context, shape_.vocab_size);
+  if (reader.remaining() % chunk != 0 ||
+      reader.remaining() / chunk != static_cast<std::uint64_t>(shape_.chunks)) {
+    reader.FailAt("{} bytes remain, expected {} chunks of {} bytes (context {}, vocabulary {})",
+                  reader.remaining(), shape_.chunks, chunk, shape_.context, shape_.vocab_size);
   }
   tokens_.resize(static_cast<std::size_t>(shape_.chunks * shape_.context));
   const auto bytes = reader.Take(tokens_.size() * sizeof(std::int32_t), "tokens");
@@ -87,8 +89,8 @@ LogProbabilities LogitsFile::Row(std::int64_t row) const {
   const auto* values = reinterpret_cast<const std::uint16_t*>(at + sizeof(header));
   const auto [scale, minimum] = header;
   if (!(scale >= 0 && minimum > -1e6f && minimum + scale * kSteps < kAboveCertain)) {
-    Fail(ErrorKind::kInvalidFile, "{}: row {} has log-probabilities from {} in steps of {}", path().string(), row,
-         minimum, scale);
+    Fail(ErrorKind::kInvalidFile, "{}: row {} has log-probabilities from {} in steps of {}", path().string(),
+         row, minimum, scale);
   }
   return {scale, minimum, {values, static_cast<std::size_t>(shape_.vocab_size)}};
 }
@@ -98,7 +100,8 @@ LogitsWriter::LogitsWriter(const std::filesystem::path& path, const LogitsShape&
     : shape_(shape), file_(path), rows_left_(shape.rows()) {
   if (std::ssize(tokens) != shape.chunks * shape.context)
     Fail(ErrorKind::kInternal, "{} tokens for {} chunks of {}", tokens.size(), shape.chunks, shape.context);
-  CheckFreeSpace(path, CheckedMul(shape.ChunkBytes(), static_cast<std::uint64_t>(shape.chunks), "bytes of logits"));
+  CheckFreeSpace(path,
+                 CheckedMul(shape.ChunkBytes(), static_cast<std::uint64_t>(shape.chunks), "bytes of logits"));
   file_.Write(kMagic);
   for (const std::int64_t measure : {shape.context, shape.vocab_size, shape.chunks}) {
     const auto value = CheckedCast<std::int32_t>(measure, "a measure of a file of logits");

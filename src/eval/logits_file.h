@@ -6,8 +6,8 @@
 // [chunks][context]; and for each chunk the rows of its second half, that is the predictions after its tokens
 // context / 2 to context - 2. A row is float32 scale, float32 minimum, then a uint16 for each token of the
 // vocabulary and one more where their number is odd: the log-probability is minimum + scale * value. What
-// is e^-16 times as likely as the likeliest token or less has the value 0 and is not told apart: readers leave
-// out what is below e^-16.
+// is e^-16 times as likely as the likeliest token or less has the value 0 and is not told apart: readers
+// leave out what is below e^-16.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,8 @@ struct LogitsShape {
 
   std::int64_t rows_of_chunk() const { return context - 1 - context / 2; }
   std::int64_t rows() const { return chunks * rows_of_chunk(); }
-  std::int64_t row_values() const { return 4 + (vocab_size + 1) / 2 * 2; }  // of 16 bits, scale and minimum included
+  // Values of 16 bits, scale and minimum included.
+  std::int64_t row_values() const { return 4 + (vocab_size + 1) / 2 * 2; }
   // Tokens and rows of one chunk. Measures are int32 in the file, so that this cannot wrap.
   std::uint64_t ChunkBytes() const;
 };
@@ -63,7 +64,8 @@ class LogitsFile {
 class LogitsWriter {
  public:
   // tokens [chunks][context]. Error(kIo) where there is not room enough.
-  LogitsWriter(const std::filesystem::path& path, const LogitsShape& shape, std::span<const std::int32_t> tokens);
+  LogitsWriter(const std::filesystem::path& path, const LogitsShape& shape,
+               std::span<const std::int32_t> tokens);
 
   // The next rows: logits [rows, vocab_size]. Error(kInternal) where they are no numbers.
   void Write(ConstRows logits);

@@ -24,7 +24,8 @@ using testing::HasSubstr;
 // certainty and e^-16.
 FakeSequence Model(double sharpness, std::int64_t vocab_size = 21) {
   return FakeSequence(vocab_size, [=](std::span<const std::int32_t> tokens, std::span<float> logits) {
-    const auto seed = static_cast<std::uint64_t>(tokens.back() * 64 + (tokens.size() > 1 ? tokens[tokens.size() - 2] : 0));
+    const auto seed =
+        static_cast<std::uint64_t>(tokens.back() * 64 + (tokens.size() > 1 ? tokens[tokens.size() - 2] : 0));
     Random random(1, seed, RandomPurpose::kTest);
     for (float& x : logits) x = static_cast<float>(sharpness) * 5 * random.Normal() + 3;
   });
@@ -141,7 +142,8 @@ TEST_F(LogitsFileTest, SaysWhatIsWrong) {
 }
 
 TEST_F(LogitsFileTest, ComparingWithTheFileIsComparingWithTheModel) {
-  for (const std::optional<std::int32_t> bos : {std::optional<std::int32_t>(20), std::optional<std::int32_t>()}) {
+  for (const std::optional<std::int32_t> bos :
+       {std::optional<std::int32_t>(20), std::optional<std::int32_t>()}) {
     FakeSequence reference = Model(1), model = Model(0.8);
     const KldOptions options{.context = 128};
     const SavedLogits saved = SaveLogits(reference, documents_, bos, options, path_);
@@ -178,17 +180,21 @@ TEST_F(LogitsFileTest, ChunksAreLlamaCppsStream) {
   TokenDocument stream{20};
   stream.insert(stream.end(), documents_[0].begin(), documents_[0].end());
   for (std::int64_t i = 0; i < 3; ++i) {
-    EXPECT_TRUE(std::ranges::equal(file.Chunk(i), std::span(stream).subspan(static_cast<std::size_t>(100 * i), 100))) << i;
+    EXPECT_TRUE(
+        std::ranges::equal(file.Chunk(i), std::span(stream).subspan(static_cast<std::size_t>(100 * i), 100)))
+        << i;
   }
 }
 
 TEST_F(LogitsFileTest, LimitsAreOfTokens) {
   FakeSequence reference = Model(1), model = Model(0.9);
-  EXPECT_EQ(SaveLogits(reference, documents_, 20, {.context = 128, .max_tokens = 200}, path_).chunks, 3);  // of 63
+  // Chunks of 63 tokens each.
+  EXPECT_EQ(SaveLogits(reference, documents_, 20, {.context = 128, .max_tokens = 200}, path_).chunks, 3);
   const LogitsFile file(path_);
   EXPECT_EQ(MeasureKld(model, file, 20, 100).tokens, 100);
   EXPECT_EQ(MeasureKld(model, file, 20, 1000).tokens, 189);
-  EXPECT_THROW(SaveLogits(reference, documents_, 20, {.context = 128, .max_tokens = 20}, path_), longspan::Error);
+  EXPECT_THROW(SaveLogits(reference, documents_, 20, {.context = 128, .max_tokens = 20}, path_),
+               longspan::Error);
   FakeSequence other = Model(1, 22);
   EXPECT_THROW(MeasureKld(other, file, 20, 0), longspan::Error);
 }

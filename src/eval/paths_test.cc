@@ -1,11 +1,11 @@
 // Every way through the kernels gives a real model the reference's perplexity on real text.
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "base/testdata.h"
 #include "eval/perplexity.h"
 #include "infer/loaded_model.h"
@@ -21,17 +21,14 @@ class PathsTest : public testing::TestWithParam<const char*> {
     const auto text = SharedData("text/wiki.test.raw");
     if (!text) GTEST_SKIP() << "shared/data/text/wiki.test.raw is absent";
     text_ = ReadFile(*text).substr(0, 4000);
-    path_ = std::filesystem::temp_directory_path() / fmt::format("longspan-paths-{}.gguf", GetParam());
     const std::filesystem::path base =
         std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf";
-    QuantizeFile(base, path_, FindMix(GetParam()), {}, NoProgress());
+    QuantizeFile(base, path(), FindMix(GetParam()), {}, NoProgress());
   }
-  void TearDown() override {
-    if (!path_.empty()) std::filesystem::remove(path_);
-  }
+  std::filesystem::path path() const { return folder_ / "model.gguf"; }
 
   double Perplexity(std::string_view isa, Activations activations, Type cache_type) const {
-    const LoadedModel model(path_, {}, isa, activations);
+    const LoadedModel model(path(), {}, isa, activations);
     const TokenDocument document = model.tokenizer().Encode(text_, {});
     TransformerSequence sequence(model.transformer(), cache_type);
     const PerplexityOptions options{.contexts = {256}, .stride = 128, .max_tokens = 256};
@@ -39,7 +36,7 @@ class PathsTest : public testing::TestWithParam<const char*> {
   }
 
   std::string text_;
-  std::filesystem::path path_;
+  TestFolder folder_;
 };
 
 TEST_P(PathsTest, PerplexityIsTheReferences) {

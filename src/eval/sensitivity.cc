@@ -274,7 +274,8 @@ class Meter {
 };
 
 // 3 and q of "layers.3.q".
-std::optional<std::pair<std::size_t, const NamedLinear*>> LayerPart(std::string_view weight, std::size_t layers) {
+std::optional<std::pair<std::size_t, const NamedLinear*>> LayerPart(std::string_view weight,
+                                                                    std::size_t layers) {
   constexpr std::string_view kPrefix = "layers.";
   if (!weight.starts_with(kPrefix)) return std::nullopt;
   std::size_t layer = 0;

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "base/test_error.h"
 #include "base/test_folder.h"
 #include "formats/gguf_writer.h"
 
@@ -30,13 +30,8 @@ void WriteWhole(const std::filesystem::path& path) {
   writer.Commit();
 }
 
-std::string ErrorOf(const std::filesystem::path& path) {
-  try {
-    GgufFile::Open(path);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+std::string OpenError(const std::filesystem::path& path) {
+  return ErrorOf([&] { GgufFile::Open(path); });
 }
 
 // A shard of one tensor that says of itself what it is told to.
@@ -94,23 +89,23 @@ TEST(GgufShards, RefusesWhatDoesNotBelongTogether) {
   const TestFolder folder;
   const auto first = folder / "m-00001-of-00002.gguf", second = folder / "m-00002-of-00002.gguf";
   WriteShard(first, 0, 2, 2, "a");
-  EXPECT_THAT(ErrorOf(first), HasSubstr("m-00002-of-00002.gguf"));  // it is missing
+  EXPECT_THAT(OpenError(first), HasSubstr("m-00002-of-00002.gguf"));  // it is missing
   WriteShard(second, 1, 2, 2, "b");
-  EXPECT_EQ(ErrorOf(first), "");
-  EXPECT_THAT(ErrorOf(second), HasSubstr("name the first, m-00001-of-00002.gguf"));
+  EXPECT_EQ(OpenError(first), "");
+  EXPECT_THAT(OpenError(second), HasSubstr("name the first, m-00001-of-00002.gguf"));
   WriteShard(second, 1, 3, 2, "b");
-  EXPECT_THAT(ErrorOf(first), HasSubstr("shard 2 of 2"));
+  EXPECT_THAT(OpenError(first), HasSubstr("shard 2 of 2"));
   WriteShard(second, 0, 2, 2, "b");
-  EXPECT_THAT(ErrorOf(first), HasSubstr("shard 2 of 2"));
+  EXPECT_THAT(OpenError(first), HasSubstr("shard 2 of 2"));
   WriteShard(second, 1, 2, 2, "a");
-  EXPECT_THAT(ErrorOf(first), HasSubstr("earlier shard"));
+  EXPECT_THAT(OpenError(first), HasSubstr("earlier shard"));
   WriteShard(second, 1, 2, 3, "b");
   WriteShard(first, 0, 2, 3, "a");
-  EXPECT_THAT(ErrorOf(first), HasSubstr("split.tensors.count"));
+  EXPECT_THAT(OpenError(first), HasSubstr("split.tensors.count"));
   WriteShard(folder / "renamed.gguf", 0, 2, 2, "a");
-  EXPECT_THAT(ErrorOf(folder / "renamed.gguf"), HasSubstr("-00001-of-00002.gguf"));
+  EXPECT_THAT(OpenError(folder / "renamed.gguf"), HasSubstr("-00001-of-00002.gguf"));
   WriteShard(folder / "one.gguf", 0, 1, 1, "a");  // "in one shard" is a whole file of any name
-  EXPECT_EQ(ErrorOf(folder / "one.gguf"), "");
+  EXPECT_EQ(OpenError(folder / "one.gguf"), "");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/test_folder.h"
 #include "base/testdata.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
@@ -19,11 +20,6 @@ namespace longspan {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::filesystem::path Scratch(const std::string& name) {
-  return std::filesystem::temp_directory_path() /
-         ("longspan_gguf_" + std::to_string(::getpid()) + "_" + name);
-}
 
 GgufMetadata EveryType() {
   GgufMetadata m;
@@ -98,7 +94,8 @@ struct Bytes {
 
 // The error that opening `text` gives; empty where it opens.
 std::string OpenError(const std::string& text, ErrorKind kind = ErrorKind::kInvalidFile) {
-  const auto path = Scratch("hostile");
+  const TestFolder folder;
+  const auto path = folder / "hostile";
   std::ofstream(path, std::ios::binary) << text;
   std::string message;
   try {
@@ -108,12 +105,12 @@ std::string OpenError(const std::string& text, ErrorKind kind = ErrorKind::kInva
     EXPECT_EQ(error.kind(), kind) << message;
     EXPECT_THAT(message, HasSubstr(path.string()));
   }
-  std::filesystem::remove(path);
   return message;
 }
 
 TEST(Gguf, PiecesMakeTheSameFile) {
-  const auto whole = Scratch("whole"), pieces = Scratch("pieces");
+  const TestFolder folder;
+  const auto whole = folder / "whole", pieces = folder / "pieces";
   WriteSample(whole);
   GgufWriter writer(pieces, EveryType());
   writer.Declare("first", Type::kF32, {3});
@@ -130,12 +127,11 @@ TEST(Gguf, PiecesMakeTheSameFile) {
   writer.Append("second", std::span(second).subspan(60));
   writer.Commit();
   EXPECT_EQ(ReadFile(pieces), ReadFile(whole));
-  std::filesystem::remove(whole);
-  std::filesystem::remove(pieces);
 }
 
 TEST(Gguf, RoundTripsEveryMetadataType) {
-  const auto path = Scratch("types");
+  const TestFolder folder;
+  const auto path = folder / "types";
   WriteSample(path);
   const auto file = GgufFile::Open(path);
   const GgufMetadata expected = EveryType();
@@ -147,12 +143,12 @@ TEST(Gguf, RoundTripsEveryMetadataType) {
     EXPECT_TRUE(it->second == value) << key << ": " << Summary(it->second);
     ++it;
   }
-  std::filesystem::remove(path);
 }
 
 TEST(Gguf, TensorsAreAlignedViews) {
   for (const std::uint32_t alignment : {8u, 32u, 4096u}) {
-    const auto path = Scratch("alignment");
+    const TestFolder folder;
+    const auto path = folder / "alignment";
     GgufMetadata metadata;
     metadata.Set("general.alignment", alignment);
     WriteSample(path, metadata);
@@ -168,7 +164,6 @@ TEST(Gguf, TensorsAreAlignedViews) {
     EXPECT_EQ(second->bytes.size(), 68u);
     EXPECT_EQ(second->bytes.back(), std::byte{0x5a});
     EXPECT_TRUE(file->LoadTensor("third").empty());
-    std::filesystem::remove(path);
   }
 }
 
@@ -276,18 +271,19 @@ TEST(Gguf, RefusesBadTensors) {
 }
 
 TEST(Gguf, SurvivesTruncationAnywhere) {
-  const auto path = Scratch("whole");
+  const TestFolder folder;
+  const auto path = folder / "whole";
   WriteSample(path);
   const std::string whole = ReadFile(path);
   // The last tensor's padding may be missing; everything else may not.
   const std::size_t needed = GgufFile::Open(path)->FindTensor("second")->offset + 68;
-  std::filesystem::remove(path);
   for (std::size_t size = 0; size < needed; ++size) EXPECT_NE(OpenError(whole.substr(0, size)), "") << size;
   EXPECT_EQ(OpenError(whole.substr(0, needed)), "");
 }
 
 TEST(Gguf, SurvivesFlippedBytes) {
-  const auto path = Scratch("flip");
+  const TestFolder folder;
+  const auto path = folder / "flip";
   WriteSample(path);
   const std::string whole = ReadFile(path);
   Random random(1, 0, RandomPurpose::kTest);
@@ -309,7 +305,6 @@ TEST(Gguf, SurvivesFlippedBytes) {
       EXPECT_NE(error.kind(), ErrorKind::kInternal) << error.what();
     }
   }
-  std::filesystem::remove(path);
 }
 
 TEST(Gguf, ReadsRealVocabularies) {

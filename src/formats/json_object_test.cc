@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/test_error.h"
 #include "base/test_folder.h"
 
 namespace longspan {
@@ -12,15 +13,6 @@ namespace {
 using ::testing::HasSubstr;
 
 JsonObject Parse(const char* text) { return {"f.json", nlohmann::json::parse(text)}; }
-
-std::string ErrorOf(const auto& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST(JsonObject, ReadsTypedKeys) {
   const JsonObject o = Parse(R"({"i": 3, "f": 2.5, "b": true, "s": "x", "n": null, "o": {"i": 4}})");

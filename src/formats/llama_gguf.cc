@@ -335,7 +335,9 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
     factors = Llama3RopeFactors(config);
 
   GgufWriter writer(path, LlamaMetadata(config, extra, MainType(weights, config.tied_embeddings)));
-  const auto is_vector = [](const std::string& name) { return name.ends_with("norm") || name.ends_with("bias"); };
+  const auto is_vector = [](const std::string& name) {
+    return name.ends_with("norm") || name.ends_with("bias");
+  };
   if (!factors.empty()) writer.Declare(kRopeFactorsTensor, Type::kF32, {factors.cols()});
   ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
     if (is_vector(name))

@@ -1,7 +1,7 @@
 // A Llama as a GGUF file: its measures as metadata, its weights under GGUF's tensor names.
-// Keys and names are those of ggml's docs/gguf.md and of llama.cpp's architectures "llama" and "qwen2". One more:
-// `attention.sliding_window`, which llama.cpp has for other architectures, is read and written for these; llama.cpp
-// passes over it in a Llama, and then attends to the whole context.
+// Keys and names are those of ggml's docs/gguf.md and of llama.cpp's architectures "llama" and "qwen2". One
+// more: `attention.sliding_window`, which llama.cpp has for other architectures, is read and written for
+// these; llama.cpp passes over it in a Llama, and then attends to the whole context.
 #pragma once
 
 #include <filesystem>
@@ -30,9 +30,9 @@ ModelFile LoadModel(const std::filesystem::path& path);
 // The measures alone: works for a vocabulary file without tensors too, as far as it has the keys.
 LlamaConfig ReadLlamaConfig(const GgufFile& file);
 
-// Writes a model that any GGUF reader understands. Weights keep their types, norms and biases become F32. `extra` is the
-// metadata to keep, typically all of the source file's: its tokenizer.* and general.* keys are written, its
-// llama.* (or qwen2.*) keys give way to what `config` says.
+// Writes a model that any GGUF reader understands. Weights keep their types, norms and biases become F32.
+// `extra` is the metadata to keep, typically all of the source file's: its tokenizer.* and general.* keys are
+// written, its llama.* (or qwen2.*) keys give way to what `config` says.
 void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, const Weights& weights,
                const GgufMetadata& extra);
 

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -14,9 +13,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/test_folder.h"
 #include "base/testdata.h"
 #include "formats/gguf_writer.h"
 #include "formats/llama2c.h"
+#include "model/testing/small_config.h"
 
 namespace longspan {
 namespace {
@@ -24,21 +25,9 @@ namespace {
 using ::testing::HasSubstr;
 using Kind = RopeScaling::Kind;
 
-std::filesystem::path Scratch(const std::string& name) {
-  return std::filesystem::temp_directory_path() /
-         ("longspan_llama_" + std::to_string(::getpid()) + "_" + name);
-}
-
 LlamaConfig Small(bool tied = true) {
-  LlamaConfig c;
+  LlamaConfig c = oracle::SmallConfig();
   c.name = "small";
-  c.vocab_size = 40;
-  c.dim = 32;
-  c.layers = 2;
-  c.heads = 4;
-  c.kv_heads = 2;
-  c.head_dim = 8;
-  c.hidden_dim = 48;
   c.context = 128;
   c.rope_theta = 500000.0;
   c.tied_embeddings = tied;
@@ -47,11 +36,10 @@ LlamaConfig Small(bool tied = true) {
 
 // What a model becomes when saved and loaded again.
 ModelFile RoundTrip(const LlamaConfig& config, const Weights& weights, const GgufMetadata& extra = {}) {
-  const auto path = Scratch("model.gguf");
+  const TestFolder folder;
+  const auto path = folder / "model.gguf";
   SaveModel(path, config, weights, extra);
-  ModelFile model = LoadModel(path);
-  std::filesystem::remove(path);  // the mapping lives on
-  return model;
+  return LoadModel(path);  // the mapping outlives the folder
 }
 
 bool SameBytes(const Tensor& a, const Tensor& b) {
@@ -198,7 +186,8 @@ TEST(LlamaGguf, FileTypeKeepsAMixOfTheSameType) {
 // The error of loading a small model after `bend` has changed its metadata and `extra_tensor` joined it.
 std::string LoadError(const std::function<void(GgufMetadata&)>& bend, const std::string& extra_tensor = "",
                       const std::string& left_out = "") {
-  const auto path = Scratch("bent.gguf");
+  const TestFolder folder;
+  const auto path = folder / "bent.gguf";
   const LlamaConfig config = Small();
   const Weights weights = RandomWeights(config, 1);
   GgufMetadata metadata = LlamaMetadata(config, {}, Type::kF32);
@@ -220,7 +209,6 @@ std::string LoadError(const std::function<void(GgufMetadata&)>& bend, const std:
     message = error.what();
     EXPECT_THAT(message, HasSubstr(path.string()));
   }
-  std::filesystem::remove(path);
   return message;
 }
 
@@ -253,7 +241,8 @@ TEST(LlamaGguf, SaysWhatIsWrongWithAModel) {
 }
 
 TEST(LlamaGguf, SurvivesFlippedBytes) {
-  const auto path = Scratch("flip.gguf");
+  const TestFolder folder;
+  const auto path = folder / "flip.gguf";
   LlamaConfig config = Small();
   config.rope_scaling = {.kind = Kind::kYarn, .factor = 8.0, .original_context = 512};
   SaveModel(path, config, RandomWeights(config, 1), {});
@@ -270,7 +259,6 @@ TEST(LlamaGguf, SurvivesFlippedBytes) {
       EXPECT_NE(error.kind(), ErrorKind::kInternal) << error.what();
     }
   }
-  std::filesystem::remove(path);
 }
 
 TEST(LlamaGguf, ReadsTheConfigOfAVocabularyFile) {
@@ -286,10 +274,10 @@ TEST(Llama2c, ConvertsStories) {
   const auto model_path = SharedData("models/stories260K.bin");
   const auto tokenizer_path = SharedData("models/tok512.bin");
   if (!model_path || !tokenizer_path) GTEST_SKIP() << "shared stories260K.bin is absent";
-  const auto path = Scratch("stories.gguf");
+  const TestFolder folder;
+  const auto path = folder / "stories.gguf";
   ConvertLlama2c(*model_path, *tokenizer_path, path);
   const ModelFile model = LoadModel(path);
-  std::filesystem::remove(path);
   EXPECT_EQ(model.config.dim, 64);
   EXPECT_EQ(model.config.hidden_dim, 172);
   EXPECT_EQ(model.config.layers, 5);
@@ -322,7 +310,8 @@ TEST(Llama2c, ConvertsStories) {
 }
 
 TEST(Llama2c, RefusesOtherFiles) {
-  const auto path = Scratch("bad.bin");
+  const TestFolder folder;
+  const auto path = folder / "bad.bin";
   for (const std::string& text :
        {std::string(), std::string(28, '\0'), std::string(28, '\xff'), std::string(4096, '\1'),
         std::string("\x40\0\0\0\x10\0\0\0\1\0\0\0\4\0\0\0\4\0\0\0\0\0\0\x80\4\0\0\0", 28)}) {
@@ -330,7 +319,6 @@ TEST(Llama2c, RefusesOtherFiles) {
     EXPECT_THROW(ReadLlama2c(path), Error);
     EXPECT_THROW(ReadLlama2cTokenizer(path, 1 << 24), Error);
   }
-  std::filesystem::remove(path);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <numeric>
@@ -11,9 +10,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/test_folder.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 #include "formats/safetensors.h"
+#include "model/testing/small_config.h"
 
 namespace longspan {
 namespace {
@@ -21,24 +22,9 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// A folder that is gone when the test is.
-struct Folder {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() / ("longspan_peft_" + std::to_string(::getpid()));
-  Folder() { std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
 LlamaConfig Small() {
-  LlamaConfig c;
-  c.vocab_size = 40;
-  c.dim = 32;
+  LlamaConfig c = oracle::SmallConfig();
   c.layers = 12;
-  c.heads = 4;
-  c.kv_heads = 2;
-  c.head_dim = 8;
-  c.hidden_dim = 48;
-  c.context = 128;
   return c;
 }
 
@@ -51,10 +37,10 @@ Tensor Noise(std::int64_t rows, std::int64_t cols, std::uint64_t step) {
 
 LoraAdapter Sample() {
   LoraAdapter adapter{16, 16.0, true, 0.1, "meta-llama/Meta-Llama-3-8B", {}};
-  adapter.pairs.push_back({"layers.2.q", Noise(16, 32, 0), Noise(32, 16, 1)});
-  adapter.pairs.push_back({"layers.2.o", Noise(16, 32, 2), Noise(32, 16, 3)});
-  adapter.pairs.push_back({"layers.10.k", Noise(16, 32, 4), Noise(16, 16, 5)});
-  adapter.pairs.push_back({"layers.10.down", Noise(16, 48, 6), Noise(32, 16, 7)});
+  adapter.pairs.push_back({"layers.2.q", Noise(16, 24, 0), Noise(32, 16, 1)});
+  adapter.pairs.push_back({"layers.2.o", Noise(16, 32, 2), Noise(24, 16, 3)});
+  adapter.pairs.push_back({"layers.10.k", Noise(16, 24, 4), Noise(16, 16, 5)});
+  adapter.pairs.push_back({"layers.10.down", Noise(16, 40, 6), Noise(24, 16, 7)});
   return adapter;
 }
 
@@ -68,26 +54,26 @@ void ExpectSamePairs(const LoraAdapter& a, const LoraAdapter& b) {
 }
 
 TEST(Peft, RoundTripsAFolder) {
-  const Folder folder;
+  const TestFolder folder;
   const LoraAdapter adapter = Sample();
   EXPECT_EQ(adapter.Scale(), 4.0);
-  WritePeft(folder.path, adapter, Small());
-  const LoraAdapter read = ReadPeft(folder.path, Small());
+  WritePeft(folder.path(), adapter, Small());
+  const LoraAdapter read = ReadPeft(folder.path(), Small());
   EXPECT_EQ(read.rank, 16);
   EXPECT_EQ(read.alpha, 16.0);
   EXPECT_TRUE(read.rslora);
   EXPECT_EQ(read.dropout, 0.1);
   EXPECT_EQ(read.base_model, adapter.base_model);
   ExpectSamePairs(read, adapter);
-  EXPECT_THAT(ReadPeftConfig(folder.path).target_modules,
+  EXPECT_THAT(ReadPeftConfig(folder.path()).target_modules,
               ElementsAre("down_proj", "k_proj", "o_proj", "q_proj"));
 }
 
 TEST(Peft, FolderHasTheNamesAndRowsOfHuggingFace) {
-  const Folder folder;
+  const TestFolder folder;
   const LoraAdapter adapter = Sample();
-  WritePeft(folder.path, adapter, Small());
-  const auto file = SafetensorsFile::Open(folder.path / "adapter_model.safetensors");
+  WritePeft(folder.path(), adapter, Small());
+  const auto file = SafetensorsFile::Open(folder / "adapter_model.safetensors");
   const Tensor b = file->LoadTensor("base_model.model.model.layers.2.self_attn.q_proj.lora_B.weight");
   ASSERT_FALSE(b.empty());
   // Row 1 of a half-split head of 8 is the first of pair 1, row 5 the second: rows 2 and 3 when interleaved.
@@ -99,17 +85,17 @@ TEST(Peft, FolderHasTheNamesAndRowsOfHuggingFace) {
 
 // Qwen2's rows are in one order everywhere.
 TEST(Peft, RowsOfAQwen2StayInPlace) {
-  const Folder folder;
+  const TestFolder folder;
   const LoraAdapter adapter = Sample();
   LlamaConfig config = Small();
   config.architecture = Architecture::kQwen2;
-  WritePeft(folder.path, adapter, config);
-  const auto file = SafetensorsFile::Open(folder.path / "adapter_model.safetensors");
+  WritePeft(folder.path(), adapter, config);
+  const auto file = SafetensorsFile::Open(folder / "adapter_model.safetensors");
   const Tensor b = file->LoadTensor("base_model.model.model.layers.2.self_attn.q_proj.lora_B.weight");
   EXPECT_THAT(b.floats(), ::testing::ElementsAreArray(adapter.pairs[0].b.floats()));
-  ExpectSamePairs(ReadPeft(folder.path, config), adapter);
+  ExpectSamePairs(ReadPeft(folder.path(), config), adapter);
 
-  const auto path = folder.path / "adapter.gguf";
+  const auto path = folder / "adapter.gguf";
   WriteGgufAdapter(path, adapter, Architecture::kQwen2);
   ExpectSamePairs(ReadGgufAdapter(path, config), adapter);
   try {
@@ -121,14 +107,14 @@ TEST(Peft, RowsOfAQwen2StayInPlace) {
 }
 
 TEST(Peft, ToleratesNullsAndRefusesWhatItWouldGetWrong) {
-  const Folder folder;
-  WritePeft(folder.path, Sample(), Small());
+  const TestFolder folder;
+  WritePeft(folder.path(), Sample(), Small());
   const auto error = [&](const std::string& text) -> std::string {
-    WriteFile(folder.path / "adapter_config.json", text);
+    WriteFile(folder / "adapter_config.json", text);
     try {
-      ReadPeft(folder.path, Small());
+      ReadPeft(folder.path(), Small());
     } catch (const Error& e) {
-      EXPECT_THAT(e.what(), HasSubstr(folder.path.string()));
+      EXPECT_THAT(e.what(), HasSubstr(folder.path().string()));
       return e.what();
     }
     return "";
@@ -139,7 +125,7 @@ TEST(Peft, ToleratesNullsAndRefusesWhatItWouldGetWrong) {
                       "rank_pattern":{},"use_dora":false,"revision":null,"target_modules":null})"),
       "");
   EXPECT_THAT(error("["), HasSubstr("JSON"));
-  EXPECT_THAT(error(R"({"r":8})"), HasSubstr("expected 8 x 32"));
+  EXPECT_THAT(error(R"({"r":8})"), HasSubstr("expected 8 x 24"));
   EXPECT_THAT(error(R"({"use_dora":)" + std::string(400000, '[') + std::string(400000, ']') + "}"),
               HasSubstr("nested deeper"));
   EXPECT_THAT(error(R"({"r":0})"), HasSubstr("r is 0"));
@@ -152,20 +138,20 @@ TEST(Peft, ToleratesNullsAndRefusesWhatItWouldGetWrong) {
 }
 
 TEST(Peft, RefusesAnAdapterOfAnotherModel) {
-  const Folder folder;
-  WritePeft(folder.path, Sample(), Small());
+  const TestFolder folder;
+  WritePeft(folder.path(), Sample(), Small());
   LlamaConfig other = Small();
   other.layers = 10;
-  EXPECT_THROW(ReadPeft(folder.path, other), Error);
+  EXPECT_THROW(ReadPeft(folder.path(), other), Error);
   other = Small();
   other.hidden_dim = 64;
-  EXPECT_THROW(ReadPeft(folder.path, other), Error);
+  EXPECT_THROW(ReadPeft(folder.path(), other), Error);
 }
 
 TEST(Peft, GgufAdapterScalesAsReadersDo) {
-  const Folder folder;
+  const TestFolder folder;
   const LoraAdapter adapter = Sample();
-  const auto path = folder.path / "adapter.gguf";
+  const auto path = folder / "adapter.gguf";
   WriteGgufAdapter(path, adapter);
   EXPECT_EQ(GgufFile::Open(path)->Get<double>("adapter.lora.alpha"), 64.0);  // 16 * sqrt(16)
   const LoraAdapter read = ReadGgufAdapter(path, Small());
@@ -176,45 +162,45 @@ TEST(Peft, GgufAdapterScalesAsReadersDo) {
 
 // The embedding is a table: PEFT multiplies its A by the token, so A is [rank, vocabulary].
 TEST(Peft, EmbeddingAndLmHead) {
-  const Folder folder;
+  const TestFolder folder;
   LoraAdapter adapter{16, 16.0, false, 0, "", {}};
-  adapter.pairs.push_back({"embedding", Noise(16, 32, 0), Noise(40, 16, 1)});
-  adapter.pairs.push_back({"output", Noise(16, 32, 2), Noise(40, 16, 3)});
-  WritePeft(folder.path, adapter, Small());
-  const auto file = SafetensorsFile::Open(folder.path / "adapter_model.safetensors");
+  adapter.pairs.push_back({"embedding", Noise(16, 24, 0), Noise(61, 16, 1)});
+  adapter.pairs.push_back({"output", Noise(16, 24, 2), Noise(61, 16, 3)});
+  WritePeft(folder.path(), adapter, Small());
+  const auto file = SafetensorsFile::Open(folder / "adapter_model.safetensors");
   const Tensor a = file->LoadTensor("base_model.model.model.embed_tokens.lora_embedding_A");
-  EXPECT_THAT(a.shape(), ElementsAre(16, 40));
+  EXPECT_THAT(a.shape(), ElementsAre(16, 61));
   EXPECT_EQ(a.floats()[1], adapter.pairs[0].b.floats()[16]);  // rank 0 of token 1
   EXPECT_THAT(file->LoadTensor("base_model.model.model.embed_tokens.lora_embedding_B").shape(),
-              ElementsAre(32, 16));
-  EXPECT_THAT(file->LoadTensor("base_model.model.lm_head.lora_B.weight").shape(), ElementsAre(40, 16));
-  ExpectSamePairs(ReadPeft(folder.path, Small()), adapter);
+              ElementsAre(24, 16));
+  EXPECT_THAT(file->LoadTensor("base_model.model.lm_head.lora_B.weight").shape(), ElementsAre(61, 16));
+  ExpectSamePairs(ReadPeft(folder.path(), Small()), adapter);
 
   // llama.cpp wants the embedding's A by token and its B as it is.
-  const auto path = folder.path / "adapter.gguf";
+  const auto path = folder / "adapter.gguf";
   WriteGgufAdapter(path, adapter);
   const auto gguf = GgufFile::Open(path);
-  EXPECT_THAT(gguf->LoadTensor("token_embd.weight.lora_a").shape(), ElementsAre(40, 16));
-  EXPECT_THAT(gguf->LoadTensor("token_embd.weight.lora_b").shape(), ElementsAre(32, 16));
-  EXPECT_THAT(gguf->LoadTensor("output.weight.lora_a").shape(), ElementsAre(16, 32));
+  EXPECT_THAT(gguf->LoadTensor("token_embd.weight.lora_a").shape(), ElementsAre(61, 16));
+  EXPECT_THAT(gguf->LoadTensor("token_embd.weight.lora_b").shape(), ElementsAre(24, 16));
+  EXPECT_THAT(gguf->LoadTensor("output.weight.lora_a").shape(), ElementsAre(16, 24));
   ExpectSamePairs(ReadGgufAdapter(path, Small()), adapter);
 
   LlamaConfig tied = Small();
   tied.tied_embeddings = true;
-  EXPECT_THROW(ReadPeft(folder.path, tied), Error);
+  EXPECT_THROW(ReadPeft(folder.path(), tied), Error);
 }
 
 TEST(Peft, AlphaZero) {
-  const Folder folder;
+  const TestFolder folder;
   LoraAdapter adapter = Sample();
   adapter.alpha = 0;
-  const auto path = folder.path / "adapter.gguf";
+  const auto path = folder / "adapter.gguf";
   EXPECT_THROW(WriteGgufAdapter(path, adapter), Error);
   GgufMetadata metadata;
   metadata.Set("general.type", "adapter");
   metadata.Set("adapter.type", "lora");
   GgufWriter writer(path, metadata);
-  writer.Declare("blk.2.attn_q.weight.lora_a", Type::kF32, {16, 32});
+  writer.Declare("blk.2.attn_q.weight.lora_a", Type::kF32, {16, 24});
   writer.Declare("blk.2.attn_q.weight.lora_b", Type::kF32, {32, 16});
   writer.Write("blk.2.attn_q.weight.lora_a", adapter.pairs[0].a.bytes());
   writer.Write("blk.2.attn_q.weight.lora_b", adapter.pairs[0].b.bytes());

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "formats/llama_gguf.h"
 #include "model/rope_scaling.h"
+#include "model/testing/small_config.h"
 
 namespace longspan {
 namespace {
@@ -14,11 +15,7 @@ namespace {
 using Kind = RopeScaling::Kind;
 
 LlamaConfig Config() {
-  LlamaConfig c;
-  c.vocab_size = 8;
-  c.dim = c.head_dim = 16;
-  c.layers = c.heads = c.kv_heads = 1;
-  c.hidden_dim = 16;
+  LlamaConfig c = oracle::MinimalConfig(8, 16);
   c.context = 512;
   return c;
 }

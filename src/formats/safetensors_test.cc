@@ -2,23 +2,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <string>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "base/test_folder.h"
 
 namespace longspan {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::filesystem::path Scratch(const std::string& name) {
-  return std::filesystem::temp_directory_path() /
-         ("longspan_safetensors_" + std::to_string(::getpid()) + "_" + name);
-}
 
 // A file with this header and `data` bytes behind it.
 std::string Build(const std::string& header, std::size_t data) {
@@ -28,7 +23,8 @@ std::string Build(const std::string& header, std::size_t data) {
 
 // The error that opening `text` and loading all its tensors gives; empty where there is none.
 std::string OpenError(const std::string& text) {
-  const auto path = Scratch("hostile");
+  const TestFolder folder;
+  const auto path = folder / "hostile";
   std::ofstream(path, std::ios::binary) << text;
   std::string message;
   try {
@@ -39,12 +35,12 @@ std::string OpenError(const std::string& text) {
     EXPECT_NE(error.kind(), ErrorKind::kInternal) << message;
     EXPECT_THAT(message, HasSubstr(path.string()));
   }
-  std::filesystem::remove(path);
   return message;
 }
 
 TEST(Safetensors, RoundTrips) {
-  const auto path = Scratch("whole");
+  const TestFolder folder;
+  const auto path = folder / "whole";
   const std::vector<float> floats{1, 2, 3, 4, 5, 6};
   const std::vector<std::uint16_t> halves{7, 8, 9};
   {
@@ -56,7 +52,6 @@ TEST(Safetensors, RoundTrips) {
     writer.Commit();
   }
   const auto file = SafetensorsFile::Open(path);
-  std::filesystem::remove(path);
   ASSERT_EQ(file->entries().size(), 2u);
   EXPECT_EQ(file->entries()[0].name, "z.first");
   EXPECT_EQ(file->metadata().at("format"), "pt");
@@ -82,7 +77,8 @@ TEST(Safetensors, LoadsATensorWithoutElements) {
 }
 
 TEST(Safetensors, WriterKeepsToItsPlan) {
-  SafetensorsWriter writer(Scratch("plan"));
+  const TestFolder folder;
+  SafetensorsWriter writer(folder / "plan");
   writer.Declare("t", Type::kF32, {2});
   EXPECT_THROW(writer.Declare("q", Type::kQ8_0, {32}), Error);
   EXPECT_THROW(writer.Write("t", std::vector<std::byte>(4)), Error);

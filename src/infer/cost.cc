@@ -31,8 +31,8 @@ double WeightBytes(const Weights& weights) {
   double bytes =
       static_cast<double>(weights.embedding.row_bytes()) + size(weights.output_norm) + size(weights.output);
   for (const LayerWeights& l : weights.layers) {
-    for (const Tensor* t :
-         {&l.attention_norm, &l.q, &l.k, &l.v, &l.q_bias, &l.k_bias, &l.v_bias, &l.o, &l.mlp_norm, &l.gate, &l.up, &l.down}) {
+    for (const Tensor* t : {&l.attention_norm, &l.q, &l.k, &l.v, &l.q_bias, &l.k_bias, &l.v_bias, &l.o,
+                            &l.mlp_norm, &l.gate, &l.up, &l.down}) {
       bytes += size(*t);
     }
   }
@@ -40,7 +40,8 @@ double WeightBytes(const Weights& weights) {
 }
 
 double KvBytes(const LlamaConfig& config, std::int64_t depth, Type type) {
-  const std::int64_t window = config.sliding_window, seen = window > 0 ? std::min(window, depth + 1) : depth + 1;
+  const std::int64_t window = config.sliding_window,
+                     seen = window > 0 ? std::min(window, depth + 1) : depth + 1;
   return static_cast<double>(KvCache::Bytes(config, kKvBlock, type)) / kKvBlock *
          static_cast<double>(seen);
 }

@@ -9,8 +9,8 @@
 namespace longspan {
 
 // Floating-point operations, multiplications and additions counted each, of reading `tokens` after `depth`
-// others: matrix products, and attention of each token to itself and all before it that its window has. Norms, RoPE and SwiGLU
-// are left out: they are well below a hundredth. Without the LM head.
+// others: matrix products, and attention of each token to itself and all before it that its window has.
+// Norms, RoPE and SwiGLU are left out: they are well below a hundredth. Without the LM head.
 double ForwardOperations(const LlamaConfig& config, std::int64_t tokens, std::int64_t depth);
 
 // Of the logits of `rows` tokens.

@@ -22,7 +22,8 @@ TEST(Cost, ReadingInPartsCostsTheSame) {
   LlamaConfig config = kConfig;
   for (const std::int64_t window : {0, 1, 5, 50, 500}) {
     config.sliding_window = window;
-    EXPECT_EQ(ForwardOperations(config, 100, 7), ForwardOperations(config, 60, 7) + ForwardOperations(config, 40, 67));
+    EXPECT_EQ(ForwardOperations(config, 100, 7),
+              ForwardOperations(config, 60, 7) + ForwardOperations(config, 40, 67));
   }
 }
 

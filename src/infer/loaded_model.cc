@@ -29,7 +29,9 @@ AdapterFile AdapterFile::Parse(const std::string& text) {
 
 LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOverride& rope, std::string_view isa,
                          Activations activations, std::span<const AdapterFile> adapters)
-    : path_(path), file_(LoadModel(path)), tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {
+    : path_(path),
+      file_(LoadModel(path)),
+      tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {
   if (tokenizer_->vocab_size() != file_.config.vocab_size) {
     Fail(ErrorKind::kInvalidFile, "{}: the tokenizer has {} tokens, the model {}", path.string(),
          tokenizer_->vocab_size(), file_.config.vocab_size);

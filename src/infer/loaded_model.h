@@ -29,8 +29,9 @@ struct AdapterFile {
 class LoadedModel {
  public:
   // `isa` and `activations` as ChooseKernels takes them.
-  explicit LoadedModel(const std::filesystem::path& path, const RopeOverride& rope = {}, std::string_view isa = "auto",
-                       Activations activations = Activations::kExact, std::span<const AdapterFile> adapters = {});
+  explicit LoadedModel(const std::filesystem::path& path, const RopeOverride& rope = {},
+                       std::string_view isa = "auto", Activations activations = Activations::kExact,
+                       std::span<const AdapterFile> adapters = {});
 
   const std::filesystem::path& path() const { return path_; }
   const GgufMetadata& metadata() const { return file_.file->metadata(); }
@@ -39,8 +40,8 @@ class LoadedModel {
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   // The token that begins a sequence, where the model wants one.
   std::optional<std::int32_t> bos() const;
-  // The tokens at which generated text ends. BOS is one: a model trained on texts set end to end says "another text
-  // begins" where this one ends.
+  // The tokens at which generated text ends. BOS is one: a model trained on texts set end to end says
+  // "another text begins" where this one ends.
   std::vector<std::int32_t> stop_tokens() const;
 
  private:

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/test_folder.h"
+#include "formats/adapter_targets.h"
 #include "formats/peft.h"
 #include "model/testing/small_model.h"
 #include "text/gguf_vocabulary.h"
@@ -25,10 +26,7 @@ class LoadedModelTest : public testing::Test {
     vocabulary_.bos = AddToken(vocabulary_, "<|begin_of_text|>", TokenKind::kControl);
     vocabulary_.eos = AddToken(vocabulary_, "<|end_of_text|>", TokenKind::kControl);
     vocabulary_.add_bos = true;
-    config_.vocab_size = std::ssize(vocabulary_.tokens);
-    config_.dim = config_.head_dim = config_.hidden_dim = 16;
-    config_.layers = config_.heads = config_.kv_heads = 1;
-    config_.context = 64;
+    config_ = oracle::MinimalConfig(std::ssize(vocabulary_.tokens), 16);
   }
 
   fs::path Save() const {
@@ -76,7 +74,8 @@ Matrix Logits(const LoadedModel& model) {
 double LargestDifference(const Matrix& a, const Matrix& b) {
   double largest = 0;
   for (std::size_t i = 0; i < a.span().size(); ++i) {
-    largest = std::max(largest, std::abs(static_cast<double>(a.span()[i]) - static_cast<double>(b.span()[i])));
+    largest =
+        std::max(largest, std::abs(static_cast<double>(a.span()[i]) - static_cast<double>(b.span()[i])));
   }
   return largest;
 }
@@ -84,18 +83,20 @@ double LargestDifference(const Matrix& a, const Matrix& b) {
 LoraAdapter RandomAdapter(const LlamaConfig& c, std::int64_t rank, bool rslora, std::uint64_t seed) {
   LoraAdapter adapter{rank, 2.0 * static_cast<double>(rank), rslora, 0, "", {}};
   Random random(seed, 0, RandomPurpose::kTest);
-  for (const auto& [name, out, in] : {std::tuple("q", c.q_dim(), c.dim), {"k", c.kv_dim(), c.dim}, {"down", c.dim, c.hidden_dim}}) {
+  for (const std::string& target : AdapterTargets(c)) {
+    if (target == "output" && c.tied_embeddings) continue;
+    const auto [out, in] = AdapterMeasures(c, target);
     Tensor a = Tensor::Allocate(Type::kF32, {rank, in}), b = Tensor::Allocate(Type::kF32, {out, rank});
     for (float& x : a.mutable_floats()) x = 0.1f * random.Normal();
     for (float& x : b.mutable_floats()) x = 0.1f * random.Normal();
-    adapter.pairs.push_back({fmt::format("layers.0.{}", name), a, b});
+    adapter.pairs.push_back({target, a, b});
   }
   return adapter;
 }
 
 // W + factor * s B A, in place of what train/merge.h does for a command.
 void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
-  ForEachTensor(weights, true, [&](const std::string& name, Tensor& tensor) {
+  ForEachTensor(weights, false, [&](const std::string& name, Tensor& tensor) {
     const auto pair = std::ranges::find(adapter.pairs, name, &LoraAdapter::Pair::target);
     if (pair == adapter.pairs.end()) return;
     Tensor sum = tensor.ToF32();
@@ -105,7 +106,8 @@ void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
         delta += static_cast<double>(pair->b.AsRows().at(i / sum.cols(), r)) *
                  static_cast<double>(pair->a.AsRows().at(r, i % sum.cols()));
       }
-      sum.mutable_floats()[static_cast<std::size_t>(i)] += static_cast<float>(factor * adapter.Scale() * delta);
+      sum.mutable_floats()[static_cast<std::size_t>(i)] +=
+          static_cast<float>(factor * adapter.Scale() * delta);
     }
     tensor = sum;
   });
@@ -114,14 +116,19 @@ void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
 TEST_F(LoadedModelTest, RunsWithAdaptersAsIfTheyWereMerged) {
   config_.heads = config_.kv_heads = 2;
   config_.head_dim = 8;
-  config_.tied_embeddings = true;
-  for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
+  GgufMetadata metadata;
+  WriteVocabulary(vocabulary_, metadata);
+  for (const auto& [architecture, tied] :
+       {std::pair(Architecture::kLlama, false), {Architecture::kQwen2, true}}) {
     config_.architecture = architecture;
-    GgufMetadata metadata;
-    WriteVocabulary(vocabulary_, metadata);
-    const Weights base = oracle::LivelyWeights(config_, 1);
+    config_.tied_embeddings = tied;
+    Weights base = oracle::LivelyWeights(config_, 1);
+    if (tied) base.output = base.embedding;
+    LlamaConfig untied = config_;  // the merged model's: an adapted embedding is no longer the LM head
+    untied.tied_embeddings = false;
     SaveModel(folder_ / "base.gguf", config_, base, metadata);
-    const LoraAdapter plain = RandomAdapter(config_, 3, false, 1), stable = RandomAdapter(config_, 4, true, 2);
+    const LoraAdapter plain = RandomAdapter(config_, 3, false, 1),
+                      stable = RandomAdapter(config_, 4, true, 2);
     WritePeft(folder_ / "peft", stable, config_);
     WriteGgufAdapter(folder_ / "plain.gguf", plain, architecture);
     WriteGgufAdapter(folder_ / "stable.gguf", stable, architecture);
@@ -136,12 +143,12 @@ TEST_F(LoadedModelTest, RunsWithAdaptersAsIfTheyWereMerged) {
                           {{"plain.gguf:-2", "peft:0.25"}, -2, 0.25},
                           {{"peft", "plain.gguf", "stable.gguf"}, 1, 2}}) {
       std::vector<AdapterFile> files;
-      for (const std::string& given : c.given) files.push_back(AdapterFile::Parse((folder_ / given).string()));
+      for (const std::string& given : c.given)
+        files.push_back(AdapterFile::Parse((folder_ / given).string()));
       Weights merged = base;
       Merge(plain, c.plain, merged);
       Merge(stable, c.stable, merged);
-      merged.output = merged.embedding;
-      SaveModel(folder_ / "merged.gguf", config_, merged, metadata);
+      SaveModel(folder_ / "merged.gguf", untied, merged, metadata);
       const Matrix want = Logits(LoadedModel(folder_ / "merged.gguf"));
       const Matrix got = Logits(LoadedModel(folder_ / "base.gguf", {}, "auto", Activations::kExact, files));
       const std::string what = fmt::format("{} {}", Name(architecture), fmt::join(c.given, " "));
@@ -160,8 +167,8 @@ TEST_F(LoadedModelTest, ReadsPathsAndFactors) {
   EXPECT_EQ(AdapterFile::Parse(plain + ":-0.5").path, plain);
   EXPECT_EQ(AdapterFile::Parse(colon).factor, 1) << "a file of that name";
   EXPECT_EQ(AdapterFile::Parse(colon + ":3").factor, 3);
-  for (const std::string& bad : {plain + ":", plain + ":x", plain + ":1x", plain + ":nan", plain + ":1e999", plain + "c",
-                                 plain + "c:1", std::string()}) {
+  for (const std::string& bad : {plain + ":", plain + ":x", plain + ":1x", plain + ":nan", plain + ":1e999",
+                                 plain + "c", plain + "c:1", std::string()}) {
     EXPECT_THROW(AdapterFile::Parse(bad), Error) << bad;
   }
 }

@@ -10,7 +10,8 @@
 namespace longspan {
 
 Session::Session(const Transformer& model, std::int64_t context, Type cache_type)
-    : Session(std::make_unique<TransformerSequence>(model, cache_type), context > 0 ? context : model.config().context) {}
+    : Session(std::make_unique<TransformerSequence>(model, cache_type),
+              context > 0 ? context : model.config().context) {}
 
 Session::Session(std::unique_ptr<Sequence> owned, std::int64_t context)
     : owned_(std::move(owned)), sequence_(*owned_), context_(context) {}

@@ -33,8 +33,8 @@ class Session {
  public:
   static constexpr std::int64_t kChunk = 512;  // tokens read at a time
 
-  // `context` is the most tokens the sequence may hold; 0 takes the model's own window. `cache_type` is that of its
-  // keys and values.
+  // `context` is the most tokens the sequence may hold; 0 takes the model's own window. `cache_type` is that
+  // of its keys and values.
   explicit Session(const Transformer& model, std::int64_t context = 0, Type cache_type = Type::kF32);
   // Over a sequence that outlives the session and is emptied first.
   Session(Sequence& sequence, std::int64_t context);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/test_folder.h"
 #include "infer/speculation.h"
+#include "model/testing/small_config.h"
 #include "text/gguf_vocabulary.h"
 #include "text/testing_vocabulary.h"
 
@@ -20,11 +21,7 @@ using Tokens = std::vector<std::int32_t>;
 class VocabularyTest : public testing::Test {
  protected:
   LoadedModel Model(const std::string& name, const Vocabulary& vocabulary) const {
-    LlamaConfig config;
-    config.vocab_size = std::ssize(vocabulary.tokens);
-    config.dim = config.head_dim = config.hidden_dim = 16;
-    config.layers = config.heads = config.kv_heads = 1;
-    config.context = 64;
+    const LlamaConfig config = oracle::MinimalConfig(std::ssize(vocabulary.tokens), 16);
     GgufMetadata metadata;
     WriteVocabulary(vocabulary, metadata);
     SaveModel(folder_ / name, config, RandomWeights(config, 1), metadata);

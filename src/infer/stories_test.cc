@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/test_folder.h"
 #include "base/testdata.h"
 #include "formats/llama2c.h"
 #include "formats/llama_gguf.h"
@@ -24,17 +25,12 @@ class Stories260K : public testing::TestWithParam<std::string> {
     const auto weights = SharedData("models/stories260K.bin"), tokens = SharedData("models/tok512.bin");
     const auto expected = SharedData("models/stories260K.greedy200.txt");
     if (!weights || !tokens || !expected) GTEST_SKIP() << "shared/data/models is absent";
-    folder_ = std::filesystem::temp_directory_path() / ("longspan-stories-" + GetParam());
-    std::filesystem::create_directories(folder_);
     ConvertLlama2c(*weights, *tokens, folder_ / "stories260K.gguf");
     expected_ = ReadFile(*expected);
     if (expected_.ends_with('\n')) expected_.pop_back();  // which llama2.c prints last of all
   }
-  void TearDown() override {
-    if (!folder_.empty()) std::filesystem::remove_all(folder_);
-  }
 
-  std::filesystem::path folder_;
+  TestFolder folder_;
   std::string expected_;
 };
 

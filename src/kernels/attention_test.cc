@@ -34,10 +34,11 @@ struct AttentionCase {
   std::int64_t window = AttentionShape::kNoWindow;
 };
 constexpr AttentionCase kAttention[] = {
-    {1, 4, 2, 64, false},     {5, 8, 4, 8, false},     {63, 4, 4, 32, false},    {64, 4, 1, 64, false},
-    {65, 6, 2, 48, false},    {200, 4, 2, 16, false},  {150, 4, 2, 32, true},    {33, 2, 1, 20, true},
-    {200, 4, 2, 16, false, 1}, {200, 4, 2, 16, false, 7}, {200, 4, 2, 16, false, 64}, {200, 2, 1, 20, true, 65},
-    {150, 4, 2, 32, true, 9}, {150, 4, 2, 32, false, 149}, {150, 4, 2, 32, false, 1000}};
+    {1, 4, 2, 64, false},      {5, 8, 4, 8, false},         {63, 4, 4, 32, false},
+    {64, 4, 1, 64, false},     {65, 6, 2, 48, false},       {200, 4, 2, 16, false},
+    {150, 4, 2, 32, true},     {33, 2, 1, 20, true},        {200, 4, 2, 16, false, 1},
+    {200, 4, 2, 16, false, 7}, {200, 4, 2, 16, false, 64},  {200, 2, 1, 20, true, 65},
+    {150, 4, 2, 32, true, 9},  {150, 4, 2, 32, false, 149}, {150, 4, 2, 32, false, 1000}};
 
 std::vector<std::int32_t> Documents(std::int64_t n) {
   std::vector<std::int32_t> documents;
@@ -220,7 +221,8 @@ TEST_P(AttentionTest, PagesWithDocuments) {
 // Windows that end within, at and around pages and the pieces of decoding, and are longer than the sequence.
 TEST_P(AttentionTest, PagesWithWindows) {
   for (const Type type : {Type::kF32, Type::kQ8_0}) {
-    for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{700, 1}, {1100, 3}, {600, 40}, {0, 130}}) {
+    for (const auto& [before, n] :
+         {std::pair<std::int64_t, std::int64_t>{700, 1}, {1100, 3}, {600, 40}, {0, 130}}) {
       for (const std::int64_t window : {1, 63, 64, 65, 512, 513, 5000}) {
         AttentionShape shape = ShapeOf(4, 2, 32);
         shape.window = window;

@@ -7,7 +7,8 @@
 namespace longspan {
 namespace {
 
-// Those of SupportedVectorKernels, and before them "amx". The tile unit rounds, so that its exact kernels are AVX-512's.
+// Those of SupportedVectorKernels, and before them "amx". The tile unit rounds, so that its exact kernels are
+// AVX-512's.
 std::vector<VectorKernels> Supported() {
   std::vector<VectorKernels> all = SupportedVectorKernels();
   if (all.empty() || all.front().isa != "avx512") return all;
@@ -32,7 +33,8 @@ const Kernels& ChooseKernels(std::string_view isa, Activations activations) {
     if (v.isa == isa || isa == "auto") return activations == Activations::kInt8 ? *v.rounding : *v.exact;
   }
   if (isa == "auto") return ReferenceKernels();
-  Fail(ErrorKind::kBadOption, "instruction set '{}': this machine offers {}", isa, fmt::join(AvailableKernels(), ", "));
+  Fail(ErrorKind::kBadOption, "instruction set '{}': this machine offers {}", isa,
+       fmt::join(AvailableKernels(), ", "));
 }
 
 }  // namespace longspan

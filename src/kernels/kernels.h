@@ -52,8 +52,8 @@ class Kernels {
   // y = x / rms(x) * weight, row by row (Zhang & Sennrich 2019, eq. 4). y may be x.
   virtual void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const = 0;
   // dx is added to, for the residual stream also flows past the norm; so is dweight, unless empty.
-  virtual void RmsNormBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy, Rows dx,
-                               std::span<float> dweight) const = 0;
+  virtual void RmsNormBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy,
+                               Rows dx, std::span<float> dweight) const = 0;
 
   // Turns pair j of each head of row i by the angle whose cosine and sine are cos[i][j], sin[i][j]
   // (Su et al. 2021, eq. 34). `inverse` turns back, which is the backward pass.
@@ -77,21 +77,21 @@ class Kernels {
   virtual double SumOfSquares(std::span<const float> x) const = 0;
 
   // One step of AdamW (Loshchilov & Hutter 2019, algorithm 2).
-  virtual void AdamW(const AdamWStep& step, std::span<const float> gradient, std::span<float> m, std::span<float> v,
-                     std::span<float> parameter) const = 0;
+  virtual void AdamW(const AdamWStep& step, std::span<const float> gradient, std::span<float> m,
+                     std::span<float> v, std::span<float> parameter) const = 0;
 };
 
 // The oracle: plain loops, one thread.
 const Kernels& ReferenceKernels();
 
-// What MatMul and Attention may do with activations: nothing, or round them. Quantised weights then meet activations of
-// 8 bits by blocks of 32, which is several times as fast (kernels/int8/) and shifts a product about as little as Q8_0
-// weights do; on the tile unit, products of many rows with any weight, and attention of many queries, round to BF16
-// instead (kernels/amx/). Gradients are exact.
+// What MatMul and Attention may do with activations: nothing, or round them. Quantised weights then meet
+// activations of 8 bits by blocks of 32, which is several times as fast (kernels/int8/) and shifts a product
+// about as little as Q8_0 weights do; on the tile unit, products of many rows with any weight, and attention
+// of many queries, round to BF16 instead (kernels/amx/). Gradients are exact.
 enum class Activations { kExact, kInt8 };
 
-// Kernels by instruction set: "auto" (the best that this machine has), "reference", "avx2", "avx512", "amx". The
-// reference is always exact. Error(kBadOption) for a name that is unknown or that this machine lacks.
+// Kernels by instruction set: "auto" (the best that this machine has), "reference", "avx2", "avx512", "amx".
+// The reference is always exact. Error(kBadOption) for a name that is unknown or that this machine lacks.
 const Kernels& ChooseKernels(std::string_view isa, Activations activations = Activations::kExact);
 
 // Names that ChooseKernels accepts on this machine, best first, without "auto".

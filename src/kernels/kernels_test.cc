@@ -76,9 +76,11 @@ TEST_P(KernelsTest, MatrixProductRespectsStrides) {
 TEST_P(KernelsTest, RowOperations) {
   for (const std::int64_t cols : {1, 6, 16, 37, 256, 300}) {
     const std::int64_t rows = 45;
-    const Matrix x = RandomMatrix(rows, cols, 1), up = RandomMatrix(rows, cols, 2), dy = RandomMatrix(rows, cols, 3);
+    const Matrix x = RandomMatrix(rows, cols, 1), up = RandomMatrix(rows, cols, 2),
+                 dy = RandomMatrix(rows, cols, 3);
     const Matrix weight = RandomMatrix(1, cols, 4);
-    Matrix a = RandomMatrix(rows, cols, 5), b = a, c(rows, cols), d(rows, cols), dw = RandomMatrix(1, cols, 6), dw2 = dw;
+    Matrix a = RandomMatrix(rows, cols, 5), b = a, c(rows, cols), d(rows, cols),
+           dw = RandomMatrix(1, cols, 6), dw2 = dw;
     kernels().RmsNorm(x, weight.span(), 1e-5f, c);
     oracle().RmsNorm(x, weight.span(), 1e-5f, d);
     ExpectClose(c.span(), d.span(), 1e-5f, "norm");
@@ -100,7 +102,8 @@ TEST_P(KernelsTest, RowOperations) {
     kernels().Scale(0.3f, a.span());
     oracle().Scale(0.3f, b.span());
     ExpectClose(a.span(), b.span(), 1e-5f, "scale");
-    EXPECT_NEAR(kernels().SumOfSquares(x.span()), oracle().SumOfSquares(x.span()), 1e-5 * static_cast<double>(rows * cols));
+    EXPECT_NEAR(kernels().SumOfSquares(x.span()), oracle().SumOfSquares(x.span()),
+                1e-5 * static_cast<double>(rows * cols));
     if (cols % 2 == 0) {
       const Matrix cos = RandomMatrix(rows, cols / 2, 7), sin = RandomMatrix(rows, cols / 2, 8);
       for (const RopePairing pairing : {RopePairing::kNeighbours, RopePairing::kHalves}) {
@@ -119,7 +122,8 @@ TEST_P(KernelsTest, CrossEntropy) {
     Matrix logits = RandomMatrix(19, cols, 1);
     for (float& x : logits.span()) x = 6 * x + 300;  // far from zero: the maximum must be taken out first
     std::vector<std::int32_t> targets;
-    for (std::int32_t i = 0; i < 19; ++i) targets.push_back(i % 5 == 4 ? -1 : i % static_cast<std::int32_t>(cols));
+    for (std::int32_t i = 0; i < 19; ++i)
+      targets.push_back(i % 5 == 4 ? -1 : i % static_cast<std::int32_t>(cols));
     Matrix copy = logits;
     std::vector<double> a(19), b(19), c(19);
     kernels().CrossEntropy(logits, targets, a);
@@ -163,7 +167,8 @@ TEST_P(KernelsTest, ThreadsDoNotChangeResults) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::ValuesIn(AvailableKernels()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, testing::ValuesIn(AvailableKernels()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace longspan

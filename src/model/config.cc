@@ -51,7 +51,8 @@ std::optional<Architecture> ArchitectureNamed(std::string_view text) {
 
 std::string ArchitectureNames() {
   std::string names;
-  for (const auto& [architecture, name] : kArchitectures) names += (names.empty() ? "" : " or ") + std::string(name);
+  for (const auto& [architecture, name] : kArchitectures)
+    names += (names.empty() ? "" : " or ") + std::string(name);
   return names;
 }
 
@@ -79,7 +80,8 @@ void LlamaConfig::Validate(std::string_view where) const {
   check(hidden_dim, 1 << 22, "feed-forward width");
   check(context, kLongestContext, "context length");
   if (sliding_window < 0 || sliding_window > kLongestContext) {
-    Fail(ErrorKind::kInvalidFile, "{}: sliding window is {}, expected 0 (none) or more", where, sliding_window);
+    Fail(ErrorKind::kInvalidFile, "{}: sliding window is {}, expected 0 (none) or more", where,
+         sliding_window);
   }
   if (heads % kv_heads != 0) {
     Fail(ErrorKind::kInvalidFile, "{}: {} heads cannot share {} KV heads evenly", where, heads, kv_heads);

@@ -49,7 +49,7 @@ std::uint64_t Fingerprint(const Transformer& model) {
   Hash64 hash;
   AddConfig(model.config(), hash);
   AddRope(model.rope(), hash);
-  AddTensor(model.weights().embedding, hash);
+  AddLinear(model.embedding(), hash);
   for (const Block& block : model.blocks()) {
     hash.Update(std::as_bytes(block.attention_norm));
     hash.Update(std::as_bytes(block.mlp_norm));

@@ -59,6 +59,13 @@ TEST(FingerprintTest, CoversAdapters) {
   EXPECT_NE(adapted, bare);
   adapter.scale *= 2;
   EXPECT_NE(Fingerprint(model), adapted);
+
+  Transformer embedding(config, oracle::LivelyWeights(config, 1), ReferenceKernels());
+  LoraAdapter of_embedding{1, 1, false, 0, "", {}};
+  of_embedding.pairs.push_back({"embedding", Tensor::Allocate(Type::kF32, {1, config.dim}),
+                                Tensor::Allocate(Type::kF32, {config.vocab_size, 1})});
+  embedding.Adapt(of_embedding);
+  EXPECT_NE(Fingerprint(embedding), bare);
 }
 
 }  // namespace

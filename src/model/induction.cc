@@ -14,7 +14,6 @@
 namespace longspan {
 namespace {
 
-constexpr double kDeviation = 0.02;   // of RandomWeights' embedding
 constexpr double kCommon = 0.5;       // size of the direction that all embeddings share, in deviations
 constexpr double kPreviousScore = 6;  // of the token before, above that of its neighbours
 constexpr double kMatchScore = 14;    // of a place whose previous token is the current one
@@ -65,7 +64,7 @@ class Builder {
   void Share(Tensor& embedding) const {
     const Rows rows = View(embedding);
     for (std::int64_t i = 0; i < rows.rows; ++i) {
-      AddScaled(rows[i], kDeviation * kCommon * std::sqrt(dim_), common_);
+      AddScaled(rows[i], kInitialDeviation * kCommon * std::sqrt(dim_), common_);
     }
   }
 
@@ -87,7 +86,7 @@ class Builder {
       AddScaled(q[2 * j + 1], -a * std::sin(f), common_);
     }
     Value(layer);
-    ScaleTo(kDeviation / std::sqrt(head_dim_) / row_length_, Output(layer));
+    ScaleTo(kInitialDeviation / std::sqrt(head_dim_) / row_length_, Output(layer));
   }
 
   // The first head's key reads what WritePrevious has written in the layer before, and its query makes the
@@ -102,7 +101,7 @@ class Builder {
     const double products =
         static_cast<double>(config_.head_dim - first) * written * own / std::sqrt(head_dim_);
     const double gain = std::sqrt(kMatchScore / products);
-    const double to_unit = row_length_ * std::sqrt(head_dim_ / dim_) / kDeviation;
+    const double to_unit = row_length_ * std::sqrt(head_dim_ / dim_) / kInitialDeviation;
     for (std::int64_t row = first; row < config_.head_dim; ++row) {
       for (std::int64_t i = 0; i < config_.dim; ++i) {
         k.at(row, i) = static_cast<float>(gain * to_unit) * write.at(i, row);
@@ -146,7 +145,7 @@ class Builder {
   double dim_, head_dim_;
   double norm_ = std::sqrt(1 + kCommon * kCommon);  // of an embedding, in deviations per element
   double row_length_ =
-      kDeviation * std::sqrt(dim_);  // of a value's projection, and so its outputs' deviation
+      kInitialDeviation * std::sqrt(dim_);  // of a value's projection, and so its outputs' deviation
   std::vector<float> common_;
 };
 
@@ -154,7 +153,8 @@ class Builder {
 
 Weights InductionWeights(const LlamaConfig& config, std::uint64_t seed) {
   if (config.architecture != Architecture::kLlama) {
-    Fail(ErrorKind::kBadOption, "an induction head needs the architecture llama, found {}", Name(config.architecture));
+    Fail(ErrorKind::kBadOption, "an induction head needs the architecture llama, found {}",
+         Name(config.architecture));
   }
   if (config.layers < 2 || config.head_dim < 4 * kLeastSlowPairs || !config.tied_embeddings) {
     Fail(ErrorKind::kBadOption, "an induction head needs 2 layers, heads of {} and tied embeddings",

@@ -16,7 +16,8 @@ namespace longspan {
 // are made from one another: a key's from the output that it shall find, an output's from the value that it
 // shall copy.
 //
-// Error(kBadOption) unless the model is a Llama and has two layers, heads of 16 and tied embeddings at the least.
+// Error(kBadOption) unless the model is a Llama and has two layers, heads of 16 and tied embeddings at the
+// least.
 Weights InductionWeights(const LlamaConfig& config, std::uint64_t seed);
 
 }  // namespace longspan

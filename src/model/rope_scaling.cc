@@ -21,7 +21,8 @@ void ApplyYarn(const LlamaConfig& c, RopeFrequencies& f) {
   const auto head_dim = static_cast<double>(c.head_dim);
   const auto window = static_cast<double>(s.original_context);
   const double low = std::max(0.0, std::floor(PairOfRotations(s.beta_fast, head_dim, c.rope_theta, window)));
-  double high = std::min(head_dim - 1, std::ceil(PairOfRotations(s.beta_slow, head_dim, c.rope_theta, window)));
+  double high =
+      std::min(head_dim - 1, std::ceil(PairOfRotations(s.beta_slow, head_dim, c.rope_theta, window)));
   if (high <= low) high = low + 0.001;
   for (std::size_t j = 0; j < f.inverse.size(); ++j) {
     const double keep = 1 - std::clamp((static_cast<double>(j) - low) / (high - low), 0.0, 1.0);

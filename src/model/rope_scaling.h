@@ -15,8 +15,9 @@ struct RopeFrequencies {
   RopePairing pairing = RopePairing::kNeighbours;
 };
 
-// Su et al. 2021 (none), Chen et al. 2023 (linear), "NTK-aware" scaling of theta (ntk), Peng et al. 2023 (yarn), and
-// Llama 3.1's piecewise scaling (llama3). `factors` divide the inverse frequencies where a file carries them.
+// Su et al. 2021 (none), Chen et al. 2023 (linear), "NTK-aware" scaling of theta (ntk), Peng et al. 2023
+// (yarn), and Llama 3.1's piecewise scaling (llama3). `factors` divide the inverse frequencies where a file
+// carries them.
 RopeFrequencies MakeRopeFrequencies(const LlamaConfig& config, std::span<const float> factors = {});
 
 }  // namespace longspan

@@ -32,6 +32,18 @@ void Report(std::size_t layer, const BlockActivations& a, ActivationListener& li
   for (const NamedLinear& l : kLinears) listener.Saw(fmt::format("layers.{}.{}", layer, l.name), a.*l.input);
 }
 
+// x [tokens, dim] = rows of the table and of its adapter's product B A: rows of B, times A.
+void Embed(const Kernels& kernels, const Linear& table, std::span<const std::int32_t> tokens, Rows x) {
+  EmbeddingForward(table.weight, tokens, x);
+  if (table.adapter == nullptr) return;
+  const Adapter& adapter = *table.adapter;
+  Matrix inner(x.rows, adapter.b.cols());
+  EmbeddingForward(adapter.b, tokens, inner);
+  kernels.Scale(adapter.scale, inner.span());
+  // The input gradient of "weight A" is a product with A as it lies.
+  kernels.MatMulInputGradient(inner, adapter.a, x, Store::kAdd);
+}
+
 // What would otherwise store two sequences in one place.
 void CheckSequences(std::span<const SequenceTokens> sequences) {
   std::vector<const KvCache*> caches;
@@ -47,7 +59,8 @@ void CheckSequences(std::span<const SequenceTokens> sequences) {
 // Two adapters of one projection as one: A's above each other, B's, with their scales, side by side.
 Adapter Stack(const Adapter& x, const Adapter& y) {
   const std::int64_t rank = x.a.rows() + y.a.rows();
-  Adapter both{Tensor::Allocate(Type::kF32, {rank, x.a.cols()}), Tensor::Allocate(Type::kF32, {x.b.rows(), rank})};
+  Adapter both{Tensor::Allocate(Type::kF32, {rank, x.a.cols()}),
+               Tensor::Allocate(Type::kF32, {x.b.rows(), rank})};
   std::ranges::copy(y.a.floats(), std::ranges::copy(x.a.floats(), both.a.mutable_floats().begin()).out);
   auto to = both.b.mutable_floats().begin();
   for (std::int64_t i = 0; i < x.b.rows(); ++i) {
@@ -65,6 +78,8 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
   DecodeNorm(weights_.output_norm);
   const Tensor factors = weights_.rope_factors.empty() ? Tensor() : weights_.rope_factors.ToF32();
   rope_ = MakeRopeFrequencies(config_, factors.empty() ? std::span<const float>() : factors.floats());
+  embedding_.weight = weights_.embedding;
+  output_.weight = weights_.output;
   for (LayerWeights& layer : weights_.layers) {
     DecodeNorm(layer.attention_norm);
     DecodeNorm(layer.mlp_norm);
@@ -89,19 +104,21 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
 void Transformer::Adapt(const LoraAdapter& adapter, double factor) {
   std::map<std::string, Linear*> linears;
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    for (const NamedLinear& l : kLinears) linears[fmt::format("layers.{}.{}", i, l.name)] = &(blocks_[i].*l.linear);
+    for (const NamedLinear& l : kLinears)
+      linears[fmt::format("layers.{}.{}", i, l.name)] = &(blocks_[i].*l.linear);
   }
+  linears["embedding"] = &embedding_;
+  if (!config_.tied_embeddings) linears["output"] = &output_;
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     const auto found = linears.find(pair.target);
-    if (pair.target == "embedding" || pair.target == "output") {
-      Fail(ErrorKind::kUnsupported, "an adapter of the {}: fold it into its base with longspan merge", pair.target);
-    }
     if (found == linears.end())
       Fail(ErrorKind::kInvalidFile, "an adapter of {}, which the model does not have", pair.target);
     Linear& linear = *found->second;
-    if (pair.a.cols() != linear.weight.cols() || pair.b.rows() != linear.weight.rows() || pair.a.rows() != pair.b.cols()) {
-      Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the weight is {} x {}", pair.target,
-           pair.b.rows(), pair.b.cols(), pair.a.rows(), pair.a.cols(), linear.weight.rows(), linear.weight.cols());
+    if (pair.a.cols() != linear.weight.cols() || pair.b.rows() != linear.weight.rows() ||
+        pair.a.rows() != pair.b.cols()) {
+      Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the weight is {} x {}",
+           pair.target, pair.b.rows(), pair.b.cols(), pair.a.rows(), pair.a.cols(), linear.weight.rows(),
+           linear.weight.cols());
     }
     Adapter added{pair.a, pair.b, static_cast<float>(adapter.Scale() * factor)};
     if (linear.adapter != nullptr) added = Stack(*linear.adapter, added);
@@ -133,7 +150,7 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
       positions.push_back(static_cast<std::int32_t>(s.cache->length() + i));
     }
   }
-  EmbeddingForward(weights_.embedding, tokens, hidden);
+  Embed(kernels_, embedding_, tokens, hidden);
   try {
     for (const SequenceTokens& s : sequences) s.cache->Reserve(std::ssize(s.tokens));
     RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude, rope_.pairing),
@@ -168,7 +185,7 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
 
 void Transformer::Logits(ConstRows hidden, Rows logits, ActivationListener* listener) const {
   if (listener != nullptr) listener->Saw(config_.tied_embeddings ? "embedding" : "output", hidden);
-  kernels_.MatMul(hidden, weights_.output, logits, Store::kSet);
+  LinearForward(kernels_, output_, {}, hidden, logits, Store::kSet);
 }
 
 }  // namespace longspan

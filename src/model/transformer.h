@@ -28,8 +28,9 @@ class Transformer {
   // Weights are views; their tensors keep alive what they look at. Norms are decoded once, here.
   Transformer(LlamaConfig config, Weights weights, const Kernels& kernels);
 
-  // From now on, projections compute with the adapter too, times `factor`; several add up. Nothing is merged:
-  // weights stay as they are. Error(kInvalidFile) where the adapter does not fit.
+  // From now on, layers compute with the adapter too, times `factor`; several add up. Nothing is merged:
+  // weights stay as they are. An adapter of an embedding that is the LM head too changes what tokens become
+  // and not the head, as PEFT trains it. Error(kInvalidFile) where the adapter does not fit.
   void Adapt(const LoraAdapter& adapter, double factor = 1);
 
   const LlamaConfig& config() const { return config_; }
@@ -49,6 +50,8 @@ class Transformer {
   // logits [rows, vocab_size] of hidden [rows, dim].
   void Logits(ConstRows hidden, Rows logits, ActivationListener* listener = nullptr) const;
 
+  const Linear& embedding() const { return embedding_; }  // a table: its rows are looked up
+
   // For training, which walks the blocks itself.
   std::span<const Block> blocks() const { return blocks_; }
   std::span<Block> mutable_blocks() { return blocks_; }
@@ -64,8 +67,9 @@ class Transformer {
   Weights weights_;
   const Kernels& kernels_;
   RopeFrequencies rope_;
+  Linear embedding_, output_;
   std::vector<Block> blocks_;
-  std::vector<std::shared_ptr<const Adapter>> adapters_;  // that blocks_ point to
+  std::vector<std::shared_ptr<const Adapter>> adapters_;  // that the layers point to
 };
 
 }  // namespace longspan

@@ -119,7 +119,8 @@ TEST_P(TransformerTest, AListenerSeesTheInputOfEveryLayer) {
       if (at == std::ssize(expected)) return;  // a norm
       EXPECT_EQ(recorder.inputs[static_cast<std::size_t>(at)].cols(), t.cols()) << name;
     });
-    EXPECT_TRUE(std::ranges::equal(recorder.inputs[0].span(), recorder.inputs[2].span())) << "q and v share one";
+    EXPECT_TRUE(std::ranges::equal(recorder.inputs[0].span(), recorder.inputs[2].span()))
+        << "q and v share one";
     EXPECT_EQ(recorder.inputs[0].rows(), 9);
     EXPECT_EQ(recorder.inputs.back().rows(), 2);
     // down's input is what the gate makes of its own: enough to know that inputs belong to their names.

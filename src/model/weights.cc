@@ -19,8 +19,8 @@ void CheckTensor(const Tensor& tensor, std::int64_t rows, std::int64_t cols, std
          tensor.cols(), rows, cols);
   }
   if (!CanDecode(tensor.type())) {
-    Fail(ErrorKind::kUnsupported, "{}: tensor {} has type {}, which longspan does not compute with", where, name,
-         Traits(tensor.type()).name);
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} has type {}, which longspan does not compute with", where,
+         name, Traits(tensor.type()).name);
   }
 }
 
@@ -72,29 +72,28 @@ void Weights::Validate(const LlamaConfig& c, std::string_view where) const {
 }
 
 std::vector<InitialTensor> InitialTensors(const LlamaConfig& c) {
-  constexpr double kDeviation = 0.02;
-  const double residual = kDeviation / std::sqrt(2.0 * static_cast<double>(c.layers));
+  const double residual = kInitialDeviation / std::sqrt(2.0 * static_cast<double>(c.layers));
   std::vector<InitialTensor> tensors;
-  tensors.push_back({"embedding", {c.vocab_size, c.dim}, kDeviation});
+  tensors.push_back({"embedding", {c.vocab_size, c.dim}, kInitialDeviation});
   tensors.push_back({"output_norm", {c.dim}});
-  if (!c.tied_embeddings) tensors.push_back({"output", {c.vocab_size, c.dim}, kDeviation});
+  if (!c.tied_embeddings) tensors.push_back({"output", {c.vocab_size, c.dim}, kInitialDeviation});
   for (std::int64_t i = 0; i < c.layers; ++i) {
     const auto add = [&](const char* name, std::vector<std::int64_t> shape, double deviation) {
       tensors.push_back({fmt::format("layers.{}.{}", i, name), std::move(shape), deviation});
     };
     add("attention_norm", {c.dim}, 0);
-    add("q", {c.q_dim(), c.dim}, kDeviation);
-    add("k", {c.kv_dim(), c.dim}, kDeviation);
-    add("v", {c.kv_dim(), c.dim}, kDeviation);
+    add("q", {c.q_dim(), c.dim}, kInitialDeviation);
+    add("k", {c.kv_dim(), c.dim}, kInitialDeviation);
+    add("v", {c.kv_dim(), c.dim}, kInitialDeviation);
     if (c.attention_bias) {
-      add("q_bias", {c.q_dim()}, kDeviation);
-      add("k_bias", {c.kv_dim()}, kDeviation);
-      add("v_bias", {c.kv_dim()}, kDeviation);
+      add("q_bias", {c.q_dim()}, kInitialDeviation);
+      add("k_bias", {c.kv_dim()}, kInitialDeviation);
+      add("v_bias", {c.kv_dim()}, kInitialDeviation);
     }
     add("o", {c.dim, c.q_dim()}, residual);
     add("mlp_norm", {c.dim}, 0);
-    add("gate", {c.hidden_dim, c.dim}, kDeviation);
-    add("up", {c.hidden_dim, c.dim}, kDeviation);
+    add("gate", {c.hidden_dim, c.dim}, kInitialDeviation);
+    add("up", {c.hidden_dim, c.dim}, kInitialDeviation);
     add("down", {c.dim, c.hidden_dim}, residual);
   }
   return tensors;

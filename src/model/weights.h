@@ -12,9 +12,9 @@
 
 namespace longspan {
 
-// Linear weights are {out, in}. The rows of q and k, and their biases, are in GGUF's order: in a Llama that of
-// interleaved-pair RoPE (dimension 2j turns with 2j + 1), in a Qwen2 as they were trained (j with
-// j + head_dim / 2).
+// Linear weights are {out, in}. The rows of q and k, and their biases, are in GGUF's order: in a Llama that
+// of interleaved-pair RoPE (dimension 2j turns with 2j + 1), in a Qwen2 as they were trained (j with j +
+// head_dim / 2).
 struct LayerWeights {
   Tensor attention_norm;  // {dim}
   Tensor q;               // {q_dim, dim}
@@ -50,8 +50,9 @@ struct InitialTensor {
   double deviation = 0;
 };
 
-// The tensors of a model that learns well from there: deviation 0.02, and 0.02 / sqrt(2 layers) for the two
-// projections that write to the residual stream (Radford et al. 2019, section 2.3).
+// The tensors of a model that learns well from there: of kInitialDeviation, and the two projections that write
+// to the residual stream of kInitialDeviation / sqrt(2 layers) (Radford et al. 2019, section 2.3).
+inline constexpr double kInitialDeviation = 0.02;
 std::vector<InitialTensor> InitialTensors(const LlamaConfig& config);
 
 // The same drawn, F32.

@@ -88,8 +88,8 @@ void BlockForward(const Block& block, const BlockContext& context, Rows x, Block
   LinearForward(kernels, block.down, context.dropout, a.hidden, x, Store::kAdd);
 }
 
-void BlockBackward(const Block& block, const BlockContext& context, ConstRows x, const BlockActivations& a, Rows dx,
-                   const BlockGradient& gradient) {
+void BlockBackward(const Block& block, const BlockContext& context, ConstRows x, const BlockActivations& a,
+                   Rows dx, const BlockGradient& gradient) {
   const Kernels& kernels = context.kernels;
   const std::int64_t n = x.rows, dim = x.cols, head_dim = context.attention.head_dim;
   const auto linear = [&](const Linear& layer, ConstRows in, ConstRows dout, Rows din, Store store,
@@ -123,7 +123,8 @@ void BlockBackward(const Block& block, const BlockContext& context, ConstRows x,
   linear(block.q, a.normed, dq, dnormed, Store::kSet, gradient.q);
   linear(block.k, a.normed, dk, dnormed, Store::kAdd, gradient.k);
   linear(block.v, a.normed, dv, dnormed, Store::kAdd, gradient.v);
-  kernels.RmsNormBackward(x, block.attention_norm, context.norm_epsilon, dnormed, dx, gradient.attention_norm);
+  kernels.RmsNormBackward(x, block.attention_norm, context.norm_epsilon, dnormed, dx,
+                          gradient.attention_norm);
 }
 
 }  // namespace longspan

@@ -41,7 +41,7 @@ struct BlockContext {
   float norm_epsilon;
   const RopeTable& rope;                   // a row for each row of x
   std::int64_t sequences = 1;
-  std::span<const std::int32_t> documents = {};  // of each row of x; empty where each sequence is one document
+  std::span<const std::int32_t> documents = {};  // of each row of x; empty: each sequence is one document
   KvLayout kv_layout = {};                       // of the pages of `cached`
   std::span<const CachedSequence> cached = {};
   DropoutStep dropout = {};
@@ -77,9 +77,9 @@ inline constexpr std::array<NamedLinear, 7> kLinears{
 // x [n, dim] becomes the block's output. Norm, project, turn, attend, project back; norm, SwiGLU.
 void BlockForward(const Block& block, const BlockContext& context, Rows x, BlockActivations& activations);
 
-// dx [n, dim] becomes the gradient with respect to the block's input `x`, given that with respect to its output.
-// Gradients of parameters are added to. Only for sequences that attended to themselves.
-void BlockBackward(const Block& block, const BlockContext& context, ConstRows x, const BlockActivations& activations,
-                   Rows dx, const BlockGradient& gradient);
+// dx [n, dim] becomes the gradient with respect to the block's input `x`, given that with respect to its
+// output. Gradients of parameters are added to. Only for sequences that attended to themselves.
+void BlockBackward(const Block& block, const BlockContext& context, ConstRows x,
+                   const BlockActivations& activations, Rows dx, const BlockGradient& gradient);
 
 }  // namespace longspan

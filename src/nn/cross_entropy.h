@@ -21,12 +21,13 @@ struct Loss {
   }
 };
 
-// The loss of predicting targets[i] (negative: not scored) from hidden [n, dim] by `head` {vocab, dim}. Where `losses`
-// is not empty it gets each row's.
+// The loss of predicting targets[i] (negative: not scored) from hidden [n, dim] by `head` {vocab, dim}. Where
+// `losses` is not empty it gets each row's.
 Loss CrossEntropyForward(const Kernels& kernels, ConstRows hidden, const Tensor& head,
                          std::span<const std::int32_t> targets, std::span<double> losses = {});
 
-// The same, with gradients times `scale`: dhidden [n, dim] is overwritten, dhead [vocab, dim] added to (no data: frozen).
+// The same, with gradients times `scale`: dhidden [n, dim] is overwritten, dhead [vocab, dim] added to (no
+// data: frozen).
 Loss CrossEntropyBackward(const Kernels& kernels, ConstRows hidden, const Tensor& head,
                           std::span<const std::int32_t> targets, float scale, Rows dhidden, Rows dhead);
 

@@ -11,7 +11,8 @@ void EmbeddingForward(const Tensor& table, std::span<const std::int32_t> tokens,
     if (tokens[i] < 0 || tokens[i] >= table.rows()) {
       Fail(ErrorKind::kBadOption, "token {} is outside the vocabulary of {}", tokens[i], table.rows());
     }
-    DecodeRow(table.type(), table.row(tokens[i]).data(), x[static_cast<std::int64_t>(i)].data(), table.cols());
+    DecodeRow(table.type(), table.row(tokens[i]).data(), x[static_cast<std::int64_t>(i)].data(),
+              table.cols());
   }
 }
 
@@ -21,7 +22,8 @@ void EmbeddingBackward(std::span<const std::int32_t> tokens, ConstRows dx, Rows 
   ParallelFor((dx.cols + kColumns - 1) / kColumns, [&](std::int64_t piece) {
     const std::int64_t first = piece * kColumns, end = std::min(dx.cols, first + kColumns);
     for (std::size_t i = 0; i < tokens.size(); ++i) {
-      for (std::int64_t j = first; j < end; ++j) dtable.at(tokens[i], j) += dx.at(static_cast<std::int64_t>(i), j);
+      for (std::int64_t j = first; j < end; ++j)
+        dtable.at(tokens[i], j) += dx.at(static_cast<std::int64_t>(i), j);
     }
   });
 }

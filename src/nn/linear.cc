@@ -8,15 +8,16 @@
 namespace longspan {
 namespace {
 
-// y = x with each element dropped with probability p, and the rest scaled by 1 / (1 - p). Each row draws a stream of
-// its own, so threads do not matter. y may be x.
+// y = x with each element dropped with probability p, and the rest scaled by 1 / (1 - p). Each row draws a
+// stream of its own, so threads do not matter. y may be x.
 void Dropout(const Adapter& adapter, const DropoutStep& step, ConstRows x, Rows y) {
   const float keep = 1.0f - adapter.dropout, scale = 1.0f / keep;
   const auto threshold = static_cast<std::uint32_t>(static_cast<double>(keep) * 0xffffffffu);
   ParallelFor(x.rows, [&](std::int64_t i) {
-    Random random(step.seed ^ adapter.stream * 0x9E3779B97F4A7C15u, step.step << 24 ^ static_cast<std::uint64_t>(i),
-                  RandomPurpose::kDropout);
-    for (std::int64_t j = 0; j < x.cols; ++j) y.at(i, j) = random.Next() <= threshold ? x.at(i, j) * scale : 0.0f;
+    Random random(step.seed ^ adapter.stream * 0x9E3779B97F4A7C15u,
+                  step.step << 24 ^ static_cast<std::uint64_t>(i), RandomPurpose::kDropout);
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      y.at(i, j) = random.Next() <= threshold ? x.at(i, j) * scale : 0.0f;
   });
 }
 
@@ -32,7 +33,8 @@ ConstRows AdapterInput(const Adapter& adapter, const DropoutStep& step, ConstRow
 
 }  // namespace
 
-void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x, Rows y, Store store) {
+void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
+                   Rows y, Store store) {
   kernels.MatMul(x, linear.weight, y, store);
   // The bias as a matrix whose rows are all the same one.
   if (!linear.bias.empty()) kernels.Add(ConstRows(linear.bias.data(), y.rows, y.cols, 0), y);
@@ -44,8 +46,8 @@ void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutSt
   kernels.MatMul(inner, adapter.b, y, Store::kAdd);
 }
 
-void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x, ConstRows dy,
-                    Rows dx, Store store, const LinearGradient& gradient) {
+void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
+                    ConstRows dy, Rows dx, Store store, const LinearGradient& gradient) {
   kernels.MatMulInputGradient(dy, linear.weight, dx, store);
   if (gradient.weight.data != nullptr) kernels.MatMulWeightGradient(dy, x, gradient.weight);
   if (linear.adapter == nullptr) return;

@@ -1,5 +1,6 @@
-// y = W x + b + s B A dropout(x): the one place where a weight of any type, an optional low-rank adapter and the arithmetic
-// meet. Inference with an unmerged adapter, LoRA on a float base and LoRA on a quantised base are all this.
+// y = W x + b + s B A dropout(x): the one place where a weight of any type, an optional low-rank adapter and
+// the arithmetic meet. Inference with an unmerged adapter, LoRA on a float base and LoRA on a quantised base
+// are all this.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@
 
 namespace longspan {
 
-// A low-rank adapter of one Linear (Hu et al. 2021, section 4.1). `scale` is alpha / r, or alpha / sqrt(r) where rank
-// stabilised (Kalajdzievski 2023).
+// A low-rank adapter of one Linear (Hu et al. 2021, section 4.1). `scale` is alpha / r, or alpha / sqrt(r)
+// where rank stabilised (Kalajdzievski 2023).
 struct Adapter {
   Tensor a;  // {r, in}, F32
   Tensor b;  // {out, r}, F32
@@ -33,8 +34,8 @@ struct LinearGradient {
   Rows a, b;
 };
 
-// Which dropout masks a pass draws: none, or those of one training step. A recomputed forward pass and the backward
-// pass draw the same.
+// Which dropout masks a pass draws: none, or those of one training step. A recomputed forward pass and the
+// backward pass draw the same.
 struct DropoutStep {
   bool active = false;
   std::uint64_t seed = 0;
@@ -42,11 +43,13 @@ struct DropoutStep {
 };
 
 // y [n, out] = (or +=) the layer's output for x [n, in].
-void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x, Rows y, Store store);
+void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
+                   Rows y, Store store);
 
-// dx [n, in] = (or +=) the gradient with respect to x; parameters' gradients are added to. The adapter's inner
-// activation is computed again rather than kept: it costs r / out of the product that it saves memory for.
-void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x, ConstRows dy,
-                    Rows dx, Store store, const LinearGradient& gradient);
+// dx [n, in] = (or +=) the gradient with respect to x; parameters' gradients are added to. The adapter's
+// inner activation is computed again rather than kept: it costs r / out of the product that it saves memory
+// for.
+void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
+                    ConstRows dy, Rows dx, Store store, const LinearGradient& gradient);
 
 }  // namespace longspan

@@ -8,7 +8,8 @@ namespace longspan {
 
 RopeTable::RopeTable(std::span<const std::int32_t> positions, std::span<const double> inverse_frequencies,
                      double magnitude, RopePairing pairing)
-    : cos_(static_cast<std::int64_t>(positions.size()), static_cast<std::int64_t>(inverse_frequencies.size())),
+    : cos_(static_cast<std::int64_t>(positions.size()),
+           static_cast<std::int64_t>(inverse_frequencies.size())),
       sin_(cos_.rows(), cos_.cols()),
       pairing_(pairing) {
   ParallelFor(cos_.rows(), [&](std::int64_t i) {

@@ -9,13 +9,13 @@
 
 namespace longspan {
 
-// Cosine and sine of position * inverse_frequency for every row, computed in float64: at position 65,536 float32
-// angles are off by a good part of a turn.
+// Cosine and sine of position * inverse_frequency for every row, computed in float64: at position 65,536
+// float32 angles are off by a good part of a turn.
 class RopeTable {
  public:
   // cos, sin [positions, inverse_frequencies], both times `magnitude` (YaRN's; 1 otherwise).
-  RopeTable(std::span<const std::int32_t> positions, std::span<const double> inverse_frequencies, double magnitude,
-            RopePairing pairing = RopePairing::kNeighbours);
+  RopeTable(std::span<const std::int32_t> positions, std::span<const double> inverse_frequencies,
+            double magnitude, RopePairing pairing = RopePairing::kNeighbours);
 
   ConstRows cos() const { return cos_; }
   ConstRows sin() const { return sin_; }

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "base/test_folder.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 
@@ -28,11 +28,6 @@ class RecordedProgress : public Progress {
 
 class QuantizeFileTest : public testing::Test {
  protected:
-  QuantizeFileTest() : folder_(fs::temp_directory_path() / fmt::format("longspan_quantize_{}", getpid())) {
-    fs::create_directories(folder_);
-  }
-  ~QuantizeFileTest() override { fs::remove_all(folder_); }
-
   fs::path Path(const char* name) const { return folder_ / name; }
 
   // A one-layer model in F32: two matrices, a norm and a table of integers. `bad` lands in ffn_down.
@@ -65,7 +60,7 @@ class QuantizeFileTest : public testing::Test {
   }
 
  private:
-  fs::path folder_;
+  TestFolder folder_;
 };
 
 TEST_F(QuantizeFileTest, WritesWhatTheMixSays) {

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/test_folder.h"
 #include "formats/llama_gguf.h"
 #include "kernels/kernels.h"
 #include "model/shapes.h"
@@ -54,13 +54,8 @@ SynthesizeOptions Typed(std::string_view type, std::uint64_t seed = 0) {
 
 class SynthesizeTest : public testing::Test {
  protected:
-  SynthesizeTest() : folder_(fs::temp_directory_path() / fmt::format("longspan_synthesize_{}", getpid())) {
-    fs::create_directories(folder_);
-  }
-  ~SynthesizeTest() override { fs::remove_all(folder_); }
-
-  fs::path Path(std::string_view name) const { return folder_ / name; }
-  bool FolderIsEmpty() const { return fs::is_empty(folder_); }
+  fs::path Path(const std::string& name) const { return folder_ / name; }
+  bool FolderIsEmpty() const { return fs::is_empty(folder_.path()); }
 
   // The message of the error that is thrown.
   std::string Refusal(const LlamaConfig& config, const SynthesizeOptions& options, ErrorKind kind) const {
@@ -75,7 +70,7 @@ class SynthesizeTest : public testing::Test {
   }
 
  private:
-  fs::path folder_;
+  TestFolder folder_;
 };
 
 TEST_F(SynthesizeTest, LoadsAndHasSaneLogits) {

@@ -34,9 +34,13 @@ std::string Perplexity(double value) {
 
 std::string Percent(double share) { return fmt::format("{:.1f}%", 100 * share); }
 
-std::string Energy(double kwh) { return kwh < 1 ? fmt::format("{:.2f} Wh", kwh * 1e3) : fmt::format("{:.2f} kWh", kwh); }
+std::string Energy(double kwh) {
+  return kwh < 1 ? fmt::format("{:.2f} Wh", kwh * 1e3) : fmt::format("{:.2f} kWh", kwh);
+}
 
-std::string Co2(double grams) { return grams < 1e3 ? fmt::format("{:.2f} g", grams) : fmt::format("{:.2f} kg", grams / 1e3); }
+std::string Co2(double grams) {
+  return grams < 1e3 ? fmt::format("{:.2f} g", grams) : fmt::format("{:.2f} kg", grams / 1e3);
+}
 
 std::string AdapterName(AdapterKind kind) {
   switch (kind) {
@@ -60,7 +64,9 @@ std::string FrontMatter(const Recipe& recipe) {
     if (std::ranges::find(tags, tag) == tags.end()) tags.push_back(tag);
   }
   std::string text = "---\n";
-  const auto scalar = [&](std::string_view key, std::string_view value) { text += fmt::format("{}: {}\n", key, QuoteYaml(value)); };
+  const auto scalar = [&](std::string_view key, std::string_view value) {
+    text += fmt::format("{}: {}\n", key, QuoteYaml(value));
+  };
   const auto list = [&](std::string_view key, const std::vector<std::string>& values) {
     if (values.empty()) return;
     text += fmt::format("{}:\n", key);
@@ -78,7 +84,8 @@ std::string FrontMatter(const Recipe& recipe) {
 std::string Opening(const Recipe& recipe, const Measurements& m) {
   std::string text = fmt::format("# {}\n\n", EscapeMarkdown(recipe.release.name));
   text += fmt::format("{}, stretched from a context window of {} tokens to {} by {}, with longspan {}.\n\n",
-                      EscapeMarkdown(recipe.base_id), WithCommas(m.base.context), WithCommas(recipe.context.target),
+                      EscapeMarkdown(recipe.base_id), WithCommas(m.base.context),
+                      WithCommas(recipe.context.target),
                       recipe.pose.enabled ? "continued training with PoSE positions" : "continued training",
                       EscapeMarkdown(m.longspan_version));
   const PerplexityPoint* native = FindContext(m.before, m.base.context);
@@ -88,12 +95,14 @@ std::string Opening(const Recipe& recipe, const Measurements& m) {
   const auto keys_after = PasskeyShare(m.after.passkey, recipe.context.target);
   if (!before && !keys_before) return text;
   MarkdownTable table({fmt::format("at {} tokens", WithCommas(recipe.context.target)), "before", "after"});
-  if (before && after) table.Add({"perplexity", Perplexity(before->perplexity), Perplexity(after->perplexity)});
+  if (before && after)
+    table.Add({"perplexity", Perplexity(before->perplexity), Perplexity(after->perplexity)});
   if (keys_before && keys_after) table.Add({"passkeys found", Percent(*keys_before), Percent(*keys_after)});
   text += table.text() + "\n";
   if (native) {
-    text += fmt::format("For comparison: the base's perplexity inside its own window, at {} tokens, is {}.\n\n",
-                        WithCommas(native->context), Perplexity(native->perplexity));
+    text +=
+        fmt::format("For comparison: the base's perplexity inside its own window, at {} tokens, is {}.\n\n",
+                    WithCommas(native->context), Perplexity(native->perplexity));
   }
   return text;
 }
@@ -101,44 +110,56 @@ std::string Opening(const Recipe& recipe, const Measurements& m) {
 std::string Settings(const Recipe& recipe, const Measurements& m) {
   MarkdownTable table({"setting", "value"}, 2);
   const auto add = [&](const std::string& name, const std::string& value) { table.Add({name, value}); };
-  add("base", fmt::format("{}: {} parameters, {} layers, width {}, {} heads over {} KV heads, vocabulary {}",
-                          EscapeMarkdown(m.base.name), WithCommas(m.base.parameters), m.base.layers, WithCommas(m.base.dim),
-                          m.base.heads, m.base.kv_heads, WithCommas(m.base.vocab_size)));
-  add("native window", fmt::format("{} tokens, rope theta {}", WithCommas(m.base.context), WithCommas(std::llround(m.base.rope_theta))));
+  add("base",
+      fmt::format("{}: {} parameters, {} layers, width {}, {} heads over {} KV heads, vocabulary {}",
+                  EscapeMarkdown(m.base.name), WithCommas(m.base.parameters), m.base.layers,
+                  WithCommas(m.base.dim), m.base.heads, m.base.kv_heads, WithCommas(m.base.vocab_size)));
+  add("native window", fmt::format("{} tokens, rope theta {}", WithCommas(m.base.context),
+                                   WithCommas(std::llround(m.base.rope_theta))));
   add("target window", WithCommas(recipe.context.target) + " tokens");
-  add("tokens an example holds", WithCommas(recipe.context.window > 0 ? recipe.context.window : m.base.context));
-  if (recipe.context.release > 0) add("window the files declare", WithCommas(recipe.context.release) + " tokens");
+  add("tokens an example holds",
+      WithCommas(recipe.context.window > 0 ? recipe.context.window : m.base.context));
+  if (recipe.context.release > 0)
+    add("window the files declare", WithCommas(recipe.context.release) + " tokens");
   std::string rope(Name(recipe.rope.scaling));
   if (recipe.rope.scaling != RopeScaling::Kind::kNone) {
     const double stretch = static_cast<double>(recipe.context.target) / static_cast<double>(m.base.context);
     rope += fmt::format(", factor {:g}", recipe.rope.factor.value_or(stretch));
   }
   if (recipe.rope.theta) rope += fmt::format(", theta {}", WithCommas(std::llround(*recipe.rope.theta)));
-  if (recipe.rope.release_theta) rope += fmt::format("; theta {} in the released files", WithCommas(std::llround(*recipe.rope.release_theta)));
+  if (recipe.rope.release_theta)
+    rope +=
+        fmt::format("; theta {} in the released files", WithCommas(std::llround(*recipe.rope.release_theta)));
   add("RoPE scaling", rope);
   if (recipe.pose.enabled) {
-    add("PoSE", fmt::format("{} variant, {} chunks of {} length, {} of examples unmodified", Name(recipe.pose.options.variant),
-                            recipe.pose.options.chunks,
+    add("PoSE", fmt::format("{} variant, {} chunks of {} length, {} of examples unmodified",
+                            Name(recipe.pose.options.variant), recipe.pose.options.chunks,
                             recipe.pose.options.lengths == PoseOptions::Lengths::kEqual ? "equal" : "random",
                             Percent(recipe.pose.options.unmodified_share)));
   }
   add("training", AdapterName(recipe.train.adapter));
   if (recipe.train.adapter != AdapterKind::kFull) {
-    add("adapter", fmt::format("rank {}, alpha {:g}, scale {:.4g}, dropout {:g}, on {}", recipe.train.rank, recipe.train.alpha,
-                               m.training.adapter_scale, recipe.train.dropout, fmt::join(recipe.train.targets, ", ")));
+    add("adapter", fmt::format("rank {}, alpha {:g}, scale {:.4g}, dropout {:g}, on {}", recipe.train.rank,
+                               recipe.train.alpha, m.training.adapter_scale, recipe.train.dropout,
+                               fmt::join(recipe.train.targets, ", ")));
   }
   add("trainable parameters", WithCommas(m.training.trainable_parameters));
-  add("learning rate", fmt::format("{:g}, {} schedule, {} warmup steps", recipe.train.learning_rate, Name(recipe.train.schedule),
-                                   WithCommas(recipe.train.warmup)));
-  add("batch", fmt::format("{} examples, accumulated {} times", recipe.train.batch_size, recipe.train.gradient_accumulation));
-  add("optimizer", fmt::format("AdamW, weight decay {:g}, gradients clipped to norm {:g}", recipe.train.weight_decay, recipe.train.max_grad_norm));
-  if (recipe.train.retrieval_share > 0) add("examples that hide a passkey", Percent(recipe.train.retrieval_share));
+  add("learning rate", fmt::format("{:g}, {} schedule, {} warmup steps", recipe.train.learning_rate,
+                                   Name(recipe.train.schedule), WithCommas(recipe.train.warmup)));
+  add("batch", fmt::format("{} examples, accumulated {} times", recipe.train.batch_size,
+                           recipe.train.gradient_accumulation));
+  add("optimizer", fmt::format("AdamW, weight decay {:g}, gradients clipped to norm {:g}",
+                               recipe.train.weight_decay, recipe.train.max_grad_norm));
+  if (recipe.train.retrieval_share > 0)
+    add("examples that hide a passkey", Percent(recipe.train.retrieval_share));
   add("seed", std::to_string(recipe.train.seed));
   std::string sources;
-  for (const std::string& source : m.data.sources) sources += (sources.empty() ? "" : ", ") + InlineCode(source);
-  add("data", fmt::format("{} documents, {} tokens{}{}", WithCommas(m.data.documents_kept), WithCommas(m.data.tokens),
-                          sources.empty() ? "" : ", from ", sources));
-  add("data left out", fmt::format("{} documents too short, {} too long", WithCommas(m.data.documents_short), WithCommas(m.data.documents_long)));
+  for (const std::string& source : m.data.sources)
+    sources += (sources.empty() ? "" : ", ") + InlineCode(source);
+  add("data", fmt::format("{} documents, {} tokens{}{}", WithCommas(m.data.documents_kept),
+                          WithCommas(m.data.tokens), sources.empty() ? "" : ", from ", sources));
+  add("data left out", fmt::format("{} documents too short, {} too long", WithCommas(m.data.documents_short),
+                                   WithCommas(m.data.documents_long)));
   add("data held out", WithCommas(m.data.validation_tokens) + " tokens");
   return "## What was done\n\n" + table.text() + "\n";
 }
@@ -149,20 +170,26 @@ std::string PerplexitySection(const Measurements& m) {
     for (const PerplexityPoint& p : evaluation->perplexity) contexts.insert(p.context);
   }
   if (contexts.empty()) return {};
-  std::string text = "## Perplexity by context\n\n![Perplexity against context length](plots/perplexity.svg)\n\n";
-  MarkdownTable table({"context", "before", "after", "before, mean over windows", "after, mean over windows", "tokens scored"}, 0);
+  std::string text =
+      "## Perplexity by context\n\n![Perplexity against context length](plots/perplexity.svg)\n\n";
+  MarkdownTable table({"context", "before", "after", "before, mean over windows", "after, mean over windows",
+                       "tokens scored"},
+                      0);
   for (const std::int64_t context : contexts) {
     const PerplexityPoint* before = FindContext(m.before, context);
     const PerplexityPoint* after = FindContext(m.after, context);
-    table.Add({WithCommas(context), before ? Perplexity(before->perplexity) : "–", after ? Perplexity(after->perplexity) : "–",
-               before ? Perplexity(before->window_mean) : "–", after ? Perplexity(after->window_mean) : "–",
-               WithCommas((after ? after : before)->tokens)});
+    table.Add({WithCommas(context), before ? Perplexity(before->perplexity) : "–",
+               after ? Perplexity(after->perplexity) : "–", before ? Perplexity(before->window_mean) : "–",
+               after ? Perplexity(after->window_mean) : "–", WithCommas((after ? after : before)->tokens)});
   }
   text += table.text();
-  return text + fmt::format(
-      "\nSliding windows with a stride of {} tokens over {}. The first two columns are exp(total negative log-likelihood / "
-      "tokens); the next two the exp of the mean over windows. Before: {}; after: {}.\n\n",
-      WithCommas(m.after.stride), EscapeMarkdown(m.after.text), InlineCode(m.before.file), InlineCode(m.after.file));
+  return text +
+         fmt::format(
+             "\nSliding windows with a stride of {} tokens over {}. The first two columns are exp(total "
+             "negative log-likelihood / tokens); the next two the exp of the mean over "
+             "windows. Before: {}; after: {}.\n\n",
+             WithCommas(m.after.stride), EscapeMarkdown(m.after.text), InlineCode(m.before.file),
+             InlineCode(m.after.file));
 }
 
 std::string PasskeySection(const Measurements& m) {
@@ -177,7 +204,8 @@ std::string PasskeySection(const Measurements& m) {
     }
   }
   if (lengths.empty()) return {};
-  std::string text = "## Passkey by length and depth\n\n![Passkey retrieval before and after](plots/passkey.svg)\n\n";
+  std::string text =
+      "## Passkey by length and depth\n\n![Passkey retrieval before and after](plots/passkey.svg)\n\n";
   std::vector<std::string> header = {"length"};
   for (const double depth : depths) header.push_back(fmt::format("depth {:.0f}%", 100 * depth));
   header.push_back("all, before → after");
@@ -186,31 +214,40 @@ std::string PasskeySection(const Measurements& m) {
     std::vector<std::string> row = {WithCommas(length)};
     const auto score = [&](const auto& index, double depth) {
       const auto found = index.find({length, depth});
-      return found == index.end() ? std::string("–") : fmt::format("{}/{}", found->second->solved, found->second->trials);
+      return found == index.end() ? std::string("–")
+                                  : fmt::format("{}/{}", found->second->solved, found->second->trials);
     };
-    for (const double depth : depths) row.push_back(fmt::format("{} → {}", score(before, depth), score(after, depth)));
-    const auto all_before = PasskeyShare(m.before.passkey, length), all_after = PasskeyShare(m.after.passkey, length);
-    row.push_back(fmt::format("{} → {}", all_before ? Percent(*all_before) : "–", all_after ? Percent(*all_after) : "–"));
+    for (const double depth : depths)
+      row.push_back(fmt::format("{} → {}", score(before, depth), score(after, depth)));
+    const auto all_before = PasskeyShare(m.before.passkey, length),
+               all_after = PasskeyShare(m.after.passkey, length);
+    row.push_back(fmt::format("{} → {}", all_before ? Percent(*all_before) : "–",
+                              all_after ? Percent(*all_after) : "–"));
     table.Add(row);
   }
   return text + table.text() +
-         "\nTrials solved before → after. A random number is hidden in filler text at the given depth (0% is the start of the "
-         "prompt); the model continues greedily, and the first number it writes must be the hidden one.\n\n";
+         "\nTrials solved before → after. A random number is hidden in filler text at the given depth (0% is "
+         "the start of the prompt); the model continues greedily, and the first number it writes must be "
+         "the hidden one.\n\n";
 }
 
 std::string QuantizationSection(const Measurements& m) {
   const QuantizationFacts& q = m.quantization;
   if (q.rows.empty()) return {};
-  MarkdownTable table({"type", "file", "size", "bits per weight", "perplexity", "KL divergence", "median", "99%", "max", "top-1 agrees"}, 2);
+  MarkdownTable table({"type", "file", "size", "bits per weight", "perplexity", "KL divergence", "median",
+                       "99%", "max", "top-1 agrees"},
+                      2);
   for (const QuantizationRow& row : q.rows) {
     const auto kld = [](double value) { return fmt::format("{:.5f}", value); };
-    table.Add({EscapeMarkdown(row.name), fmt::format("[{}](./{})", EscapeMarkdown(row.file), row.file), Bytes(row.bytes),
-               fmt::format("{:.2f}", row.bits_per_weight), Perplexity(row.perplexity), kld(row.kld_mean), kld(row.kld_median),
-               kld(row.kld_p99), kld(row.kld_max), Percent(row.top1)});
+    table.Add({EscapeMarkdown(row.name), fmt::format("[{}](./{})", EscapeMarkdown(row.file), row.file),
+               Bytes(row.bytes), fmt::format("{:.2f}", row.bits_per_weight), Perplexity(row.perplexity),
+               kld(row.kld_mean), kld(row.kld_median), kld(row.kld_p99), kld(row.kld_max),
+               Percent(row.top1)});
   }
-  return fmt::format("## Files\n\n{}\nKL divergence from {}, in nats a token, over {} tokens at a context of {}; perplexity on the same "
-                     "tokens. `SHA256SUMS` lists every file's digest.\n\n",
-                     table.text(), EscapeMarkdown(q.reference), WithCommas(q.tokens), WithCommas(q.context));
+  return fmt::format(
+      "## Files\n\n{}\nKL divergence from {}, in nats a token, over {} tokens at a context of {}; "
+      "perplexity on the same tokens. `SHA256SUMS` lists every file's digest.\n\n",
+      table.text(), EscapeMarkdown(q.reference), WithCommas(q.tokens), WithCommas(q.context));
 }
 
 std::string CostSection(const Measurements& m) {
@@ -223,25 +260,34 @@ std::string CostSection(const Measurements& m) {
   table.Add({"energy", Energy(m.energy.KilowattHours(t.seconds)), Energy(m.energy.KilowattHours(total))});
   table.Add({"CO2", Co2(m.energy.GramsCo2(t.seconds)), Co2(m.energy.GramsCo2(total))});
   text += table.text();
-  text += fmt::format("\n{} steps over {} tokens, at {:.0f} tokens a second, on {} with {} threads; {} of memory at most.", WithCommas(t.steps),
-                      WithCommas(t.tokens), t.seconds > 0 ? static_cast<double>(t.tokens) / t.seconds : 0, EscapeMarkdown(t.processor),
-                      t.threads, Bytes(t.peak_memory_bytes));
+  text += fmt::format(
+      "\n{} steps over {} tokens, at {:.0f} tokens a second, on {} with {} threads; {} of memory at most.",
+      WithCommas(t.steps), WithCommas(t.tokens),
+      t.seconds > 0 ? static_cast<double>(t.tokens) / t.seconds : 0, EscapeMarkdown(t.processor), t.threads,
+      Bytes(t.peak_memory_bytes));
   if (!t.points.empty()) {
-    text += fmt::format(" Training loss went from {:.3f} to {:.3f}", t.points.front().loss, t.points.back().loss);
-    const auto last = std::find_if(t.points.rbegin(), t.points.rend(), [](const TrainingPoint& p) { return p.validation.has_value(); });
-    if (last != t.points.rend()) text += fmt::format(", validation loss was {:.3f} at step {}", *last->validation, WithCommas(last->step));
+    text +=
+        fmt::format(" Training loss went from {:.3f} to {:.3f}", t.points.front().loss, t.points.back().loss);
+    const auto last = std::find_if(t.points.rbegin(), t.points.rend(),
+                                   [](const TrainingPoint& p) { return p.validation.has_value(); });
+    if (last != t.points.rend())
+      text +=
+          fmt::format(", validation loss was {:.3f} at step {}", *last->validation, WithCommas(last->step));
     text += ".";
   }
-  text += fmt::format("\n\nEnergy is power × time, not metered: {:g} W ({}). CO2 is energy × grid intensity: {:g} g/kWh ({}).\n\n",
-                      m.energy.power_watts, EscapeMarkdown(m.energy.power_source), m.energy.grid_g_per_kwh,
-                      EscapeMarkdown(m.energy.grid_source));
+  text += fmt::format(
+      "\n\nEnergy is power × time, not metered: {:g} W ({}). CO2 is energy × grid intensity: {:g} g/kWh "
+      "({}).\n\n",
+      m.energy.power_watts, EscapeMarkdown(m.energy.power_source), m.energy.grid_g_per_kwh,
+      EscapeMarkdown(m.energy.grid_source));
   MarkdownTable stages({"stage", "time"});
   for (const StageTime& stage : m.stages) stages.Add({EscapeMarkdown(stage.name), Duration(stage.seconds)});
   return m.stages.empty() ? text : text + stages.text() + "\n";
 }
 
 std::string Usage(const Recipe& recipe, const Measurements& m) {
-  const std::string file = m.quantization.rows.empty() ? recipe.release.name + ".gguf" : m.quantization.rows.back().file;
+  const std::string file =
+      m.quantization.rows.empty() ? recipe.release.name + ".gguf" : m.quantization.rows.back().file;
   const std::int64_t window = recipe.context.release > 0 ? recipe.context.release : recipe.context.target;
   return "## How to run it\n\nWith longspan:\n\n" +
          CodeBlock(fmt::format("longspan run {} --file long-prompt.txt --temperature 0.7", file), "sh") +
@@ -252,20 +298,29 @@ std::string Usage(const Recipe& recipe, const Measurements& m) {
 
 std::string SampleSection(const Measurements& m) {
   if (m.sample.text.empty()) return {};
-  return fmt::format("## A sample\n\nWritten by {} at temperature {:g}, repetition penalty {:g}, seed {}, after the prompt {}:\n\n{}\n",
-                     InlineCode(m.sample.file), m.sample.temperature, m.sample.repeat_penalty, m.sample.seed, InlineCode(m.sample.prompt), CodeBlock(m.sample.prompt + m.sample.text, "text"));
+  return fmt::format(
+      "## A sample\n\nWritten by {} at temperature {:g}, repetition penalty {:g}, seed {}, after the "
+      "prompt {}:\n\n{}\n",
+      InlineCode(m.sample.file), m.sample.temperature, m.sample.repeat_penalty, m.sample.seed,
+      InlineCode(m.sample.prompt), CodeBlock(m.sample.prompt + m.sample.text, "text"));
 }
 
 std::string Limits(const Recipe& recipe, const Measurements& m) {
   std::string text = "## Limits\n\n";
-  text += "- Perplexity and passkeys measure that distant text is reachable, not that it is understood; no task suite was run.\n";
-  text += fmt::format("- Each passkey cell holds few trials ({}), so a difference of one or two trials is noise.\n",
-                      m.after.passkey.empty() ? 0 : m.after.passkey.front().trials);
+  text +=
+      "- Perplexity and passkeys measure that distant text is reachable, not that it is understood; no task "
+      "suite was run.\n";
+  text += fmt::format(
+      "- Each passkey cell holds few trials ({}), so a difference of one or two trials is noise.\n",
+      m.after.passkey.empty() ? 0 : m.after.passkey.front().trials);
   if (recipe.train.retrieval_share > 0) {
-    text += fmt::format("- {} of the training examples hid a passkey, drawn with other seeds than the test's: the passkey figures show "
-                        "reach, and less of general skill than they would without.\n", Percent(recipe.train.retrieval_share));
+    text += fmt::format(
+        "- {} of the training examples hid a passkey, drawn with other seeds than the test's: the passkey "
+        "figures show reach, and less of general skill than they would without.\n",
+        Percent(recipe.train.retrieval_share));
   }
-  text += fmt::format("- Nothing beyond {} tokens was measured.\n", WithCommas(std::max(recipe.context.target, recipe.eval.contexts.back())));
+  text += fmt::format("- Nothing beyond {} tokens was measured.\n",
+                      WithCommas(std::max(recipe.context.target, recipe.eval.contexts.back())));
   text += "- What the base model gets wrong, and the bias in what it was trained on, remain.\n";
   return text + "\n";
 }
@@ -273,11 +328,13 @@ std::string Limits(const Recipe& recipe, const Measurements& m) {
 }  // namespace
 
 std::string ModelCard(const Recipe& recipe, const Measurements& m) {
-  return FrontMatter(recipe) + Opening(recipe, m) + PerplexitySection(m) + PasskeySection(m) + QuantizationSection(m) +
-         Usage(recipe, m) + SampleSection(m) + Settings(recipe, m) + "\n" + CostSection(m) + Limits(recipe, m) +
-         fmt::format("## Reproduction\n\nSave as {} and run `longspan extend {}`; the same seeds give the same weights on the same "
-                     "machine.\n\n",
-                     InlineCode(recipe.file.filename().string()), recipe.file.filename().string()) +
+  return FrontMatter(recipe) + Opening(recipe, m) + PerplexitySection(m) + PasskeySection(m) +
+         QuantizationSection(m) + Usage(recipe, m) + SampleSection(m) + Settings(recipe, m) + "\n" +
+         CostSection(m) + Limits(recipe, m) +
+         fmt::format(
+             "## Reproduction\n\nSave as {} and run `longspan extend {}`; the same seeds give the same weights "
+             "on the same machine.\n\n",
+             InlineCode(recipe.file.filename().string()), recipe.file.filename().string()) +
          CodeBlock(recipe.text, "yaml");
 }
 

@@ -9,8 +9,8 @@
 
 namespace longspan {
 
-// The card's text. Settings come from the recipe, every result from the measurements; a part that was not measured
-// is left out rather than filled.
+// The card's text. Settings come from the recipe, every result from the measurements; a part that was not
+// measured is left out rather than filled.
 std::string ModelCard(const Recipe& recipe, const Measurements& m);
 
 // Writes `folder`/README.md and the plots that it shows, `folder`/plots/{loss,perplexity,passkey}.svg.

@@ -32,15 +32,17 @@ TEST(ModelCard, FrontMatterIsWhatHubsExpect) {
   EXPECT_EQ(front["library_name"].as<std::string>(), "gguf");
   EXPECT_EQ(front["pipeline_tag"].as<std::string>(), "text-generation");
   EXPECT_EQ(front["language"][0].as<std::string>(), "en");
-  EXPECT_THAT(front["tags"].as<std::vector<std::string>>(), AllOf(Contains("pose"), Contains("rslora"), Contains("gguf")));
+  EXPECT_THAT(front["tags"].as<std::vector<std::string>>(),
+              AllOf(Contains("pose"), Contains("rslora"), Contains("gguf")));
 }
 
 TEST(ModelCard, ShowsEveryMeasurement) {
   const Measurements m = ExampleMeasurements();
   const std::string card = ModelCard(Demo(), m);
   for (const std::int64_t number :
-       {m.base.parameters, m.base.vocab_size, m.base.context, m.data.documents_kept, m.data.documents_short, m.data.documents_long,
-        m.data.tokens, m.data.validation_tokens, m.training.steps, m.training.tokens, m.training.trainable_parameters}) {
+       {m.base.parameters, m.base.vocab_size, m.base.context, m.data.documents_kept, m.data.documents_short,
+        m.data.documents_long, m.data.tokens, m.data.validation_tokens, m.training.steps, m.training.tokens,
+        m.training.trainable_parameters}) {
     EXPECT_THAT(card, HasSubstr(WithCommas(number)));
   }
   for (const auto* evaluation : {&m.before, &m.after}) {
@@ -69,7 +71,8 @@ TEST(ModelCard, ShowsEveryMeasurement) {
   EXPECT_THAT(card, HasSubstr("734.0 MB"));
   EXPECT_THAT(card, HasSubstr("Once upon a time there was a small house"));
   EXPECT_THAT(card, HasSubstr("repetition penalty 1.3"));
-  for (const char* plot : {"plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"}) EXPECT_THAT(card, HasSubstr(plot));
+  for (const char* plot : {"plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"})
+    EXPECT_THAT(card, HasSubstr(plot));
   EXPECT_THAT(card, HasSubstr(Demo().text));  // the recipe itself
 }
 

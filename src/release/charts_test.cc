@@ -28,8 +28,10 @@ TEST(WithCommas, GroupsThousands) {
 
 TEST(ChooseTicks, AreRound) {
   EXPECT_THAT(ChooseTicks(0, 300, Scale::kLinear, 6), ElementsAre(0, 50, 100, 150, 200, 250, 300));
-  EXPECT_THAT(ChooseTicks(20, 700, Scale::kLog, 6), Pointwise(DoubleNear(1e-6), {20.0, 50.0, 100.0, 200.0, 500.0}));
-  EXPECT_THAT(ChooseTicks(1, 1e6, Scale::kLog, 6), Pointwise(DoubleNear(1e-3), {1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6}));
+  EXPECT_THAT(ChooseTicks(20, 700, Scale::kLog, 6),
+              Pointwise(DoubleNear(1e-6), {20.0, 50.0, 100.0, 200.0, 500.0}));
+  EXPECT_THAT(ChooseTicks(1, 1e6, Scale::kLog, 6),
+              Pointwise(DoubleNear(1e-3), {1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6}));
 }
 
 // Less than a factor of four holds too few round logarithmic values.
@@ -40,7 +42,8 @@ TEST(ChooseTicks, FallBackToLinearWithinOneOctave) {
 TEST(LineChart, LeavesOutWhatCannotBeDrawn) {
   LineChart chart;
   chart.y.scale = Scale::kLog;
-  chart.series.push_back({.name = "a", .points = {{1, NAN}, {2, 0}, {3, -1}, {4, INFINITY}, {5, 10}, {6, 20}}});
+  chart.series.push_back(
+      {.name = "a", .points = {{1, NAN}, {2, 0}, {3, -1}, {4, INFINITY}, {5, 10}, {6, 20}}});
   chart.series.back().markers = true;
   const std::string svg = Draw(chart);
   EXPECT_EQ(XmlFault(svg), "");

@@ -22,7 +22,8 @@ constexpr std::size_t kPiece = 1 << 20;
 
 // A relative path that stays inside the folder it is relative to.
 bool StaysInside(const fs::path& path) {
-  return !path.empty() && path.is_relative() && std::ranges::none_of(path, [](const fs::path& part) { return part == ".."; });
+  return !path.empty() && path.is_relative() &&
+         std::ranges::none_of(path, [](const fs::path& part) { return part == ".."; });
 }
 
 }  // namespace
@@ -67,7 +68,8 @@ std::string Sha256Text(std::string_view text) {
 
 std::string Sha256File(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file || !fs::is_regular_file(path)) Fail(ErrorKind::kIo, "{}: cannot open: expected a readable file", path.string());
+  if (!file || !fs::is_regular_file(path))
+    Fail(ErrorKind::kIo, "{}: cannot open: expected a readable file", path.string());
   Sha256 digest;
   std::vector<char> piece(kPiece);
   while (file) {
@@ -95,7 +97,8 @@ void WriteChecksums(const fs::path& folder) {
   std::string lines;
   for (const std::string& name : names) {
     if (name.find_first_of("\\\n\r") != std::string::npos) {
-      Fail(ErrorKind::kUnsupported, "{}: the file name {:?} cannot be listed in {}", folder.string(), name, kChecksumsFile);
+      Fail(ErrorKind::kUnsupported, "{}: the file name {:?} cannot be listed in {}", folder.string(), name,
+           kChecksumsFile);
     }
     lines += fmt::format("{}  {}\n", Sha256File(folder / name), name);
   }
@@ -120,7 +123,8 @@ std::vector<ChecksumFault> VerifyChecksums(const fs::path& folder) {
                         digest.find_first_not_of("0123456789abcdef") == std::string_view::npos;
     const fs::path name = formed ? fs::path(line.substr(kDigits + 2)) : fs::path();
     if (!StaysInside(name)) {
-      Fail(ErrorKind::kInvalidFile, "{}:{}: expected 64 hexadecimal digits, two spaces and a file inside the folder, found {:?}",
+      Fail(ErrorKind::kInvalidFile,
+           "{}:{}: expected 64 hexadecimal digits, two spaces and a file inside the folder, found {:?}",
            list.string(), number, std::string(line.substr(0, 120)));
     }
     if (!fs::is_regular_file(folder / name)) {

@@ -8,15 +8,13 @@
 #include "base/parallel.h"
 #include "data/corpus.h"
 #include "data/prepare.h"
-#include "eval/kld.h"
-#include "eval/passkey.h"
-#include "eval/perplexity.h"
 #include "formats/peft.h"
 #include "infer/loaded_model.h"
 #include "infer/session.h"
 #include "quantize/quantize.h"
 #include "release/card.h"
 #include "release/checksums.h"
+#include "release/evaluate.h"
 #include "release/stages.h"
 #include "text/stream_decoder.h"
 #include "train/merge.h"
@@ -46,7 +44,7 @@ class Job {
     Quantize();
     m_.before = EvaluateStage("evaluate-base", recipe_.base, recipe_.base_id);
     m_.after = EvaluateStage("evaluate-result", merged_, recipe_.release.name);
-    CompareQuantized();
+    CompareTypes();
     WriteSample();
     Release();
     return m_;
@@ -61,19 +59,29 @@ class Job {
     const LlamaConfig& c = base.config();
     window_ = recipe_.context.window > 0 ? recipe_.context.window : c.context;
     m_.longspan_version = options_.version;
-    m_.base = {recipe_.base_id, recipe_.base.filename().string(), static_cast<std::int64_t>(fs::file_size(recipe_.base)),
-               c.Parameters(), c.layers, c.dim, c.heads, c.kv_heads, c.vocab_size, c.context, c.rope_theta};
+    m_.base = {.name = recipe_.base_id,
+               .file = recipe_.base.filename().string(),
+               .bytes = static_cast<std::int64_t>(fs::file_size(recipe_.base)),
+               .parameters = c.Parameters(),
+               .layers = c.layers,
+               .dim = c.dim,
+               .heads = c.heads,
+               .kv_heads = c.kv_heads,
+               .vocab_size = c.vocab_size,
+               .context = c.context,
+               .rope_theta = c.rope_theta};
     m_.energy = {recipe_.release.power_watts, recipe_.release.power_source, recipe_.release.grid_g_per_kwh,
                  recipe_.release.grid_source};
     if (recipe_.context.target <= c.context) {
-      Fail(ErrorKind::kBadOption, "{}: context.target is {}, the base's window is {} already", recipe_.file.string(),
-           recipe_.context.target, c.context);
+      Fail(ErrorKind::kBadOption, "{}: context.target is {}, the base's window is {} already",
+           recipe_.file.string(), recipe_.context.target, c.context);
     }
     rope_.theta = recipe_.rope.theta;
     if (recipe_.rope.scaling != RopeScaling::Kind::kNone) {
       rope_.scaling = recipe_.rope.scaling;
       rope_.original_context = c.context;
-      rope_.factor = recipe_.rope.factor.value_or(static_cast<double>(recipe_.context.target) / static_cast<double>(c.context));
+      rope_.factor = recipe_.rope.factor.value_or(static_cast<double>(recipe_.context.target) /
+                                                  static_cast<double>(c.context));
     }
   }
 
@@ -83,8 +91,13 @@ class Job {
     const auto inputs = ResolveInputs(recipe_, recipe_.data.inputs);
     const DataRecipe& d = recipe_.data;
     shards_ = work_ / "shards";
-    const StageInputs stage{{fmt::format("{} {} {} {} {}", d.text_field, d.min_tokens, d.max_tokens, d.slice, d.validation)},
-                            [&] { auto files = inputs; files.push_back(recipe_.base); return files; }()};
+    const StageInputs stage{
+        {fmt::format("{} {} {} {} {}", d.text_field, d.min_tokens, d.max_tokens, d.slice, d.validation)},
+        [&] {
+          auto files = inputs;
+          files.push_back(recipe_.base);
+          return files;
+        }()};
     RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
       const LoadedModel base(recipe_.base, {}, options_.isa);
       PrepareOptions options;
@@ -93,7 +106,8 @@ class Job {
       options.max_tokens = d.max_tokens;
       options.slice = d.slice && d.max_tokens > 0;
       options.validation_share = d.validation;
-      const PrepareReport report = longspan::Prepare(inputs, EncoderOf(base.tokenizer()), options, shards_, progress_);
+      const PrepareReport report =
+          longspan::Prepare(inputs, EncoderOf(base.tokenizer()), options, shards_, progress_);
       SaveMeasurement(Facts("data"), DataFacts{d.inputs, report.kept, report.too_short, report.too_long,
                                                report.train_tokens, report.validation_tokens});
     });
@@ -111,10 +125,11 @@ class Job {
 
   // Settings as text: what a stage depends on besides files.
   std::string TrainSettings() const {
-    return fmt::format("{} epochs {}; window {} retrieval {} pose {}; rope theta {} {} factor {}", Describe(recipe_.train),
-                       recipe_.train.epochs.value_or(0), window_, recipe_.train.retrieval_share,
-                       recipe_.pose.enabled ? Describe(recipe_.pose.options) : "none", rope_.theta.value_or(0),
-                       Name(recipe_.rope.scaling), rope_.factor);
+    return fmt::format("{} epochs {}; window {} retrieval {} pose {}; rope theta {} {} factor {}",
+                       Describe(recipe_.train), recipe_.train.epochs.value_or(0), window_,
+                       recipe_.train.retrieval_share,
+                       recipe_.pose.enabled ? Describe(recipe_.pose.options) : "none",
+                       rope_.theta.value_or(0), Name(recipe_.rope.scaling), rope_.factor);
   }
 
   void Train() {
@@ -129,10 +144,12 @@ class Job {
       const TrainData data = MakeTrainData(shards, Examples(), options, encoder);
       if (recipe_.train.epochs) {
         const double examples = *recipe_.train.epochs * static_cast<double>(data.examples_per_epoch);
-        options.steps = std::max<std::int64_t>(1, std::llround(examples / static_cast<double>(options.ExamplesPerStep())));
+        options.steps = std::max<std::int64_t>(
+            1, std::llround(examples / static_cast<double>(options.ExamplesPerStep())));
       }
       Network network(base.config, base.weights, options, ChooseKernels(options_.isa));
-      const TrainState state = longspan::Train(network, data, options, TrainSettings(), runner_.Scratch("train"), progress_);
+      const TrainState state =
+          longspan::Train(network, data, options, TrainSettings(), runner_.Scratch("train"), progress_);
       SaveTrained(base, network);
       SaveMeasurement(Facts("train"), FactsOf(network, state));
     });
@@ -141,7 +158,8 @@ class Job {
 
   void SaveTrained(const ModelFile& base, const Network& network) const {
     if (network.full()) {
-      SaveModel(trained_, network.config(), ToFloat(network.weights(), ReleaseType(base.weights)), base.file->metadata());
+      SaveModel(trained_, network.config(), ToFloat(network.weights(), ReleaseType(base.weights)),
+                base.file->metadata());
       return;
     }
     LoraAdapter adapter = network.adapter();
@@ -173,8 +191,10 @@ class Job {
 
   void Merge() {
     merged_ = work_ / "merged.gguf";
-    const std::int64_t declared = recipe_.context.release > 0 ? recipe_.context.release : recipe_.context.target;
-    const std::string settings = fmt::format("{} {} {}", recipe_.release.name, declared, recipe_.rope.release_theta.value_or(0));
+    const std::int64_t declared =
+        recipe_.context.release > 0 ? recipe_.context.release : recipe_.context.target;
+    const std::string settings =
+        fmt::format("{} {} {}", recipe_.release.name, declared, recipe_.rope.release_theta.value_or(0));
     RunStage("merge", {{settings, TrainSettings()}, {recipe_.base, trained_}}, {merged_}, [&] {
       const bool full = recipe_.train.adapter == AdapterKind::kFull;
       ModelFile model = LoadModel(full ? trained_ : recipe_.base);
@@ -182,7 +202,8 @@ class Job {
       if (recipe_.rope.release_theta) model.config.rope_theta = *recipe_.rope.release_theta;
       if (!full) {
         const Weights& base = model.weights;
-        model.weights = MergeAdapter(base, ReadPeft(trained_, model.config), ChooseKernels(options_.isa), progress_);
+        model.weights =
+            MergeAdapter(base, ReadPeft(trained_, model.config), ChooseKernels(options_.isa), progress_);
       }
       model.config.context = declared;
       model.config.name = recipe_.release.name;
@@ -190,7 +211,9 @@ class Job {
     });
   }
 
-  fs::path FileOf(std::string_view type) const { return out_ / fmt::format("{}-{}.gguf", recipe_.release.name, type); }
+  fs::path FileOf(std::string_view type) const {
+    return out_ / fmt::format("{}-{}.gguf", recipe_.release.name, type);
+  }
 
   void Quantize() {
     for (const std::string& type : recipe_.quantize) {
@@ -208,12 +231,14 @@ class Job {
     if (!recipe_.eval.inputs.empty()) {
       const LoadedModel base(recipe_.base, {}, options_.isa);
       Corpus corpus(eval_inputs_, {});
-      while (const auto document = corpus.Next()) documents.push_back(base.tokenizer().Encode(document->text));
+      while (const auto document = corpus.Next())
+        documents.push_back(base.tokenizer().Encode(document->text));
       return documents;
     }
     const ShardSet shards = ShardSet::Open(shards_);
     if (!shards.validation) return documents;
-    for (std::int64_t i = 0; i < shards.validation->documents(); ++i) documents.push_back(shards.validation->ReadDocument(i));
+    for (std::int64_t i = 0; i < shards.validation->documents(); ++i)
+      documents.push_back(shards.validation->ReadDocument(i));
     return documents;
   }
 
@@ -230,87 +255,49 @@ class Job {
     for (const TokenDocument& d : EvalDocuments()) longest = std::max(longest, std::ssize(d));
     if (longest < wanted) {
       Fail(ErrorKind::kBadOption,
-           "{}: the longest document to measure on has {} tokens, contexts reach {}; name longer texts in eval.inputs, or "
-           "raise data.validation",
+           "{}: the longest document to measure on has {} tokens, contexts reach {}; name longer texts in "
+           "eval.inputs, or raise data.validation",
            recipe_.file.string(), longest, wanted);
     }
   }
 
   Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const std::string& name) {
     const EvalRecipe& e = recipe_.eval;
-    const std::string settings = fmt::format("{} {} {} {} | {} {} {} {}", name, fmt::join(e.contexts, ","), e.stride, e.max_tokens,
-                                             fmt::join(e.passkey.lengths, ","), e.passkey.depths, e.passkey.trials, e.passkey.seed);
-    RunStage(stage, {{settings}, WithEvalInputs({file})}, {Facts(stage)}, [&] { SaveMeasurement(Facts(stage), Evaluate(file, name)); });
+    const std::string settings =
+        fmt::format("{} {} {} {} | {} {} {} {}", name, fmt::join(e.contexts, ","), e.stride, e.max_tokens,
+                    fmt::join(e.passkey.lengths, ","), e.passkey.depths, e.passkey.trials, e.passkey.seed);
+    RunStage(stage, {{settings}, WithEvalInputs({file})}, {Facts(stage)}, [&] {
+      Evaluation evaluation = Evaluate(file, EvalDocuments(), e, options_.isa, progress_);
+      evaluation.file = name;
+      evaluation.text =
+          eval_inputs_.empty() ? "documents held out from training" : "texts of the recipe's choice";
+      SaveMeasurement(Facts(stage), evaluation);
+    });
     return LoadMeasurement<Evaluation>(Facts(stage));
   }
 
-  Evaluation Evaluate(const fs::path& file, const std::string& name) {
-    const EvalRecipe& e = recipe_.eval;
-    const LoadedModel model(file, {}, options_.isa);
-    TransformerSequence sequence(model.transformer());
-    Evaluation evaluation;
-    evaluation.file = name;
-    evaluation.text = eval_inputs_.empty() ? "documents held out from training" : "texts of the recipe's choice";
-    evaluation.stride = e.stride;
-    evaluation.max_tokens = e.max_tokens;
-    evaluation.passkey_seed = e.passkey.seed;
-    PerplexityOptions ppl;
-    ppl.contexts = e.contexts;
-    ppl.stride = e.stride;
-    ppl.max_tokens = e.max_tokens;
-    for (const PerplexityResult& r : MeasurePerplexity(sequence, EvalDocuments(), model.bos(), ppl, progress_)) {
-      evaluation.perplexity.push_back({r.context, r.perplexity, r.window_perplexity, r.tokens});
-    }
-    PasskeyOptions passkey;
-    passkey.lengths = e.passkey.lengths;
-    passkey.depths = e.passkey.depths;
-    passkey.trials = e.passkey.trials;
-    const Tokenizer& tokenizer = model.tokenizer();
-    const Passkey prompts(EncoderOf(tokenizer));
-    const auto decode = [&](std::span<const std::int32_t> ids) {
-      return tokenizer.Decode(ids, {.special = false, .continues = true});
-    };
-    for (const PasskeyTally& t :
-         MeasurePasskey(sequence, PasskeyPrompts(prompts, e.passkey.seed), decode, passkey, progress_).tallies) {
-      evaluation.passkey.push_back({t.length, t.depth, t.trials, t.found});
-    }
-    return evaluation;
-  }
-
-  void CompareQuantized() {
+  void CompareTypes() {
     m_.quantization.reference = Traits(ReleaseType(LoadModel(merged_).weights)).name;
     m_.quantization.context = recipe_.context.target;
+    const KldOptions kld{.context = recipe_.context.target, .max_tokens = recipe_.eval.max_tokens};
     for (const std::string& type : recipe_.quantize) {
       const std::string stage = "compare-" + type;
-      const std::string settings = fmt::format("{} {}", recipe_.context.target, recipe_.eval.max_tokens);
-      RunStage(stage, {{settings}, WithEvalInputs({FileOf(type), merged_})}, {Facts(stage)},
-               [&] { SaveMeasurement(Facts(stage), Compare(type)); });
+      const std::string settings = fmt::format("{} {}", kld.context, kld.max_tokens);
+      RunStage(stage, {{settings}, WithEvalInputs({FileOf(type), merged_})}, {Facts(stage)}, [&] {
+        SaveMeasurement(Facts(stage), CompareQuantized(FileOf(type), type, merged_, EvalDocuments(), kld,
+                                                       options_.isa, progress_));
+      });
       const auto facts = LoadMeasurement<QuantizationFacts>(Facts(stage));
       m_.quantization.tokens = facts.tokens;
       m_.quantization.rows.push_back(facts.rows.front());
     }
   }
 
-  QuantizationFacts Compare(const std::string& type) {
-    const LoadedModel model(FileOf(type), {}, options_.isa), reference(merged_, {}, options_.isa);
-    TransformerSequence sequence(model.transformer()), reference_sequence(reference.transformer());
-    KldOptions options;
-    options.context = recipe_.context.target;
-    options.max_tokens = recipe_.eval.max_tokens;
-    const KldResult r = MeasureKld(sequence, reference_sequence, EvalDocuments(), model.bos(), options, progress_);
-    std::int64_t bytes = 0;
-    ForEachTensor(model.transformer().weights(), model.config().tied_embeddings,
-                  [&](const std::string&, const Tensor& t) { bytes += static_cast<std::int64_t>(t.bytes().size()); });
-    QuantizationRow row{type, FileOf(type).filename().string(), static_cast<std::int64_t>(fs::file_size(FileOf(type))),
-                        8.0 * static_cast<double>(bytes) / static_cast<double>(model.config().Parameters()),
-                        r.perplexity, r.mean, r.median, r.p99, r.max, r.same_top};
-    return {std::string(), options.context, r.tokens, {row}};
-  }
-
   void WriteSample() {
     const SampleRecipe& s = recipe_.release.sample;
     if (s.prompt.empty()) return;
-    const std::string settings = fmt::format("{} {} {} {} {}", s.prompt, s.tokens, s.temperature, s.repeat_penalty, s.seed);
+    const std::string settings =
+        fmt::format("{} {} {} {} {}", s.prompt, s.tokens, s.temperature, s.repeat_penalty, s.seed);
     RunStage("sample", {{settings}, {merged_}}, {Facts("sample")}, [&] {
       const LoadedModel model(merged_, {}, options_.isa);
       const Tokenizer& tokenizer = model.tokenizer();
@@ -331,7 +318,8 @@ class Job {
         return true;
       });
       text += decoder.Finish();
-      SaveMeasurement(Facts("sample"), SampleText{recipe_.release.name, s.prompt, text, s.temperature, s.repeat_penalty, s.seed});
+      SaveMeasurement(Facts("sample"), SampleText{recipe_.release.name, s.prompt, text, s.temperature,
+                                                  s.repeat_penalty, s.seed});
     });
     m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
   }
@@ -354,7 +342,8 @@ class Job {
     for (const auto& entry : fs::directory_iterator(out_)) {
       const std::string name = entry.path().filename().string();
       if (!name.starts_with(recipe_.release.name + "-") || !name.ends_with(".gguf")) continue;
-      const bool wanted = std::ranges::any_of(recipe_.quantize, [&](const auto& type) { return entry.path() == FileOf(type); });
+      const bool wanted = std::ranges::any_of(recipe_.quantize,
+                                              [&](const auto& type) { return entry.path() == FileOf(type); });
       if (!wanted) stale.push_back(entry.path());
     }
     for (const fs::path& path : stale) fs::remove(path);

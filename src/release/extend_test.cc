@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
+#include "model/testing/small_config.h"
 #include "release/checksums.h"
 #include "release/testing.h"
 #include "text/bpe_trainer.h"
@@ -57,11 +58,8 @@ class ExtendTest : public testing::Test {
           "What is the pass key? The pass key is");
     }
     const Vocabulary vocabulary = TrainBpe(texts, {.vocab_size = 480});
-    LlamaConfig config;
+    LlamaConfig config = oracle::MinimalConfig(std::ssize(vocabulary.tokens), 32);
     config.name = "tiny";
-    config.vocab_size = std::ssize(vocabulary.tokens);
-    config.dim = config.head_dim = 32;
-    config.layers = config.heads = config.kv_heads = 1;
     config.hidden_dim = 64;
     config.context = 192;
     GgufMetadata metadata;

@@ -11,8 +11,8 @@ namespace {
 
 using Rgb = std::array<double, 3>;
 
-// From pale sand (nothing found) over teal to deep blue (all found): lightness falls steadily, so the map also
-// reads in grey.
+// From pale sand (nothing found) over teal to deep blue (all found): lightness falls steadily, so the map
+// also reads in grey.
 constexpr std::array<Rgb, 4> kRamp = {{{250, 238, 221}, {158, 208, 199}, {52, 140, 178}, {20, 66, 128}}};
 constexpr std::string_view kAbsent = "#f1f2f4";
 constexpr double kCellHeight = 34, kGap = 2;
@@ -21,12 +21,14 @@ Rgb RampColor(double share) {
   const double at = std::clamp(share, 0.0, 1.0) * static_cast<double>(kRamp.size() - 1);
   const auto i = std::min(static_cast<std::size_t>(at), kRamp.size() - 2);
   Rgb color;
-  for (std::size_t c = 0; c < 3; ++c) color[c] = std::lerp(kRamp[i][c], kRamp[i + 1][c], at - static_cast<double>(i));
+  for (std::size_t c = 0; c < 3; ++c)
+    color[c] = std::lerp(kRamp[i][c], kRamp[i + 1][c], at - static_cast<double>(i));
   return color;
 }
 
 std::string Hex(const Rgb& color) {
-  return fmt::format("#{:02x}{:02x}{:02x}", std::lround(color[0]), std::lround(color[1]), std::lround(color[2]));
+  return fmt::format("#{:02x}{:02x}{:02x}", std::lround(color[0]), std::lround(color[1]),
+                     std::lround(color[2]));
 }
 
 // Dark or white letters, whichever stand out on `color` (WCAG's relative luminance, without its gamma's toe).
@@ -73,7 +75,8 @@ std::string Draw(const HeatMap& map) {
       if (p == 0) svg.Text({left - 10, y + 21}, map.rows[r], {.anchor = Anchor::kEnd, .color = ink::kMuted});
       for (std::size_t c = 0; c < map.columns.size(); ++c) {
         const double x = left + cell_width * static_cast<double>(c);
-        const bool measured = r < panel.cells.size() && c < panel.cells[r].size() && panel.cells[r][c].has_value();
+        const bool measured =
+            r < panel.cells.size() && c < panel.cells[r].size() && panel.cells[r][c].has_value();
         const Rgb color = measured ? RampColor(*panel.cells[r][c]) : Rgb{};
         svg.Rectangle({x + kGap / 2, y + kGap / 2}, cell_width - kGap, kCellHeight - kGap,
                       measured ? Hex(color) : std::string(kAbsent), 3);
@@ -89,9 +92,11 @@ std::string Draw(const HeatMap& map) {
     if (map.mark_after_column && *map.mark_after_column < map.columns.size()) {
       const double x = left + cell_width * static_cast<double>(*map.mark_after_column);
       svg.Line({x, kTop - 8}, {x, bottom + 6}, {.color = ink::kText, .width = 1.5, .dashes = "4 3"});
-      svg.Text({left + panel_width, kTop - 14}, map.mark_label, {.size = 11.5, .anchor = Anchor::kEnd, .color = ink::kMuted});
+      svg.Text({left + panel_width, kTop - 14}, map.mark_label,
+               {.size = 11.5, .anchor = Anchor::kEnd, .color = ink::kMuted});
     }
-    svg.Text({left + panel_width / 2, bottom + 42}, map.column_label, {.size = 13, .anchor = Anchor::kMiddle});
+    svg.Text({left + panel_width / 2, bottom + 42}, map.column_label,
+             {.size = 13, .anchor = Anchor::kMiddle});
   }
   return std::move(svg).Finish();
 }

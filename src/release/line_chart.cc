@@ -13,7 +13,9 @@ constexpr double kWidth = 760;
 constexpr double kHeight = 420;
 constexpr double kLeft = 76, kRight = 28, kTop = 84, kBottom = 60;
 
-bool Drawable(double value, Scale scale) { return std::isfinite(value) && (scale == Scale::kLinear || value > 0); }
+bool Drawable(double value, Scale scale) {
+  return std::isfinite(value) && (scale == Scale::kLinear || value > 0);
+}
 
 struct Range {
   double low = 0;
@@ -27,7 +29,9 @@ class Mapping {
     low_ = Transform(range.low);
     high_ = Transform(range.high);
   }
-  double operator()(double value) const { return from_ + (Transform(value) - low_) / (high_ - low_) * (to_ - from_); }
+  double operator()(double value) const {
+    return from_ + (Transform(value) - low_) / (high_ - low_) * (to_ - from_);
+  }
 
  private:
   double Transform(double value) const { return scale_ == Scale::kLog ? std::log(value) : value; }
@@ -82,7 +86,10 @@ void DrawLegend(Svg& svg, const std::vector<Series>& all) {
   for (const Series& series : all) {
     const double y = 58;
     svg.Line({x, y - 4}, {x + 28, y - 4},
-             {.color = series.color, .width = 2.5, .dashes = series.dashed ? "7 3" : "", .opacity = series.faint ? 0.35 : 1});
+             {.color = series.color,
+              .width = 2.5,
+              .dashes = series.dashed ? "7 3" : "",
+              .opacity = series.faint ? 0.35 : 1});
     if (series.markers) svg.Circle({x + 14, y - 4}, 4, series.color);
     svg.Text({x + 35, y}, series.name, {.size = 12.5, .color = ink::kMuted});
     x += 35 + EstimatedTextWidth(series.name, 12.5) + 22;
@@ -94,13 +101,16 @@ void DrawSeries(Svg& svg, const LineChart& chart, const Series& series, const Ma
   for (const Point& p : series.points) {
     if (Drawable(p.x, chart.x.scale) && Drawable(p.y, chart.y.scale)) points.push_back({x(p.x), y(p.y)});
   }
-  svg.Polyline(points, {.color = series.color, .width = series.faint ? 1.2 : 2.5, .dashes = series.dashed ? "6 4" : "",
+  svg.Polyline(points, {.color = series.color,
+                        .width = series.faint ? 1.2 : 2.5,
+                        .dashes = series.dashed ? "6 4" : "",
                         .opacity = series.faint ? 0.35 : 1});
   if (!series.markers) return;
   for (const Point& p : series.points) {
     if (!Drawable(p.x, chart.x.scale) || !Drawable(p.y, chart.y.scale)) continue;
-    svg.Circle({x(p.x), y(p.y)}, 4.5, series.color,
-               fmt::format("{}: {} at {}", series.name, TickLabel(std::round(p.y * 1000) / 1000), TickLabel(p.x)));
+    svg.Circle(
+        {x(p.x), y(p.y)}, 4.5, series.color,
+        fmt::format("{}: {} at {}", series.name, TickLabel(std::round(p.y * 1000) / 1000), TickLabel(p.x)));
   }
 }
 
@@ -134,8 +144,11 @@ std::vector<double> ChooseTicks(double low, double high, Scale scale, int about)
   }
   const double rough = (high - low) / about;
   const double magnitude = std::pow(10.0, std::floor(std::log10(rough)));
-  const double step = magnitude * *std::ranges::find_if(kSteps, [&](double s) { return s * magnitude >= rough * 0.9999 || s == 10; });
-  for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) ticks.push_back(i * step + 0.0);  // + 0 turns -0 into 0
+  const double step = magnitude * *std::ranges::find_if(kSteps, [&](double s) {
+                        return s * magnitude >= rough * 0.9999 || s == 10;
+                      });
+  for (double i = std::ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i)
+    ticks.push_back(i * step + 0.0);  // + 0 turns -0 into 0
   return ticks;
 }
 

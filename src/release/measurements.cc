@@ -219,7 +219,8 @@ template <class T>
 void Read(const json& value, const std::string& where, std::vector<T>& out) {
   if (!value.is_array()) FailType(where, "an array", value);
   out.clear();
-  for (const json& element : value) Read(element, fmt::format("{}[{}]", where, out.size()), out.emplace_back());
+  for (const json& element : value)
+    Read(element, fmt::format("{}[{}]", where, out.size()), out.emplace_back());
 }
 
 void Read(const json& value, const std::string& where, Struct auto& out) {

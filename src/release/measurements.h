@@ -145,8 +145,8 @@ struct Measurements {
 // The share of trials solved over the cells of one length; empty where there are none.
 std::optional<double> PasskeyShare(const std::vector<PasskeyCell>& cells, std::int64_t length);
 
-// JSON of the structs that a stage keeps, BaseFacts to Measurements. A number that is not finite becomes null and
-// comes back as NaN.
+// JSON of the structs that a stage keeps, BaseFacts to Measurements. A number that is not finite becomes null
+// and comes back as NaN.
 template <class T>
 nlohmann::json ToJson(const T& facts);
 

@@ -27,7 +27,8 @@ std::vector<Point> Smoothed(const std::vector<Point>& points) {
 
 std::vector<Point> Curve(const Evaluation& evaluation) {
   std::vector<Point> points;
-  for (const PerplexityPoint& p : evaluation.perplexity) points.push_back({static_cast<double>(p.context), p.perplexity});
+  for (const PerplexityPoint& p : evaluation.perplexity)
+    points.push_back({static_cast<double>(p.context), p.perplexity});
   std::ranges::sort(points, {}, &Point::x);
   return points;
 }
@@ -38,7 +39,8 @@ HeatPanel PasskeyPanel(const std::string& title, const std::vector<PasskeyCell>&
   for (const double depth : depths) {
     auto& row = panel.cells.emplace_back();
     for (const std::int64_t length : lengths) {
-      const auto cell = std::ranges::find_if(cells, [&](const PasskeyCell& c) { return c.length == length && c.depth == depth; });
+      const auto cell = std::ranges::find_if(
+          cells, [&](const PasskeyCell& c) { return c.length == length && c.depth == depth; });
       row.emplace_back();
       if (cell != cells.end() && cell->trials > 0) {
         row.back() = static_cast<double>(cell->solved) / static_cast<double>(cell->trials);
@@ -65,7 +67,8 @@ std::string LossPlot(const TrainingFacts& training) {
   chart.series.push_back({.name = "each step", .points = loss, .color = ink::kBlue, .faint = true});
   chart.series.push_back({.name = "training, running mean", .points = Smoothed(loss), .color = ink::kBlue});
   if (!validation.empty()) {
-    chart.series.push_back({.name = "validation", .points = validation, .color = ink::kVermilion, .markers = true});
+    chart.series.push_back(
+        {.name = "validation", .points = validation, .color = ink::kVermilion, .markers = true});
   }
   return Draw(chart);
 }
@@ -73,10 +76,15 @@ std::string LossPlot(const TrainingFacts& training) {
 std::string PerplexityPlot(const Measurements& m) {
   LineChart chart;
   chart.title = "Perplexity against context length";
-  chart.description = fmt::format("Sliding-window perplexity of {} before and after stretching.", m.base.name);
+  chart.description =
+      fmt::format("Sliding-window perplexity of {} before and after stretching.", m.base.name);
   chart.x = {.label = "context length, tokens", .scale = Scale::kLog, .ticks = {}};
   chart.y = {.label = "perplexity (lower is better)", .scale = Scale::kLog, .ticks = {}};
-  chart.series.push_back({.name = "before", .points = Curve(m.before), .color = ink::kVermilion, .dashed = true, .markers = true});
+  chart.series.push_back({.name = "before",
+                          .points = Curve(m.before),
+                          .color = ink::kVermilion,
+                          .dashed = true,
+                          .markers = true});
   chart.series.push_back({.name = "after", .points = Curve(m.after), .color = ink::kBlue, .markers = true});
   std::set<double> contexts;
   for (const Series& series : chart.series) {
@@ -84,7 +92,8 @@ std::string PerplexityPlot(const Measurements& m) {
   }
   if (contexts.size() <= 10) chart.x.ticks.assign(contexts.begin(), contexts.end());
   if (m.base.context > 0) {
-    chart.marks.push_back({static_cast<double>(m.base.context), fmt::format("native window {}", WithCommas(m.base.context))});
+    chart.marks.push_back(
+        {static_cast<double>(m.base.context), fmt::format("native window {}", WithCommas(m.base.context))});
   }
   return Draw(chart);
 }
@@ -100,7 +109,8 @@ std::string PasskeyPlot(const Measurements& m) {
   }
   HeatMap map;
   map.title = "Passkey retrieval, % of trials";
-  map.description = "Share of hidden keys that the model repeats, by prompt length and depth of the key, before and after.";
+  map.description =
+      "Share of hidden keys that the model repeats, by prompt length and depth of the key, before and after.";
   map.column_label = "prompt length, tokens";
   map.row_label = "depth of the key";
   for (const std::int64_t length : lengths) map.columns.push_back(WithCommas(length));

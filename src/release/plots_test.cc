@@ -15,7 +15,8 @@ using ::testing::HasSubstr;
 
 // With LONGSPAN_TEST_OUT set, the plots are kept there to be looked at.
 void Keep(const char* name, const std::string& svg) {
-  if (const char* folder = std::getenv("LONGSPAN_TEST_OUT")) WriteFile(std::filesystem::path(folder) / name, svg);
+  if (const char* folder = std::getenv("LONGSPAN_TEST_OUT"))
+    WriteFile(std::filesystem::path(folder) / name, svg);
 }
 
 TEST(Plots, OfARunAreWellFormed) {

@@ -20,7 +20,8 @@ constexpr std::int64_t kMaxCount = std::int64_t{1} << 40;
 // What may become part of a file's name.
 bool IsPlainName(std::string_view text) {
   return !text.empty() && text.size() <= 200 && text.front() != '.' && text.front() != '-' &&
-         std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
+         std::ranges::all_of(
+             text, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
 }
 
 DataRecipe ReadData(YamlSection section) {
@@ -32,7 +33,8 @@ DataRecipe ReadData(YamlSection section) {
   section.Read("min_tokens", data.min_tokens, {0}, kMaxCount);
   section.Read("max_tokens", data.max_tokens, {0}, kMaxCount);
   if (data.max_tokens != 0 && data.max_tokens < data.min_tokens) {
-    section.FailAt("max_tokens", fmt::format("{} is less than min_tokens, {}", data.max_tokens, data.min_tokens));
+    section.FailAt("max_tokens",
+                   fmt::format("{} is less than min_tokens, {}", data.max_tokens, data.min_tokens));
   }
   section.Read("slice", data.slice);
   section.Read("validation", data.validation, 0.0, 0.5);
@@ -69,7 +71,8 @@ RopeRecipe ReadRope(YamlSection section) {
   positive("factor", rope.factor, 1, 1e6);
   positive("theta", rope.theta, 1, 1e12);
   positive("release_theta", rope.release_theta, 1, 1e12);
-  if (rope.factor && rope.scaling == RopeScaling::Kind::kNone) section.FailAt("factor", "has no meaning with scaling none");
+  if (rope.factor && rope.scaling == RopeScaling::Kind::kNone)
+    section.FailAt("factor", "has no meaning with scaling none");
   section.Finish();
   return rope;
 }
@@ -89,7 +92,8 @@ TrainRecipe ReadTrain(YamlSection section) {
   section.Read("epochs", train.epochs);
   section.Read("retrieval_share", train.retrieval_share, 0.0, 1.0);
   section.Finish();
-  if ((train.steps > 0) == train.epochs.has_value()) section.FailAt("steps", "expected either steps or epochs");
+  if ((train.steps > 0) == train.epochs.has_value())
+    section.FailAt("steps", "expected either steps or epochs");
   if (train.epochs && !(*train.epochs > 0)) section.FailAt("epochs", "expected more than 0");
   return train;
 }
@@ -108,8 +112,10 @@ EvalRecipe ReadEval(YamlSection section, const ContextRecipe& context) {
   passkey.Read("trials", eval.passkey.trials, {1}, {1'000'000});
   passkey.Read("seed", eval.passkey.seed);
   const auto in_window = [](std::int64_t n) { return n >= 2 && n <= kMaxContext; };
-  if (!std::ranges::all_of(eval.contexts, in_window)) section.FailAt("contexts", "expected lengths of 2 tokens and more");
-  if (!std::ranges::all_of(eval.passkey.lengths, in_window)) passkey.FailAt("lengths", "expected lengths of 2 tokens and more");
+  if (!std::ranges::all_of(eval.contexts, in_window))
+    section.FailAt("contexts", "expected lengths of 2 tokens and more");
+  if (!std::ranges::all_of(eval.passkey.lengths, in_window))
+    passkey.FailAt("lengths", "expected lengths of 2 tokens and more");
   for (auto* list : {&eval.contexts, &eval.passkey.lengths}) {
     std::ranges::sort(*list);
     list->erase(std::unique(list->begin(), list->end()), list->end());
@@ -122,7 +128,8 @@ EvalRecipe ReadEval(YamlSection section, const ContextRecipe& context) {
 ReleaseRecipe ReadRelease(YamlSection section, const fs::path& folder) {
   ReleaseRecipe release;
   section.Require("name", release.name);
-  if (!IsPlainName(release.name)) section.FailAt("name", "expected letters, digits, '-', '_' and '.', for files carry it");
+  if (!IsPlainName(release.name))
+    section.FailAt("name", "expected letters, digits, '-', '_' and '.', for files carry it");
   section.Require("license", release.license);
   section.Read("language", release.language);
   section.Read("tags", release.tags);
@@ -193,7 +200,8 @@ std::vector<fs::path> ResolveInputs(const Recipe& recipe, const std::vector<std:
                : fmt::format("; on Debian, apt-get install {}", fmt::join(recipe.data.packages, " ")));
     }
   }
-  // One document must not count twice because a link leads to it too: it could be trained on and held out at once.
+  // One document must not count twice because a link leads to it too: it could be trained on and held out at
+  // once.
   for (fs::path& path : paths) path = fs::canonical(path);
   std::ranges::sort(paths);
   paths.erase(std::unique(paths.begin(), paths.end()), paths.end());

@@ -1,5 +1,5 @@
-// The recipe of a whole job: what `longspan extend` reads. docs and the comments in recipes/demo.yml say what each
-// key does; this says what is kept of them.
+// The recipe of a whole job: what `longspan extend` reads. docs and the comments in recipes/demo.yml say what
+// each key does; this says what is kept of them.
 #pragma once
 
 #include <cstdint>
@@ -100,12 +100,13 @@ struct Recipe {
   ReleaseRecipe release;
 };
 
-// Error(kInvalidFile) naming file, line and key for what is unknown, missing, of the wrong type or out of range;
-// files that the recipe names are not looked at.
+// Error(kInvalidFile) naming file, line and key for what is unknown, missing, of the wrong type or out of
+// range; files that the recipe names are not looked at.
 Recipe LoadRecipe(const std::filesystem::path& path);
 
-// The files and folders behind `inputs` (data's or eval's), patterns expanded, links followed, each once, sorted.
-// Error(kIo) for an entry that names nothing, with the packages to install.
-std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs);
+// The files and folders behind `inputs` (data's or eval's), patterns expanded, links followed, each once,
+// sorted. Error(kIo) for an entry that names nothing, with the packages to install.
+std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe,
+                                                 const std::vector<std::string>& inputs);
 
 }  // namespace longspan

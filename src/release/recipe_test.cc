@@ -68,14 +68,18 @@ TEST_F(RecipeTest, ErrorsNameFileLineAndKey) {
   ExpectFault("steps: 10", "steps: 10\n  steps: 11", "r.yml:7: train.steps: given twice");
   ExpectFault("steps: 10", "steps: 10\n  epochs: 1", "r.yml:6: train.steps: expected either steps or epochs");
   ExpectFault("steps: 10", "steps: 10\n  rank: 0", "r.yml:7: train.rank: expected 1 to 65536, found 0");
-  ExpectFault("steps: 10", "steps: 10\n  adapter: dora", "train.adapter: expected one of full, lora, rslora, found 'dora'");
-  ExpectFault("steps: 10", "steps: 10\n  targets: [q, x]", "train.targets: expected q, k, v, o, gate, up, down, found 'x'");
+  ExpectFault("steps: 10", "steps: 10\n  adapter: dora",
+              "train.adapter: expected one of full, lora, rslora, found 'dora'");
+  ExpectFault("steps: 10", "steps: 10\n  targets: [q, x]",
+              "train.targets: expected q, k, v, o, gate, up, down, found 'x'");
   ExpectFault("steps: 10", "steps: 10\n  learning_rte: nan", "did you mean 'learning_rate'?");
   ExpectFault("2e-4", "nan", "r.yml:5: train.learning_rate: expected a number");
-  ExpectFault("data: {inputs: text}", "data: text", "r.yml:2: data: expected a mapping of keys, found 'text'");
+  ExpectFault("data: {inputs: text}", "data: text",
+              "r.yml:2: data: expected a mapping of keys, found 'text'");
   ExpectFault("data: {inputs: text}\n", "", "data: is missing");
   ExpectFault("name: small", "name: ../small", "release.name: expected letters");
-  ExpectFault("context: {target: 4_096}", "context: {target: 4_096, window: 8_192}", "context.window: 8192 is more than");
+  ExpectFault("context: {target: 4_096}", "context: {target: 4_096, window: 8_192}",
+              "context.window: 8192 is more than");
   ExpectFault("base:", "rope: {scaling: magic}\nbase:", "rope.scaling: rope scaling 'magic'");
   ExpectFault("base:", "extra: 1\nbase:", "r.yml:1: extra: unknown key");
 }
@@ -101,7 +105,8 @@ TEST_F(RecipeTest, PatternsFindFiles) {
   const Recipe recipe = LoadWith("inputs: text", "inputs: ['*/pod']");
   EXPECT_THAT(ResolveInputs(recipe, recipe.data.inputs), ElementsAre(folder_ / "v1/pod", folder_ / "v2/pod"));
   const Recipe absent = LoadWith("inputs: text", "inputs: none/*, packages: [perl-doc]");
-  EXPECT_THAT([&] { ResolveInputs(absent, absent.data.inputs); }, ThrowsMessage<Error>(HasSubstr("apt-get install perl-doc")));
+  EXPECT_THAT([&] { ResolveInputs(absent, absent.data.inputs); },
+              ThrowsMessage<Error>(HasSubstr("apt-get install perl-doc")));
 }
 
 TEST(ShippedRecipes, Load) {

@@ -26,14 +26,17 @@ constexpr int kVersion = 1;
 constexpr std::uint64_t kMaxState = 64 << 20;
 
 // Text joined so that no two different lists give the same result.
-void AppendField(std::string& text, std::string_view field) { text += fmt::format("{}:{};", field.size(), field); }
+void AppendField(std::string& text, std::string_view field) {
+  text += fmt::format("{}:{};", field.size(), field);
+}
 
 // Changes whenever the file's contents do: writing sets both times, and ctime cannot be set back.
 std::string Stamp(const fs::path& path) {
   struct stat info;
-  if (::stat(path.c_str(), &info) != 0) Fail(ErrorKind::kIo, "{}: cannot stat: {}", path.string(), std::strerror(errno));
-  return fmt::format("{} {}.{:09} {}.{:09} {}", info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec, info.st_ctim.tv_sec,
-                     info.st_ctim.tv_nsec, info.st_ino);
+  if (::stat(path.c_str(), &info) != 0)
+    Fail(ErrorKind::kIo, "{}: cannot stat: {}", path.string(), std::strerror(errno));
+  return fmt::format("{} {}.{:09} {}.{:09} {}", info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
+                     info.st_ctim.tv_sec, info.st_ctim.tv_nsec, info.st_ino);
 }
 
 }  // namespace
@@ -75,15 +78,18 @@ void StageRunner::Load() {
     std::map<std::string, Record, std::less<>> records;
     for (const auto& [name, value] : state.at("stages").items()) {
       Record record{value.at("fingerprint"), value.at("finished"), value.at("seconds"), {}};
-      for (const json& output : value.at("outputs")) record.outputs.push_back({output.at("path"), output.at("sha256")});
+      for (const json& output : value.at("outputs"))
+        record.outputs.push_back({output.at("path"), output.at("sha256")});
       records.emplace(name, std::move(record));
     }
     std::map<std::string, FileDigest, std::less<>> digests;
-    for (const auto& [path, value] : state.at("files").items()) digests[path] = {value.at("stamp"), value.at("sha256")};
+    for (const auto& [path, value] : state.at("files").items())
+      digests[path] = {value.at("stamp"), value.at("sha256")};
     records_ = std::move(records);
     digests_ = std::move(digests);
   } catch (const std::exception& error) {
-    progress_.Message(fmt::format("{}: unreadable ({}); every stage runs again", file.string(), error.what()));
+    progress_.Message(
+        fmt::format("{}: unreadable ({}); every stage runs again", file.string(), error.what()));
   }
 }
 
@@ -91,11 +97,13 @@ void StageRunner::Save() const {
   json state = {{"version", kVersion}, {"stages", json::object()}, {"files", json::object()}};
   for (const auto& [name, record] : records_) {
     json outputs = json::array();
-    for (const Output& output : record.outputs) outputs.push_back({{"path", output.path}, {"sha256", output.digest}});
+    for (const Output& output : record.outputs)
+      outputs.push_back({{"path", output.path}, {"sha256", output.digest}});
     state["stages"][name] = {{"fingerprint", record.fingerprint}, {"finished", record.finished},
                              {"seconds", record.seconds}, {"outputs", outputs}};
   }
-  for (const auto& [path, file] : digests_) state["files"][path] = {{"stamp", file.stamp}, {"sha256", file.digest}};
+  for (const auto& [path, file] : digests_)
+    state["files"][path] = {{"stamp", file.stamp}, {"sha256", file.digest}};
   WriteFile(work_ / "stages.json", state.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
@@ -142,7 +150,8 @@ std::optional<std::string> StageRunner::Stale(const Record* record, const std::s
     const std::string name = outputs[i].lexically_relative(work_).generic_string();
     if (record->outputs[i].path != name) return "its outputs changed";
     if (!fs::exists(outputs[i])) return fmt::format("{} is missing", outputs[i].string());
-    if (Digest(outputs[i]) != record->outputs[i].digest) return fmt::format("{} was changed", outputs[i].string());
+    if (Digest(outputs[i]) != record->outputs[i].digest)
+      return fmt::format("{} was changed", outputs[i].string());
   }
   return std::nullopt;
 }
@@ -184,7 +193,8 @@ bool StageRunner::Run(std::string_view name, const StageInputs& inputs, const st
   }
   record.seconds += elapsed();
   for (const fs::path& output : outputs) {
-    if (!fs::exists(output)) Fail(ErrorKind::kInternal, "stage '{}' ended without writing {}", name, output.string());
+    if (!fs::exists(output))
+      Fail(ErrorKind::kInternal, "stage '{}' ended without writing {}", name, output.string());
     record.outputs.push_back({output.lexically_relative(work_).generic_string(), Digest(output)});
   }
   record.finished = true;

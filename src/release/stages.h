@@ -1,5 +1,5 @@
-// Runs the stages of a job so that an interrupted job goes on where it stopped: a stage is skipped while what it
-// reads and what it wrote are as they were.
+// Runs the stages of a job so that an interrupted job goes on where it stopped: a stage is skipped while what
+// it reads and what it wrote are as they were.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,15 @@
 
 namespace longspan {
 
-// What a stage reads. Everything that could change its outputs belongs here; paths themselves do not count, only
-// what is behind them, so a work folder may be moved.
+// What a stage reads. Everything that could change its outputs belongs here; paths themselves do not count,
+// only what is behind them, so a work folder may be moved.
 struct StageInputs {
   std::vector<std::string> values;           // settings, as text
   std::vector<std::filesystem::path> files;  // files, and folders with all that is below them
 };
 
-// Keeps its records in `work`/stages.json. A stage's inputs and outputs are fingerprinted by content; a file's digest
-// is remembered with its size and times, so large files are read once.
+// Keeps its records in `work`/stages.json. A stage's inputs and outputs are fingerprinted by content; a
+// file's digest is remembered with its size and times, so large files are read once.
 class StageRunner {
  public:
   // Error(kIo) where another process works in the folder. Unreadable records are reported and begun anew.
@@ -33,13 +33,15 @@ class StageRunner {
   StageRunner(const StageRunner&) = delete;
   StageRunner& operator=(const StageRunner&) = delete;
 
-  // Runs `body`, which must write every path of `outputs`, unless a finished run with the same inputs left these
-  // outputs as they are. Returns whether it ran. Error(kInternal) for an output that body did not write.
-  bool Run(std::string_view name, const StageInputs& inputs, const std::vector<std::filesystem::path>& outputs,
-           const std::function<void()>& body);
+  // Runs `body`, which must write every path of `outputs`, unless a finished run with the same inputs left
+  // these outputs as they are. Returns whether it ran. Error(kInternal) for an output that body did not
+  // write.
+  bool Run(std::string_view name, const StageInputs& inputs,
+           const std::vector<std::filesystem::path>& outputs, const std::function<void()>& body);
 
-  // A folder for a stage's checkpoints, to be named inside its body. It survives an interruption, but is emptied
-  // before a run with other inputs, so that a stage never goes on from a state that belongs to other settings.
+  // A folder for a stage's checkpoints, to be named inside its body. It survives an interruption, but is
+  // emptied before a run with other inputs, so that a stage never goes on from a state that belongs to other
+  // settings.
   std::filesystem::path Scratch(std::string_view name) const;
 
   // Time spent in the stage's latest complete run, over its interruptions; 0 where it never finished.

@@ -144,7 +144,8 @@ TEST_F(StagesTest, FoldersAreInputsAndOutputs) {
 
 TEST_F(StagesTest, UnreadableRecordsBeginAnew) {
   RunAll();
-  for (const char* bad : {"", "{", "[]", R"({"version": 1, "stages": {"copy": 3}, "files": {}})", R"({"version": 99})"}) {
+  for (const char* bad :
+       {"", "{", "[]", R"({"version": 1, "stages": {"copy": 3}, "files": {}})", R"({"version": 99})"}) {
     WriteFile(work_ / "stages.json", bad);
     EXPECT_EQ(RunAll(), "copy join ") << bad;
   }
@@ -157,7 +158,8 @@ TEST_F(StagesTest, FaultsAreNamed) {
               ThrowsMessage<Error>(HasSubstr("stage 's' ended without writing")));
   EXPECT_THAT([&] { runner.Run("s", {{}, {folder_ / "absent"}}, {}, [] {}); },
               ThrowsMessage<Error>(HasSubstr("absent: needed by stage 's', but missing")));
-  EXPECT_THAT([&] { StageRunner second(work_, listener_); }, ThrowsMessage<Error>(HasSubstr("another longspan is at work")));
+  EXPECT_THAT([&] { StageRunner second(work_, listener_); },
+              ThrowsMessage<Error>(HasSubstr("another longspan is at work")));
 }
 
 TEST_F(StagesTest, TimeIsKept) {

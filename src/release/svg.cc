@@ -92,15 +92,19 @@ Svg::Svg(double width, double height, std::string_view title, std::string_view d
 }
 
 void Svg::Line(Point from, Point to, const Stroke& stroke) {
-  body_ += fmt::format(R"(<line x1="{}" y1="{}" x2="{}" y2="{}" {}/>)", Number(from.x), Number(from.y), Number(to.x),
-                       Number(to.y), Attributes(stroke)) + "\n";
+  body_ += fmt::format(R"(<line x1="{}" y1="{}" x2="{}" y2="{}" {}/>)", Number(from.x), Number(from.y),
+                       Number(to.x), Number(to.y), Attributes(stroke)) +
+           "\n";
 }
 
 void Svg::Polyline(std::span<const Point> points, const Stroke& stroke) {
   std::string list;
-  for (const Point& p : points) list += fmt::format("{}{},{}", list.empty() ? "" : " ", Number(p.x), Number(p.y));
-  body_ += fmt::format(R"(<polyline points="{}" fill="none" stroke-linejoin="round" stroke-linecap="round" {}/>)", list,
-                       Attributes(stroke)) + "\n";
+  for (const Point& p : points)
+    list += fmt::format("{}{},{}", list.empty() ? "" : " ", Number(p.x), Number(p.y));
+  body_ +=
+      fmt::format(R"(<polyline points="{}" fill="none" stroke-linejoin="round" stroke-linecap="round" {}/>)",
+                  list, Attributes(stroke)) +
+      "\n";
 }
 
 void Svg::Rectangle(Point corner, double width, double height, std::string_view fill, double radius,
@@ -112,17 +116,18 @@ void Svg::Rectangle(Point corner, double width, double height, std::string_view 
 }
 
 void Svg::Circle(Point centre, double radius, std::string_view fill, std::string_view tooltip) {
-  body_ += fmt::format(R"(<circle cx="{}" cy="{}" r="{}" fill="{}" stroke="{}" stroke-width="1.5")", Number(centre.x),
-                       Number(centre.y), Number(radius), fill, ink::kPaper);
+  body_ += fmt::format(R"(<circle cx="{}" cy="{}" r="{}" fill="{}" stroke="{}" stroke-width="1.5")",
+                       Number(centre.x), Number(centre.y), Number(radius), fill, ink::kPaper);
   body_ += tooltip.empty() ? "/>\n" : fmt::format("><title>{}</title></circle>\n", EscapeXml(tooltip));
 }
 
 void Svg::Text(Point at, std::string_view text, const Lettering& lettering) {
-  body_ += fmt::format(R"(<text x="{}" y="{}" font-size="{}" text-anchor="{}" fill="{}")", Number(at.x), Number(at.y),
-                       Number(lettering.size), Name(lettering.anchor), lettering.color);
+  body_ += fmt::format(R"(<text x="{}" y="{}" font-size="{}" text-anchor="{}" fill="{}")", Number(at.x),
+                       Number(at.y), Number(lettering.size), Name(lettering.anchor), lettering.color);
   if (lettering.bold) body_ += R"( font-weight="600")";
   if (lettering.rotate != 0) {
-    body_ += fmt::format(R"-( transform="rotate({} {} {})")-", Number(lettering.rotate), Number(at.x), Number(at.y));
+    body_ += fmt::format(R"-( transform="rotate({} {} {})")-", Number(lettering.rotate), Number(at.x),
+                         Number(at.y));
   }
   body_ += fmt::format(">{}</text>\n", EscapeXml(text));
 }

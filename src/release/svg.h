@@ -1,5 +1,5 @@
-// A small writer of SVG 1.1 documents: shapes and text on a canvas that brings its own background, so a plot reads
-// the same on a white page and on a dark one.
+// A small writer of SVG 1.1 documents: shapes and text on a canvas that brings its own background, so a plot
+// reads the same on a white page and on a dark one.
 #pragma once
 
 #include <span>

@@ -9,8 +9,8 @@
 
 namespace longspan {
 
-// What keeps `text` from being one well-formed XML element, or nothing. Knows the XML that Svg writes: elements,
-// double-quoted attributes, the five named entities and decimal references.
+// What keeps `text` from being one well-formed XML element, or nothing. Knows the XML that Svg writes:
+// elements, double-quoted attributes, the five named entities and decimal references.
 std::string XmlFault(std::string_view text);
 
 // A run of the demo's shape, every number different from every other.

@@ -1,5 +1,5 @@
-// Half-precision formats as bits. IEEE 754 binary16 (F16) and its truncated-binary32 cousin (BF16); both round
-// to nearest, ties to even.
+// Half-precision formats as bits. IEEE 754 binary16 (F16) and its truncated-binary32 cousin (BF16); both
+// round to nearest, ties to even.
 #pragma once
 
 #include <bit>
@@ -10,8 +10,9 @@ namespace longspan {
 inline float F16ToF32(std::uint16_t h) {
   const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000) << 16;
   const std::uint32_t rest = h & 0x7fff;
-  // Shifting into place gives the value times 2^-112; the product is exact, subnormals included. Infinity and NaN
-  // need a larger exponent instead. A choice of two values, unlike a branch, lets loops over halves vectorise.
+  // Shifting into place gives the value times 2^-112; the product is exact, subnormals included. Infinity and
+  // NaN need a larger exponent instead. A choice of two values, unlike a branch, lets loops over halves
+  // vectorise.
   const auto scaled = std::bit_cast<std::uint32_t>(std::bit_cast<float>(rest << 13) * 0x1p112f);
   const std::uint32_t magnitude = rest >= 0x7c00 ? rest << 13 | 0x7f800000 : scaled;
   return std::bit_cast<float>(magnitude | sign);
@@ -36,7 +37,8 @@ inline float BF16ToF32(std::uint16_t h) { return std::bit_cast<float>(static_cas
 
 inline std::uint16_t F32ToBF16(float f) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(f);
-  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<std::uint16_t>(bits >> 16 | 0x40);  // quiet the NaN
+  if ((bits & 0x7fffffff) > 0x7f800000)
+    return static_cast<std::uint16_t>(bits >> 16 | 0x40);  // quiet the NaN
   return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 

@@ -22,9 +22,13 @@ struct RowsOf {
   // A view that may write is also one that may not.
   operator RowsOf<const T>() const { return {data, rows, cols, stride}; }
 
-  std::span<T> operator[](std::int64_t i) const { return {data + i * stride, static_cast<std::size_t>(cols)}; }
+  std::span<T> operator[](std::int64_t i) const {
+    return {data + i * stride, static_cast<std::size_t>(cols)};
+  }
   T& at(std::int64_t i, std::int64_t j) const { return data[i * stride + j]; }
-  RowsOf Slice(std::int64_t first, std::int64_t count) const { return {data + first * stride, count, cols, stride}; }
+  RowsOf Slice(std::int64_t first, std::int64_t count) const {
+    return {data + first * stride, count, cols, stride};
+  }
   RowsOf Columns(std::int64_t first, std::int64_t count) const { return {data + first, rows, count, stride}; }
 };
 

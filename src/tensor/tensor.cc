@@ -25,7 +25,8 @@ Tensor::Tensor(Type type, std::vector<std::int64_t> shape, std::span<const std::
     : type_(type), shape_(std::move(shape)), bytes_(bytes), owner_(std::move(owner)) {
   const std::int64_t expected = TensorBytes(type_, shape_);
   if (!std::cmp_equal(expected, bytes_.size())) {
-    Fail(ErrorKind::kInvalidFile, "a tensor has {} bytes, its type and shape say {}", bytes_.size(), expected);
+    Fail(ErrorKind::kInvalidFile, "a tensor has {} bytes, its type and shape say {}", bytes_.size(),
+         expected);
   }
 }
 

@@ -46,7 +46,8 @@ constexpr std::array<TypeTraits, 32> kTraits{{
 }};
 
 bool EqualIgnoringCase(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+  return std::ranges::equal(
+      a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 }  // namespace
@@ -75,8 +76,8 @@ std::optional<Type> TypeFromName(std::string_view name) {
 std::int64_t RowBytes(Type type, std::int64_t elements) {
   const TypeTraits& traits = Traits(type);
   if (elements < 0 || elements % traits.block_elements != 0) {
-    Fail(ErrorKind::kInvalidFile, "a row of {} elements is no whole number of {} blocks of {}", elements, traits.name,
-         traits.block_elements);
+    Fail(ErrorKind::kInvalidFile, "a row of {} elements is no whole number of {} blocks of {}", elements,
+         traits.name, traits.block_elements);
   }
   return CheckedMul<std::int64_t>(elements / traits.block_elements, traits.block_bytes, "row size");
 }

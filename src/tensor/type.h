@@ -49,7 +49,9 @@ struct TypeTraits {
   std::int64_t block_elements;
   std::int64_t block_bytes;
 
-  double BitsPerWeight() const { return 8.0 * static_cast<double>(block_bytes) / static_cast<double>(block_elements); }
+  double BitsPerWeight() const {
+    return 8.0 * static_cast<double>(block_bytes) / static_cast<double>(block_elements);
+  }
 };
 
 const TypeTraits& Traits(Type type);

@@ -11,6 +11,7 @@
 #include "text/gguf_vocabulary.h"
 #include "text/hf_tokenizer.h"
 #include "text/peers_vectors.h"
+#include "text/testing_vocabulary.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_json_writer.h"
 
@@ -56,23 +57,7 @@ class HfPeers : public testing::TestWithParam<Model> {
   fs::path model_;
 };
 
-void ExpectSame(const Vocabulary& vocabulary, const Vocabulary& expected) {
-  EXPECT_EQ(vocabulary.kind, expected.kind);
-  EXPECT_EQ(vocabulary.pre, expected.pre);
-  EXPECT_TRUE(vocabulary.tokens == expected.tokens);
-  EXPECT_TRUE(vocabulary.kinds == expected.kinds);
-  EXPECT_TRUE(vocabulary.scores == expected.scores);
-  EXPECT_TRUE(vocabulary.merges == expected.merges);
-  EXPECT_EQ(vocabulary.bos, expected.bos);
-  EXPECT_EQ(vocabulary.eos, expected.eos);
-  EXPECT_EQ(vocabulary.unknown, expected.unknown);
-  EXPECT_EQ(vocabulary.pad, expected.pad);
-  EXPECT_EQ(vocabulary.add_bos, expected.add_bos);
-  EXPECT_EQ(vocabulary.add_eos, expected.add_eos);
-  EXPECT_EQ(vocabulary.add_space_prefix, expected.add_space_prefix);
-}
-
-TEST_P(HfPeers, TokenizerModelIsTheSameVocabulary) { ExpectSame(FromModel(), expected_); }
+TEST_P(HfPeers, TokenizerModelIsTheSameVocabulary) { ExpectSameVocabulary(FromModel(), expected_); }
 
 TEST_P(HfPeers, TokenizerJsonIsTheSameVocabulary) {
   Vocabulary vocabulary = FromJson();
@@ -80,7 +65,7 @@ TEST_P(HfPeers, TokenizerJsonIsTheSameVocabulary) {
   const auto merges = [](const Vocabulary& v) { return TokenizerJson(v, v.tokens.size(), "source"); };
   EXPECT_TRUE(merges(vocabulary) == merges(expected_));
   vocabulary.scores = expected_.scores;
-  ExpectSame(vocabulary, expected_);
+  ExpectSameVocabulary(vocabulary, expected_);
 }
 
 TEST_P(HfPeers, WhatWasWrittenIsReadAsTheSameKeys) {

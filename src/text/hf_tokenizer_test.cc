@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/test_error.h"
 #include "base/test_folder.h"
 #include "text/gguf_vocabulary.h"
 #include "text/testing_mutations.h"
@@ -69,12 +70,7 @@ class HfTokenizer : public testing::Test {
   GgufMetadata Metadata(std::int64_t vocab_size = 0) { return ReadHfTokenizer(folder_.path(), vocab_size); }
   Vocabulary Read(std::int64_t vocab_size = 0) { return ReadVocabulary(Metadata(vocab_size)); }
   std::string Message(std::int64_t vocab_size = 0) {
-    try {
-      Metadata(vocab_size);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
+    return ErrorOf([&] { Metadata(vocab_size); });
   }
 
   void ExpectBack(const GgufMetadata& metadata, std::int64_t vocab_size) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <string>
 #include <string_view>
@@ -53,6 +54,24 @@ inline Vocabulary PieceVocabulary() {
   for (int byte = 0; byte < 256; ++byte)
     AddPiece(vocabulary, fmt::format("<0x{:02X}>", byte), TokenKind::kByte);
   return vocabulary;
+}
+
+// All but the end of a turn and the chat template, which only some files have. Lists are not printed: they
+// may be of 128,000 tokens.
+inline void ExpectSameVocabulary(const Vocabulary& vocabulary, const Vocabulary& expected) {
+  EXPECT_EQ(vocabulary.kind, expected.kind);
+  EXPECT_EQ(vocabulary.pre, expected.pre);
+  EXPECT_TRUE(vocabulary.tokens == expected.tokens);
+  EXPECT_TRUE(vocabulary.kinds == expected.kinds);
+  EXPECT_TRUE(vocabulary.scores == expected.scores);
+  EXPECT_TRUE(vocabulary.merges == expected.merges);
+  EXPECT_EQ(vocabulary.bos, expected.bos);
+  EXPECT_EQ(vocabulary.eos, expected.eos);
+  EXPECT_EQ(vocabulary.unknown, expected.unknown);
+  EXPECT_EQ(vocabulary.pad, expected.pad);
+  EXPECT_EQ(vocabulary.add_bos, expected.add_bos);
+  EXPECT_EQ(vocabulary.add_eos, expected.add_eos);
+  EXPECT_EQ(vocabulary.add_space_prefix, expected.add_space_prefix);
 }
 
 }  // namespace longspan

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/test_error.h"
 #include "text/testing_mutations.h"
 
 namespace longspan {
@@ -12,12 +13,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 std::string Message(const std::string& text) {
-  try {
-    ParseTiktoken(text, "a.model");
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return ErrorOf([&] { ParseTiktoken(text, "a.model"); });
 }
 
 TEST(TiktokenModel, ReadsBytesByRank) {

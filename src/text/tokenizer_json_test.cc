@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/test_error.h"
 #include "formats/json_file.h"
 #include "text/testing_mutations.h"
 #include "text/testing_vocabulary.h"
@@ -44,12 +45,7 @@ json JsonOf(const Vocabulary& vocabulary) { return json::parse(TextOf(vocabulary
 TokenizerDraft Parse(const json& object) { return ParseTokenizerJson(object.dump(), "a.json"); }
 
 std::string Message(const json& object) {
-  try {
-    Parse(object);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
+  return ErrorOf([&] { Parse(object); });
 }
 
 TEST(TokenizerJson, ByteLevelComesBack) {

@@ -36,7 +36,8 @@ void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, 
     });
   }
   for (const Parameter& p : parameters) {
-    ForEachArray(p, [&](const std::string& name, std::span<const float> x) { writer.Write(name, std::as_bytes(x)); });
+    ForEachArray(
+        p, [&](const std::string& name, std::span<const float> x) { writer.Write(name, std::as_bytes(x)); });
   }
   writer.Commit();
 }
@@ -48,7 +49,8 @@ TrainState LoadCheckpoint(const std::filesystem::path& path, std::string_view fi
     Fail(ErrorKind::kInvalidFile, "{}: not a checkpoint", path.string());
   }
   if (file->Get<std::string_view>("checkpoint.fingerprint") != fingerprint) {
-    Fail(ErrorKind::kBadOption, "{}: the checkpoint is of a run with other settings; remove it or use another folder",
+    Fail(ErrorKind::kBadOption,
+         "{}: the checkpoint is of a run with other settings; remove it or use another folder",
          path.string());
   }
   TrainState state;
@@ -61,8 +63,8 @@ TrainState LoadCheckpoint(const std::filesystem::path& path, std::string_view fi
     ForEachArray(p, [&](const std::string& name, std::span<const float> x) {
       const Tensor tensor = file->LoadTensor(name);
       if (tensor.type() != Type::kF32 || tensor.bytes().size() != x.size_bytes()) {
-        Fail(ErrorKind::kInvalidFile, "{}: {} has {} bytes, expected {}", path.string(), name, tensor.bytes().size(),
-             x.size_bytes());
+        Fail(ErrorKind::kInvalidFile, "{}: {} has {} bytes, expected {}", path.string(), name,
+             tensor.bytes().size(), x.size_bytes());
       }
       std::memcpy(const_cast<float*>(x.data()), tensor.bytes().data(), x.size_bytes());
     });

@@ -1,5 +1,5 @@
-// Checkpoints: everything that the next step depends on, so that a resumed run equals an uninterrupted one bit for bit.
-// The container is GGUF: parameters, AdamW's moments, the step, and the log so far.
+// Checkpoints: everything that the next step depends on, so that a resumed run equals an uninterrupted one
+// bit for bit. The container is GGUF: parameters, AdamW's moments, the step, and the log so far.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ struct TrainState {
 void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, std::string_view fingerprint,
                     std::span<const Parameter> parameters);
 
-// Fills the parameters and returns the state. Error(kInvalidFile) where the file does not fit them, Error(kBadOption)
-// where its fingerprint differs.
+// Fills the parameters and returns the state. Error(kInvalidFile) where the file does not fit them,
+// Error(kBadOption) where its fingerprint differs.
 TrainState LoadCheckpoint(const std::filesystem::path& path, std::string_view fingerprint,
                           std::span<Parameter> parameters);
 

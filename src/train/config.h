@@ -17,7 +17,7 @@ struct TrainConfig {
   LlamaConfig new_model;             // its measures; the vocabulary's size is filled in later
   bool induction = false;            // whether it begins with InductionWeights
   std::filesystem::path vocabulary;  // GGUF file with the new model's tokenizer
-  std::string type;                  // what a fully trained model is written as; empty: the base's type, or F16
+  std::string type;  // what a fully trained model is written as; empty: the base's type, or F16
   RopeOverride rope;
   std::filesystem::path shards;  // folder that `prepare` wrote
   ExampleOptions examples;

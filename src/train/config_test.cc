@@ -136,8 +136,10 @@ TEST_F(TrainConfigTest, NewModelsAreTrainedWhole) {
 
 TEST_F(TrainConfigTest, InitialisationHasTwoNames) {
   const auto start = [&](const std::string& name) {
-    return Load(With("  base: ../base.gguf\n", "  new: {vocabulary: v.gguf, dim: 64, layers: 2, heads: 4, hidden_dim: 96, "
-                                               "context: 128, initialisation: " + name + "}\n"));
+    return Load(With("  base: ../base.gguf\n",
+                     "  new: {vocabulary: v.gguf, dim: 64, layers: 2, heads: 4, hidden_dim: 96, "
+                     "context: 128, initialisation: " +
+                         name + "}\n"));
   };
   EXPECT_TRUE(start("induction").induction);
   EXPECT_FALSE(start("normal").induction);

@@ -6,13 +6,15 @@
 #include "base/error.h"
 
 namespace longspan {
-Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels, Progress& progress) {
+Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels,
+                     Progress& progress) {
   Weights out = base;
   std::int64_t done = 0;
   progress.Start("merge", static_cast<std::int64_t>(adapter.pairs.size()), "projections");
   const bool tied = base.output.bytes().data() == base.embedding.bytes().data();
   if (tied && std::ranges::count(adapter.pairs, "embedding", &LoraAdapter::Pair::target) > 0) {
-    Fail(ErrorKind::kUnsupported, "the adapter changes the embedding alone, which in this model is the LM head too");
+    Fail(ErrorKind::kUnsupported,
+         "the adapter changes the embedding alone, which in this model is the LM head too");
   }
   ForEachTensor(out, tied, [&](const std::string& name, Tensor& tensor) {
     const auto pair = std::ranges::find(adapter.pairs, name, &LoraAdapter::Pair::target);
@@ -20,8 +22,8 @@ Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kern
     ThrowIfCancelled();
     const Tensor &a = pair->a, &b = pair->b;
     if (a.cols() != tensor.cols() || b.rows() != tensor.rows() || a.rows() != b.cols()) {
-      Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the base weight is {} x {}", name, b.rows(),
-           b.cols(), a.rows(), a.cols(), tensor.rows(), tensor.cols());
+      Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the base weight is {} x {}",
+           name, b.rows(), b.cols(), a.rows(), a.cols(), tensor.rows(), tensor.cols());
     }
     // B A is the input gradient of "weight A" for the rows of B.
     Matrix delta(tensor.rows(), tensor.cols());
@@ -34,7 +36,8 @@ Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kern
   });
   progress.Finish();
   if (std::cmp_not_equal(done, adapter.pairs.size())) {
-    Fail(ErrorKind::kInvalidFile, "the adapter has {} projections, only {} of them are in the base", adapter.pairs.size(), done);
+    Fail(ErrorKind::kInvalidFile, "the adapter has {} projections, only {} of them are in the base",
+         adapter.pairs.size(), done);
   }
   return out;
 }

@@ -8,8 +8,9 @@
 
 namespace longspan {
 
-// base + Scale() B A, computed in F32 and rounded once, to the base tensor's own type where that is a float type and
-// to F16 where it is quantised. Error(kInvalidFile) for a pair that does not fit the base.
-Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels, Progress& progress);
+// base + Scale() B A, computed in F32 and rounded once, to the base tensor's own type where that is a float
+// type and to F16 where it is quantised. Error(kInvalidFile) for a pair that does not fit the base.
+Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels,
+                     Progress& progress);
 
 }  // namespace longspan

@@ -13,7 +13,8 @@ namespace {
 bool IsTied(const Weights& w) { return w.output.bytes().data() == w.embedding.bytes().data(); }
 
 void CopyRows(ConstRows from, Rows to) {
-  for (std::int64_t i = 0; i < from.rows; ++i) std::memcpy(to[i].data(), from[i].data(), from[i].size_bytes());
+  for (std::int64_t i = 0; i < from.rows; ++i)
+    std::memcpy(to[i].data(), from[i].data(), from[i].size_bytes());
 }
 
 }  // namespace
@@ -52,7 +53,8 @@ Rows Network::GradientOf(const Tensor& value) {
 
 void Network::AddAdapters(const TrainOptions& o) {
   const double rank = static_cast<double>(o.rank);
-  const auto scale = static_cast<float>(o.alpha / (o.adapter == AdapterKind::kRsLora ? std::sqrt(rank) : rank));
+  const auto scale =
+      static_cast<float>(o.alpha / (o.adapter == AdapterKind::kRsLora ? std::sqrt(rank) : rank));
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     for (const NamedLinear& l : kLinears) {
       if (std::ranges::find(o.targets, l.name) == o.targets.end()) continue;
@@ -90,7 +92,8 @@ LoraAdapter Network::adapter() const {
   out.alpha = options_.alpha;
   out.rslora = options_.adapter == AdapterKind::kRsLora;
   out.dropout = options_.dropout;
-  for (std::size_t i = 0; i < adapters_.size(); ++i) out.pairs.push_back({adapted_[i], adapters_[i]->a, adapters_[i]->b});
+  for (std::size_t i = 0; i < adapters_.size(); ++i)
+    out.pairs.push_back({adapted_[i], adapters_[i]->a, adapters_[i]->b});
   return out;
 }
 
@@ -150,7 +153,8 @@ Loss Network::ForwardBackward(const Batch& batch, float scale, const DropoutStep
       CopyRows(inputs_[i], pass.x);
       BlockForward(blocks[i], pass.context, pass.x, activations_[0]);
     }
-    BlockBackward(blocks[i], pass.context, inputs_[i], activations_[options_.recompute ? 0 : i], pass.dx, gradients_[i]);
+    BlockBackward(blocks[i], pass.context, inputs_[i], activations_[options_.recompute ? 0 : i], pass.dx,
+                  gradients_[i]);
   }
   if (full()) EmbeddingBackward(batch.tokens, pass.dx, GradientOf(weights().embedding));
   return loss;

@@ -16,8 +16,8 @@ namespace longspan {
 class Network {
  public:
   // With AdapterKind::kFull every weight is decoded to F32 and trained. Otherwise the base stays as it is, in
-  // whatever type, and each target of options.targets gets an adapter: A uniform within 1 / sqrt(in), B zero, so that
-  // training begins at the base.
+  // whatever type, and each target of options.targets gets an adapter: A uniform within 1 / sqrt(in), B zero,
+  // so that training begins at the base.
   Network(LlamaConfig config, const Weights& base, const TrainOptions& options, const Kernels& kernels);
 
   // Runs the batch forward and back; gradients of the loss's sum times `scale` are added to the parameters'.

@@ -37,11 +37,12 @@ std::string_view Name(AdapterKind kind) { return NameIn(kAdapters, kind); }
 std::string_view Name(ScheduleKind kind) { return NameIn(kSchedules, kind); }
 
 std::string Describe(const TrainOptions& o) {
-  return fmt::format("{} rank {} alpha {} dropout {} targets {} rate {} {} {} warmup {} steps {} batch {}x{} decay {} "
-                     "betas {} {} epsilon {} clip {} seed {}",
-                     Name(o.adapter), o.rank, o.alpha, o.dropout, fmt::join(o.targets, ","), o.learning_rate,
-                     Name(o.schedule), o.min_learning_rate_ratio, o.warmup, o.steps, o.batch_size,
-                     o.gradient_accumulation, o.weight_decay, o.beta1, o.beta2, o.epsilon, o.max_grad_norm, o.seed);
+  return fmt::format(
+      "{} rank {} alpha {} dropout {} targets {} rate {} {} {} warmup {} steps {} batch {}x{} decay {} "
+      "betas {} {} epsilon {} clip {} seed {}",
+      Name(o.adapter), o.rank, o.alpha, o.dropout, fmt::join(o.targets, ","), o.learning_rate,
+      Name(o.schedule), o.min_learning_rate_ratio, o.warmup, o.steps, o.batch_size, o.gradient_accumulation,
+      o.weight_decay, o.beta1, o.beta2, o.epsilon, o.max_grad_norm, o.seed);
 }
 
 TrainOptions ReadTrainOptions(YamlSection& s) {

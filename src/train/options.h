@@ -42,7 +42,8 @@ struct TrainOptions {
   std::int64_t ExamplesPerStep() const { return batch_size * gradient_accumulation; }
 };
 
-// Everything in the options that the result depends on, as text: how often a run is saved or evaluated is not.
+// Everything in the options that the result depends on, as text: how often a run is saved or evaluated is
+// not.
 std::string Describe(const TrainOptions& options);
 
 // Reads the keys of a `train` section. The number of steps is left to the caller, who may count in epochs.

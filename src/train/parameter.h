@@ -27,8 +27,8 @@ struct Parameter {
   bool IsMatrix() const { return value.shape().size() > 1; }
 };
 
-// One AdamW step of all parameters, 0-based, after clipping the gradients' common norm; gradients are then zero.
-// Returns the norm before clipping.
+// One AdamW step of all parameters, 0-based, after clipping the gradients' common norm; gradients are then
+// zero. Returns the norm before clipping.
 double OptimizerStep(const Kernels& kernels, const TrainOptions& options, std::int64_t step,
                      std::span<Parameter> parameters);
 

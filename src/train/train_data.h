@@ -9,8 +9,9 @@
 
 namespace longspan {
 
-// Examples of the shards' training documents, and options.eval_examples of the validation documents, drawn once and
-// without retrieval examples. `encoder` is needed for retrieval examples only and must outlive the result.
+// Examples of the shards' training documents, and options.eval_examples of the validation documents, drawn
+// once and without retrieval examples. `encoder` is needed for retrieval examples only and must outlive the
+// result.
 TrainData MakeTrainData(const ShardSet& shards, const ExampleOptions& examples, const TrainOptions& options,
                         const TextEncoder& encoder);
 

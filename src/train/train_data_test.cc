@@ -33,11 +33,7 @@ TEST(TrainDataOfShards, GivesTheShardsExamples) {
   const Examples examples(shards.train, Windows());
   EXPECT_EQ(data.examples_per_epoch, examples.size());
   for (const std::int64_t first : {0, 5, 100}) {
-    const Batch got = data.examples(first, 3), want = examples.Make(first, 3);
-    EXPECT_EQ(got.tokens, want.tokens);
-    EXPECT_EQ(got.targets, want.targets);
-    EXPECT_EQ(got.positions, want.positions);
-    EXPECT_EQ(got.documents, want.documents);
+    ExpectSameBatch(data.examples(first, 3), examples.Make(first, 3));
   }
 }
 

@@ -20,11 +20,11 @@ struct TrainData {
   std::vector<Batch> validation;  // may be empty
 };
 
-// Trains `network` up to options.steps. Where `folder` is not empty, a checkpoint and log.jsonl are kept there, and a
-// run that finds a checkpoint goes on from it. Ctrl-C saves a checkpoint and throws Error(kCancelled). `fingerprint`
-// describes everything besides the options that the result depends on.
-TrainState Train(Network& network, const TrainData& data, const TrainOptions& options, std::string_view fingerprint,
-                 const std::filesystem::path& folder, Progress& progress);
+// Trains `network` up to options.steps. Where `folder` is not empty, a checkpoint and log.jsonl are kept
+// there, and a run that finds a checkpoint goes on from it. Ctrl-C saves a checkpoint and throws
+// Error(kCancelled). `fingerprint` describes everything besides the options that the result depends on.
+TrainState Train(Network& network, const TrainData& data, const TrainOptions& options,
+                 std::string_view fingerprint, const std::filesystem::path& folder, Progress& progress);
 
 // The mean validation loss; empty data gives zero tokens.
 Loss Validate(Network& network, const std::vector<Batch>& validation);

@@ -27,7 +27,7 @@ class Architectures : public Peers {
 };
 
 TEST_F(Architectures, Qwen2) {
-  LlamaConfig c = SmallConfig(Architecture::kQwen2);
+  LlamaConfig c = RandomConfig(Architecture::kQwen2);
   EXPECT_LT(Distance(c), 1e-4);
   c.rope_scaling = {.kind = RopeScaling::Kind::kYarn, .factor = 4, .original_context = 64};
   EXPECT_LT(Distance(c), 1e-4);
@@ -37,14 +37,14 @@ TEST_F(Architectures, Qwen2) {
 }
 
 TEST_F(Architectures, LlamaWithBiases) {
-  LlamaConfig c = SmallConfig(Architecture::kLlama);
+  LlamaConfig c = RandomConfig(Architecture::kLlama);
   c.attention_bias = true;
   EXPECT_LT(Distance(c), 1e-4);
 }
 
 // llama.cpp passes over a Llama's window, and so agrees only while nothing is hidden by it.
 TEST_F(Architectures, AWindowThatHidesNothing) {
-  LlamaConfig c = SmallConfig(Architecture::kLlama);
+  LlamaConfig c = RandomConfig(Architecture::kLlama);
   c.sliding_window = 128;
   EXPECT_LT(Distance(c), 1e-4);
   c.sliding_window = 16;

@@ -53,7 +53,7 @@ inline const ModelFile& BaseModel() {
 }
 
 // Of a model for random weights, with the base model's vocabulary. Rows of whole blocks, as llama.cpp wants them.
-inline LlamaConfig SmallConfig(Architecture architecture) {
+inline LlamaConfig RandomConfig(Architecture architecture) {
   LlamaConfig c = BaseModel().config;
   c.name = "random";
   c.architecture = architecture;

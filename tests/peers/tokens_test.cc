@@ -5,6 +5,7 @@
 #include "base/test_folder.h"
 #include "base/testdata.h"
 #include "formats/llama_gguf.h"
+#include "model/testing/small_config.h"
 #include "peers.h"
 #include "random_text.h"
 #include "text/gguf_vocabulary.h"
@@ -23,11 +24,7 @@ class Tokens : public Peers, public testing::WithParamInterface<const char*> {
     const auto file = GgufFile::Open(*path);
     ours_ = Tokenizer::Make(ReadVocabulary(file->metadata()));
     // llama.cpp is asked for a whole model, so the vocabulary gets the smallest one that goes with it.
-    LlamaConfig config;
-    config.vocab_size = ours_->vocab_size();
-    config.dim = config.head_dim = config.hidden_dim = 32;
-    config.layers = config.heads = config.kv_heads = 1;
-    config.context = 32;
+    LlamaConfig config = oracle::MinimalConfig(ours_->vocab_size(), 32);
     config.tied_embeddings = true;
     Weights weights = ToFloat(RandomWeights(config, 1), Type::kF16);
     SaveModel(folder_ / "model.gguf", config, weights, file->metadata());

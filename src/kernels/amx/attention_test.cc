@@ -13,6 +13,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "kernels/amx/testing.h"
 #include "kernels/kernels.h"
 #include "kernels/testing/compare.h"
 #include "tensor/float16.h"
@@ -40,8 +41,8 @@ struct Case {
   AttentionShape shape() const { return {heads, kv_heads, head_dim, std::numbers::ln2_v<float>, window}; }
   std::string what() const {
     return fmt::format("{}{}{} heads {}/{} dim {} window {}: {} after {}", paged ? "pages of " : "rows of ",
-                       Traits(type).name, documents ? ", documents," : "", heads, kv_heads, head_dim, window, n,
-                       before);
+                       Traits(type).name, documents ? ", documents," : "", heads, kv_heads, head_dim, window,
+                       n, before);
   }
 };
 
@@ -90,15 +91,8 @@ struct Result {
 };
 
 template <class Tiles>
-class AttentionOnTilesTest : public testing::Test {
+class AttentionOnTilesTest : public TilesTest<Tiles> {
  protected:
-  void SetUp() override {
-    if (!VectorsSupported()) GTEST_SKIP() << "this machine has no AVX-512 with BF16";
-    if (std::is_same_v<Tiles, HardwareTiles> && !TilesSupported())
-      GTEST_SKIP() << "this machine has no tile unit";
-  }
-  void TearDown() override { SetThreads(threads_); }
-
   Result Attend(const Case& c, const Input& input) const {
     Result r(c);
     const AttentionSequence sequence = input.Sequence(c, r.out, r.log_sum_exp);
@@ -120,10 +114,8 @@ class AttentionOnTilesTest : public testing::Test {
     }
   }
 
-  const int threads_ = Threads();
 };
 
-using BothTiles = testing::Types<PlainTiles, HardwareTiles>;
 TYPED_TEST_SUITE(AttentionOnTilesTest, BothTiles);
 
 TYPED_TEST(AttentionOnTilesTest, Rows) {

@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "kernels/amx/testing.h"
 #include "kernels/amx/unpack.h"
 #include "kernels/kernels.h"
 #include "kernels/testing/random_blocks.h"
@@ -38,15 +39,8 @@ Tensor Unpacked(const Tensor& w) {
 }
 
 template <class Tiles>
-class ProductTest : public testing::Test {
+class ProductTest : public TilesTest<Tiles> {
  protected:
-  void SetUp() override {
-    if (!VectorsSupported()) GTEST_SKIP() << "this machine has no AVX-512 with BF16";
-    if (std::is_same_v<Tiles, HardwareTiles> && !TilesSupported())
-      GTEST_SKIP() << "this machine has no tile unit";
-  }
-  void TearDown() override { SetThreads(threads_); }
-
   void Multiply(ConstRows x, const Tensor& w, Rows y, bool add) const {
     PackedRows packed;
     packed.Pack(x);
@@ -83,10 +77,8 @@ class ProductTest : public testing::Test {
     }
   }
 
-  const int threads_ = Threads();
 };
 
-using BothTiles = testing::Types<PlainTiles, HardwareTiles>;
 TYPED_TEST_SUITE(ProductTest, BothTiles);
 
 TYPED_TEST(ProductTest, EveryType) {

@@ -33,7 +33,8 @@ class Reference : public Kernels {
           return rows.at(j, kv_head * head_dim + d);
         };
       };
-      ref::Attention<float>(shape, s.q, s.first_order, s.documents, element(k), element(v), s.out, s.log_sum_exp);
+      ref::Attention<float>(shape, s.q, s.first_order, s.documents, element(k), element(v), s.out,
+                            s.log_sum_exp);
     }
   }
   void AttentionBackward(const AttentionShape& shape,
@@ -67,7 +68,8 @@ class Reference : public Kernels {
     ref::SwiGluBackward<float>(gate, up, dy, dgate, dup);
   }
 
-  void CrossEntropy(ConstRows logits, std::span<const std::int32_t> targets, std::span<double> losses) const override {
+  void CrossEntropy(ConstRows logits, std::span<const std::int32_t> targets,
+                    std::span<double> losses) const override {
     for (std::int64_t i = 0; i < logits.rows; ++i) {
       std::vector<double> row(logits[i].begin(), logits[i].end());
       const auto at = static_cast<std::size_t>(i);
@@ -80,7 +82,8 @@ class Reference : public Kernels {
       std::vector<double> row(logits[i].begin(), logits[i].end());
       const auto at = static_cast<std::size_t>(i);
       losses[at] = ref::CrossEntropyRow<double>(row, targets[at], true, scale);
-      std::transform(row.begin(), row.end(), logits[i].begin(), [](double g) { return static_cast<float>(g); });
+      std::transform(row.begin(), row.end(), logits[i].begin(),
+                     [](double g) { return static_cast<float>(g); });
     }
   }
 

@@ -48,11 +48,15 @@ void MatMulWeightGradient(RowsOf<const T> dy, RowsOf<const T> x, RowsOf<T> dw) {
 }
 
 // Whether the query of order q sees the key of order k.
-inline bool Sees(const AttentionShape& shape, std::int64_t q, std::int64_t k, std::span<const std::int32_t> documents) {
-  return k <= q && q - k < shape.window && (documents.empty() || documents[static_cast<std::size_t>(k)] == documents[static_cast<std::size_t>(q)]);
+inline bool Sees(const AttentionShape& shape, std::int64_t q, std::int64_t k,
+                 std::span<const std::int32_t> documents) {
+  return k <= q && q - k < shape.window &&
+         (documents.empty() ||
+          documents[static_cast<std::size_t>(k)] == documents[static_cast<std::size_t>(q)]);
 }
 
-// The softmax row of query `order`, head by head; key(j, d) gives keys. Returns probabilities of the keys 0..order.
+// The softmax row of query `order`, head by head; key(j, d) gives keys. Returns probabilities of the keys
+// 0..order.
 template <class T, class Key>
 std::vector<T> Probabilities(const AttentionShape& shape, std::span<const T> q, std::int64_t order,
                              std::span<const std::int32_t> documents, Key&& key, T* log_sum_exp) {
@@ -62,7 +66,8 @@ std::vector<T> Probabilities(const AttentionShape& shape, std::span<const T> q, 
   for (std::int64_t j = 0; j <= order; ++j) {
     if (!Sees(shape, order, j, documents)) continue;
     T sum = 0;
-    for (std::size_t d = 0; d < q.size(); ++d) sum += q[d] * static_cast<T>(key(j, static_cast<std::int64_t>(d)));
+    for (std::size_t d = 0; d < q.size(); ++d)
+      sum += q[d] * static_cast<T>(key(j, static_cast<std::int64_t>(d)));
     p[static_cast<std::size_t>(j)] = sum * scale;
     largest = std::max(largest, sum * scale);
   }
@@ -76,7 +81,8 @@ std::vector<T> Probabilities(const AttentionShape& shape, std::span<const T> q, 
 // q [n, heads * head_dim]; key(kv_head, j, d) and value(kv_head, j, d) read keys and values.
 template <class T, class Key, class Value>
 void Attention(const AttentionShape& s, RowsOf<const T> q, std::int64_t first_order,
-               std::span<const std::int32_t> documents, Key&& key, Value&& value, RowsOf<T> out, RowsOf<T> log_sum_exp) {
+               std::span<const std::int32_t> documents, Key&& key, Value&& value, RowsOf<T> out,
+               RowsOf<T> log_sum_exp) {
   for (std::int64_t h = 0; h < s.heads; ++h) {
     const std::int64_t kv = h / s.group();
     for (std::int64_t i = 0; i < q.rows; ++i) {
@@ -98,16 +104,17 @@ void Attention(const AttentionShape& s, RowsOf<const T> q, std::int64_t first_or
 // The gradient of Attention for one sequence that attends to itself; all outputs are set.
 template <class T>
 void AttentionBackward(const AttentionShape& s, RowsOf<const T> q, RowsOf<const T> k, RowsOf<const T> v,
-                       std::span<const std::int32_t> documents, RowsOf<const T> dout, RowsOf<T> dq, RowsOf<T> dk,
-                       RowsOf<T> dv) {
+                       std::span<const std::int32_t> documents, RowsOf<const T> dout, RowsOf<T> dq,
+                       RowsOf<T> dk, RowsOf<T> dv) {
   for (const RowsOf<T>& rows : {dq, dk, dv}) {
     for (std::int64_t i = 0; i < rows.rows; ++i) std::fill(rows[i].begin(), rows[i].end(), T{0});
   }
   for (std::int64_t h = 0; h < s.heads; ++h) {
     const std::int64_t at = h * s.head_dim, kv_at = h / s.group() * s.head_dim;
     for (std::int64_t i = 0; i < q.rows; ++i) {
-      const auto p = Probabilities<T>(s, q.Columns(at, s.head_dim)[i], i, documents,
-                                      [&](std::int64_t j, std::int64_t d) { return k.at(j, kv_at + d); }, nullptr);
+      const auto p = Probabilities<T>(
+          s, q.Columns(at, s.head_dim)[i], i, documents,
+          [&](std::int64_t j, std::int64_t d) { return k.at(j, kv_at + d); }, nullptr);
       // dP_j = dO . v_j, and the softmax's gradient is P (dP - sum P dP).
       std::vector<T> dp(p.size(), 0);
       T mean = 0;
@@ -141,17 +148,19 @@ template <class T>
 void RmsNorm(RowsOf<const T> x, std::span<const T> weight, T epsilon, RowsOf<T> y) {
   for (std::int64_t i = 0; i < x.rows; ++i) {
     const T r = InverseRms<T>(x[i], epsilon);
-    for (std::int64_t j = 0; j < x.cols; ++j) y.at(i, j) = x.at(i, j) * r * weight[static_cast<std::size_t>(j)];
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      y.at(i, j) = x.at(i, j) * r * weight[static_cast<std::size_t>(j)];
   }
 }
 
 template <class T>
-void RmsNormBackward(RowsOf<const T> x, std::span<const T> weight, T epsilon, RowsOf<const T> dy, RowsOf<T> dx,
-                     std::span<T> dweight) {
+void RmsNormBackward(RowsOf<const T> x, std::span<const T> weight, T epsilon, RowsOf<const T> dy,
+                     RowsOf<T> dx, std::span<T> dweight) {
   for (std::int64_t i = 0; i < x.rows; ++i) {
     const T r = InverseRms<T>(x[i], epsilon);
     T dot = 0;  // of the gradient with the normalised row
-    for (std::int64_t j = 0; j < x.cols; ++j) dot += dy.at(i, j) * weight[static_cast<std::size_t>(j)] * x.at(i, j) * r;
+    for (std::int64_t j = 0; j < x.cols; ++j)
+      dot += dy.at(i, j) * weight[static_cast<std::size_t>(j)] * x.at(i, j) * r;
     dot /= static_cast<T>(x.cols);
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const T normalised = x.at(i, j) * r;
@@ -187,12 +196,14 @@ T Sigmoid(T x) {
 template <class T>
 void SwiGlu(RowsOf<const T> gate, RowsOf<const T> up, RowsOf<T> y) {
   for (std::int64_t i = 0; i < gate.rows; ++i) {
-    for (std::int64_t j = 0; j < gate.cols; ++j) y.at(i, j) = gate.at(i, j) * Sigmoid(gate.at(i, j)) * up.at(i, j);
+    for (std::int64_t j = 0; j < gate.cols; ++j)
+      y.at(i, j) = gate.at(i, j) * Sigmoid(gate.at(i, j)) * up.at(i, j);
   }
 }
 
 template <class T>
-void SwiGluBackward(RowsOf<const T> gate, RowsOf<const T> up, RowsOf<const T> dy, RowsOf<T> dgate, RowsOf<T> dup) {
+void SwiGluBackward(RowsOf<const T> gate, RowsOf<const T> up, RowsOf<const T> dy, RowsOf<T> dgate,
+                    RowsOf<T> dup) {
   for (std::int64_t i = 0; i < gate.rows; ++i) {
     for (std::int64_t j = 0; j < gate.cols; ++j) {
       const T g = gate.at(i, j), u = up.at(i, j), d = dy.at(i, j), s = Sigmoid(g);

@@ -1,6 +1,7 @@
-// Matrix products over weights of any type. All three are C [m, n] (+)= A [m, k] B [k, n] with B packed, block by
-// block, into panels: decoding and transposing of weights happens there and nowhere else, and its cost is shared
-// by all rows of A. A few rows are not worth packing for: there each weight row is decoded once and dotted.
+// Matrix products over weights of any type. All three are C [m, n] (+)= A [m, k] B [k, n] with B packed,
+// block by block, into panels: decoding and transposing of weights happens there and nowhere else, and its
+// cost is shared by all rows of A. A few rows are not worth packing for: there each weight row is decoded
+// once and dotted.
 #if defined(LONGSPAN_KERNELS_VECTOR_MATMUL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_MATMUL_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_MATMUL_INL_H_
@@ -22,10 +23,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
-// Depth of a packed block: a multiple of every type's block, so that rows can be decoded piece by piece; a panel
-// of this depth and a strip of A fit the first-level cache together.
+// Depth of a packed block: a multiple of every type's block, so that rows can be decoded piece by piece; a
+// panel of this depth and a strip of A fit the first-level cache together.
 inline constexpr std::int64_t kDepth = 256;
-// Rows of A that one task takes past its packed block: kRowBlock * kDepth floats stay in the second-level cache.
+// Rows of A that one task takes past its packed block: kRowBlock * kDepth floats stay in the second-level
+// cache.
 inline constexpr std::int64_t kRowBlock = 1024;
 inline constexpr std::int64_t kColumnBlock = 256;
 // From this many rows on, packing pays.
@@ -47,15 +49,16 @@ inline void Decode(Type type, const std::byte* from, float* to, std::int64_t n) 
   if (i < n) DecodeRow(type, from + (i == 0 ? 0 : RowBytes(type, i)), to + i, n - i);
 }
 
-// Writes the panels of B's block [first_k, first_k + depth) x [first_n, first_n + width): panel by panel, `depth`
-// rows of kPanel floats, zero past the width.
+// Writes the panels of B's block [first_k, first_k + depth) x [first_n, first_n + width): panel by panel,
+// `depth` rows of kPanel floats, zero past the width.
 class WeightAsColumns {  // B = W^T: column n of B is row n of W
  public:
   explicit WeightAsColumns(const Tensor& w) : w_(w) {}
   static constexpr std::int64_t kColumns = 64, kRows = kRowBlock;
   std::int64_t k() const { return w_.cols(); }
   std::int64_t n() const { return w_.rows(); }
-  void Pack(std::int64_t first_k, std::int64_t depth, std::int64_t first_n, std::int64_t width, float* out) const {
+  void Pack(std::int64_t first_k, std::int64_t depth, std::int64_t first_n, std::int64_t width,
+            float* out) const {
     HWY_ALIGN float row[kDepth];
     const std::int64_t skip = RowBytes(w_.type(), first_k);
     for (std::int64_t j = 0; j < width; ++j) {
@@ -90,7 +93,8 @@ class WeightAsRows {  // B = W
   static constexpr std::int64_t kRows = kRowBlock;
   std::int64_t k() const { return w_.rows(); }
   std::int64_t n() const { return w_.cols(); }
-  void Pack(std::int64_t first_k, std::int64_t depth, std::int64_t first_n, std::int64_t width, float* out) const {
+  void Pack(std::int64_t first_k, std::int64_t depth, std::int64_t first_n, std::int64_t width,
+            float* out) const {
     HWY_ALIGN float row[kColumnBlock];
     const std::int64_t skip = RowBytes(w_.type(), first_n);
     for (std::int64_t i = 0; i < depth; ++i) {
@@ -110,7 +114,8 @@ class FloatRows {  // B = X
   static constexpr std::int64_t kColumns = 128, kRows = 192;
   std::int64_t k() const { return x_.rows; }
   std::int64_t n() const { return x_.cols; }
-  void Pack(std::int64_t first_k, std::int64_t depth, std::int64_t first_n, std::int64_t width, float* out) const {
+  void Pack(std::int64_t first_k, std::int64_t depth, std::int64_t first_n, std::int64_t width,
+            float* out) const {
     for (std::int64_t i = 0; i < depth; ++i) PackRow(&x_.at(first_k + i, first_n), i, depth, width, out);
   }
 
@@ -118,11 +123,12 @@ class FloatRows {  // B = X
   ConstRows x_;
 };
 
-// A as strips of kTileRows rows. An A whose columns lie apart (a transposed matrix) is copied, for its strided reads
-// would fall on few cache sets.
+// A as strips of kTileRows rows. An A whose columns lie apart (a transposed matrix) is copied, for its
+// strided reads would fall on few cache sets.
 class Strips {
  public:
-  Strips(const Strided& a, std::int64_t m, std::int64_t depth) : a_(a), depth_(depth), copied_(a.column_stride != 1) {
+  Strips(const Strided& a, std::int64_t m, std::int64_t depth)
+      : a_(a), depth_(depth), copied_(a.column_stride != 1) {
     if (!copied_) return;
     static thread_local AlignedVector<float> copy;
     copy.resize(static_cast<std::size_t>((m + kTileRows) * depth));
@@ -150,19 +156,20 @@ class Strips {
   float* copy_ = nullptr;
 };
 
-// One task's share: rows [first_m, first_m + m) and columns [first_n, first_n + n) of C. Each element of C is summed
-// by one task in one order, so the number of threads changes nothing.
+// One task's share: rows [first_m, first_m + m) and columns [first_n, first_n + n) of C. Each element of C is
+// summed by one task in one order, so the number of threads changes nothing.
 template <class B>
-void PackedProductTask(Strided a, const B& b, Rows c, std::int64_t first_m, std::int64_t m, std::int64_t first_n,
-                       std::int64_t n, bool add) {
+void PackedProductTask(Strided a, const B& b, Rows c, std::int64_t first_m, std::int64_t m,
+                       std::int64_t first_n, std::int64_t n, bool add) {
   static thread_local AlignedVector<float> packed;
   packed.resize(static_cast<std::size_t>(kDepth * (B::kColumns + kPanel)));
   HWY_ALIGN float edge[kTileRows * kPanel];
   for (std::int64_t first_k = 0; first_k < b.k(); first_k += kDepth) {
     const std::int64_t depth = std::min(kDepth, b.k() - first_k);
     b.Pack(first_k, depth, first_n, n, packed.data());
-    const Strips strips({a.data + first_m * a.row_stride + first_k * a.column_stride, a.row_stride, a.column_stride}, m,
-                        depth);
+    const Strips strips(
+        {a.data + first_m * a.row_stride + first_k * a.column_stride, a.row_stride, a.column_stride}, m,
+        depth);
     const bool accumulate = add || first_k > 0;
     for (std::int64_t j = 0; j < n; j += kPanel) {
       const float* panel = packed.data() + j * depth;
@@ -192,8 +199,8 @@ template <class B>
 void PackedProduct(Strided a, std::int64_t m, const B& b, Rows c, bool add) {
   if (m == 0 || b.n() == 0) return;
   const std::int64_t column_tasks = (b.n() + B::kColumns - 1) / B::kColumns;
-  // Tall products are cut into rows too, so that A's share stays in cache; whole tiles, so that no shape is ragged
-  // twice.
+  // Tall products are cut into rows too, so that A's share stays in cache; whole tiles, so that no shape is
+  // ragged twice.
   constexpr std::int64_t rows_per_task = B::kRows / kTileRows * kTileRows;
   const std::int64_t row_tasks = (m + rows_per_task - 1) / rows_per_task;
   ParallelFor(column_tasks * row_tasks, [&](std::int64_t task) {

@@ -1,8 +1,8 @@
 // The one inner product loop, which matrix products and attention share.
 //
-// A panel is a matrix whose rows are kPanel floats wide: two vectors. C [m, kPanel] = A [m, k] B [k, kPanel], where
-// B and C are panels (their rows may lie further apart) and A is read one element at a time, by any strides, each
-// element broadcast to a whole row. kTileRows rows of C stay in registers while k runs.
+// A panel is a matrix whose rows are kPanel floats wide: two vectors. C [m, kPanel] = A [m, k] B [k, kPanel],
+// where B and C are panels (their rows may lie further apart) and A is read one element at a time, by any
+// strides, each element broadcast to a whole row. kTileRows rows of C stay in registers while k runs.
 #if defined(LONGSPAN_KERNELS_VECTOR_PANEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_PANEL_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_PANEL_INL_H_
@@ -35,8 +35,8 @@ struct Strided {
 };
 
 template <int kRows>
-HWY_INLINE void PanelTile(std::int64_t k, const Strided& a, const float* HWY_RESTRICT b, std::int64_t b_stride,
-                          float* HWY_RESTRICT c, std::int64_t c_stride, bool add) {
+HWY_INLINE void PanelTile(std::int64_t k, const Strided& a, const float* HWY_RESTRICT b,
+                          std::int64_t b_stride, float* HWY_RESTRICT c, std::int64_t c_stride, bool add) {
   const FloatTag d;
   FloatVec low[kRows], high[kRows];
   if (add) {
@@ -73,11 +73,12 @@ HWY_INLINE void PanelTile(std::int64_t k, const Strided& a, const float* HWY_RES
   }
 }
 
-using PanelTileFunction = void (*)(std::int64_t, const Strided&, const float*, std::int64_t, float*, std::int64_t, bool);
+using PanelTileFunction = void (*)(std::int64_t, const Strided&, const float*, std::int64_t, float*,
+                                   std::int64_t, bool);
 
 template <int kRows>
-HWY_NOINLINE void PanelTileOf(std::int64_t k, const Strided& a, const float* b, std::int64_t b_stride, float* c,
-                              std::int64_t c_stride, bool add) {
+HWY_NOINLINE void PanelTileOf(std::int64_t k, const Strided& a, const float* b, std::int64_t b_stride,
+                              float* c, std::int64_t c_stride, bool add) {
   PanelTile<kRows>(k, a, b, b_stride, c, c_stride, add);
 }
 
@@ -93,8 +94,8 @@ inline PanelTileFunction PanelTileFor(std::int64_t rows) {
 }
 
 // C [m, kPanel] = (or +=) A [m, k] B [k, kPanel]
-inline void PanelProduct(std::int64_t m, std::int64_t k, Strided a, const float* b, std::int64_t b_stride, float* c,
-                         std::int64_t c_stride, bool add) {
+inline void PanelProduct(std::int64_t m, std::int64_t k, Strided a, const float* b, std::int64_t b_stride,
+                         float* c, std::int64_t c_stride, bool add) {
   while (m > 0) {
     const std::int64_t rows = m < kTileRows ? m : kTileRows;
     PanelTileFor(rows)(k, a, b, b_stride, c, c_stride, add);

@@ -23,7 +23,8 @@ namespace longspan::HWY_NAMESPACE {
 // Calls body(first, count) for pieces of [0, n). The pieces do not depend on the number of threads.
 template <class Body>
 void ForPieces(std::int64_t n, std::int64_t piece, Body&& body) {
-  ParallelFor((n + piece - 1) / piece, [&](std::int64_t i) { body(i * piece, std::min(piece, n - i * piece)); });
+  ParallelFor((n + piece - 1) / piece,
+              [&](std::int64_t i) { body(i * piece, std::min(piece, n - i * piece)); });
 }
 
 inline constexpr std::int64_t kRowPiece = 32;
@@ -61,19 +62,21 @@ inline void RmsNormRows(ConstRows x, std::span<const float> weight, float epsilo
   ForPieces(x.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = first; i < first + count; ++i) {
       const FloatVec r = hn::Set(FloatTag(), InverseRms(x[i], epsilon));
-      Map(x.cols, y[i].data(), [&](FloatVec v, FloatVec w) { return hn::Mul(hn::Mul(v, r), w); }, x[i].data(), weight.data());
+      Map(x.cols, y[i].data(), [&](FloatVec v, FloatVec w) { return hn::Mul(hn::Mul(v, r), w); },
+          x[i].data(), weight.data());
     }
   });
 }
 
-inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy, Rows dx,
-                                std::span<float> dweight) {
+inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy,
+                                Rows dx, std::span<float> dweight) {
   std::vector<float> inverse(static_cast<std::size_t>(x.rows));
   ForPieces(x.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     AlignedVector<float> weighted(static_cast<std::size_t>(x.cols));
     for (std::int64_t i = first; i < first + count; ++i) {
       const float r = inverse[static_cast<std::size_t>(i)] = InverseRms(x[i], epsilon);
-      Map(x.cols, weighted.data(), [](FloatVec g, FloatVec w) { return hn::Mul(g, w); }, dy[i].data(), weight.data());
+      Map(x.cols, weighted.data(), [](FloatVec g, FloatVec w) { return hn::Mul(g, w); },
+          dy[i].data(), weight.data());
       const float dot = Dot(weighted.data(), x[i].data(), x.cols) * r / static_cast<float>(x.cols);
       const FloatVec scale = hn::Set(FloatTag(), r), shrink = hn::Set(FloatTag(), r * dot);
       Map(x.cols, dx[i].data(),
@@ -88,15 +91,16 @@ inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, floa
   ForPieces(x.cols, kLanes, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = 0; i < x.rows; ++i) {
       const float r = inverse[static_cast<std::size_t>(i)];
-      for (std::int64_t j = first; j < first + count; ++j) dweight[static_cast<std::size_t>(j)] += dy.at(i, j) * x.at(i, j) * r;
+      for (std::int64_t j = first; j < first + count; ++j)
+        dweight[static_cast<std::size_t>(j)] += dy.at(i, j) * x.at(i, j) * r;
     }
   });
 }
 
 // Turns the `pairs` pairs of one head: elements kStep * j and kStep * j + other.
 template <int kStep>
-HWY_INLINE void TurnPairs(float* at, std::int64_t other, std::int64_t pairs, const float* cos, const float* sin,
-                          bool inverse) {
+HWY_INLINE void TurnPairs(float* at, std::int64_t other, std::int64_t pairs, const float* cos,
+                          const float* sin, bool inverse) {
   for (std::int64_t j = 0; j < pairs; ++j) {
     float &first = at[kStep * j], &second = at[kStep * j + other];
     const float a = first, b = second, sine = inverse ? -sin[j] : sin[j];
@@ -105,7 +109,8 @@ HWY_INLINE void TurnPairs(float* at, std::int64_t other, std::int64_t pairs, con
   }
 }
 
-inline void RopeRows(Rows x, std::int64_t head_dim, RopePairing pairing, ConstRows cos, ConstRows sin, bool inverse) {
+inline void RopeRows(Rows x, std::int64_t head_dim, RopePairing pairing, ConstRows cos, ConstRows sin,
+                     bool inverse) {
   const std::int64_t pairs = head_dim / 2;
   ForPieces(x.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = first; i < first + count; ++i) {
@@ -147,7 +152,8 @@ inline void SwiGluRowsBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows 
             return hn::Mul(hn::Mul(hn::Mul(d, u), s), hn::MulAdd(g, hn::Sub(one, s), one));
           },
           gate[i].data(), up[i].data(), dy[i].data());
-      Map(gate.cols, dup[i].data(), [](FloatVec g, FloatVec d) { return hn::Mul(d, hn::Mul(g, SigmoidOf(g))); },
+      Map(gate.cols, dup[i].data(),
+          [](FloatVec g, FloatVec d) { return hn::Mul(d, hn::Mul(g, SigmoidOf(g))); },
           gate[i].data(), dy[i].data());
       std::copy(d_gate.begin(), d_gate.end(), dgate[i].begin());  // only now, for it may be gate itself
     }
@@ -168,7 +174,8 @@ inline double LogSumExp(std::span<const float> x, float* largest_out) {
     FloatVec sum = hn::Zero(d);
     const std::int64_t end = std::min(n, first + kFold);
     std::int64_t i = first;
-    for (; i + kLanes <= end; i += kLanes) sum = hn::Add(sum, hn::Exp(d, hn::Sub(hn::LoadU(d, x.data() + i), shift)));
+    for (; i + kLanes <= end; i += kLanes)
+      sum = hn::Add(sum, hn::Exp(d, hn::Sub(hn::LoadU(d, x.data() + i), shift)));
     hn::StoreU(sum, d, lanes);
     for (const float lane : lanes) total += lane;
     for (; i < end; ++i) total += std::exp(x[static_cast<std::size_t>(i)] - largest);
@@ -177,7 +184,8 @@ inline double LogSumExp(std::span<const float> x, float* largest_out) {
   return std::log(total) + largest;
 }
 
-inline void CrossEntropyRows(ConstRows logits, std::span<const std::int32_t> targets, std::span<double> losses) {
+inline void CrossEntropyRows(ConstRows logits, std::span<const std::int32_t> targets,
+                             std::span<double> losses) {
   ForPieces(logits.rows, 8, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = first; i < first + count; ++i) {
       const auto at = static_cast<std::size_t>(i);
@@ -203,7 +211,8 @@ inline void CrossEntropyRowsBackward(Rows logits, std::span<const std::int32_t> 
       const double lse = LogSumExp(row, &largest);
       losses[at] = lse - logits.at(i, targets[at]);
       const FloatVec shift = hn::Set(d, static_cast<float>(lse)), factor = hn::Set(d, scale);
-      Map(logits.cols, row.data(), [&](FloatVec x) { return hn::Mul(hn::Exp(d, hn::Sub(x, shift)), factor); }, row.data());
+      Map(logits.cols, row.data(),
+          [&](FloatVec x) { return hn::Mul(hn::Exp(d, hn::Sub(x, shift)), factor); }, row.data());
       logits.at(i, targets[at]) -= scale;
     }
   });
@@ -212,7 +221,8 @@ inline void CrossEntropyRowsBackward(Rows logits, std::span<const std::int32_t> 
 inline void AddRows(ConstRows x, Rows y) {
   ForPieces(x.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = first; i < first + count; ++i) {
-      Map(x.cols, y[i].data(), [](FloatVec a, FloatVec b) { return hn::Add(a, b); }, y[i].data(), x[i].data());
+      Map(x.cols, y[i].data(), [](FloatVec a, FloatVec b) { return hn::Add(a, b); }, y[i].data(),
+          x[i].data());
     }
   });
 }
@@ -237,21 +247,27 @@ inline double SumOfSquaresOf(std::span<const float> x) {
   return total;
 }
 
-inline void AdamWElements(const AdamWStep& s, std::span<const float> gradient, std::span<float> m, std::span<float> v,
-                          std::span<float> parameter) {
-  ForPieces(static_cast<std::int64_t>(parameter.size()), kElementPiece, [&](std::int64_t first, std::int64_t count) {
+inline void AdamWElements(const AdamWStep& s, std::span<const float> gradient, std::span<float> m,
+                          std::span<float> v, std::span<float> parameter) {
+  const std::int64_t n = std::ssize(parameter);
+  ForPieces(n, kElementPiece, [&](std::int64_t first, std::int64_t count) {
     const FloatTag d;
     const FloatVec beta1 = hn::Set(d, s.beta1), rest1 = hn::Set(d, 1 - s.beta1);
     const FloatVec beta2 = hn::Set(d, s.beta2), rest2 = hn::Set(d, 1 - s.beta2);
-    const FloatVec rate = hn::Set(d, s.learning_rate), decay = hn::Set(d, s.weight_decay), epsilon = hn::Set(d, s.epsilon);
+    const FloatVec rate = hn::Set(d, s.learning_rate), decay = hn::Set(d, s.weight_decay);
+    const FloatVec epsilon = hn::Set(d, s.epsilon);
     const FloatVec unbias1 = hn::Set(d, 1 / s.correction1), unbias2 = hn::Set(d, 1 / s.correction2);
     const float* g = gradient.data() + first;
     float *m1 = m.data() + first, *v2 = v.data() + first, *p = parameter.data() + first;
-    Map(count, m1, [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta1, old, hn::Mul(rest1, x)); }, m1, g);
-    Map(count, v2, [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta2, old, hn::Mul(rest2, hn::Mul(x, x))); }, v2, g);
+    Map(count, m1, [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta1, old, hn::Mul(rest1, x)); },
+        m1, g);
+    Map(count, v2,
+        [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta2, old, hn::Mul(rest2, hn::Mul(x, x))); },
+        v2, g);
     Map(count, p,
         [&](FloatVec old, FloatVec mean, FloatVec square) {
-          const FloatVec update = hn::Div(hn::Mul(mean, unbias1), hn::Add(hn::Sqrt(hn::Mul(square, unbias2)), epsilon));
+          const FloatVec root = hn::Sqrt(hn::Mul(square, unbias2));
+          const FloatVec update = hn::Div(hn::Mul(mean, unbias1), hn::Add(root, epsilon));
           return hn::NegMulAdd(rate, hn::MulAdd(decay, old, update), old);
         },
         p, m1, v2);

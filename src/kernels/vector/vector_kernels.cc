@@ -69,7 +69,8 @@ class Implementation : public Kernels {
   void SwiGluBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows dgate, Rows dup) const override {
     SwiGluRowsBackward(gate, up, dy, dgate, dup);
   }
-  void CrossEntropy(ConstRows logits, std::span<const std::int32_t> targets, std::span<double> losses) const override {
+  void CrossEntropy(ConstRows logits, std::span<const std::int32_t> targets,
+                    std::span<double> losses) const override {
     CrossEntropyRows(logits, targets, losses);
   }
   void CrossEntropyBackward(Rows logits, std::span<const std::int32_t> targets, float scale,

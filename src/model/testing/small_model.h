@@ -10,26 +10,13 @@
 #include <vector>
 
 #include "base/random.h"
-#include "model/config.h"
 #include "model/rope_scaling.h"
+#include "model/testing/small_config.h"
 #include "model/weights.h"
 #include "nn/testing/double_matrix.h"
 #include "nn/testing/reference_block.h"
 
 namespace longspan::oracle {
-
-inline LlamaConfig SmallConfig() {
-  LlamaConfig c;
-  c.vocab_size = 61;
-  c.dim = 24;
-  c.layers = 2;
-  c.heads = 4;
-  c.kv_heads = 2;
-  c.head_dim = 8;
-  c.hidden_dim = 40;
-  c.context = 256;
-  return c;
-}
 
 // As random as RandomWeights, but as strong as a trained model's: projections keep the size of what they
 // project, norms differ from one, and biases are as large as what they are added to.

@@ -1,0 +1,30 @@
+// What tests on tiles share: which tiles there are, and what they need of the machine.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <type_traits>
+
+#include "base/parallel.h"
+#include "kernels/amx/tiles.h"
+
+namespace longspan::amx {
+
+using BothTiles = testing::Types<PlainTiles, HardwareTiles>;
+
+// Skips what the machine cannot do, and leaves the number of threads as it was.
+template <class Tiles>
+class TilesTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!VectorsSupported()) GTEST_SKIP() << "this machine has no AVX-512 with BF16";
+    if (std::is_same_v<Tiles, HardwareTiles> && !TilesSupported())
+      GTEST_SKIP() << "this machine has no tile unit";
+  }
+  void TearDown() override { SetThreads(threads_); }
+
+ private:
+  const int threads_ = Threads();
+};
+
+}  // namespace longspan::amx

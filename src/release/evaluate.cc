@@ -1,0 +1,63 @@
+#include "release/evaluate.h"
+
+#include "eval/passkey.h"
+#include "eval/perplexity.h"
+#include "infer/loaded_model.h"
+
+namespace longspan {
+
+Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocument> documents,
+                    const EvalRecipe& recipe, const std::string& isa, Progress& progress) {
+  const LoadedModel model(file, {}, isa);
+  TransformerSequence sequence(model.transformer());
+  Evaluation evaluation;
+  evaluation.stride = recipe.stride;
+  evaluation.max_tokens = recipe.max_tokens;
+  evaluation.passkey_seed = recipe.passkey.seed;
+
+  const PerplexityOptions perplexity{
+      .contexts = recipe.contexts, .stride = recipe.stride, .max_tokens = recipe.max_tokens};
+  for (const PerplexityResult& r :
+       MeasurePerplexity(sequence, documents, model.bos(), perplexity, progress)) {
+    evaluation.perplexity.push_back({r.context, r.perplexity, r.window_perplexity, r.tokens});
+  }
+
+  const PasskeyOptions passkey{
+      .lengths = recipe.passkey.lengths, .depths = recipe.passkey.depths, .trials = recipe.passkey.trials};
+  const Passkey prompts(EncoderOf(model.tokenizer()));
+  const auto decode = [&](std::span<const std::int32_t> ids) {
+    return model.tokenizer().Decode(ids, {.special = false, .continues = true});
+  };
+  const PasskeyResult found =
+      MeasurePasskey(sequence, PasskeyPrompts(prompts, recipe.passkey.seed), decode, passkey, progress);
+  for (const PasskeyTally& t : found.tallies) {
+    evaluation.passkey.push_back({t.length, t.depth, t.trials, t.found});
+  }
+  return evaluation;
+}
+
+QuantizationFacts CompareQuantized(const std::filesystem::path& file, const std::string& type,
+                                   const std::filesystem::path& reference,
+                                   std::span<const TokenDocument> documents, const KldOptions& options,
+                                   const std::string& isa, Progress& progress) {
+  const LoadedModel model(file, {}, isa), reference_model(reference, {}, isa);
+  TransformerSequence sequence(model.transformer()), reference_sequence(reference_model.transformer());
+  const KldResult r = MeasureKld(sequence, reference_sequence, documents, model.bos(), options, progress);
+  std::size_t bytes = 0;
+  ForEachTensor(model.transformer().weights(), model.config().tied_embeddings,
+                [&](const std::string&, const Tensor& t) { bytes += t.bytes().size(); });
+  const QuantizationRow row{
+      .name = type,
+      .file = file.filename().string(),
+      .bytes = static_cast<std::int64_t>(std::filesystem::file_size(file)),
+      .bits_per_weight = 8.0 * static_cast<double>(bytes) / static_cast<double>(model.config().Parameters()),
+      .perplexity = r.perplexity,
+      .kld_mean = r.mean,
+      .kld_median = r.median,
+      .kld_p99 = r.p99,
+      .kld_max = r.max,
+      .top1 = r.same_top};
+  return {.reference = {}, .context = options.context, .tokens = r.tokens, .rows = {row}};
+}
+
+}  // namespace longspan
