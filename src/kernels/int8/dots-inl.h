@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/int8/ahead-inl.h"
 #include "kernels/int8/codes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -70,9 +71,10 @@ inline constexpr bool kHasQuarters = requires(const std::uint8_t* slab) {
 // done nothing, where the type has no quarters.
 template <class W>
 HWY_INLINE bool TransposeQuarters(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows,
-                                  std::uint32_t* to) {
+                                  std::uint32_t* to, Ahead& ahead) {
   if constexpr (kHasQuarters<W>) {
     for (int i = 0; i < 4; ++i) {
+      ahead.Ask<W::kSlabBytes * 16 / (2 * 4 * 64) + 1>();
       WordVec v[16];
 #pragma GCC unroll 16
       for (std::int64_t row = 0; row < 16; ++row) {

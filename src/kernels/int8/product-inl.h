@@ -15,6 +15,7 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "kernels/int8/ahead-inl.h"
 #include "kernels/int8/codes-inl.h"
 #include "kernels/int8/dots-inl.h"
 #include "kernels/int8/rounded_rows.h"
@@ -31,9 +32,6 @@ namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2
 
-// Up to so many rows of x, dots are taken along rows of the weight as they lie; past it, transposing codes
-// pays.
-inline constexpr std::int64_t kFewRows = 2;
 // Rows of x that one task takes past its strips.
 inline constexpr std::int64_t kRowBlock = 512;
 inline constexpr std::int64_t kStripsPerTask = 4;
@@ -120,17 +118,16 @@ HWY_INLINE void WriteOutputs(FloatVec v, std::int64_t count, bool add, float* to
   for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i] + (add ? to[i] : 0.0f);
 }
 
-// ---- Few rows of x
+// ---- One row of x: dots are taken along rows of the weight as they lie.
 
-// Outputs [first, first + kLanes) of the rows of x.
+// Outputs [first, first + kLanes).
 template <class W>
-HWY_INLINE void FewRowsStrip(const RoundedRows& x, const Tensor& w, std::int64_t first, Rows y, bool add) {
+HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t first, Rows y, bool add) {
   const FloatTag d;
   const std::int64_t rows = std::min(kLanes, w.rows() - first), row_bytes = w.row_bytes();
   const auto* strip = reinterpret_cast<const std::uint8_t*>(w.row(first).data());
-  HWY_ALIGN std::int32_t dots[kFewRows][kSlabsAtOnce][kLanes * 16];
-  FloatVec acc[kFewRows];
-  for (FloatVec& a : acc) a = hn::Zero(d);
+  HWY_ALIGN std::int32_t dots[kSlabsAtOnce][kLanes * 16];
+  FloatVec acc = hn::Zero(d);
   for (std::int64_t first_slab = 0; first_slab < x.slabs(); first_slab += kSlabsAtOnce) {
     const std::int64_t slabs = std::min(kSlabsAtOnce, x.slabs() - first_slab);
     for (std::int64_t lane = 0; lane < kLanes; ++lane) {
@@ -142,49 +139,44 @@ HWY_INLINE void FewRowsStrip(const RoundedRows& x, const Tensor& w, std::int64_t
           _mm_prefetch(slab + kAhead + line, _MM_HINT_T0);
         }
         const RowCodes<W> codes(slab, x.groups(first_slab + s));
-        for (std::int64_t r = 0; r < x.rows; ++r) {
-          codes.Dots(x.codes.data() + x.at(first_slab + s, r) * RoundedRows::kSlab, dots[r][s] + lane * 16);
-        }
+        codes.Dots(x.codes.data() + x.at(first_slab + s, 0) * RoundedRows::kSlab, dots[s] + lane * 16);
       }
     }
     for (std::int64_t s = 0; s < slabs; ++s) {
       const std::int64_t slab = first_slab + s, groups = x.groups(slab);
       const StripSlab<W> weight(strip + slab * W::kSlabBytes, row_bytes, rows, groups);
-      for (std::int64_t r = 0; r < x.rows; ++r) {
-        IntVec columns[16];
-        TransposeDots(dots[r][s], columns);
-        const RoundedRow row(x, slab, r);
-        for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
-          IntVec dot = columns[DotColumn(W::kGroup == 32 ? 2 * group : group)];
-          if constexpr (W::kGroup == 32) dot = hn::Add(dot, columns[DotColumn(2 * group + 1)]);
-          if constexpr (kHasOffset<W>)
-            dot = hn::Add(dot, WithoutOffset<W>(row.template MinusSum<W>(0, group)));
-          acc[r] = AddDot(acc[r], dot, hn::Load(d, weight.scales + group * kLanes),
-                          row.template Scale<W>(0, group));
-          if constexpr (W::kMinima) {
-            acc[r] = TakeMinimum(acc[r], hn::Load(d, weight.minima + group * kLanes),
-                                 row.template Sum<W>(0, group));
-          }
+      IntVec columns[16];
+      TransposeDots(dots[s], columns);
+      const RoundedRow row(x, slab, 0);
+      for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
+        IntVec dot = columns[DotColumn(W::kGroup == 32 ? 2 * group : group)];
+        if constexpr (W::kGroup == 32) dot = hn::Add(dot, columns[DotColumn(2 * group + 1)]);
+        if constexpr (kHasOffset<W>) dot = hn::Add(dot, WithoutOffset<W>(row.template MinusSum<W>(0, group)));
+        acc = AddDot(acc, dot, hn::Load(d, weight.scales + group * kLanes), row.template Scale<W>(0, group));
+        if constexpr (W::kMinima) {
+          acc = TakeMinimum(acc, hn::Load(d, weight.minima + group * kLanes), row.template Sum<W>(0, group));
         }
       }
     }
   }
-  for (std::int64_t r = 0; r < x.rows; ++r) WriteOutputs(acc[r], rows, add, &y.at(r, first));
+  WriteOutputs(acc, rows, add, &y.at(0, first));
 }
 
-// ---- Many rows of x
+// ---- Several rows of x: codes are transposed, and meet all rows.
 
 // The codes of a strip's slab transposed: [64, kLanes, 4], four columns of every row after four columns of
 // every row.
 template <class W>
 void TransposeCodes(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows, std::int64_t groups,
-                    std::uint8_t* panel) {
+                    std::uint8_t* panel, Ahead& ahead) {
 #if HWY_TARGET <= HWY_AVX3_DL
-  if (groups == 8 && TransposeQuarters<W>(data, row_bytes, rows, reinterpret_cast<std::uint32_t*>(panel)))
+  if (groups == 8 &&
+      TransposeQuarters<W>(data, row_bytes, rows, reinterpret_cast<std::uint32_t*>(panel), ahead))
     return;
 #endif
   HWY_ALIGN std::uint8_t codes[kLanes * RoundedRows::kSlab];
   for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+    ahead.Ask<(W::kSlabBytes + 127) / 128>();
     W::Codes(data + std::min(lane, rows - 1) * row_bytes, groups, codes + lane * RoundedRows::kSlab);
   }
   const WordTag d;
@@ -202,7 +194,7 @@ void TransposeCodes(const std::uint8_t* data, std::int64_t row_bytes, std::int64
 // acc [kRows][stride] += kRows rows of x times kStrips strips, over one slab.
 template <class W, int kRows, int kStrips>
 HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint8_t* const* panels,
-                       const float* const* scales, const float* const* minima, float* acc) {
+                       const float* const* scales, const float* const* minima, float* acc, Ahead& ahead) {
   const FloatTag d;
   constexpr std::int64_t kStride = kStrips * kLanes;
   constexpr std::int64_t kPanelBytes = 4 * kLanes;
@@ -214,6 +206,7 @@ HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint
   }
   constexpr int kSteps = W::kGroup / 4;
   for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
+    ahead.Ask<kStrips * kLanes * W::kSlabBytes * W::kGroup / (2 * 256 * 64) + 1>();
     IntVec dot[kRows][kStrips];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -252,7 +245,7 @@ inline constexpr int kTileStrips = 2;
 
 template <class W>
 using TileFunction = void (*)(std::int64_t, const RoundedRow&, const std::uint8_t* const*,
-                              const float* const*, const float* const*, float*);
+                              const float* const*, const float* const*, float*, Ahead&);
 template <class W>
 inline TileFunction<W> TileFor(std::int64_t rows) {
   static constexpr TileFunction<W> kTiles[] = {
@@ -268,23 +261,39 @@ inline TileFunction<W> TileFor(std::int64_t rows) {
   return kTiles[rows - 1];
 }
 
-// Outputs [first, first + kTileStrips * kLanes) of the rows [first_row, first_row + count) of x.
+// What is read after the slabs [slab, slab + kSlabsAtOnce) of `rows` rows: their next slabs, or the first
+// ones of the rows from `next` on.
 template <class W>
-void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t first_row,
-                  std::int64_t count, Rows y, bool add) {
+Ahead AfterSlabs(const RoundedRows& x, const Tensor& w, std::int64_t slab, std::int64_t first,
+                 std::int64_t next, std::int64_t rows) {
+  slab += kSlabsAtOnce;
+  if (slab >= x.slabs()) slab = 0, first = next;
+  if (first >= w.rows()) return {};
+  return {reinterpret_cast<const std::uint8_t*>(w.row(first).data()) + slab * W::kSlabBytes,
+          std::min(rows, w.rows() - first), std::min(kSlabsAtOnce, x.slabs() - slab) * W::kSlabBytes,
+          w.row_bytes()};
+}
+
+// Outputs [first, first + kTileStrips * kLanes) of the rows [first_row, first_row + count) of x. From `next`
+// on are the outputs after these.
+template <class W>
+void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t next,
+                  std::int64_t first_row, std::int64_t count, Rows y, bool add) {
   constexpr std::int64_t kWidth = kTileStrips * kLanes;
   const std::int64_t row_bytes = w.row_bytes();
   static thread_local AlignedVector<float> sums;
   sums.assign(static_cast<std::size_t>(count * kWidth), 0.0f);
   HWY_ALIGN std::uint8_t codes[kTileStrips][kLanes * RoundedRows::kSlab];
+  Ahead ahead;
   for (std::int64_t slab = 0; slab < x.slabs(); ++slab) {
+    if (slab % kSlabsAtOnce == 0) ahead = AfterSlabs<W>(x, w, slab, first, next, kWidth);
     const std::int64_t groups = x.groups(slab);
     const auto strip = [&](std::int64_t s) {
       // A strip past the last row repeats the one before; its outputs are not written.
       const std::int64_t at = first + s * kLanes < w.rows() ? first + s * kLanes : first;
       const std::int64_t rows = std::min(kLanes, w.rows() - at);
       const auto* data = reinterpret_cast<const std::uint8_t*>(w.row(at).data()) + slab * W::kSlabBytes;
-      TransposeCodes<W>(data, row_bytes, rows, groups, codes[s]);
+      TransposeCodes<W>(data, row_bytes, rows, groups, codes[s], ahead);
       return StripSlab<W>(data, row_bytes, rows, groups);
     };
     const StripSlab<W> strips[kTileStrips] = {strip(0), strip(1)};
@@ -296,7 +305,7 @@ void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std
     for (std::int64_t i = 0, rows = 0; i < count; i += rows, --tiles) {
       rows = (count - i + tiles - 1) / tiles;
       TileFor<W>(rows)(groups, RoundedRow(x, slab, first_row + i), panels, scales, minima,
-                       sums.data() + i * kWidth);
+                       sums.data() + i * kWidth, ahead);
     }
   }
   for (std::int64_t i = 0; i < count; ++i) {
@@ -310,21 +319,21 @@ void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std
 template <class W>
 void Product(const RoundedRows& x, const Tensor& w, Rows y, bool add) {
   const auto pieces = [](std::int64_t n, std::int64_t size) { return (n + size - 1) / size; };
-  if (x.rows <= kFewRows) {
+  if (x.rows == 1) {
     constexpr std::int64_t kOutputs = kStripsPerTask * kLanes;
     return ParallelFor(pieces(w.rows(), kOutputs), [&](std::int64_t task) {
       const std::int64_t end = std::min(w.rows(), (task + 1) * kOutputs);
       for (std::int64_t first = task * kOutputs; first < end; first += kLanes)
-        FewRowsStrip<W>(x, w, first, y, add);
+        OneRowStrip<W>(x, w, first, y, add);
     });
   }
   constexpr std::int64_t kWidth = kTileStrips * kLanes;
   constexpr std::int64_t rows_per_task = kRowBlock / kTileRows * kTileRows;
   const std::int64_t row_tasks = pieces(x.rows, rows_per_task);
-  ParallelFor(pieces(w.rows(), kWidth) * row_tasks, [&](std::int64_t task) {
+  ForEachAhead(pieces(w.rows(), kWidth) * row_tasks, [&](std::int64_t task, std::int64_t next) {
     const std::int64_t first_row = task % row_tasks * rows_per_task;
-    ManyRowsTask<W>(x, w, task / row_tasks * kWidth, first_row, std::min(rows_per_task, x.rows - first_row),
-                    y, add);
+    ManyRowsTask<W>(x, w, task / row_tasks * kWidth, next / row_tasks * kWidth, first_row,
+                    std::min(rows_per_task, x.rows - first_row), y, add);
   });
 }
 
