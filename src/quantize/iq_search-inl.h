@@ -23,6 +23,7 @@
 #include <cstring>
 #include <span>
 
+#include "quantize/iq1_cheapest-inl.h"
 #include "quantize/iq_cheapest-inl.h"
 #include "tensor/iq_blocks.h"
 
@@ -108,6 +109,20 @@ struct Search {
   // Replaces points by the cheapest at their scales, or nearly. The octets go through each step together, for
   // the steps of one wait for each other.
   static void Improve(std::span<Task> tasks) {
+    if constexpr (Type::kDense) {
+      for (Task& task : tasks) {
+        const Octet& octet = *task.octet;
+        const int found = CheapestPointIQ1(octet.w.data(), octet.wx.data(), task.scale, task.shift);
+        task.points[0] = static_cast<std::uint16_t>(found);
+        task.moments = Measure(octet, 0, found, task.shift);
+      }
+    } else {
+      ImproveByPrices(tasks);
+    }
+  }
+
+ private:
+  static void ImproveByPrices(std::span<Task> tasks) {
     constexpr float kNothing = 1e-30f, kUnits = 250, kFiner = 0.125f;
     constexpr int kRounds = 4;
     std::array<Open, kMaxTasks> opens;
@@ -158,7 +173,6 @@ struct Search {
     }
   }
 
- private:
   // What each level of each value costs beyond the cheapest, and what the cheapest cost together.
   struct Prices {
     alignas(32) std::array<std::array<float, kOctet>, kLevels> excess;
