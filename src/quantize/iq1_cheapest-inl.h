@@ -101,11 +101,11 @@ HWY_INLINE int CheapestPointIQ1(const float* w, const float* wx, float scale, fl
   }
   const Change cheapest{0, kNoChanges + kSumsOfDigits[up[0]] - kSumsOfDigits[down[0]]};
 
-  // Those of the four smallest keys come first.
+  // The four smallest keys come first. Compilers would branch for std::min, and nobody can predict how.
   const auto sort = [&](int a, int b) {
-    const std::int32_t smaller = std::min(keys[a], keys[b]), larger = std::max(keys[a], keys[b]);
-    keys[a] = smaller;
-    keys[b] = larger;
+    const std::int32_t less = keys[a] - keys[b], wrong = less & ~(less >> 31);
+    keys[a] -= wrong;
+    keys[b] += wrong;
   };
   for (int half : {0, 4}) {
     sort(half, half + 1);
