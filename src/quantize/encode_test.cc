@@ -220,7 +220,8 @@ TEST(EncodeRows, MakesTheBytesOfEachRow) {
       std::vector<float> importance = Gaussian(static_cast<std::size_t>(cols), 2);
       for (float& value : importance) value *= value;
       const std::vector<float> zeros(importance.size());
-      for (const float* weights : {static_cast<const float*>(nullptr), importance.data(), zeros.data()}) {
+      for (const std::vector<float>* some : {static_cast<const std::vector<float>*>(nullptr), &importance, &zeros}) {
+        const float* weights = some == nullptr ? nullptr : some->data();
         std::vector<std::byte> together(static_cast<std::size_t>(kRows * row_bytes)), alone(together.size());
         EncodeRows(*type, x.data(), together.data(), kRows, cols, weights);
         for (std::int64_t row = 0; row < kRows; ++row)

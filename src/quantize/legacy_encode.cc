@@ -35,14 +35,15 @@ void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, co
                                : FitScale<kBlock, kHalf>(lanes, group.weights + lane, weighted, kRounds);
       Store(fit.scale, scales.at + lane);
     }
+    std::array<Block, kGroup> written;
     for (int i = 0; i < blocks; ++i) {
       float scale = scales[i];
       const PackedHalf d = PackScale(scale, group.unit[i]);
       Codes codes;
       WriteCodes(x + kBlock * i, kBlock, group.inverse_unit[i], scale, 0, -kHalf, kHalf - 1, codes.data());
-      const Block block = write(d, codes);
-      std::memcpy(out + sizeof(block) * static_cast<std::size_t>(i), &block, sizeof(block));
+      written[i] = write(d, codes);
     }
+    std::memcpy(out, written.data(), sizeof(Block) * static_cast<std::size_t>(blocks));
   };
   ForEachGroup<kBlock, Block, 1>(from, importance, to, elements, encode);
 }
@@ -65,14 +66,15 @@ void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const
       Store(line.scale, scales.at + lane);
       Store(line.offset, offsets.at + lane);
     }
+    std::array<Block, kGroup> written;
     for (int i = 0; i < blocks; ++i) {
       float scale = scales[i], offset = offsets[i];
       const PackedHalf d = PackScale(scale, group.unit[i]), m = PackOffset(offset, group.unit[i]);
       Codes codes;
       WriteCodes(x + kBlock * i, kBlock, group.inverse_unit[i], scale, offset, 0, kTop, codes.data());
-      const Block block = write(d, m, codes);
-      std::memcpy(out + sizeof(block) * static_cast<std::size_t>(i), &block, sizeof(block));
+      written[i] = write(d, m, codes);
     }
+    std::memcpy(out, written.data(), sizeof(Block) * static_cast<std::size_t>(blocks));
   };
   ForEachGroup<kBlock, Block, 1>(from, importance, to, elements, encode);
 }
