@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
 
 #include "tensor/blocks.h"
 
@@ -23,14 +22,10 @@ inline std::array<std::uint8_t, 16> PackNibbles(const Codes& codes) {
   return packed;
 }
 
-// The fifth bits: bit i of 32. Eight at a time: a product moves the lowest bits of eight bytes into the uppermost.
+// The fifth bits: bit i of 32.
 inline std::array<std::uint8_t, 4> PackFifthBits(const Codes& codes) {
-  std::array<std::uint8_t, 4> packed;
-  for (int i = 0; i < 4; ++i) {
-    std::uint64_t eight;
-    std::memcpy(&eight, codes.data() + 8 * i, sizeof(eight));
-    packed[i] = static_cast<std::uint8_t>((eight >> 4 & 0x0101010101010101) * 0x0102040810204080 >> 56);
-  }
+  std::array<std::uint8_t, 4> packed{};
+  for (int i = 0; i < kBlock; ++i) packed[i / 8] |= static_cast<std::uint8_t>((codes[i] >> 4 & 1) << i % 8);
   return packed;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -220,8 +221,7 @@ TEST(EncodeRows, MakesTheBytesOfEachRow) {
       std::vector<float> importance = Gaussian(static_cast<std::size_t>(cols), 2);
       for (float& value : importance) value *= value;
       const std::vector<float> zeros(importance.size());
-      for (const std::vector<float>* some : {static_cast<const std::vector<float>*>(nullptr), &importance, &zeros}) {
-        const float* weights = some == nullptr ? nullptr : some->data();
+      for (const float* weights : std::array<const float*, 3>{nullptr, importance.data(), zeros.data()}) {
         std::vector<std::byte> together(static_cast<std::size_t>(kRows * row_bytes)), alone(together.size());
         EncodeRows(*type, x.data(), together.data(), kRows, cols, weights);
         for (std::int64_t row = 0; row < kRows; ++row)
