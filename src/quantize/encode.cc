@@ -14,8 +14,6 @@
 namespace longspan {
 namespace {
 
-using Encoder = void (*)(const float* from, std::byte* to, std::int64_t elements, const float* importance);
-
 void EncodeF32(const float* from, std::byte* to, std::int64_t elements, const float*) {
   std::memcpy(to, from, static_cast<std::size_t>(elements) * sizeof(float));
 }
@@ -44,53 +42,14 @@ Encoder FindEncoder(Type type) {
       return EncodeF16;
     case Type::kBF16:
       return EncodeBF16;
-    case Type::kQ8_0:
-      return EncodeQ8_0;
-    case Type::kQ4_0:
-      return EncodeQ4_0;
-    case Type::kQ4_1:
-      return EncodeQ4_1;
-    case Type::kQ5_0:
-      return EncodeQ5_0;
-    case Type::kQ5_1:
-      return EncodeQ5_1;
-    case Type::kQ2_K:
-      return EncodeQ2_K;
-    case Type::kQ3_K:
-      return EncodeQ3_K;
-    case Type::kQ4_K:
-      return EncodeQ4_K;
-    case Type::kQ5_K:
-      return EncodeQ5_K;
-    case Type::kQ6_K:
-      return EncodeQ6_K;
-    case Type::kIQ4_NL:
-      return EncodeIQ4_NL;
-    case Type::kIQ4_XS:
-      return EncodeIQ4_XS;
-    case Type::kMXFP4:
-      return EncodeMXFP4;
-    case Type::kTQ1_0:
-      return EncodeTQ1_0;
-    case Type::kTQ2_0:
-      return EncodeTQ2_0;
-    case Type::kIQ1_S:
-      return EncodeIQ1_S;
-    case Type::kIQ1_M:
-      return EncodeIQ1_M;
-    case Type::kIQ2_XXS:
-      return EncodeIQ2_XXS;
-    case Type::kIQ2_XS:
-      return EncodeIQ2_XS;
-    case Type::kIQ2_S:
-      return EncodeIQ2_S;
-    case Type::kIQ3_XXS:
-      return EncodeIQ3_XXS;
-    case Type::kIQ3_S:
-      return EncodeIQ3_S;
     default:
-      return nullptr;
+      break;
   }
+  for (const auto find : {FindLegacyEncoder, FindKEncoder, FindLevelEncoder, FindMxfp4Encoder, FindTernaryEncoder,
+                          FindIqEncoder}) {
+    if (const Encoder encode = find(type)) return encode;
+  }
+  return nullptr;
 }
 
 Encoder EncoderOf(Type type) {

@@ -145,33 +145,32 @@ void WriteQ5_1(const float* from, std::byte* to, std::int64_t elements, const fl
                               });
 }
 
+Encoder FindLegacy(Type type) {
+  switch (type) {
+    case Type::kQ8_0:
+      return WriteQ8_0;
+    case Type::kQ4_0:
+      return WriteQ4_0;
+    case Type::kQ4_1:
+      return WriteQ4_1;
+    case Type::kQ5_0:
+      return WriteQ5_0;
+    case Type::kQ5_1:
+      return WriteQ5_1;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace longspan {
 
-HWY_EXPORT(WriteQ8_0);
-HWY_EXPORT(WriteQ4_0);
-HWY_EXPORT(WriteQ4_1);
-HWY_EXPORT(WriteQ5_0);
-HWY_EXPORT(WriteQ5_1);
+HWY_EXPORT(FindLegacy);
 
-void EncodeQ8_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ8_0)(from, to, elements, importance);
-}
-void EncodeQ4_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ4_0)(from, to, elements, importance);
-}
-void EncodeQ4_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ4_1)(from, to, elements, importance);
-}
-void EncodeQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ5_0)(from, to, elements, importance);
-}
-void EncodeQ5_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ5_1)(from, to, elements, importance);
-}
+Encoder FindLegacyEncoder(Type type) { return HWY_DYNAMIC_DISPATCH(FindLegacy)(type); }
 
 }  // namespace longspan
 #endif

@@ -124,16 +124,18 @@ void WriteMXFP4(const float* from, std::byte* to, std::int64_t elements, const f
 }
 
 }  // namespace
+
+Encoder FindMxfp4(Type type) { return type == Type::kMXFP4 ? WriteMXFP4 : nullptr; }
+
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace longspan {
 
-HWY_EXPORT(WriteMXFP4);
-void EncodeMXFP4(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteMXFP4)(from, to, elements, importance);
-}
+HWY_EXPORT(FindMxfp4);
+
+Encoder FindMxfp4Encoder(Type type) { return HWY_DYNAMIC_DISPATCH(FindMxfp4)(type); }
 
 }  // namespace longspan
 #endif

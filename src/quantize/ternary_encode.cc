@@ -159,21 +159,27 @@ void WriteTQ2_0(const float* from, std::byte* to, std::int64_t elements, const f
 }
 
 }  // namespace
+
+Encoder FindTernary(Type type) {
+  switch (type) {
+    case Type::kTQ1_0:
+      return WriteTQ1_0;
+    case Type::kTQ2_0:
+      return WriteTQ2_0;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace longspan {
 
-HWY_EXPORT(WriteTQ1_0);
-void EncodeTQ1_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteTQ1_0)(from, to, elements, importance);
-}
+HWY_EXPORT(FindTernary);
 
-HWY_EXPORT(WriteTQ2_0);
-void EncodeTQ2_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteTQ2_0)(from, to, elements, importance);
-}
+Encoder FindTernaryEncoder(Type type) { return HWY_DYNAMIC_DISPATCH(FindTernary)(type); }
 
 }  // namespace longspan
 #endif
