@@ -210,9 +210,7 @@ class Comparison {
   void Encode(Type type, Line& line) const {
     const Encoder ours = [](Type t, const float* values, std::byte* blocks, std::int64_t rows,
                             std::int64_t cols, const float* importance) {
-      for (std::int64_t row = 0; row < rows; ++row) {
-        EncodeRow(t, values + row * cols, blocks + row * RowBytes(t, cols), cols, importance);
-      }
+      EncodeRows(t, values, blocks, rows, cols, importance);
     };
     const Encoder theirs = [this](Type t, const float* values, std::byte* blocks, std::int64_t rows,
                                   std::int64_t cols, const float* importance) {

@@ -8,7 +8,9 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -179,6 +181,21 @@ TEST(FloatRows, HalvesDecodeAsTheyDoElsewhere) {
       EXPECT_TRUE(std::isnan(y[i])) << i;
     else
       EXPECT_EQ(std::bit_cast<std::uint32_t>(y[i]), std::bit_cast<std::uint32_t>(expected)) << i;
+  }
+}
+
+TEST(FloatRows, FiniteIsWhatHasNoNanAndNoInfinity) {
+  for (const std::int64_t n : {0, 1, 15, 16, 33, 100}) {
+    std::vector<float> x(static_cast<std::size_t>(n), -std::numeric_limits<float>::max());
+    EXPECT_TRUE(AllFinite(x.data(), n));
+    for (float& value : x) {
+      for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN()}) {
+        const float before = std::exchange(value, bad);
+        EXPECT_FALSE(AllFinite(x.data(), n)) << bad << " in " << n;
+        value = before;
+      }
+    }
   }
 }
 

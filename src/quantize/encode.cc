@@ -1,18 +1,18 @@
 #include "quantize/encode.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "quantize/block_encode.h"
+#include "quantize/float_rows.h"
 #include "tensor/float16.h"
 
 namespace longspan {
 namespace {
-
-using Encoder = void (*)(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 
 void EncodeF32(const float* from, std::byte* to, std::int64_t elements, const float*) {
   std::memcpy(to, from, static_cast<std::size_t>(elements) * sizeof(float));
@@ -42,62 +42,31 @@ Encoder FindEncoder(Type type) {
       return EncodeF16;
     case Type::kBF16:
       return EncodeBF16;
-    case Type::kQ8_0:
-      return EncodeQ8_0;
-    case Type::kQ4_0:
-      return EncodeQ4_0;
-    case Type::kQ4_1:
-      return EncodeQ4_1;
-    case Type::kQ5_0:
-      return EncodeQ5_0;
-    case Type::kQ5_1:
-      return EncodeQ5_1;
-    case Type::kQ2_K:
-      return EncodeQ2_K;
-    case Type::kQ3_K:
-      return EncodeQ3_K;
-    case Type::kQ4_K:
-      return EncodeQ4_K;
-    case Type::kQ5_K:
-      return EncodeQ5_K;
-    case Type::kQ6_K:
-      return EncodeQ6_K;
-    case Type::kIQ4_NL:
-      return EncodeIQ4_NL;
-    case Type::kIQ4_XS:
-      return EncodeIQ4_XS;
-    case Type::kMXFP4:
-      return EncodeMXFP4;
-    case Type::kTQ1_0:
-      return EncodeTQ1_0;
-    case Type::kTQ2_0:
-      return EncodeTQ2_0;
-    case Type::kIQ1_S:
-      return EncodeIQ1_S;
-    case Type::kIQ1_M:
-      return EncodeIQ1_M;
-    case Type::kIQ2_XXS:
-      return EncodeIQ2_XXS;
-    case Type::kIQ2_XS:
-      return EncodeIQ2_XS;
-    case Type::kIQ2_S:
-      return EncodeIQ2_S;
-    case Type::kIQ3_XXS:
-      return EncodeIQ3_XXS;
-    case Type::kIQ3_S:
-      return EncodeIQ3_S;
     default:
-      return nullptr;
+      break;
   }
+  for (const auto find : {FindLegacyEncoder, FindKEncoder, FindLevelEncoder, FindMxfp4Encoder, FindTernaryEncoder,
+                          FindIqEncoder}) {
+    if (const Encoder encode = find(type)) return encode;
+  }
+  return nullptr;
 }
 
-// Looks at the bits, without branches, so that it costs next to nothing: one more in the exponent overflows
-// into the sign where the exponent is all ones.
-bool AllFinite(const float* x, std::int64_t n) {
-  std::uint32_t overflow = 0;
-  for (std::int64_t i = 0; i < n; ++i)
-    overflow |= (std::bit_cast<std::uint32_t>(x[i]) & 0x7fffffff) + 0x00800000;
-  return overflow < 0x80000000;
+Encoder EncoderOf(Type type) {
+  const Encoder encode = FindEncoder(type);
+  if (encode == nullptr) Fail(ErrorKind::kUnsupported, "encoding of {} is not supported", Traits(type).name);
+  return encode;
+}
+
+// Those of zero say nothing.
+const float* IfAny(const float* importance, std::int64_t cols) {
+  const bool any = importance != nullptr &&
+                   std::any_of(importance, importance + cols, [](float x) { return x != 0; });
+  return any ? importance : nullptr;
+}
+
+std::int64_t FirstNotFinite(const float* x, std::int64_t elements) {
+  return std::find_if_not(x, x + elements, [](float value) { return std::isfinite(value); }) - x;
 }
 
 }  // namespace
@@ -105,20 +74,38 @@ bool AllFinite(const float* x, std::int64_t n) {
 bool CanEncode(Type type) { return FindEncoder(type) != nullptr; }
 
 void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  const Encoder encode = FindEncoder(type);
-  if (encode == nullptr) Fail(ErrorKind::kUnsupported, "encoding of {} is not supported", Traits(type).name);
+  const Encoder encode = EncoderOf(type);
   RowBytes(type, elements);  // throws unless the row is a whole number of blocks
   if (!AllFinite(from, elements)) {
-    const std::int64_t i =
-        std::find_if_not(from, from + elements, [](float x) { return std::isfinite(x); }) - from;
+    const std::int64_t i = FirstNotFinite(from, elements);
     Fail(ErrorKind::kInvalidFile, "column {} is {}, expected a finite number", i, from[i]);
   }
-  // Importances of zero say nothing.
-  if (importance != nullptr &&
-      std::all_of(importance, importance + elements, [](float x) { return x == 0; })) {
-    importance = nullptr;
+  encode(from, to, elements, IfAny(importance, elements));
+}
+
+void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, std::int64_t cols,
+                const float* importance, std::int64_t first_row) {
+  constexpr std::int64_t kGroupValues = 512;  // that encoders take at once
+  const Encoder encode = EncoderOf(type);
+  const std::int64_t row_bytes = RowBytes(type, cols);
+  if (!AllFinite(from, rows * cols)) {
+    const std::int64_t i = FirstNotFinite(from, rows * cols);
+    Fail(ErrorKind::kInvalidFile, "row {}, column {} is {}, expected a finite number", first_row + i / cols, i % cols,
+         from[i]);
   }
-  encode(from, to, elements, importance);
+  importance = IfAny(importance, cols);
+  if (importance == nullptr) return encode(from, to, rows * cols, nullptr);
+  // As many rows at once as fill whole groups, with the importances of each.
+  const std::int64_t together = cols == 0 ? 1 : kGroupValues / std::gcd(kGroupValues, cols);
+  AlignedVector<float> repeated;
+  if (together > 1) {
+    repeated.resize(static_cast<std::size_t>(together * cols));
+    for (std::int64_t row = 0; row < together; ++row) std::copy_n(importance, cols, repeated.data() + row * cols);
+    importance = repeated.data();
+  }
+  for (std::int64_t row = 0; row < rows; row += together) {
+    encode(from + row * cols, to + row * row_bytes, std::min(together, rows - row) * cols, importance);
+  }
 }
 
 }  // namespace longspan

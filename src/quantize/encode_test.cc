@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -203,6 +204,45 @@ TEST(Encode, RefusesWhatItCannotDo) {
   EXPECT_FALSE(CanEncode(Type::kI32));
   EXPECT_THROW(EncodeAll(Type::kI32, x), Error);
   EXPECT_THROW(EncodeAll(Type::kQ4_K, std::vector<float>(100)), Error);
+}
+
+// ---- Rows together.
+
+// Of any length: blocks of several rows share vectors.
+TEST(EncodeRows, MakesTheBytesOfEachRow) {
+  constexpr std::int64_t kRows = 7;
+  for (std::uint32_t id = 0; id < 64; ++id) {
+    const auto type = TypeFromId(id);
+    if (!type || !CanEncode(*type)) continue;
+    for (const std::int64_t blocks : {1, 3, 16}) {
+      const std::int64_t cols = blocks * Traits(*type).block_elements, row_bytes = RowBytes(*type, cols);
+      const auto elements = static_cast<std::size_t>(kRows * cols);
+      const std::vector<float> x = Gaussian(elements);
+      std::vector<float> importance = Gaussian(static_cast<std::size_t>(cols), 2);
+      for (float& value : importance) value *= value;
+      const std::vector<float> zeros(importance.size());
+      for (const float* weights : std::array<const float*, 3>{nullptr, importance.data(), zeros.data()}) {
+        std::vector<std::byte> together(static_cast<std::size_t>(kRows * row_bytes)), alone(together.size());
+        EncodeRows(*type, x.data(), together.data(), kRows, cols, weights);
+        for (std::int64_t row = 0; row < kRows; ++row)
+          EncodeRow(*type, x.data() + row * cols, alone.data() + row * row_bytes, cols, weights);
+        EXPECT_EQ(together, alone) << Traits(*type).name << ", rows of " << cols;
+      }
+    }
+  }
+}
+
+TEST(EncodeRows, AnErrorNamesRowAndColumn) {
+  std::vector<float> x = Gaussian(96);
+  x[32 + 5] = INFINITY;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(RowBytes(Type::kQ4_0, 96)));
+  try {
+    EncodeRows(Type::kQ4_0, x.data(), bytes.data(), 3, 32, nullptr, 10);
+    FAIL() << "an infinity was encoded";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kInvalidFile);
+    EXPECT_STREQ(error.what(), "row 11, column 5 is inf, expected a finite number");
+  }
 }
 
 }  // namespace

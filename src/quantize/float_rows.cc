@@ -8,6 +8,8 @@
 // Highway's include loop must come first.
 #include <hwy/highway.h>
 
+#include <bit>
+
 #include "tensor/codec.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -36,6 +38,24 @@ void Halves(const std::byte* from, float* to, std::int64_t elements) {
   }
 #endif
   if (i < elements) DecodeRow(Type::kF16, from + 2 * i, to + i, elements - i);
+}
+
+// Looks at the bits, without branches: one more in the exponent overflows into the sign where the exponent is all
+// ones.
+bool Finite(const float* x, std::int64_t elements) {
+  constexpr std::uint32_t kMagnitude = 0x7fffffff, kExponentStep = 0x00800000, kSign = 0x80000000;
+  const hn::CappedTag<float, 16> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto overflows = hn::Zero(du);
+  std::int64_t i = 0;
+  for (; i + lanes <= elements; i += lanes) {
+    const auto bits = hn::BitCast(du, hn::LoadU(d, x + i));
+    overflows = hn::Or(overflows, hn::Add(hn::And(bits, hn::Set(du, kMagnitude)), hn::Set(du, kExponentStep)));
+  }
+  std::uint32_t rest = 0;
+  for (; i < elements; ++i) rest |= (std::bit_cast<std::uint32_t>(x[i]) & kMagnitude) + kExponentStep;
+  return rest < kSign && hn::AllTrue(du, hn::Eq(hn::And(overflows, hn::Set(du, kSign)), hn::Zero(du)));
 }
 
 void Squares(const float* x, const float* y, std::int64_t elements, EncodingError& sums) {
@@ -75,11 +95,13 @@ HWY_AFTER_NAMESPACE();
 namespace longspan {
 
 HWY_EXPORT(Halves);
+HWY_EXPORT(Finite);
 HWY_EXPORT(Squares);
 
 void DecodeHalves(const std::byte* from, float* to, std::int64_t elements) {
   HWY_DYNAMIC_DISPATCH(Halves)(from, to, elements);
 }
+bool AllFinite(const float* x, std::int64_t elements) { return HWY_DYNAMIC_DISPATCH(Finite)(x, elements); }
 void AddSquares(const float* x, const float* y, std::int64_t elements, EncodingError& sums) {
   HWY_DYNAMIC_DISPATCH(Squares)(x, y, elements, sums);
 }

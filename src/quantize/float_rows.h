@@ -11,6 +11,9 @@ namespace longspan {
 // F16 at any address to floats.
 void DecodeHalves(const std::byte* from, float* to, std::int64_t elements);
 
+// None is a NaN or an infinity.
+bool AllFinite(const float* x, std::int64_t elements);
+
 // Adds the squares of x - y and of x. In double precision and in an order of its own, the same for every
 // instruction set.
 void AddSquares(const float* x, const float* y, std::int64_t elements, EncodingError& sums);

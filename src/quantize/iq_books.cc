@@ -17,23 +17,24 @@ constexpr CodeBook<kPoints> Split(const std::array<std::uint16_t, kPoints>& grid
   return book;
 }
 
-constexpr UpperPairs FindPairs(const std::array<std::uint16_t, 2048>& grid) {
-  UpperPairs pairs{};
-  for (std::size_t chunk = 0; chunk < kChunksIQ1; ++chunk) {
-    std::size_t pair = 0;
-    unsigned before = grid[kBookChunk * chunk] >> 8;
-    for (std::size_t p = kBookChunk * chunk; p < kBookChunk * (chunk + 1); ++p) {
-      const unsigned now = grid[p] >> 8;
-      if (now != before) ++pair;
-      before = now;
-      for (std::size_t i = pair; i < kPairsIQ1; ++i) {
-        pairs.upper[0][i][chunk] = static_cast<std::uint8_t>(now & 15);
-        pairs.upper[1][i][chunk] = static_cast<std::uint8_t>(now >> 4);
-      }
-      if (pair >= kPairsIQ1) throw "a chunk with more pairs";  // and then this is no constant
-    }
+constexpr std::array<std::int32_t, 6561> FindCombinations(const std::array<std::uint16_t, 2048>& grid) {
+  std::array<std::int32_t, 6561> points{};
+  points.fill(-1);
+  for (std::size_t p = 0; p < grid.size(); ++p) {
+    std::size_t number = 0;
+    for (unsigned i = 8; i-- > 0;) number = 3 * number + (grid[p] >> 2 * i & 3);
+    points[number] = static_cast<std::int32_t>(p);
   }
-  return pairs;
+  return points;
+}
+
+constexpr std::array<std::int16_t, 256> SumDigits() {
+  std::array<std::int16_t, 256> sums{};
+  for (unsigned mask = 0; mask < sums.size(); ++mask) {
+    for (unsigned i = 0, digit = 1; i < 8; ++i, digit *= 3)
+      sums[mask] = static_cast<std::int16_t>(sums[mask] + digit * (mask >> i & 1));
+  }
+  return sums;
 }
 
 }  // namespace
@@ -43,7 +44,8 @@ constexpr CodeBook<512> kBookIQ2_XS = Split(kGridIQ2_XS, 4);
 constexpr CodeBook<1024> kBookIQ2_S = Split(kGridIQ2_S, 4);
 constexpr CodeBook<256> kBookIQ3_XXS = Split(kGridIQ3_XXS, 3);
 constexpr CodeBook<512> kBookIQ3_S = Split(kGridIQ3_S, 3);
-constexpr CodeBook<2048> kBookIQ1 = Split(kGridIQ1, 4);
-constexpr UpperPairs kUpperIQ1 = FindPairs(kGridIQ1);
+alignas(64) constexpr std::array<std::int32_t, 6561> kPointsOfCombinations = FindCombinations(kGridIQ1);
+static_assert(kPointsOfCombinations[kNoChanges] >= 0);  // so that every search finds a point
+constexpr std::array<std::int16_t, 256> kSumsOfDigits = SumDigits();
 
 }  // namespace longspan

@@ -7,7 +7,7 @@
 
 namespace longspan {
 
-// A point's packed code is four nibbles: of IQ1 and IQ2 two values each, of IQ3 one. nibbles[n][p] is nibble
+// A point's packed code is four nibbles: of IQ2 two values each, of IQ3 one. nibbles[n][p] is nibble
 // n of point p, so that one look-up of bytes prices a quarter of as many points as a vector has bytes.
 template <std::size_t kPoints>
 struct alignas(64) CodeBook {
@@ -19,16 +19,12 @@ extern const CodeBook<512> kBookIQ2_XS;
 extern const CodeBook<1024> kBookIQ2_S;
 extern const CodeBook<256> kBookIQ3_XXS;
 extern const CodeBook<512> kBookIQ3_S;
-extern const CodeBook<2048> kBookIQ1;
 
-// Most of a large book need not be looked at. Points lie in the order of their codes, so that in a chunk of
-// 64 few pairs of the upper two nibbles occur: upper[n - 2][i][c] is nibble n of pair i in chunk c (the last
-// pair is repeated to fill up).
-inline constexpr std::size_t kBookChunk = 64;
-inline constexpr std::size_t kChunksIQ1 = 2048 / kBookChunk, kPairsIQ1 = 4;
-struct alignas(64) UpperPairs {
-  std::array<std::array<std::array<std::uint8_t, kChunksIQ1>, kPairsIQ1>, 2> upper;
-};
-extern const UpperPairs kUpperIQ1;
+// IQ1's book has a third of all combinations of eight levels. A combination is a number whose digits to base three
+// are its levels, the first value's the lowest. The point that it is, or -1.
+extern const std::array<std::int32_t, 6561> kPointsOfCombinations;
+inline constexpr std::int32_t kNoChanges = 3280;  // all of level 0
+// The digits of 1 of the values in a mask.
+extern const std::array<std::int16_t, 256> kSumsOfDigits;
 
 }  // namespace longspan

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -62,34 +61,13 @@ inline NibbleTables PricePairs(const std::array<std::uint32_t, kOctet>& bytes) {
 
 #else
 
-// The chunks of kBookIQ1 that may have points that are not too dear, by their upper nibbles.
-HWY_INLINE std::uint32_t CheapChunks(const UpperPairs& pairs, const NibbleTables& tables) {
-  const hn::CappedTag<std::uint8_t, kChunksIQ1> d;
-  const auto t2 = hn::LoadDup128(d, tables.price[2].data()), t3 = hn::LoadDup128(d, tables.price[3].data());
-  std::uint32_t chunks = 0;
-  for (std::size_t c = 0; c < kChunksIQ1; c += hn::MaxLanes(d)) {
-    auto least = hn::Set(d, kTooDear);
-    for (std::size_t i = 0; i < kPairsIQ1; ++i) {
-      const auto second = hn::TableLookupBytes(t2, hn::Load(d, pairs.upper[0][i].data() + c));
-      const auto third = hn::TableLookupBytes(t3, hn::Load(d, pairs.upper[1][i].data() + c));
-      least = hn::Min(least, hn::SaturatedAdd(second, third));
-    }
-    std::array<std::uint8_t, 8> mask{};
-    hn::StoreMaskBits(d, hn::Ne(least, hn::Set(d, kTooDear)), mask.data());
-    std::uint32_t bits;
-    std::memcpy(&bits, mask.data(), sizeof(bits));
-    chunks |= bits << c;
-  }
-  return chunks;
-}
-
 // The first of the points whose prices add up to the least, or -1 if all are too dear.
 template <std::size_t kPoints>
 HWY_INLINE int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& tables) {
   const hn::ScalableTag<std::uint8_t> d;
   const hn::Repartition<std::uint16_t, decltype(d)> d16;
   constexpr std::size_t kLanes = hn::MaxLanes(d);
-  static_assert(kPoints / kLanes <= 256 && kBookChunk % kLanes == 0);
+  static_assert(kPoints / kLanes <= 256);
   const auto t0 = hn::LoadDup128(d, tables.price[0].data()), t1 = hn::LoadDup128(d, tables.price[1].data());
   const auto t2 = hn::LoadDup128(d, tables.price[2].data()), t3 = hn::LoadDup128(d, tables.price[3].data());
   // A point's price above the number of its vector: the least such number is a first cheapest point's.
@@ -103,18 +81,10 @@ HWY_INLINE int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& 
     lower = hn::Min(lower, hn::BitCast(d16, hn::InterleaveLower(d, step, cost)));
     upper = hn::Min(upper, hn::BitCast(d16, hn::InterleaveUpper(d, step, cost)));
   };
-  if constexpr (kPoints == 2048) {
-    for (std::uint32_t chunks = CheapChunks(kUpperIQ1, tables); chunks != 0; chunks &= chunks - 1) {
-      const std::size_t first = kBookChunk * static_cast<std::size_t>(std::countr_zero(chunks));
-      for (std::size_t i = first; i < first + kBookChunk; i += kLanes)
-        look(i, hn::Set(d, static_cast<std::uint8_t>(i / kLanes)));
-    }
-  } else {
-    auto step = hn::Zero(d);
-    for (std::size_t i = 0; i < kPoints; i += kLanes) {
-      look(i, step);
-      step = hn::Add(step, hn::Set(d, 1));
-    }
+  auto step = hn::Zero(d);
+  for (std::size_t i = 0; i < kPoints; i += kLanes) {
+    look(i, step);
+    step = hn::Add(step, hn::Set(d, 1));
   }
   const auto least = hn::MinOfLanes(d16, hn::Min(lower, upper));
   const unsigned found = hn::GetLane(least);

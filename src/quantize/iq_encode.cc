@@ -99,44 +99,36 @@ void Pack(const IqCodes& codes, BlockIQ1_M& block) {
   }
 }
 
-template <class Block>
-void EncodeBlocks(Type type, const float* from, std::byte* to, std::int64_t elements,
-                  const float* importance) {
+template <Type kType, class Block>
+void EncodeBlocks(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   for (std::int64_t first = 0; first < elements; first += kSuperBlock, to += sizeof(Block)) {
     Block block;
-    Pack(FitIq(type, from + first, importance != nullptr ? importance + first : nullptr), block);
+    Pack(FitIq(kType, from + first, importance != nullptr ? importance + first : nullptr), block);
     std::memcpy(to, &block, sizeof(block));
   }
 }
 
 }  // namespace
 
-void EncodeIQ1_S(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeBlocks<BlockIQ1_S>(Type::kIQ1_S, from, to, elements, importance);
-}
-
-void EncodeIQ1_M(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeBlocks<BlockIQ1_M>(Type::kIQ1_M, from, to, elements, importance);
-}
-
-void EncodeIQ2_XXS(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeBlocks<BlockIQ2_XXS>(Type::kIQ2_XXS, from, to, elements, importance);
-}
-
-void EncodeIQ2_XS(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeBlocks<BlockIQ2_XS>(Type::kIQ2_XS, from, to, elements, importance);
-}
-
-void EncodeIQ2_S(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeBlocks<BlockIQ2_S>(Type::kIQ2_S, from, to, elements, importance);
-}
-
-void EncodeIQ3_XXS(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeBlocks<BlockIQ3_XXS>(Type::kIQ3_XXS, from, to, elements, importance);
-}
-
-void EncodeIQ3_S(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  EncodeBlocks<BlockIQ3_S>(Type::kIQ3_S, from, to, elements, importance);
+Encoder FindIqEncoder(Type type) {
+  switch (type) {
+    case Type::kIQ1_S:
+      return EncodeBlocks<Type::kIQ1_S, BlockIQ1_S>;
+    case Type::kIQ1_M:
+      return EncodeBlocks<Type::kIQ1_M, BlockIQ1_M>;
+    case Type::kIQ2_XXS:
+      return EncodeBlocks<Type::kIQ2_XXS, BlockIQ2_XXS>;
+    case Type::kIQ2_XS:
+      return EncodeBlocks<Type::kIQ2_XS, BlockIQ2_XS>;
+    case Type::kIQ2_S:
+      return EncodeBlocks<Type::kIQ2_S, BlockIQ2_S>;
+    case Type::kIQ3_XXS:
+      return EncodeBlocks<Type::kIQ3_XXS, BlockIQ3_XXS>;
+    case Type::kIQ3_S:
+      return EncodeBlocks<Type::kIQ3_S, BlockIQ3_S>;
+    default:
+      return nullptr;
+  }
 }
 
 }  // namespace longspan

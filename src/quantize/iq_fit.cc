@@ -82,21 +82,26 @@ class Fit {
 
   // A d for which the sub-blocks' scales come near to odd multiples of it, by what missing them costs.
   float ChooseD(float top) const {
-    constexpr int kCandidates = 20;
-    float best = 0, least = kInfinity;
-    for (int i = 0; i < kCandidates; ++i) {
-      const float d = top / (2 * T::kTopScale + 1) * (0.9f + 0.025f * static_cast<float>(i)), per_d = 1 / d;
-      float cost = 0;
+    constexpr std::size_t kCandidates = 20;
+    const hn::CappedTag<float, 4> tag;
+    static_assert(kCandidates % hn::MaxLanes(tag) == 0);
+    alignas(16) std::array<float, kCandidates> candidates, costs;
+    for (std::size_t i = 0; i < kCandidates; ++i)
+      candidates[i] = top / (2 * T::kTopScale + 1) * (0.9f + 0.025f * static_cast<float>(i));
+    const auto half = hn::Set(tag, 0.5f), one = hn::Set(tag, 1), last = hn::Set(tag, T::kTopScale);
+    for (std::size_t i = 0; i < kCandidates; i += hn::MaxLanes(tag)) {
+      const auto d = hn::Load(tag, candidates.data() + i), per_d = hn::Div(one, d);
+      auto cost = hn::Zero(tag);
       for (const Sub& sub : subs_) {
-        const float miss = sub.scale - d * static_cast<float>(2 * NearestScale(sub.scale * per_d) + 1);
-        cost += sub.choice.moments.wvv * miss * miss;
+        const auto scale = hn::Set(tag, sub.scale);
+        const auto k = hn::Trunc(hn::Clamp(hn::Mul(hn::Mul(scale, per_d), half), hn::Zero(tag), last));
+        const auto miss = hn::Sub(scale, hn::Mul(d, hn::Add(hn::Add(k, k), one)));
+        cost = hn::Add(cost, hn::Mul(hn::Mul(hn::Set(tag, sub.choice.moments.wvv), miss), miss));
       }
-      if (cost < least) {
-        least = cost;
-        best = d;
-      }
+      hn::Store(cost, tag, costs.data() + i);
     }
-    return best;
+    const auto least = std::min_element(costs.begin(), costs.end()) - costs.begin();
+    return candidates[static_cast<std::size_t>(least)];
   }
 
   // Points for each sub-block at the scale nearest to its own, and at the next ones.

@@ -186,9 +186,10 @@ struct SubBlock {
       if (other.moments.cost(scale) < choice.moments.cost(scale)) choice = other;
     } else {
       // Several tasks an octet; the best is kept.
-      std::array<Task, Find::kMaxTasks> tasks;
-      std::array<std::uint8_t, Find::kMaxTasks> signs;
-      std::array<Octet, Find::kMaxTasks> flipped;
+      constexpr std::size_t kMost = kSubOctets * (kShifted ? 2 : kFlips);
+      std::array<Task, kMost> tasks;
+      std::array<std::uint8_t, kMost> signs;
+      std::array<Octet, kMost> flipped;
       std::array<int, kSubOctets + 1> first{};
       int count = 0;
       for (int o = 0; o < kSubOctets; ++o) {

@@ -22,9 +22,11 @@ namespace {
 // sub-block or of an octet.
 enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
 
-// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each.
+// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each. Book(), unless kDense:
+// the code book that iq1_cheapest-inl.h knows.
 struct TypeIQ2_XXS {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
+  static constexpr bool kDense = false;
   static constexpr Signs kSigns = Signs::kEven;
   static constexpr float kExcess = 0.5f;
   static constexpr const auto& Values() { return kLevels2; }
@@ -49,6 +51,7 @@ struct TypeIQ2_S : TypeIQ2_XS {
 
 struct TypeIQ3_XXS {
   static constexpr int kWidth = 4, kLevels = 8, kSub = 32, kTopScale = 15, kTries = 2;
+  static constexpr bool kDense = false;
   static constexpr Signs kSigns = Signs::kEven;
   static constexpr float kExcess = 1;
   static constexpr const auto& Values() { return kLevels3_XXS; }
@@ -66,11 +69,11 @@ struct TypeIQ3_S : TypeIQ3_XXS {
 
 struct TypeIQ1_S {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 7, kTries = 1;
+  static constexpr bool kDense = true;
   static constexpr Signs kSigns = Signs::kShiftOfSub;
   static constexpr float kExcess = 0.02f;
   static constexpr const auto& Values() { return kLevels1; }
   static const auto& Points() { return kPointsIQ1; }
-  static const auto& Book() { return kBookIQ1; }
 };
 
 struct TypeIQ1_M : TypeIQ1_S {

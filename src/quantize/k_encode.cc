@@ -125,33 +125,32 @@ void WriteQ6_K(const float* from, std::byte* to, std::int64_t elements, const fl
       });
 }
 
+Encoder FindK(Type type) {
+  switch (type) {
+    case Type::kQ2_K:
+      return WriteQ2_K;
+    case Type::kQ3_K:
+      return WriteQ3_K;
+    case Type::kQ4_K:
+      return WriteQ4_K;
+    case Type::kQ5_K:
+      return WriteQ5_K;
+    case Type::kQ6_K:
+      return WriteQ6_K;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace longspan {
 
-HWY_EXPORT(WriteQ2_K);
-HWY_EXPORT(WriteQ3_K);
-HWY_EXPORT(WriteQ4_K);
-HWY_EXPORT(WriteQ5_K);
-HWY_EXPORT(WriteQ6_K);
+HWY_EXPORT(FindK);
 
-void EncodeQ2_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ2_K)(from, to, elements, importance);
-}
-void EncodeQ3_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ3_K)(from, to, elements, importance);
-}
-void EncodeQ4_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ4_K)(from, to, elements, importance);
-}
-void EncodeQ5_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ5_K)(from, to, elements, importance);
-}
-void EncodeQ6_K(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ6_K)(from, to, elements, importance);
-}
+Encoder FindKEncoder(Type type) { return HWY_DYNAMIC_DISPATCH(FindK)(type); }
 
 }  // namespace longspan
 #endif

@@ -20,7 +20,17 @@ namespace {
 
 constexpr int kRounds = 2;
 
-// Calls write(d, codes with kHalf added) -> Block for every block of a row.
+// PackFifthBits, of codes below 32.
+HWY_INLINE std::array<std::uint8_t, 4> FifthBits(const Codes& codes) {
+  const hn::CappedTag<std::uint8_t, kBlock> d;
+  if constexpr (hn::MaxLanes(d) < 8) return PackFifthBits(codes);
+  std::array<std::uint8_t, kBlock / 8> bits;
+  for (std::size_t i = 0; i < kBlock; i += hn::MaxLanes(d))
+    hn::StoreMaskBits(d, hn::Gt(hn::LoadU(d, codes.data() + i), hn::Set(d, 15)), bits.data() + i / 8);
+  return bits;
+}
+
+// Calls write(d, codes with kHalf added, block) for every block of a row.
 template <int kHalf, class Block, class Write>
 void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, const float* importance,
                      std::span<const float> plain, std::span<const float> weighted, const Write& write) {
@@ -35,19 +45,20 @@ void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, co
                                : FitScale<kBlock, kHalf>(lanes, group.weights + lane, weighted, kRounds);
       Store(fit.scale, scales.at + lane);
     }
+    std::array<Block, kGroup> written;
     for (int i = 0; i < blocks; ++i) {
       float scale = scales[i];
       const PackedHalf d = PackScale(scale, group.unit[i]);
       Codes codes;
       WriteCodes(x + kBlock * i, kBlock, group.inverse_unit[i], scale, 0, -kHalf, kHalf - 1, codes.data());
-      const Block block = write(d, codes);
-      std::memcpy(out + sizeof(block) * static_cast<std::size_t>(i), &block, sizeof(block));
+      write(d, codes, written[i]);
     }
+    std::memcpy(out, written.data(), sizeof(Block) * static_cast<std::size_t>(blocks));
   };
   ForEachGroup<kBlock, Block, 1>(from, importance, to, elements, encode);
 }
 
-// Calls write(d, m, codes) -> Block for every block of a row.
+// Calls write(d, m, codes, block) for every block of a row.
 template <int kTop, class Block, class Write>
 void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const float* importance,
                   std::span<const LineStart> plain, std::span<const LineStart> weighted, const Write& write) {
@@ -65,14 +76,15 @@ void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const
       Store(line.scale, scales.at + lane);
       Store(line.offset, offsets.at + lane);
     }
+    std::array<Block, kGroup> written;
     for (int i = 0; i < blocks; ++i) {
       float scale = scales[i], offset = offsets[i];
       const PackedHalf d = PackScale(scale, group.unit[i]), m = PackOffset(offset, group.unit[i]);
       Codes codes;
       WriteCodes(x + kBlock * i, kBlock, group.inverse_unit[i], scale, offset, 0, kTop, codes.data());
-      const Block block = write(d, m, codes);
-      std::memcpy(out + sizeof(block) * static_cast<std::size_t>(i), &block, sizeof(block));
+      write(d, m, codes, written[i]);
     }
+    std::memcpy(out, written.data(), sizeof(Block) * static_cast<std::size_t>(blocks));
   };
   ForEachGroup<kBlock, Block, 1>(from, importance, to, elements, encode);
 }
@@ -99,30 +111,55 @@ void WriteQ8_0(const float* from, std::byte* to, std::int64_t elements, const fl
 
 void WriteQ4_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   EncodeSymmetric<8, BlockQ4_0>(from, to, elements, importance, kSignedStarts4, kWeightedSignedStarts4,
-                                [](PackedHalf d, const Codes& codes) {
-                                  return BlockQ4_0{d, PackNibbles(codes)};
+                                [](PackedHalf d, const Codes& codes, BlockQ4_0& block) {
+                                  block.d = d;
+                                  block.q = PackNibbles(codes);
                                 });
 }
 
 void WriteQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   EncodeSymmetric<16, BlockQ5_0>(from, to, elements, importance, kSignedStarts5, kWeightedSignedStarts5,
-                                 [](PackedHalf d, const Codes& codes) {
-                                   return BlockQ5_0{d, PackFifthBits(codes), PackNibbles(codes)};
+                                 [](PackedHalf d, const Codes& codes, BlockQ5_0& block) {
+                                   block.d = d;
+                                   block.high = FifthBits(codes);
+                                   block.q = PackNibbles(codes);
                                  });
 }
 
 void WriteQ4_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   EncodeAffine<15, BlockQ4_1>(from, to, elements, importance, kStarts4, kWeightedStarts4,
-                              [](PackedHalf d, PackedHalf m, const Codes& codes) {
-                                return BlockQ4_1{d, m, PackNibbles(codes)};
+                              [](PackedHalf d, PackedHalf m, const Codes& codes, BlockQ4_1& block) {
+                                block.d = d;
+                                block.m = m;
+                                block.q = PackNibbles(codes);
                               });
 }
 
 void WriteQ5_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
   EncodeAffine<31, BlockQ5_1>(from, to, elements, importance, kStarts5, kWeightedStarts5,
-                              [](PackedHalf d, PackedHalf m, const Codes& codes) {
-                                return BlockQ5_1{d, m, PackFifthBits(codes), PackNibbles(codes)};
+                              [](PackedHalf d, PackedHalf m, const Codes& codes, BlockQ5_1& block) {
+                                block.d = d;
+                                block.m = m;
+                                block.high = FifthBits(codes);
+                                block.q = PackNibbles(codes);
                               });
+}
+
+Encoder FindLegacy(Type type) {
+  switch (type) {
+    case Type::kQ8_0:
+      return WriteQ8_0;
+    case Type::kQ4_0:
+      return WriteQ4_0;
+    case Type::kQ4_1:
+      return WriteQ4_1;
+    case Type::kQ5_0:
+      return WriteQ5_0;
+    case Type::kQ5_1:
+      return WriteQ5_1;
+    default:
+      return nullptr;
+  }
 }
 
 }  // namespace longspan::HWY_NAMESPACE
@@ -131,27 +168,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace longspan {
 
-HWY_EXPORT(WriteQ8_0);
-HWY_EXPORT(WriteQ4_0);
-HWY_EXPORT(WriteQ4_1);
-HWY_EXPORT(WriteQ5_0);
-HWY_EXPORT(WriteQ5_1);
+HWY_EXPORT(FindLegacy);
 
-void EncodeQ8_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ8_0)(from, to, elements, importance);
-}
-void EncodeQ4_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ4_0)(from, to, elements, importance);
-}
-void EncodeQ4_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ4_1)(from, to, elements, importance);
-}
-void EncodeQ5_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ5_0)(from, to, elements, importance);
-}
-void EncodeQ5_1(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteQ5_1)(from, to, elements, importance);
-}
+Encoder FindLegacyEncoder(Type type) { return HWY_DYNAMIC_DISPATCH(FindLegacy)(type); }
 
 }  // namespace longspan
 #endif

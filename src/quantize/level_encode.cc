@@ -197,21 +197,27 @@ void WriteIQ4_XS(const float* from, std::byte* to, std::int64_t elements, const 
 }
 
 }  // namespace
+
+Encoder FindLevel(Type type) {
+  switch (type) {
+    case Type::kIQ4_NL:
+      return WriteIQ4_NL;
+    case Type::kIQ4_XS:
+      return WriteIQ4_XS;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace longspan {
 
-HWY_EXPORT(WriteIQ4_NL);
-void EncodeIQ4_NL(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteIQ4_NL)(from, to, elements, importance);
-}
+HWY_EXPORT(FindLevel);
 
-HWY_EXPORT(WriteIQ4_XS);
-void EncodeIQ4_XS(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteIQ4_XS)(from, to, elements, importance);
-}
+Encoder FindLevelEncoder(Type type) { return HWY_DYNAMIC_DISPATCH(FindLevel)(type); }
 
 }  // namespace longspan
 #endif

@@ -98,7 +98,7 @@ HWY_INLINE LineFit Solve(Line line, const LineSums& s) {
 }
 
 // Sums over a sub-block with the codes q = round(y inverse + shift), y = x - low, w the weights. Without
-// kClip, all codes are known to be in [0, last].
+// kClip, all codes are known to be in [0, last] once rounded.
 struct StartSums {
   Vec q, qq, yq;  // w q, w q q, w y q
 };
@@ -142,7 +142,9 @@ HWY_INLINE Line BestStart(const float* x, Weights weights, float top, std::span<
   Vec best_error = Set(INFINITY);
   for (const LineStart start : starts) {
     const Vec inverse = hn::Mul(per_range, Set(top + start.beyond - start.low)), shift = Set(start.low);
-    const bool clip = start.low < 0 || start.beyond > 0;
+    // Codes no further beyond their bounds than that are rounded to them. (A half rounds to what is even: 0 is,
+    // the top code is not.)
+    const bool clip = start.low < -0.5f || start.beyond >= 0.5f;
     const auto [q, qq, yq] = clip ? MeasureStart<kValues, true>(above, weights, inverse, shift, last)
                                   : MeasureStart<kValues, false>(above, weights, inverse, shift, last);
     const Vec determinant = hn::Sub(hn::Mul(w, qq), hn::Mul(q, q)), over = hn::Div(Set(1), determinant);

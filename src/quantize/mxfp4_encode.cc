@@ -109,30 +109,33 @@ void WriteMXFP4(const float* from, std::byte* to, std::int64_t elements, const f
     LoadGroup(x, weights, 1, group);
     Lanes halvings;
     weights != nullptr ? FitHalvings<true>(group, halvings) : FitHalvings<false>(group, halvings);
+    std::array<BlockMXFP4, kGroup> written;
     for (int i = 0; i < blocks; ++i) {
       const int unit_exponent = static_cast<int>(std::bit_cast<std::uint32_t>(group.unit[i]) >> 23);
       const int exponent = unit_exponent - static_cast<int>(halvings[i]);
-      BlockMXFP4 block;
+      BlockMXFP4& block = written[i];
       // Past 252 the highest level would not be finite.
       block.e = static_cast<std::uint8_t>(std::clamp(exponent + 1, 0, 252));
       WriteFloats(x + kBlock * i, group.inverse_unit[i], group.unit[i] / block.d(), block.q.data());
-      std::memcpy(out + sizeof(block) * i, &block, sizeof(block));
     }
+    std::memcpy(out, written.data(), sizeof(BlockMXFP4) * static_cast<std::size_t>(blocks));
   };
   ForEachGroup<kBlock, BlockMXFP4, 1>(from, importance, to, elements, write);
 }
 
 }  // namespace
+
+Encoder FindMxfp4(Type type) { return type == Type::kMXFP4 ? WriteMXFP4 : nullptr; }
+
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace longspan {
 
-HWY_EXPORT(WriteMXFP4);
-void EncodeMXFP4(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteMXFP4)(from, to, elements, importance);
-}
+HWY_EXPORT(FindMxfp4);
+
+Encoder FindMxfp4Encoder(Type type) { return HWY_DYNAMIC_DISPATCH(FindMxfp4)(type); }
 
 }  // namespace longspan
 #endif

@@ -42,22 +42,19 @@ EncodingError ReencodeRows(Type from_type, std::span<const std::byte> from, Type
   std::vector<EncodingError> errors(static_cast<std::size_t>((rows + step - 1) / step));
   ParallelFor(std::ssize(errors), [&](std::int64_t task) {
     ThrowIfCancelled();
-    AlignedVector<float> values(static_cast<std::size_t>(cols)), decoded(values.size());
+    const std::int64_t first = task * step, count = std::min(step, rows - first), elements = count * cols;
+    AlignedVector<float> values(static_cast<std::size_t>(elements)), decoded(static_cast<std::size_t>(cols));
+    const std::byte* source = from.data() + first * from_bytes;
+    std::byte* encoded = to.data() + first * to_bytes;
+    if (from_type == Type::kF16)
+      DecodeHalves(source, values.data(), elements);
+    else
+      DecodeRow(from_type, source, values.data(), elements);
+    EncodeRows(to_type, values.data(), encoded, count, cols, importance, first_row + first);
     EncodingError& error = errors[static_cast<std::size_t>(task)];
-    for (std::int64_t row = task * step; row < std::min(rows, (task + 1) * step); ++row) {
-      const std::byte* source = from.data() + row * from_bytes;
-      std::byte* encoded = to.data() + row * to_bytes;
-      if (from_type == Type::kF16)
-        DecodeHalves(source, values.data(), cols);
-      else
-        DecodeRow(from_type, source, values.data(), cols);
-      try {
-        EncodeRow(to_type, values.data(), encoded, cols, importance);
-      } catch (const Error& e) {
-        throw Error(e.kind(), fmt::format("row {}, {}", first_row + row, e.what()));
-      }
-      DecodeRow(to_type, encoded, decoded.data(), cols);
-      AddSquares(values.data(), decoded.data(), cols, error);
+    for (std::int64_t row = 0; row < count; ++row) {
+      DecodeRow(to_type, encoded + row * to_bytes, decoded.data(), cols);
+      AddSquares(values.data() + row * cols, decoded.data(), cols, error);
     }
   });
   EncodingError total;

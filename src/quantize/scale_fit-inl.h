@@ -58,18 +58,22 @@ HWY_INLINE ScaleFit SolveScale(Vec scale, const ScaleSums& sums) {
   return {hn::Add(scale, Divide(sums.rq, sums.qq)), sums.qq};
 }
 
-// Sums over a sub-block with the codes q = round(x inverse). Without kClip, all are known to be in range.
+// Which bounds codes may pass even when they are rounded.
+enum class Clip { kNone, kHigh, kBoth };
+
+// Sums over a sub-block with the codes q = round(x inverse).
 struct ProductSums {
   Vec xq, qq;  // w x q, w q q
 };
-template <int kValues, int kHalf, bool kClip, class Weights>
+template <int kValues, int kHalf, Clip kClip, class Weights>
 HWY_INLINE ProductSums MeasureProducts(const float* x, Weights weights, Vec inverse) {
   const Vec low = Set(-kHalf), high = Set(kHalf - 1);
   ProductSums sums{Zero(), Zero()};
   for (int i = 0; i < kValues; ++i) {
     const Vec v = Load(x + kGroup * i);
     Vec exact = hn::Mul(v, inverse);
-    if constexpr (kClip) exact = hn::Clamp(exact, low, high);
+    if constexpr (kClip == Clip::kHigh) exact = hn::Min(exact, high);
+    if constexpr (kClip == Clip::kBoth) exact = hn::Clamp(exact, low, high);
     const Vec q = hn::Round(exact), wq = Weigh(weights, i, q);
     sums.xq = hn::Add(sums.xq, hn::Mul(wq, v));
     sums.qq = hn::Add(sums.qq, hn::Mul(wq, q));
@@ -91,9 +95,12 @@ HWY_INLINE ScaleFit FitScale(const float* x, Weights weights, std::span<const fl
   Vec best = Zero(), best_gain = Zero();
   for (const float start : starts) {
     const Vec inverse = hn::Mul(per_extreme, Set(start));
-    const bool clip = std::abs(start) > kHalf - 1;
-    const auto [xq, qq] = clip ? MeasureProducts<kValues, kHalf, true>(x, weights, inverse)
-                               : MeasureProducts<kValues, kHalf, false>(x, weights, inverse);
+    // Codes lie between -start and start, and the lowest has no positive counterpart.
+    const float widest = std::abs(start);
+    const auto [xq, qq] =
+        widest < kHalf - 0.5f   ? MeasureProducts<kValues, kHalf, Clip::kNone>(x, weights, inverse)
+        : widest < kHalf + 0.5f ? MeasureProducts<kValues, kHalf, Clip::kHigh>(x, weights, inverse)
+                                : MeasureProducts<kValues, kHalf, Clip::kBoth>(x, weights, inverse);
     const Vec scale = Divide(xq, qq), gain = hn::Mul(scale, xq);  // the square error is less by that
     const Mask better = hn::Gt(gain, best_gain);
     best_gain = hn::IfThenElse(better, gain, best_gain);

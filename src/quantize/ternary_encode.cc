@@ -43,17 +43,23 @@ constexpr int kSumLanes = 32;  // enough additions at a time that none waits for
 template <bool kWeighted>
 Kept KeepAbove(const Magnitudes& m, float threshold) {
   Vec values[kParts<kSumLanes>], weights[kParts<kSumLanes>];
+  std::size_t count = 0;
   for (int p = 0; p < kParts<kSumLanes>; ++p) values[p] = weights[p] = Zero();
   for (int i = 0; i < kSuperBlock; i += kSumLanes) {
     for (int p = 0; p < kParts<kSumLanes>; ++p) {
       const Vec x = Load(m.values + i + kWidth * p);
-      const Vec w = kWeighted ? Load(m.weights + i + kWidth * p) : Set(1);
       const Mask above = hn::Gt(x, Set(threshold));
-      values[p] = hn::Add(values[p], hn::IfThenElseZero(above, kWeighted ? hn::Mul(w, x) : x));
-      weights[p] = hn::Add(weights[p], hn::IfThenElseZero(above, w));
+      if constexpr (kWeighted) {
+        const Vec w = Load(m.weights + i + kWidth * p);
+        values[p] = hn::Add(values[p], hn::IfThenElseZero(above, hn::Mul(w, x)));
+        weights[p] = hn::Add(weights[p], hn::IfThenElseZero(above, w));
+      } else {
+        values[p] = hn::Add(values[p], hn::IfThenElseZero(above, x));
+        count += hn::CountTrue(Tag(), above);
+      }
     }
   }
-  return {SumOf(values), SumOf(weights)};
+  return {SumOf(values), kWeighted ? SumOf(weights) : static_cast<float>(count)};
 }
 
 // Of the mean magnitude: about the best threshold for a normal distribution, and what is tried besides where
@@ -153,21 +159,27 @@ void WriteTQ2_0(const float* from, std::byte* to, std::int64_t elements, const f
 }
 
 }  // namespace
+
+Encoder FindTernary(Type type) {
+  switch (type) {
+    case Type::kTQ1_0:
+      return WriteTQ1_0;
+    case Type::kTQ2_0:
+      return WriteTQ2_0;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace longspan {
 
-HWY_EXPORT(WriteTQ1_0);
-void EncodeTQ1_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteTQ1_0)(from, to, elements, importance);
-}
+HWY_EXPORT(FindTernary);
 
-HWY_EXPORT(WriteTQ2_0);
-void EncodeTQ2_0(const float* from, std::byte* to, std::int64_t elements, const float* importance) {
-  HWY_DYNAMIC_DISPATCH(WriteTQ2_0)(from, to, elements, importance);
-}
+Encoder FindTernaryEncoder(Type type) { return HWY_DYNAMIC_DISPATCH(FindTernary)(type); }
 
 }  // namespace longspan
 #endif
