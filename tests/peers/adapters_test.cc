@@ -47,7 +47,7 @@ class Adapters : public Peers {
 // From a PEFT folder to a GGUF adapter: llama.cpp's predictions with the one are longspan's with the other.
 TEST_F(Adapters, PredictAlikeAsPeftHereAndAsGgufThere) {
   for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
-    const LlamaConfig c = SmallConfig(architecture);
+    const LlamaConfig c = RandomConfig(architecture);
     const auto model = folder_ / "model.gguf", peft = folder_ / "peft", gguf = folder_ / "adapter.gguf";
     SaveModel(model, c, oracle::LivelyWeights(c, 3), BaseModel().file->metadata());
     const LoadedModel plain(model);
