@@ -22,11 +22,13 @@ namespace {
 // sub-block or of an octet.
 enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
 
-// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each.
+// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each. kSpread: of the
+// mean square in Emphasis: the larger, the more alike values count. kLengthen: the part that Lengthening
+// makes up for, below 0.8 where the error would be more than llama.cpp's.
 struct TypeIQ2_XXS {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
   static constexpr Signs kSigns = Signs::kEven;
-  static constexpr float kExcess = 0.5f;
+  static constexpr float kExcess = 0.5f, kSpread = 1, kLengthen = 0.5f;
   static constexpr const auto& Values() { return kLevels2; }
   static const auto& Points() { return kPointsIQ2_XXS; }
   static const auto& Book() { return kBookIQ2_XXS; }
@@ -34,7 +36,7 @@ struct TypeIQ2_XXS {
 
 struct TypeIQ2_XS : TypeIQ2_XXS {
   static constexpr int kSub = 16;
-  static constexpr float kExcess = 0.35f;
+  static constexpr float kExcess = 0.35f, kLengthen = 0.6f;
   static const auto& Points() { return kPointsIQ2_XS; }
   static const auto& Book() { return kBookIQ2_XS; }
 };
@@ -42,7 +44,7 @@ struct TypeIQ2_XS : TypeIQ2_XXS {
 struct TypeIQ2_S : TypeIQ2_XS {
   static constexpr int kTries = 2;
   static constexpr Signs kSigns = Signs::kFree;
-  static constexpr float kExcess = 0.2f;
+  static constexpr float kExcess = 0.2f, kLengthen = 0.8f;
   static const auto& Points() { return kPointsIQ2_S; }
   static const auto& Book() { return kBookIQ2_S; }
 };
@@ -50,7 +52,7 @@ struct TypeIQ2_S : TypeIQ2_XS {
 struct TypeIQ3_XXS {
   static constexpr int kWidth = 4, kLevels = 8, kSub = 32, kTopScale = 15, kTries = 2;
   static constexpr Signs kSigns = Signs::kEven;
-  static constexpr float kExcess = 1;
+  static constexpr float kExcess = 1, kSpread = 1, kLengthen = 0.8f;
   static constexpr const auto& Values() { return kLevels3_XXS; }
   static const auto& Points() { return kPointsIQ3_XXS; }
   static const auto& Book() { return kBookIQ3_XXS; }
@@ -67,7 +69,7 @@ struct TypeIQ3_S : TypeIQ3_XXS {
 struct TypeIQ1_S {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 7, kTries = 1;
   static constexpr Signs kSigns = Signs::kShiftOfSub;
-  static constexpr float kExcess = 0.02f;
+  static constexpr float kExcess = 0.02f, kSpread = 2, kLengthen = 0.6f;
   static constexpr const auto& Values() { return kLevels1; }
   static const auto& Points() { return kPointsIQ1; }
   static const auto& Book() { return kBookIQ1; }
@@ -76,6 +78,7 @@ struct TypeIQ1_S {
 struct TypeIQ1_M : TypeIQ1_S {
   static constexpr int kSub = 16;
   static constexpr Signs kSigns = Signs::kShiftOfOctet;
+  static constexpr float kSpread = 1, kLengthen = 0.8f;
 };
 
 }  // namespace
