@@ -24,7 +24,7 @@ enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
 
 // kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each. kSpread: of the
 // mean square in Emphasis: the larger, the more alike values count. kLengthen: the part that Lengthening
-// makes up for, below 0.8 where the error would be more than llama.cpp's.
+// makes up for: less where the error would else be more than llama.cpp's.
 struct TypeIQ2_XXS {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
   static constexpr Signs kSigns = Signs::kEven;
@@ -60,7 +60,7 @@ struct TypeIQ3_XXS {
 
 struct TypeIQ3_S : TypeIQ3_XXS {
   static constexpr Signs kSigns = Signs::kFree;
-  static constexpr float kExcess = 0.5f;
+  static constexpr float kExcess = 0.5f, kSpread = 4, kLengthen = 1;
   static constexpr const auto& Values() { return kLevels3_S; }
   static const auto& Points() { return kPointsIQ3_S; }
   static const auto& Book() { return kBookIQ3_S; }
