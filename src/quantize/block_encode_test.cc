@@ -158,7 +158,7 @@ TEST(BlockEncodeError, WithImportancesIsSmall) {
   for (const auto [type, bound] :
        {Bound{Type::kQ8_0, 0.0055}, Bound{Type::kQ4_0, 0.0630}, Bound{Type::kQ4_1, 0.0450},
         Bound{Type::kQ5_0, 0.0300}, Bound{Type::kQ5_1, 0.0210}, Bound{Type::kQ2_K, 0.1600},
-        Bound{Type::kQ3_K, 0.1055}, Bound{Type::kQ4_K, 0.0457}, Bound{Type::kQ5_K, 0.0225},
+        Bound{Type::kQ3_K, 0.1070}, Bound{Type::kQ4_K, 0.0457}, Bound{Type::kQ5_K, 0.0225},
         Bound{Type::kQ6_K, 0.0110}}) {
     std::vector<std::byte> bytes(static_cast<std::size_t>(RowBytes(type, std::ssize(x))));
     std::vector<float> y(x.size());

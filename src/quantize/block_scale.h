@@ -10,6 +10,17 @@ namespace longspan {
 
 inline constexpr float kLargestHalf = 65504.0f;
 
+// What a scale is multiplied by once codes are chosen. A fit of least squares leaves an error at right angles
+// to what it encodes, which is therefore short: of the sum of squares `power`, only power - error lies along
+// the values. `part` of that is made up for, 1 being all. It costs little error, for the least has no slope,
+// and predictions gain by it (docs/quantisation.md). What is encoded exactly stays so.
+inline float Lengthening(double error, double power, float part) {
+  constexpr double kMost = 0.5;
+  if (!(power > 0)) return 1;
+  const double lost = std::min(error / power, kMost);
+  return 1 + part * static_cast<float>(lost / (1 - lost));
+}
+
 // Rounds a scale to a finite F16, and sets it to what a reader will decode, for codes must be chosen against
 // that. Below 2^-14, where F16 is coarse, it is rounded up: the largest codes then still reach the largest
 // values, and no scale becomes zero.
@@ -25,10 +36,10 @@ inline PackedHalf PackScale(float& scale, float unit) {
   return half;
 }
 
-// The same for an offset, which may well round to zero.
-inline PackedHalf PackOffset(float& offset, float unit) {
-  const PackedHalf half = PackedHalf::FromFloat(std::clamp(offset * unit, -kLargestHalf, kLargestHalf));
-  offset = half.ToFloat() / unit;
+// To the nearest F16, which may be zero: for offsets, and for scales that PackScale has made once.
+inline PackedHalf PackNearest(float& value, float unit) {
+  const PackedHalf half = PackedHalf::FromFloat(std::clamp(value * unit, -kLargestHalf, kLargestHalf));
+  value = half.ToFloat() / unit;
   return half;
 }
 

@@ -52,8 +52,10 @@ double RelativeError(const std::vector<float>& x, const std::vector<float>& y,
   return std::sqrt(error / power);
 }
 
-// Errors reached on normal values, rounded up, alone and weighted by SomeImportance. They are a little above what
-// could be reached: the encoders weigh large values more.
+// Errors reached on normal values, rounded up, alone and weighted by SomeImportance. They are a little above
+// what could be reached, for the encoders weigh large values more and shrink less than least squares; but
+// none is above ggml's, which are 0.4837, 0.574, 0.3474, 0.3010, 0.264, 0.214 and 0.166, and weighted 0.390,
+// 0.333, 0.260, 0.222, 0.199, 0.127 and 0.105.
 struct Case {
   Type type;
   double error;
@@ -82,8 +84,8 @@ TEST_P(IqEncode, ImportantColumnsLoseLess) {
   EXPECT_LT(with, 0.9 * RelativeError(x, RoundTrip(type(), x), importance));
 }
 
-// Least squares alone keep 1 - error^2 of a row's length; weighing large values more keeps more of it, which is
-// what a model's predictions need.
+// Least squares alone keep 1 - error^2 of a row's length. Most of what is missing is put back, which is what
+// a model's predictions need.
 TEST_P(IqEncode, ShrinksLessThanLeastSquares) {
   const std::vector<float> x = Gaussian(64 * 256), y = RoundTrip(type(), x);
   double xx = 0, xy = 0;
@@ -92,7 +94,7 @@ TEST_P(IqEncode, ShrinksLessThanLeastSquares) {
     xy += double{x[i]} * y[i];
   }
   const double error = RelativeError(x, y);
-  EXPECT_GT(xy / xx, 1 - 0.9 * error * error);
+  EXPECT_GT(xy / xx, 1 - 0.5 * error * error);
 }
 
 TEST_P(IqEncode, OnlyRatiosOfImportancesCount) {
@@ -170,11 +172,11 @@ TEST_P(IqEncode, TheSameBytesOnEveryInstructionSet) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, IqEncode,
-                         testing::Values(Case{Type::kIQ1_S, 0.457, 0.362}, Case{Type::kIQ1_M, 0.425, 0.313},
-                                         Case{Type::kIQ2_XXS, 0.342, 0.2325},
-                                         Case{Type::kIQ2_XS, 0.295, 0.1985},
-                                         Case{Type::kIQ2_S, 0.245, 0.1835},
-                                         Case{Type::kIQ3_XXS, 0.185, 0.1195},
+                         testing::Values(Case{Type::kIQ1_S, 0.4805, 0.3725}, Case{Type::kIQ1_M, 0.458, 0.326},
+                                         Case{Type::kIQ2_XXS, 0.3472, 0.2355},
+                                         Case{Type::kIQ2_XS, 0.3009, 0.2012},
+                                         Case{Type::kIQ2_S, 0.251, 0.1855},
+                                         Case{Type::kIQ3_XXS, 0.1855, 0.1195},
                                          Case{Type::kIQ3_S, 0.1345, 0.096}),
                          [](const auto& info) { return std::string(Traits(info.param.type).name); });
 

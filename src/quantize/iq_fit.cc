@@ -59,6 +59,10 @@ class Fit {
       if (!(next.error < best.error)) break;
       best = next;
     }
+    float power = 0;
+    for (const Sub& sub : subs_) power += sub.energy;
+    best.d *= Lengthening(best.error, power, T::kLengthen);
+    best.codes.d = PackNearest(best.d, unit_);
     return best.codes;
   }
 

@@ -18,6 +18,7 @@
 #include <limits>
 #include <span>
 
+#include "quantize/emphasis-inl.h"
 #include "quantize/iq_search-inl.h"
 #include "quantize/iq_types-inl.h"
 
@@ -57,16 +58,19 @@ struct SubBlock {
   Choice choice;
 
   // Takes octet o, in units of 1 / per_unit; importances, if any, in units of `top`; the block's mean square.
-  void Take(const float* from, const float* importance, float top, float per_unit, float mean_square,
-            int o) {
+  void Take(const float* from, const float* importance, float top, float per_unit, float mean_square, int o) {
     Octet& octet = octets[o];
+    const hn::CappedTag<float, kOctet> d;
+    alignas(32) std::array<float, kOctet> emphasis;
+    for (std::size_t i = 0; i < kOctet; i += hn::MaxLanes(d)) {
+      const auto x = hn::Mul(hn::LoadU(d, from + i), hn::Set(d, per_unit));
+      hn::Store(Emphasis(hn::Set(d, T::kSpread * mean_square), x), d, emphasis.data() + i);
+    }
     unsigned signs = 0;
     for (int i = 0; i < kOctet; ++i) {
       const float x = from[i] * per_unit, size = std::abs(x);
-      // Larger values count more, as far as the block's own size goes: fits of equal weights shrink what they encode,
-      // and a model minds that more than the error itself (docs/quantisation.md).
       const float known = importance != nullptr ? std::max(importance[i] / top, kLeastWeight) : 1;
-      const float w = known * std::sqrt(mean_square + x * x);
+      const float w = known * emphasis[i];
       octet.x[i] = kShifted ? x : size;
       octet.w[i] = w;
       octet.wx[i] = w * octet.x[i];

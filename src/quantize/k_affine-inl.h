@@ -51,7 +51,8 @@ struct AffineFits {
 
 // What is stored of a group's super-blocks, beside codes.
 struct AffineChoice {
-  Lanes d, dmin;  // as decoded, in units; the same for all lanes of a super-block
+  Lanes d, dmin;  // in units; the same for all lanes of a super-block. Codes are chosen by them.
+  // What a reader will decode: the same, but for Lengthen.
   PackedHalf d_packed[2], dmin_packed[2];
   Lanes scale, min;
   Lanes error;
@@ -246,6 +247,24 @@ void RefitUnits(const Group<T::kValues>& group, Weights weights, const AffineCho
   }
 }
 
+// Of the d and dmin that are stored; codes are still chosen by the others.
+template <class T, class Weights>
+void Lengthen(const Group<T::kValues>& group, Weights weights, float part, AffineChoice& choice) {
+  if (part == 0) return;
+  Lanes powers;
+  for (int lane = 0; lane < kGroup; lane += kWidth)
+    Store(Power<T::kValues>(group.x + lane, weights + lane), powers.at + lane);
+  for (int block = 0; block < T::kBlocks; ++block) {
+    const int first = T::kSubs * block;
+    double power = 0;
+    for (int i = first; i < first + T::kSubs; ++i) power += powers[i];
+    const float factor = Lengthening(choice.BlockError<T>(block), power, part);
+    float d = choice.d[first] * factor, dmin = choice.dmin[first] * factor;
+    choice.d_packed[block] = PackNearest(d, group.unit[first]);
+    choice.dmin_packed[block] = PackNearest(dmin, group.unit[first]);
+  }
+}
+
 // `weights` are the group's, or NoWeights where all are 1.
 template <class T, class Weights>
 AffineChoice FitAffine(const Group<T::kValues>& group, Weights weights, const AffineSearch& search) {
@@ -268,6 +287,7 @@ AffineChoice FitAffine(const Group<T::kValues>& group, Weights weights, const Af
     }
     last = next;
   }
+  Lengthen<T>(group, weights, search.lengthen, best);
   return best;
 }
 

@@ -9,6 +9,7 @@
 
 #include "quantize/block_encode.h"
 #include "quantize/block_pack.h"
+#include "quantize/emphasis-inl.h"
 #include "quantize/k_affine-inl.h"
 #include "quantize/k_symmetric-inl.h"
 #include "quantize/search_tables.h"
@@ -30,6 +31,7 @@ void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const
   const auto encode = [&](const float* x, const float* weights, std::byte* out, int blocks) {
     Group<T::kValues> group;
     LoadGroup(x, weights, T::kSubs, group);
+    if (weights != nullptr && weighted.emphasise) Emphasise(T::kSubs, group);
     const AffineChoice choice = weights == nullptr ? FitAffine<T>(group, NoWeights(), plain)
                                                    : FitAffine<T>(group, group.weights, weighted);
     for (int i = 0; i < blocks; ++i) {
@@ -49,6 +51,7 @@ void EncodeSymmetric(const float* from, std::byte* to, std::int64_t elements, co
   const auto encode = [&](const float* x, const float* weights, std::byte* out, int) {
     Group<T::kValues> group;
     LoadGroup(x, weights, kGroup, group);
+    if (weights != nullptr && weighted.emphasise) Emphasise(kGroup, group);
     const SymmetricChoice choice = weights == nullptr ? FitSymmetric<T>(group, NoWeights(), plain)
                                                       : FitSymmetric<T>(group, group.weights, weighted);
     SuperCodes codes;

@@ -22,8 +22,8 @@ struct SymmetricType {
 };
 
 struct SymmetricChoice {
-  float d = 0;  // as decoded, in units
-  PackedHalf d_packed;
+  float d = 0;          // that codes are chosen by, in units
+  PackedHalf d_packed;  // the same, but for Lengthen
   Lanes scale;
   double error = INFINITY;
 };
@@ -110,6 +110,17 @@ float RefitUnit(const Group<T::kValues>& group, Weights weights, const Symmetric
   return whole > 0 ? choice.d + static_cast<float>(Sum(ra) / whole) : choice.d;
 }
 
+// Of the d that is stored; codes are still chosen by the other.
+template <int kValues, class Weights>
+void Lengthen(const Group<kValues>& group, Weights weights, float part, SymmetricChoice& choice) {
+  if (part == 0) return;
+  Lanes powers;
+  for (int lane = 0; lane < kGroup; lane += kWidth)
+    Store(Power<kValues>(group.x + lane, weights + lane), powers.at + lane);
+  float d = choice.d * Lengthening(choice.error, Sum(powers), part);
+  choice.d_packed = PackNearest(d, group.unit[0]);
+}
+
 // `weights` are the group's, or NoWeights where all are 1.
 template <class T, class Weights>
 SymmetricChoice FitSymmetric(const Group<T::kValues>& group, Weights weights, const SymmetricSearch& search) {
@@ -128,6 +139,7 @@ SymmetricChoice FitSymmetric(const Group<T::kValues>& group, Weights weights, co
     last = ChooseScales<T>(group, weights, fits, search.tries, d);
     if (last.error < best.error) best = last;
   }
+  Lengthen(group, weights, search.lengthen, best);
   return best;
 }
 

@@ -75,6 +75,17 @@ HWY_INLINE Vec SumWeights(NoWeights) {
   return Set(kValues);
 }
 
+// The weighted sum of squares.
+template <int kValues, class Weights>
+HWY_INLINE Vec Power(const float* x, Weights weights) {
+  Vec sum = Zero();
+  for (int i = 0; i < kValues; ++i) {
+    const Vec v = Load(x + kGroup * i);
+    sum = hn::Add(sum, hn::Mul(Weigh(weights, i, v), v));
+  }
+  return sum;
+}
+
 // The largest power of two that is not above `value`, kept where its inverse is a normal number; 1 for what
 // is far below all that any type can store.
 inline float PowerOfTwo(float value) {
@@ -87,6 +98,16 @@ inline void SpreadLargest(Lanes& lanes, int shared) {
   for (int first = 0; first < kGroup; first += shared) {
     float* run = lanes.at + first;
     std::fill_n(run, shared, *std::max_element(run, run + shared));
+  }
+}
+
+// The mean of each run of `shared` lanes, in all of these lanes.
+inline void SpreadMean(Lanes& lanes, int shared) {
+  for (int first = 0; first < kGroup; first += shared) {
+    float* run = lanes.at + first;
+    float sum = 0;
+    for (int i = 0; i < shared; ++i) sum += run[i];
+    std::fill_n(run, shared, sum / static_cast<float>(shared));
   }
 }
 

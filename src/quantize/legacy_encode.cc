@@ -79,7 +79,7 @@ void EncodeAffine(const float* from, std::byte* to, std::int64_t elements, const
     std::array<Block, kGroup> written;
     for (int i = 0; i < blocks; ++i) {
       float scale = scales[i], offset = offsets[i];
-      const PackedHalf d = PackScale(scale, group.unit[i]), m = PackOffset(offset, group.unit[i]);
+      const PackedHalf d = PackScale(scale, group.unit[i]), m = PackNearest(offset, group.unit[i]);
       Codes codes;
       WriteCodes(x + kBlock * i, kBlock, group.inverse_unit[i], scale, offset, 0, kTop, codes.data());
       write(d, m, codes, written[i]);

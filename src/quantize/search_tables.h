@@ -25,7 +25,9 @@ struct AffineSearch {
   int rounds;                       // of a sub-block's fit, after the starts
   std::span<const float> integers;  // that the largest scale and the largest min may become; so d and dmin
   std::span<const IntegerTry> tries;
-  int turns;  // of integers, then d and dmin
+  int turns;               // of integers, then d and dmin
+  float lengthen = 0;      // the part that Lengthening makes up for
+  bool emphasise = false;  // values by their size, with importances
 };
 
 // Of super-blocks with a scale a sub-block (k_symmetric-inl.h).
@@ -35,6 +37,8 @@ struct SymmetricSearch {
   std::span<const float> integers;  // that the largest scale may become, and so d
   std::span<const float> tries;     // integers beside the nearest
   int turns;
+  float lengthen = 0;
+  bool emphasise = false;
 };
 
 // ---- Starts. The same distance between the ends at another place, {1, -1} for {0, -2}, fits alike where
@@ -83,15 +87,16 @@ inline constexpr float kBeside[] = {0, 1, -1};
 
 // ---- The searches.
 
-inline constexpr AffineSearch kPlainQ2_K{kStarts2, 1, kIntegersOf15, kScalesAndMins, 1};
-inline constexpr AffineSearch kWeightedQ2_K{kWeightedStarts2, 1, kIntegersOf15, kScalesAndMins, 1};
+inline constexpr AffineSearch kPlainQ2_K{kStarts2, 1, kIntegersOf15, kScalesAndMins, 1, 0.8f};
+inline constexpr AffineSearch kWeightedQ2_K{
+    kWeightedStarts2, 1, kIntegersOf15, kScalesAndMins, 1, 0.8f, true};
 inline constexpr AffineSearch kPlainQ4_K{kStarts4, 1, kIntegersOf63, kScales, 1};
-inline constexpr AffineSearch kWeightedQ4_K{kWeightedStarts4, 1, kIntegersOf63, kScalesAndMins, 1};
+inline constexpr AffineSearch kWeightedQ4_K{kWeightedStarts4, 1, kIntegersOf63, kScalesAndMins, 1, 0, true};
 inline constexpr AffineSearch kPlainQ5_K{kStarts5, 1, kIntegersOf63, kScales, 1};
 inline constexpr AffineSearch kWeightedQ5_K{kWeightedStarts5, 1, kIntegersOf63, kScalesAndMins, 1};
 
-inline constexpr SymmetricSearch kPlainQ3_K{kStarts3, 1, kIntegersOf32, kBeside, 0};
-inline constexpr SymmetricSearch kWeightedQ3_K{kWeightedStarts3, 1, kIntegersOf32, kBeside, 0};
+inline constexpr SymmetricSearch kPlainQ3_K{kStarts3, 1, kIntegersOf32, kBeside, 0, 0.5f};
+inline constexpr SymmetricSearch kWeightedQ3_K{kWeightedStarts3, 1, kIntegersOf32, kBeside, 0, 0.5f, true};
 inline constexpr SymmetricSearch kPlainQ6_K{kStarts6, 1, kIntegersOf128, kBeside, 0};
 inline constexpr SymmetricSearch kWeightedQ6_K{kWeightedStarts6, 1, kIntegersOf128, kBeside, 0};
 
