@@ -22,8 +22,8 @@ namespace {
 // sub-block or of an octet.
 enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
 
-// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each. Book(), unless kDense:
-// the code book that iq1_cheapest-inl.h knows.
+// kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each. Book(), unless
+// kDense: the code book that iq1_cheapest-inl.h knows.
 struct TypeIQ2_XXS {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
   static constexpr bool kDense = false;
