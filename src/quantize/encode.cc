@@ -45,8 +45,8 @@ Encoder FindEncoder(Type type) {
     default:
       break;
   }
-  for (const auto find : {FindLegacyEncoder, FindKEncoder, FindLevelEncoder, FindMxfp4Encoder, FindTernaryEncoder,
-                          FindIqEncoder}) {
+  for (const auto find : {FindLegacyEncoder, FindKEncoder, FindLevelEncoder, FindMxfp4Encoder,
+                          FindTernaryEncoder, FindIqEncoder}) {
     if (const Encoder encode = find(type)) return encode;
   }
   return nullptr;
@@ -60,8 +60,8 @@ Encoder EncoderOf(Type type) {
 
 // Those of zero say nothing.
 const float* IfAny(const float* importance, std::int64_t cols) {
-  const bool any = importance != nullptr &&
-                   std::any_of(importance, importance + cols, [](float x) { return x != 0; });
+  const bool any =
+      importance != nullptr && std::any_of(importance, importance + cols, [](float x) { return x != 0; });
   return any ? importance : nullptr;
 }
 
@@ -90,8 +90,8 @@ void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, 
   const std::int64_t row_bytes = RowBytes(type, cols);
   if (!AllFinite(from, rows * cols)) {
     const std::int64_t i = FirstNotFinite(from, rows * cols);
-    Fail(ErrorKind::kInvalidFile, "row {}, column {} is {}, expected a finite number", first_row + i / cols, i % cols,
-         from[i]);
+    Fail(ErrorKind::kInvalidFile, "row {}, column {} is {}, expected a finite number", first_row + i / cols,
+         i % cols, from[i]);
   }
   importance = IfAny(importance, cols);
   if (importance == nullptr) return encode(from, to, rows * cols, nullptr);
@@ -100,7 +100,8 @@ void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, 
   AlignedVector<float> repeated;
   if (together > 1) {
     repeated.resize(static_cast<std::size_t>(together * cols));
-    for (std::int64_t row = 0; row < together; ++row) std::copy_n(importance, cols, repeated.data() + row * cols);
+    for (std::int64_t row = 0; row < together; ++row)
+      std::copy_n(importance, cols, repeated.data() + row * cols);
     importance = repeated.data();
   }
   for (std::int64_t row = 0; row < rows; row += together) {

@@ -18,8 +18,8 @@ bool CanEncode(Type type);
 // Error(kUnsupported) for a type that longspan does not encode.
 void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t elements, const float* importance);
 
-// The same for `rows` of `cols` values, one after the other, with `importance` [cols]: their blocks fill vectors
-// together where those of one row do not. Errors name the row, of which `first_row` is the first.
+// The same for `rows` of `cols` values, one after the other, with `importance` [cols]: their blocks fill
+// vectors together where those of one row do not. Errors name the row, of which `first_row` is the first.
 void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, std::int64_t cols,
                 const float* importance, std::int64_t first_row = 0);
 

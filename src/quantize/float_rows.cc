@@ -40,8 +40,8 @@ void Halves(const std::byte* from, float* to, std::int64_t elements) {
   if (i < elements) DecodeRow(Type::kF16, from + 2 * i, to + i, elements - i);
 }
 
-// Looks at the bits, without branches: one more in the exponent overflows into the sign where the exponent is all
-// ones.
+// Looks at the bits, without branches: one more in the exponent overflows into the sign where the exponent is
+// all ones.
 bool Finite(const float* x, std::int64_t elements) {
   constexpr std::uint32_t kMagnitude = 0x7fffffff, kExponentStep = 0x00800000, kSign = 0x80000000;
   const hn::CappedTag<float, 16> d;
@@ -51,7 +51,8 @@ bool Finite(const float* x, std::int64_t elements) {
   std::int64_t i = 0;
   for (; i + lanes <= elements; i += lanes) {
     const auto bits = hn::BitCast(du, hn::LoadU(d, x + i));
-    overflows = hn::Or(overflows, hn::Add(hn::And(bits, hn::Set(du, kMagnitude)), hn::Set(du, kExponentStep)));
+    overflows =
+        hn::Or(overflows, hn::Add(hn::And(bits, hn::Set(du, kMagnitude)), hn::Set(du, kExponentStep)));
   }
   std::uint32_t rest = 0;
   for (; i < elements; ++i) rest |= (std::bit_cast<std::uint32_t>(x[i]) & kMagnitude) + kExponentStep;

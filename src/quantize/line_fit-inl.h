@@ -142,8 +142,8 @@ HWY_INLINE Line BestStart(const float* x, Weights weights, float top, std::span<
   Vec best_error = Set(INFINITY);
   for (const LineStart start : starts) {
     const Vec inverse = hn::Mul(per_range, Set(top + start.beyond - start.low)), shift = Set(start.low);
-    // Codes no further beyond their bounds than that are rounded to them. (A half rounds to what is even: 0 is,
-    // the top code is not.)
+    // Codes no further beyond their bounds than that are rounded to them. (A half rounds to what is even: 0
+    // is, the top code is not.)
     const bool clip = start.low < -0.5f || start.beyond >= 0.5f;
     const auto [q, qq, yq] = clip ? MeasureStart<kValues, true>(above, weights, inverse, shift, last)
                                   : MeasureStart<kValues, false>(above, weights, inverse, shift, last);
