@@ -52,7 +52,8 @@ class Ahead {
 };
 
 // How many lines to ask for in each of kParts parts of the work on a slab of a strip, so that all parts ask
-// for half a slab: transposing does, and so do products.
+// for half a slab. The work has two stages, and each asks for half: transposing codes and multiplying them,
+// or for one row dots and their sums.
 template <class W, int kParts>
 inline constexpr int kAsk = kLanes* W::kSlabBytes / (2 * std::int64_t{kCacheLine} * kParts) + 1;
 

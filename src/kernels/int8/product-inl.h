@@ -34,13 +34,12 @@ namespace longspan::HWY_NAMESPACE {
 
 // Rows of x that one task takes past its strips.
 inline constexpr std::int64_t kRowBlock = 512;
-inline constexpr std::int64_t kStripsPerTask = 4;
 // Slabs of a row that are read, or asked for, before the next row's: a weight is then read in the order in
 // which it lies, which is how memory is fast.
 inline constexpr std::int64_t kSlabsAtOnce = 16;
-// Memory is asked for in two steps: far ahead into the second-level cache, which can wait for many lines at
-// once, and from there into the first.
-inline constexpr std::int64_t kFarAhead = 8192, kAhead = 768;  // bytes
+// One row's memory is asked for in two steps: first as all is, and then, so many bytes ahead, into the
+// first-level cache.
+inline constexpr std::int64_t kNear = 768;
 
 // The scales and minima of one slab of a strip.
 template <class W>
@@ -118,11 +117,25 @@ HWY_INLINE void WriteOutputs(FloatVec v, std::int64_t count, bool add, float* to
   for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i] + (add ? to[i] : 0.0f);
 }
 
+// What is read after the slabs [slab, slab + kSlabsAtOnce) of `rows` rows: their next slabs, or the first
+// ones of the rows from `next` on.
+template <class W>
+Ahead AfterSlabs(const RoundedRows& x, const Tensor& w, std::int64_t slab, std::int64_t first,
+                 std::int64_t next, std::int64_t rows) {
+  slab += kSlabsAtOnce;
+  if (slab >= x.slabs()) slab = 0, first = next;
+  if (first >= w.rows()) return {};
+  return {reinterpret_cast<const std::uint8_t*>(w.row(first).data()) + slab * W::kSlabBytes,
+          std::min(rows, w.rows() - first), std::min(kSlabsAtOnce, x.slabs() - slab) * W::kSlabBytes,
+          w.row_bytes()};
+}
+
 // ---- One row of x: dots are taken along rows of the weight as they lie.
 
 // Outputs [first, first + kLanes).
 template <class W>
-HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t first, Rows y, bool add) {
+HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t next,
+                            Rows y, bool add) {
   const FloatTag d;
   const std::int64_t rows = std::min(kLanes, w.rows() - first), row_bytes = w.row_bytes();
   const auto* strip = reinterpret_cast<const std::uint8_t*>(w.row(first).data());
@@ -130,14 +143,13 @@ HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t 
   FloatVec acc = hn::Zero(d);
   for (std::int64_t first_slab = 0; first_slab < x.slabs(); first_slab += kSlabsAtOnce) {
     const std::int64_t slabs = std::min(kSlabsAtOnce, x.slabs() - first_slab);
+    Ahead ahead = AfterSlabs<W>(x, w, first_slab, first, next, kLanes);
     for (std::int64_t lane = 0; lane < kLanes; ++lane) {
       const std::uint8_t* row = strip + std::min(lane, rows - 1) * row_bytes + first_slab * W::kSlabBytes;
       for (std::int64_t s = 0; s < slabs; ++s) {
         const std::uint8_t* slab = row + s * W::kSlabBytes;
-        for (std::int64_t line = 0; line < W::kSlabBytes; line += kCacheLine) {
-          _mm_prefetch(slab + kFarAhead + line, _MM_HINT_T1);
-          _mm_prefetch(slab + kAhead + line, _MM_HINT_T0);
-        }
+        AskNear<W::kSlabBytes>(slab + kNear);
+        ahead.Ask<kAsk<W, kLanes>>();
         const RowCodes<W> codes(slab, x.groups(first_slab + s));
         codes.Dots(x.codes.data() + x.at(first_slab + s, 0) * RoundedRows::kSlab, dots[s] + lane * 16);
       }
@@ -149,6 +161,7 @@ HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t 
       TransposeDots(dots[s], columns);
       const RoundedRow row(x, slab, 0);
       for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
+        ahead.Ask<kAsk<W, RoundedRows::kSlab / W::kGroup>>();
         IntVec dot = columns[DotColumn(W::kGroup == 32 ? 2 * group : group)];
         if constexpr (W::kGroup == 32) dot = hn::Add(dot, columns[DotColumn(2 * group + 1)]);
         if constexpr (kHasOffset<W>) dot = hn::Add(dot, WithoutOffset<W>(row.template MinusSum<W>(0, group)));
@@ -294,19 +307,6 @@ inline TileFunction<W> TileFor(std::int64_t rows) {
   return kTiles[rows - 1];
 }
 
-// What is read after the slabs [slab, slab + kSlabsAtOnce) of `rows` rows: their next slabs, or the first
-// ones of the rows from `next` on.
-template <class W>
-Ahead AfterSlabs(const RoundedRows& x, const Tensor& w, std::int64_t slab, std::int64_t first,
-                 std::int64_t next, std::int64_t rows) {
-  slab += kSlabsAtOnce;
-  if (slab >= x.slabs()) slab = 0, first = next;
-  if (first >= w.rows()) return {};
-  return {reinterpret_cast<const std::uint8_t*>(w.row(first).data()) + slab * W::kSlabBytes,
-          std::min(rows, w.rows() - first), std::min(kSlabsAtOnce, x.slabs() - slab) * W::kSlabBytes,
-          w.row_bytes()};
-}
-
 // Outputs [first, first + kTileStrips * kLanes) of the rows [first_row, first_row + count) of x. From `next`
 // on are the outputs after these.
 template <class W>
@@ -354,11 +354,8 @@ template <class W>
 void Product(const RoundedRows& x, const Tensor& w, Rows y, bool add) {
   const auto pieces = [](std::int64_t n, std::int64_t size) { return (n + size - 1) / size; };
   if (x.rows == 1) {
-    constexpr std::int64_t kOutputs = kStripsPerTask * kLanes;
-    return ParallelFor(pieces(w.rows(), kOutputs), [&](std::int64_t task) {
-      const std::int64_t end = std::min(w.rows(), (task + 1) * kOutputs);
-      for (std::int64_t first = task * kOutputs; first < end; first += kLanes)
-        OneRowStrip<W>(x, w, first, y, add);
+    return ForEachAhead(pieces(w.rows(), kLanes), [&](std::int64_t task, std::int64_t next) {
+      OneRowStrip<W>(x, w, task * kLanes, next * kLanes, y, add);
     });
   }
   constexpr std::int64_t kWidth = kTileStrips * kLanes;
