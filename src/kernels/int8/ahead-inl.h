@@ -14,9 +14,12 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "kernels/int8/codes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
+
+#if HWY_TARGET <= HWY_AVX2
 
 // Rows of a piece of memory, asked for line by line: into the second-level cache, which can wait for many
 // lines at once. Whoever works on other memory asks for a few lines now and then. All at once would be in its
@@ -48,6 +51,19 @@ class Ahead {
   std::int64_t bytes_ = 0, skip_ = 0, rows_ = 0;
 };
 
+// How many lines to ask for in each of kParts parts of the work on a slab of a strip, so that all parts ask
+// for half a slab. The work has two stages, and each asks for half: transposing codes and multiplying them,
+// or for one row dots and their sums.
+template <class W, int kParts>
+inline constexpr int kAsk = kLanes* W::kSlabBytes / (2 * std::int64_t{kCacheLine} * kParts) + 1;
+
+// Asks for memory that is to be read at once: out of the second-level cache into the first.
+template <int kBytes>
+HWY_INLINE void AskNear(const std::uint8_t* from) {
+#pragma GCC unroll 8
+  for (int at = 0; at < kBytes; at += kCacheLine) asm volatile("prefetcht0 %0" ::"m"(from[at]));
+}
+
 // Calls body(i, next) once for each i in [0, n), on several threads, where `next` is the task that the same
 // thread will do after i, or at least n: whose memory it may ask for.
 template <class Body>
@@ -61,6 +77,8 @@ void ForEachAhead(std::int64_t n, const Body& body) {
     }
   });
 }
+
+#endif  // HWY_AVX2
 
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -9,6 +9,9 @@
 //   Codes(slab, groups, codes)             one row's codes, in the order of its elements, as bytes
 //   Quarter(slab, i)                       64 of a whole slab's, where AVX-512 needs no detour through memory
 //   Scales(words, groups, scales, minima)  the scales and minima of kLanes rows, one row a lane
+// and, where all packed codes of a slab lie together, so that they are transposed packed, as fewer words,
+//   kWords, kWordsAt                       how many words they are, and at which byte they begin
+//   Unpack(words, codes)                   codes [64, kLanes, 4] out of words [kWords, kLanes]
 // with the blocks as tensor/blocks.h describes them. Here are the types of 32 elements, in k_codes-inl.h the
 // K types.
 #if defined(LONGSPAN_KERNELS_INT8_CODES_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -21,6 +24,7 @@
 #include <hwy/highway.h>
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "tensor/blocks.h"
@@ -44,22 +48,56 @@ inline constexpr std::int64_t kLanes = HWY_MAX_BYTES / sizeof(float);
 // Whether one instruction multiplies unsigned by signed bytes and adds four products to a 32-bit lane.
 inline constexpr bool kVnni = HWY_TARGET <= HWY_AVX3_DL;
 
+HWY_INLINE WordVec LoadWords(const std::uint8_t* from) {
+  return hn::BitCast(WordTag(), hn::LoadU(hn::Repartition<std::uint8_t, WordTag>(), from));
+}
+
 // Words of kLanes rows, one row a lane.
 class RowWords {
  public:
   // Row i is at slab + min(i, rows - 1) * row_bytes.
-  RowWords(const std::uint8_t* slab, std::int64_t row_bytes, std::int64_t rows) : slab_(slab) {
+  RowWords(const std::uint8_t* slab, std::int64_t row_bytes, std::int64_t rows)
+      : slab_(slab), row_bytes_(row_bytes), last_(rows - 1) {
     const IntTag d;
-    const IntVec row = hn::Min(hn::Iota(d, 0), hn::Set(d, static_cast<std::int32_t>(rows - 1)));
+    const IntVec row = hn::Min(hn::Iota(d, 0), hn::Set(d, static_cast<std::int32_t>(last_)));
     offsets_ = hn::Mul(row, hn::Set(d, static_cast<std::int32_t>(row_bytes)));
   }
   // The four bytes from `byte` of each row's slab on.
   HWY_INLINE WordVec At(std::int64_t byte) const {
     return hn::GatherOffset(WordTag(), reinterpret_cast<const std::uint32_t*>(slab_ + byte), offsets_);
   }
+  // The four words from there on: with shuffles, for gathering is slow.
+  HWY_INLINE void FourAt(std::int64_t byte, WordVec (&words)[4]) const {
+    const auto four = [&](std::int64_t row) HWY_ATTR {
+      const std::uint8_t* from = slab_ + std::min(row, last_) * row_bytes_ + byte;
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    };
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+#if HWY_TARGET <= HWY_AVX3_DL
+      const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(four(i)), four(i + 4), 1);
+      const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(four(i + 8)), four(i + 12), 1);
+      words[i].raw = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+#else
+      words[i].raw = _mm256_inserti128_si256(_mm256_castsi128_si256(four(i)), four(i + 4), 1);
+#endif
+    }
+    // Now each 128-bit block is a row of four words, and those of words[i] are of rows i, i + 4, and so on.
+    const hn::Repartition<std::uint64_t, WordTag> d64;
+    const WordTag d;
+    const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, words[0], words[1]));
+    const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, words[0], words[1]));
+    const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, words[2], words[3]));
+    const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, words[2], words[3]));
+    words[0] = hn::BitCast(d, hn::InterleaveLower(d64, low01, low23));
+    words[1] = hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23));
+    words[2] = hn::BitCast(d, hn::InterleaveLower(d64, high01, high23));
+    words[3] = hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23));
+  }
 
  private:
   const std::uint8_t* slab_;
+  std::int64_t row_bytes_, last_;
   IntVec offsets_;
 };
 
@@ -125,12 +163,16 @@ HWY_INLINE V BitAs(V v, int bit, std::uint8_t value) {
 
 #if HWY_TARGET <= HWY_AVX3_DL
 // 32 bytes in the lower and in the upper half of a register, the upper ones `high` bits further down, the
-// lower ones `low`. Bits of neighbouring bytes come along: mask them.
+// lower ones `low`; less than 0 is up. Bits of neighbouring bytes come along: mask them.
 HWY_INLINE __m512i ShiftedTwice(const std::uint8_t* bytes, int low, int high) {
   const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
-  return _mm512_srlv_epi64(both, _mm512_set_epi64(high, high, high, high, low, low, low, low));
+  return _mm512_rorv_epi64(both, _mm512_set_epi64(high, high, high, high, low, low, low, low));
 }
 HWY_INLINE __m512i Masked(__m512i v, char mask) { return _mm512_and_si512(v, _mm512_set1_epi8(mask)); }
+// Where each byte's mask has ones, v, else other.
+HWY_INLINE __m512i Selected(char mask, __m512i v, __m512i other) {
+  return _mm512_ternarylogic_epi64(_mm512_set1_epi8(mask), v, other, 0xca);
+}
 #endif
 
 // ---- Blocks of 32: a slab is eight of them.
@@ -162,8 +204,8 @@ struct Q8_0Codes {
   }
 };
 
-// Codes of the four types of 32 elements with 4 or 5 bits: nibbles begin at byte kCodesAt of a block, the fifth bits at
-// kHighAt, or there are none (0).
+// Codes of the four types of 32 elements with 4 or 5 bits: nibbles begin at byte kCodesAt of a block, the
+// fifth bits at kHighAt, or there are none (0).
 template <std::int64_t kBlockBytes, int kCodesAt, int kHighAt>
 HWY_INLINE void NibbleCodes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
   const ByteTag<16> d;

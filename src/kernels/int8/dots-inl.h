@@ -74,7 +74,7 @@ HWY_INLINE bool TransposeQuarters(const std::uint8_t* data, std::int64_t row_byt
                                   std::uint32_t* to, Ahead& ahead) {
   if constexpr (kHasQuarters<W>) {
     for (int i = 0; i < 4; ++i) {
-      ahead.Ask<W::kSlabBytes * 16 / (2 * 4 * 64) + 1>();
+      ahead.Ask<kAsk<W, 4>>();
       WordVec v[16];
 #pragma GCC unroll 16
       for (std::int64_t row = 0; row < 16; ++row) {

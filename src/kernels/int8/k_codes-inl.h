@@ -25,7 +25,9 @@ namespace longspan::HWY_NAMESPACE {
 // kLanes rows at once: what is done there to bytes, four to a word.
 HWY_INLINE void SixBitScales(const RowWords& words, float* scales, float* minima) {
   const WordTag d;
-  const WordVec halves = words.At(0), a = words.At(4), b = words.At(8), c = words.At(12);
+  WordVec begin[4];
+  words.FourAt(0, begin);
+  const auto [halves, a, b, c] = begin;
   const auto six = hn::Set(d, 0x3f3f3f3f), four = hn::Set(d, 0x0f0f0f0f), top = hn::Set(d, 0x30303030);
   const FloatVec scale = LowHalf(halves), minimum = HighHalf(halves);
   StoreBytes(hn::And(a, six), scale, 0, scales);
@@ -43,6 +45,17 @@ HWY_INLINE V BitPair(V q, int stripe) {
                     : stripe == 2 ? hn::ShiftRight<4>(q)
                                   : hn::ShiftRight<6>(q);
   return hn::And(shifted, hn::Set(ByteTag<32>(), 3));
+}
+
+HWY_INLINE WordVec WordsAt(const std::uint32_t* words, int i) {
+  return hn::Load(WordTag(), words + i * kLanes);
+}
+// Stores four codes, whose bits are those of kLow from `low` and those of kHigh from `high`.
+template <std::uint32_t kLow, std::uint32_t kHigh>
+HWY_INLINE void StoreBits(WordVec low, WordVec high, std::uint32_t* codes, int i) {
+  const WordTag d;
+  const WordVec of_high = hn::And(high, hn::Set(d, kHigh * 0x01010101u));
+  hn::Store(hn::OrAnd(of_high, low, hn::Set(d, kLow * 0x01010101u)), d, codes + i * kLanes);
 }
 
 struct Q2_KCodes {
@@ -123,6 +136,18 @@ struct Q4_KCodes {
     return Masked(ShiftedTwice(slab + offsetof(BlockQ4_K, q) + 32 * i, 0, 4), 15);
   }
 #endif
+  static constexpr int kWords = 32, kWordsAt = offsetof(BlockQ4_K, q);
+  static void Unpack(const std::uint32_t* words, std::uint32_t* codes) {
+    const WordTag d;
+    const WordVec four = hn::Set(d, 0x0f0f0f0f);
+    for (int pair = 0; pair < 4; ++pair) {
+      for (int i = 0; i < 8; ++i) {
+        const WordVec q = WordsAt(words, 8 * pair + i);
+        hn::Store(hn::And(q, four), d, codes + (16 * pair + i) * kLanes);
+        hn::Store(hn::And(hn::ShiftRight<4>(q), four), d, codes + (16 * pair + 8 + i) * kLanes);
+      }
+    }
+  }
   static void Scales(const RowWords& words, std::int64_t, float* scales, float* minima) {
     SixBitScales(words, scales, minima);
   }
@@ -143,11 +168,24 @@ struct Q5_KCodes {
   }
 #if HWY_TARGET <= HWY_AVX3_DL
   static HWY_INLINE __m512i Quarter(const std::uint8_t* slab, int i) {
-    const __m512i low = Masked(ShiftedTwice(slab + offsetof(BlockQ5_K, q) + 32 * i, 0, 4), 15);
-    const __m512i high = Masked(ShiftedTwice(slab + offsetof(BlockQ5_K, high), 2 * i, 2 * i + 1), 1);
-    return _mm512_or_si512(low, _mm512_slli_epi16(high, 4));
+    const __m512i low = ShiftedTwice(slab + offsetof(BlockQ5_K, q) + 32 * i, 0, 4);
+    const __m512i high = ShiftedTwice(slab + offsetof(BlockQ5_K, high), 2 * i - 4, 2 * i - 3);
+    return Masked(Selected(15, low, high), 31);
   }
 #endif
+  static constexpr int kWords = 40, kWordsAt = offsetof(BlockQ5_K, high);
+  static void Unpack(const std::uint32_t* words, std::uint32_t* codes) {
+    for (int i = 0; i < 8; ++i) {
+      WordVec high = hn::RotateRight<28>(WordsAt(words, i));
+      for (int pair = 0; pair < 4; ++pair) {
+        const WordVec q = WordsAt(words, 8 + 8 * pair + i);
+        StoreBits<15, 16>(q, high, codes, 16 * pair + i);
+        high = hn::RotateRight<1>(high);
+        StoreBits<15, 16>(hn::ShiftRight<4>(q), high, codes, 16 * pair + 8 + i);
+        high = hn::RotateRight<1>(high);
+      }
+    }
+  }
   static void Scales(const RowWords& words, std::int64_t, float* scales, float* minima) {
     SixBitScales(words, scales, minima);
   }
@@ -181,20 +219,36 @@ struct Q6_KCodes {
     const int half = i / 2, nibble = i % 2;
     const __m512i low = _mm512_loadu_si512(slab + offsetof(BlockQ6_K, low) + 64 * half);
     const __m512i high =
-        ShiftedTwice(slab + offsetof(BlockQ6_K, high) + 32 * half, 4 * nibble, 4 * nibble + 2);
-    return _mm512_or_si512(Masked(_mm512_srli_epi16(low, static_cast<unsigned>(4 * nibble)), 15),
-                           _mm512_slli_epi16(Masked(high, 3), 4));
+        ShiftedTwice(slab + offsetof(BlockQ6_K, high) + 32 * half, 4 * nibble - 4, 4 * nibble - 2);
+    return Masked(Selected(15, _mm512_srli_epi16(low, static_cast<unsigned>(4 * nibble)), high), 63);
   }
 #endif
+  static constexpr int kWords = 48, kWordsAt = offsetof(BlockQ6_K, low);
+  static void Unpack(const std::uint32_t* words, std::uint32_t* codes) {
+    for (int half = 0; half < 2; ++half) {
+      for (int i = 0; i < 8; ++i) {
+        const WordVec low = WordsAt(words, 16 * half + i), low2 = WordsAt(words, 16 * half + 8 + i);
+        const WordVec high = WordsAt(words, 32 + 8 * half + i);
+        std::uint32_t* to = codes + 32 * half * kLanes;
+        StoreBits<15, 48>(low, hn::ShiftLeft<4>(high), to, i);
+        StoreBits<15, 48>(low2, hn::ShiftLeft<2>(high), to, 8 + i);
+        StoreBits<15, 48>(hn::ShiftRight<4>(low), high, to, 16 + i);
+        StoreBits<15, 48>(hn::ShiftRight<4>(low2), hn::ShiftRight<2>(high), to, 24 + i);
+      }
+    }
+  }
   static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
-    // The block ends with its F16: read it with the two bytes before, not with two past the end.
-    const FloatVec d = HighHalf(words.At(offsetof(BlockQ6_K, d) - 2));
+    constexpr auto kAt = static_cast<std::int64_t>(offsetof(BlockQ6_K, scales));
+    // The block ends with its F16: read it with bytes before, not with any past the end.
+    WordVec four[4];
+    words.FourAt(kAt + 2, four);
+    const FloatVec d = HighHalf(four[3]);
+    words.FourAt(kAt, four);
     for (int i = 0; i < 4; ++i) {
-      const WordVec four = words.At(static_cast<std::int64_t>(offsetof(BlockQ6_K, scales)) + 4 * i);
-      StoreLanes(hn::Mul(d, SignedByteOf<0>(four)), 4 * i, scales);
-      StoreLanes(hn::Mul(d, SignedByteOf<1>(four)), 4 * i + 1, scales);
-      StoreLanes(hn::Mul(d, SignedByteOf<2>(four)), 4 * i + 2, scales);
-      StoreLanes(hn::Mul(d, SignedByteOf<3>(four)), 4 * i + 3, scales);
+      StoreLanes(hn::Mul(d, SignedByteOf<0>(four[i])), 4 * i, scales);
+      StoreLanes(hn::Mul(d, SignedByteOf<1>(four[i])), 4 * i + 1, scales);
+      StoreLanes(hn::Mul(d, SignedByteOf<2>(four[i])), 4 * i + 2, scales);
+      StoreLanes(hn::Mul(d, SignedByteOf<3>(four[i])), 4 * i + 3, scales);
     }
   }
 };

@@ -34,13 +34,12 @@ namespace longspan::HWY_NAMESPACE {
 
 // Rows of x that one task takes past its strips.
 inline constexpr std::int64_t kRowBlock = 512;
-inline constexpr std::int64_t kStripsPerTask = 4;
-// Slabs of a row that are dotted before the next row's: a weight is then read in the order in which it lies,
-// which is how memory is fast. The dots wait in the first-level cache.
+// Slabs of a row that are read, or asked for, before the next row's: a weight is then read in the order in
+// which it lies, which is how memory is fast.
 inline constexpr std::int64_t kSlabsAtOnce = 16;
-// Memory is asked for in two steps: far ahead into the second-level cache, which can wait for many lines at
-// once, and from there into the first.
-inline constexpr std::int64_t kFarAhead = 8192, kAhead = 768;  // bytes
+// One row's memory is asked for in two steps: first as all is, and then, so many bytes ahead, into the
+// first-level cache.
+inline constexpr std::int64_t kNear = 768;
 
 // The scales and minima of one slab of a strip.
 template <class W>
@@ -118,11 +117,25 @@ HWY_INLINE void WriteOutputs(FloatVec v, std::int64_t count, bool add, float* to
   for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i] + (add ? to[i] : 0.0f);
 }
 
+// What is read after the slabs [slab, slab + kSlabsAtOnce) of `rows` rows: their next slabs, or the first
+// ones of the rows from `next` on.
+template <class W>
+Ahead AfterSlabs(const RoundedRows& x, const Tensor& w, std::int64_t slab, std::int64_t first,
+                 std::int64_t next, std::int64_t rows) {
+  slab += kSlabsAtOnce;
+  if (slab >= x.slabs()) slab = 0, first = next;
+  if (first >= w.rows()) return {};
+  return {reinterpret_cast<const std::uint8_t*>(w.row(first).data()) + slab * W::kSlabBytes,
+          std::min(rows, w.rows() - first), std::min(kSlabsAtOnce, x.slabs() - slab) * W::kSlabBytes,
+          w.row_bytes()};
+}
+
 // ---- One row of x: dots are taken along rows of the weight as they lie.
 
 // Outputs [first, first + kLanes).
 template <class W>
-HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t first, Rows y, bool add) {
+HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t next,
+                            Rows y, bool add) {
   const FloatTag d;
   const std::int64_t rows = std::min(kLanes, w.rows() - first), row_bytes = w.row_bytes();
   const auto* strip = reinterpret_cast<const std::uint8_t*>(w.row(first).data());
@@ -130,14 +143,13 @@ HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t 
   FloatVec acc = hn::Zero(d);
   for (std::int64_t first_slab = 0; first_slab < x.slabs(); first_slab += kSlabsAtOnce) {
     const std::int64_t slabs = std::min(kSlabsAtOnce, x.slabs() - first_slab);
+    Ahead ahead = AfterSlabs<W>(x, w, first_slab, first, next, kLanes);
     for (std::int64_t lane = 0; lane < kLanes; ++lane) {
       const std::uint8_t* row = strip + std::min(lane, rows - 1) * row_bytes + first_slab * W::kSlabBytes;
       for (std::int64_t s = 0; s < slabs; ++s) {
         const std::uint8_t* slab = row + s * W::kSlabBytes;
-        for (std::int64_t line = 0; line < W::kSlabBytes; line += kCacheLine) {
-          _mm_prefetch(slab + kFarAhead + line, _MM_HINT_T1);
-          _mm_prefetch(slab + kAhead + line, _MM_HINT_T0);
-        }
+        AskNear<W::kSlabBytes>(slab + kNear);
+        ahead.Ask<kAsk<W, kLanes>>();
         const RowCodes<W> codes(slab, x.groups(first_slab + s));
         codes.Dots(x.codes.data() + x.at(first_slab + s, 0) * RoundedRows::kSlab, dots[s] + lane * 16);
       }
@@ -149,6 +161,7 @@ HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t 
       TransposeDots(dots[s], columns);
       const RoundedRow row(x, slab, 0);
       for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
+        ahead.Ask<kAsk<W, RoundedRows::kSlab / W::kGroup>>();
         IntVec dot = columns[DotColumn(W::kGroup == 32 ? 2 * group : group)];
         if constexpr (W::kGroup == 32) dot = hn::Add(dot, columns[DotColumn(2 * group + 1)]);
         if constexpr (kHasOffset<W>) dot = hn::Add(dot, WithoutOffset<W>(row.template MinusSum<W>(0, group)));
@@ -164,11 +177,44 @@ HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t 
 
 // ---- Several rows of x: codes are transposed, and meet all rows.
 
+template <class W>
+inline constexpr bool kHasWords = requires {
+  W::kWords;
+};
+
+// The packed words of a strip's slab transposed: [kWords, kLanes].
+template <class W>
+HWY_INLINE void TransposeWords(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows,
+                               std::uint32_t* words, Ahead& ahead) {
+  const WordTag d;
+  constexpr std::int64_t kParts = (W::kWords + kLanes - 1) / kLanes, kRows = (kLanes + kParts - 1) / kParts;
+  for (std::int64_t part = 0; part < kParts; ++part) {
+    ahead.Ask<kAsk<W, kParts>>();
+    // The next slab comes into the first-level cache meanwhile.
+    for (std::int64_t i = part * kRows; i < std::min(kLanes, (part + 1) * kRows); ++i)
+      AskNear<W::kSlabBytes>(data + std::min(i, rows - 1) * row_bytes + W::kSlabBytes);
+    // The last vector may begin within the one before: nothing is read past a block.
+    const std::int64_t first = std::min(part * kLanes, W::kWords - kLanes);
+    WordVec v[kLanes];
+#pragma GCC unroll 16
+    for (std::int64_t i = 0; i < kLanes; ++i)
+      v[i] = LoadWords(data + std::min(i, rows - 1) * row_bytes + W::kWordsAt + 4 * first);
+    Transpose(v);
+#pragma GCC unroll 16
+    for (std::int64_t i = 0; i < kLanes; ++i) hn::Store(v[i], d, words + (first + i) * kLanes);
+  }
+}
+
 // The codes of a strip's slab transposed: [64, kLanes, 4], four columns of every row after four columns of
 // every row.
 template <class W>
 void TransposeCodes(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows, std::int64_t groups,
                     std::uint8_t* panel, Ahead& ahead) {
+  if constexpr (kHasWords<W>) {
+    HWY_ALIGN std::uint32_t words[W::kWords * kLanes];
+    TransposeWords<W>(data, row_bytes, rows, words, ahead);
+    return W::Unpack(words, reinterpret_cast<std::uint32_t*>(panel));
+  }
 #if HWY_TARGET <= HWY_AVX3_DL
   if (groups == 8 &&
       TransposeQuarters<W>(data, row_bytes, rows, reinterpret_cast<std::uint32_t*>(panel), ahead))
@@ -176,7 +222,7 @@ void TransposeCodes(const std::uint8_t* data, std::int64_t row_bytes, std::int64
 #endif
   HWY_ALIGN std::uint8_t codes[kLanes * RoundedRows::kSlab];
   for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-    ahead.Ask<(W::kSlabBytes + 127) / 128>();
+    ahead.Ask<kAsk<W, kLanes>>();
     W::Codes(data + std::min(lane, rows - 1) * row_bytes, groups, codes + lane * RoundedRows::kSlab);
   }
   const WordTag d;
@@ -206,7 +252,7 @@ HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint
   }
   constexpr int kSteps = W::kGroup / 4;
   for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
-    ahead.Ask<kStrips * kLanes * W::kSlabBytes * W::kGroup / (2 * 256 * 64) + 1>();
+    ahead.Ask<kStrips * kAsk<W, RoundedRows::kSlab / W::kGroup>>();
     IntVec dot[kRows][kStrips];
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -261,19 +307,6 @@ inline TileFunction<W> TileFor(std::int64_t rows) {
   return kTiles[rows - 1];
 }
 
-// What is read after the slabs [slab, slab + kSlabsAtOnce) of `rows` rows: their next slabs, or the first
-// ones of the rows from `next` on.
-template <class W>
-Ahead AfterSlabs(const RoundedRows& x, const Tensor& w, std::int64_t slab, std::int64_t first,
-                 std::int64_t next, std::int64_t rows) {
-  slab += kSlabsAtOnce;
-  if (slab >= x.slabs()) slab = 0, first = next;
-  if (first >= w.rows()) return {};
-  return {reinterpret_cast<const std::uint8_t*>(w.row(first).data()) + slab * W::kSlabBytes,
-          std::min(rows, w.rows() - first), std::min(kSlabsAtOnce, x.slabs() - slab) * W::kSlabBytes,
-          w.row_bytes()};
-}
-
 // Outputs [first, first + kTileStrips * kLanes) of the rows [first_row, first_row + count) of x. From `next`
 // on are the outputs after these.
 template <class W>
@@ -284,15 +317,16 @@ void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std
   static thread_local AlignedVector<float> sums;
   sums.assign(static_cast<std::size_t>(count * kWidth), 0.0f);
   HWY_ALIGN std::uint8_t codes[kTileStrips][kLanes * RoundedRows::kSlab];
+  const auto* weights = reinterpret_cast<const std::uint8_t*>(w.row(first).data());
   Ahead ahead;
   for (std::int64_t slab = 0; slab < x.slabs(); ++slab) {
     if (slab % kSlabsAtOnce == 0) ahead = AfterSlabs<W>(x, w, slab, first, next, kWidth);
     const std::int64_t groups = x.groups(slab);
     const auto strip = [&](std::int64_t s) {
       // A strip past the last row repeats the one before; its outputs are not written.
-      const std::int64_t at = first + s * kLanes < w.rows() ? first + s * kLanes : first;
-      const std::int64_t rows = std::min(kLanes, w.rows() - at);
-      const auto* data = reinterpret_cast<const std::uint8_t*>(w.row(at).data()) + slab * W::kSlabBytes;
+      const std::int64_t skipped = first + s * kLanes < w.rows() ? s * kLanes : 0;
+      const std::int64_t rows = std::min(kLanes, w.rows() - first - skipped);
+      const std::uint8_t* data = weights + skipped * row_bytes + slab * W::kSlabBytes;
       TransposeCodes<W>(data, row_bytes, rows, groups, codes[s], ahead);
       return StripSlab<W>(data, row_bytes, rows, groups);
     };
@@ -320,11 +354,8 @@ template <class W>
 void Product(const RoundedRows& x, const Tensor& w, Rows y, bool add) {
   const auto pieces = [](std::int64_t n, std::int64_t size) { return (n + size - 1) / size; };
   if (x.rows == 1) {
-    constexpr std::int64_t kOutputs = kStripsPerTask * kLanes;
-    return ParallelFor(pieces(w.rows(), kOutputs), [&](std::int64_t task) {
-      const std::int64_t end = std::min(w.rows(), (task + 1) * kOutputs);
-      for (std::int64_t first = task * kOutputs; first < end; first += kLanes)
-        OneRowStrip<W>(x, w, first, y, add);
+    return ForEachAhead(pieces(w.rows(), kLanes), [&](std::int64_t task, std::int64_t next) {
+      OneRowStrip<W>(x, w, task * kLanes, next * kLanes, y, add);
     });
   }
   constexpr std::int64_t kWidth = kTileStrips * kLanes;
