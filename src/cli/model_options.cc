@@ -53,13 +53,17 @@ void ModelOptions::AddTo(CLI::App& command) {
                   "are rounded")
       ->transform(CLI::CheckedTransformer(kCacheTypes, CLI::ignore_case))
       ->default_str(cache_type == Type::kF32 ? "f32" : "f16");
+  command.add_flag("--no-mmap", no_mmap,
+                   "Copy the weights to memory, in huge pages, instead of mapping the file: slower to start, "
+                   "faster to write");
   AddRopeOptions(command, rope);
 }
 
 LoadedModel ModelOptions::Load() const {
   std::vector<AdapterFile> files;
   for (const std::string& adapter : adapters) files.push_back(AdapterFile::Parse(adapter));
-  return LoadedModel(path, rope, isa, activations, files);
+  return LoadedModel(path, rope, isa, activations, files,
+                     no_mmap ? WeightMemory::kHugePages : WeightMemory::kMapped);
 }
 
 }  // namespace longspan

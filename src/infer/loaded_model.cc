@@ -28,13 +28,18 @@ AdapterFile AdapterFile::Parse(const std::string& text) {
 }
 
 LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOverride& rope, std::string_view isa,
-                         Activations activations, std::span<const AdapterFile> adapters)
+                         Activations activations, std::span<const AdapterFile> adapters,
+                         WeightMemory memory)
     : path_(path),
       file_(LoadModel(path)),
       tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {
   if (tokenizer_->vocab_size() != file_.config.vocab_size) {
     Fail(ErrorKind::kInvalidFile, "{}: the tokenizer has {} tokens, the model {}", path.string(),
          tokenizer_->vocab_size(), file_.config.vocab_size);
+  }
+  if (memory == WeightMemory::kHugePages) {
+    file_.weights = InHugePages(file_.weights);
+    for (const GgufTensor& tensor : file_.file->tensors()) file_.file->Release(tensor.bytes);
   }
   Apply(rope, file_.config, file_.weights);
   transformer_.emplace(file_.config, file_.weights, ChooseKernels(isa, activations));

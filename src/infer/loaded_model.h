@@ -26,12 +26,19 @@ struct AdapterFile {
   static AdapterFile Parse(const std::string& text);
 };
 
+// Where the weights of a model are while it runs.
+enum class WeightMemory {
+  kMapped,     // in the file: it opens at once, and the system may drop what it is short of
+  kHugePages,  // copied to memory of their own, see InHugePages
+};
+
 class LoadedModel {
  public:
   // `isa` and `activations` as ChooseKernels takes them.
   explicit LoadedModel(const std::filesystem::path& path, const RopeOverride& rope = {},
                        std::string_view isa = "auto", Activations activations = Activations::kExact,
-                       std::span<const AdapterFile> adapters = {});
+                       std::span<const AdapterFile> adapters = {},
+                       WeightMemory memory = WeightMemory::kMapped);
 
   const std::filesystem::path& path() const { return path_; }
   const GgufMetadata& metadata() const { return file_.file->metadata(); }

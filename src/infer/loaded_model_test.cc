@@ -113,6 +113,12 @@ void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
   });
 }
 
+TEST_F(LoadedModelTest, RunsTheSameFromHugePages) {
+  const LoadedModel mapped(Save());
+  const LoadedModel copied(mapped.path(), {}, "auto", Activations::kExact, {}, WeightMemory::kHugePages);
+  EXPECT_EQ(LargestDifference(Logits(mapped), Logits(copied)), 0);
+}
+
 TEST_F(LoadedModelTest, RunsWithAdaptersAsIfTheyWereMerged) {
   config_.heads = config_.kv_heads = 2;
   config_.head_dim = 8;

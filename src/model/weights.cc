@@ -1,10 +1,17 @@
 #include "model/weights.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <map>
+#include <memory>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
+#include "base/huge_pages.h"
+#include "base/memory.h"
+#include "base/parallel.h"
 #include "base/random.h"
 #include "tensor/codec.h"
 
@@ -29,6 +36,11 @@ Tensor Normal(const InitialTensor& tensor, std::uint64_t seed, std::uint64_t str
   Random random(seed, stream, RandomPurpose::kInit);
   for (float& x : drawn.mutable_floats()) x = static_cast<float>(tensor.deviation) * random.Normal();
   return drawn;
+}
+
+// Whether one tensor is embedding and output.
+bool IsTied(const Weights& weights) {
+  return weights.output.bytes().data() == weights.embedding.bytes().data();
 }
 
 Tensor Ones(const std::vector<std::int64_t>& shape) {
@@ -116,10 +128,36 @@ Weights RandomWeights(const LlamaConfig& c, std::uint64_t seed) {
 Weights ToF32(const Weights& weights) { return ToFloat(weights, Type::kF32); }
 
 Weights ToFloat(const Weights& weights, Type type) {
-  const bool tied = weights.output.bytes().data() == weights.embedding.bytes().data();
+  const bool tied = IsTied(weights);
   Weights out = weights;
   ForEachTensor(out, tied, [type](const std::string&, Tensor& tensor) {
     tensor = tensor.ToFloat(tensor.shape().size() > 1 ? type : Type::kF32);
+  });
+  if (tied) out.output = out.embedding;
+  return out;
+}
+
+Weights InHugePages(const Weights& weights) {
+  constexpr std::size_t kPiece = std::size_t{4} << 20;  // that a thread copies at a time
+  const bool tied = IsTied(weights);
+  std::size_t size = 0;
+  const auto place = [&](const Tensor& tensor) {
+    const std::size_t at = size;
+    size += (tensor.bytes().size() + kCacheLine - 1) / kCacheLine * kCacheLine;
+    return at;
+  };
+  ForEachTensor(weights, tied, [&](const std::string&, const Tensor& tensor) { place(tensor); });
+  const auto pages = std::make_shared<const HugePages>(size);
+  size = 0;
+  Weights out = weights;
+  ForEachTensor(out, tied, [&](const std::string&, Tensor& tensor) {
+    const std::span<const std::byte> from = tensor.bytes();
+    const std::span<std::byte> to = pages->bytes().subspan(place(tensor), from.size());
+    ParallelFor(static_cast<std::int64_t>((from.size() + kPiece - 1) / kPiece), [&](std::int64_t piece) {
+      const std::size_t at = static_cast<std::size_t>(piece) * kPiece;
+      std::memcpy(to.data() + at, from.data() + at, std::min(kPiece, from.size() - at));
+    });
+    tensor = Tensor(tensor.type(), tensor.shape(), to, pages);
   });
   if (tied) out.output = out.embedding;
   return out;

@@ -64,6 +64,10 @@ Weights ToF32(const Weights& weights);
 // Matrices rounded to a float type; norms and biases stay F32.
 Weights ToFloat(const Weights& weights, Type type);
 
+// The same weights in memory of their own, in huge pages: decoding reads all of them for each token, and reads
+// these faster than a mapped file. Error(kOutOfMemory).
+Weights InHugePages(const Weights& weights);
+
 // Visits (name, tensor) in a fixed order; names are the field's: "layers.3.q", "layers.3.q_bias". Biases are
 // visited where `biases` says so, the output unless it is tied.
 template <class W, class Visitor>

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <vector>
 
 #include "base/error.h"
 #include "model/testing/small_model.h"
@@ -114,6 +117,26 @@ TEST(WeightsTest, ValidateNamesTheTensorAtFault) {
   w = RandomWeights(c, 1);
   w.rope_factors = Tensor::Allocate(Type::kF32, {c.head_dim});
   EXPECT_THAT(message(w), testing::HasSubstr("rope factors"));
+}
+
+TEST(WeightsTest, InHugePagesAreTheSameElsewhere) {
+  for (const bool tied : {false, true}) {
+    LlamaConfig c = SmallConfig();
+    c.vocab_size = 70'000;  // more than a piece of what threads copy
+    c.tied_embeddings = c.attention_bias = tied;
+    const Weights weights = RandomWeights(c, 1), copy = InHugePages(weights);
+    EXPECT_NO_THROW(copy.Validate(c, "here"));
+    std::vector<const Tensor*> tensors;
+    ForEachTensor(weights, tied, [&](const std::string&, const Tensor& t) { tensors.push_back(&t); });
+    auto tensor = tensors.begin();
+    ForEachTensor(copy, tied, [&](const std::string& name, const Tensor& t) {
+      EXPECT_TRUE(std::ranges::equal(t.bytes(), (*tensor)->bytes())) << name;
+      EXPECT_NE(t.bytes().data(), (*tensor)->bytes().data()) << name;
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(t.bytes().data()) % 64, 0u) << name;
+      ++tensor;
+    });
+    EXPECT_EQ(copy.output.bytes().data() == copy.embedding.bytes().data(), tied);
+  }
 }
 
 TEST(WeightsTest, ToF32CopiesAndKeepsTying) {
