@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "base/test_folder.h"
 #include "bench/peers/llama_library.h"
 #include "formats/gguf_reader.h"
 #include "quantize/quantize.h"
@@ -19,7 +20,7 @@ namespace longspan::peers {
 namespace {
 
 struct Options {
-  std::filesystem::path model, folder;
+  std::filesystem::path model;
   std::vector<std::string> mixes{"Q4_K_M"};
   int threads = 0;
   int rounds = 2;
@@ -41,7 +42,8 @@ int Run(const Options& options) {
     const auto file = GgufFile::Open(options.model);
     for (const GgufTensor& tensor : file->tensors()) weights += static_cast<double>(tensor.elements());
   }
-  const auto ours = options.folder / "longspan.gguf", theirs = options.folder / "llama.gguf";
+  const TestFolder folder;
+  const auto ours = folder / "longspan.gguf", theirs = folder / "llama.gguf";
   fmt::print("{}, {:.0f} million weights; {} threads\n\n", options.model.filename().string(), weights / 1e6,
              Threads());
   fmt::print("| mix | million weights/s | llama.cpp's | ratio |\n|---|--:|--:|--:|\n");
@@ -66,13 +68,11 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   longspan::peers::Options options;
-  CLI::App app("Whole files quantised beside llama.cpp, in turns");
+  CLI::App app(
+      "Whole files quantised beside llama.cpp, in turns, into a folder below $TMPDIR that goes again");
   app.add_option("MODEL", options.model, "GGUF file in F16, BF16 or F32")
       ->required()
       ->check(CLI::ExistingFile);
-  app.add_option("FOLDER", options.folder, "Where both write, and remove what they wrote")
-      ->required()
-      ->check(CLI::ExistingDirectory);
   app.add_option("--mixes", options.mixes, "Mixes to make")->delimiter(',')->capture_default_str();
   app.add_option("--threads", options.threads, "Threads (default: one per processor)");
   app.add_option("--rounds", options.rounds, "Times that each makes it")->capture_default_str();

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
 
+#include <cstdint>
 #include <tuple>
 
 #include "base/error.h"
@@ -117,6 +118,13 @@ TEST_F(LoadedModelTest, RunsTheSameFromHugePages) {
   const LoadedModel mapped(Save());
   const LoadedModel copied(mapped.path(), {}, "auto", Activations::kExact, {}, WeightMemory::kHugePages);
   EXPECT_EQ(LargestDifference(Logits(mapped), Logits(copied)), 0);
+  // The first tensor begins a huge page; in the file it comes after the header.
+  const auto offset = [](const LoadedModel& model) {
+    const auto* first = model.transformer().weights().embedding.bytes().data();
+    return reinterpret_cast<std::uintptr_t>(first) % (std::size_t{2} << 20);
+  };
+  EXPECT_EQ(offset(copied), 0u);
+  EXPECT_NE(offset(mapped), 0u);
 }
 
 TEST_F(LoadedModelTest, RunsWithAdaptersAsIfTheyWereMerged) {
