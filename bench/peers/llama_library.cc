@@ -79,6 +79,13 @@ std::unique_ptr<const LlamaLibrary> LlamaLibrary::Find(const std::filesystem::pa
   return found;
 }
 
+std::unique_ptr<const LlamaLibrary> LlamaLibrary::Require(const std::filesystem::path& source) {
+  auto library = Find(source);
+  if (library == nullptr)
+    Fail(ErrorKind::kUnsupported, "llama.cpp is not installed in bench/peers; see its README.md");
+  return library;
+}
+
 bool LlamaLibrary::NeedsImportance(Type type) const {
   return needs_importance_(static_cast<std::uint32_t>(type));
 }

@@ -301,11 +301,7 @@ void PrintDivergence(std::span<const Line> lines, std::string_view what) {
 }
 
 int Run(const Options& options) {
-  const auto library = LlamaLibrary::Find(LONGSPAN_SOURCE_DIR);
-  if (library == nullptr) {
-    std::fprintf(stderr, "llama.cpp is not installed in bench/peers; see its README.md\n");
-    return 1;
-  }
+  const auto library = LlamaLibrary::Require(LONGSPAN_SOURCE_DIR);
   if (options.threads > 0) SetThreads(options.threads);
   Comparison comparison(options, *library);
   std::vector<Line> types, mixes;

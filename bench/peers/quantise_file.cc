@@ -34,9 +34,7 @@ double Seconds(const std::function<void()>& work) {
 
 int Run(const Options& options) {
   if (options.threads > 0) SetThreads(options.threads);
-  const auto library = LlamaLibrary::Find(LONGSPAN_SOURCE_DIR);
-  if (library == nullptr)
-    Fail(ErrorKind::kUnsupported, "llama.cpp is absent; scripts/test --peers installs it");
+  const auto library = LlamaLibrary::Require(LONGSPAN_SOURCE_DIR);
   double weights = 0;
   {
     const auto file = GgufFile::Open(options.model);
