@@ -31,11 +31,20 @@ void MatMulWeightGradient(benchmark::State& state) {
   CountFlops(state, 2.0 * static_cast<double>(n * out * in));
 }
 
-BENCHMARK(MatMul)->UseRealTime()->Unit(benchmark::kMillisecond)
-    ->Args({512, 768, 256, 1})->Args({8192, 768, 256, 1})->Args({8192, 768, 256, 2})
-    ->Args({8192, 256, 768, 1})->Args({512, 4096, 4096, 1})->Args({1, 4096, 4096, 1});
-BENCHMARK(MatMulWeightGradient)->UseRealTime()->Unit(benchmark::kMillisecond)
-    ->Args({8192, 768, 256, 1})->Args({8192, 256, 768, 2});
+BENCHMARK(MatMul)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Args({512, 768, 256, 1})
+    ->Args({8192, 768, 256, 1})
+    ->Args({8192, 768, 256, 2})
+    ->Args({8192, 256, 768, 1})
+    ->Args({512, 4096, 4096, 1})
+    ->Args({1, 4096, 4096, 1});
+BENCHMARK(MatMulWeightGradient)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Args({8192, 768, 256, 1})
+    ->Args({8192, 256, 768, 2});
 
 }  // namespace
 }  // namespace longspan

@@ -17,8 +17,9 @@ HugePages::HugePages(std::size_t bytes) {
   if (bytes == 0) return;
   // One page more, for the mapping may begin anywhere within one.
   std::size_t size = bytes + kHugePage;
-  void* data = size < bytes ? MAP_FAILED
-                            : ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* data = size < bytes
+                   ? MAP_FAILED
+                   : ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) Fail(ErrorKind::kOutOfMemory, "the system does not give {} bytes of memory", bytes);
   mapped_ = {static_cast<std::byte*>(data), size};
   bytes_ = {static_cast<std::byte*>(std::align(kHugePage, bytes, data, size)), bytes};

@@ -6,10 +6,10 @@
 
 namespace longspan {
 
-int PhysicalThreads();             // hardware threads this process may run on
-std::uint64_t MemoryBytes();       // installed memory
-std::uint64_t PeakMemoryBytes();   // largest resident size of this process so far
+int PhysicalThreads();               // hardware threads this process may run on
+std::uint64_t MemoryBytes();         // installed memory
+std::uint64_t PeakMemoryBytes();     // largest resident size of this process so far
 std::int64_t LastLevelCacheBytes();  // 0 where the system does not say
-std::string ProcessorName();       // as the operating system reports it
+std::string ProcessorName();         // as the operating system reports it
 
 }  // namespace longspan

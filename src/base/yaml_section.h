@@ -54,7 +54,7 @@ class YamlSection {
     Read(key, out, low, high);
   }
 
-  YamlSection Section(std::string_view key);          // empty where absent
+  YamlSection Section(std::string_view key);  // empty where absent
   YamlSection RequireSection(std::string_view key);
 
   bool Has(std::string_view key);  // present and not blank

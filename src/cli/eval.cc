@@ -26,8 +26,7 @@ struct TextOptions {
   std::int64_t max_documents = 0;
 
   void AddTo(CLI::App& command) {
-    command
-        .add_option("--file", files, std::string("Text: ") + kTextFiles)
+    command.add_option("--file", files, std::string("Text: ") + kTextFiles)
         ->required()
         ->check(CLI::ExistingPath);
     command.add_option("--max-documents", max_documents, "Read at most so many documents; 0: all")
@@ -53,13 +52,11 @@ struct PplOptions {
 
 std::string Describe(PerplexityMethod method, const PerplexityOptions& options) {
   switch (method) {
-    case PerplexityMethod::kSliding:
-      return fmt::format("sliding windows, stride {}", options.stride);
+    case PerplexityMethod::kSliding: return fmt::format("sliding windows, stride {}", options.stride);
     case PerplexityMethod::kSameTokens:
       return fmt::format("sliding windows, stride {}, the same tokens scored at every context",
                          options.stride);
-    case PerplexityMethod::kHalves:
-      return "disjoint windows, second half scored, as llama.cpp does";
+    case PerplexityMethod::kHalves: return "disjoint windows, second half scored, as llama.cpp does";
   }
   return "";
 }

@@ -41,7 +41,9 @@ int Main(int argc, char** argv) {
   });
   int threads = 0;
   app.add_option("--threads", threads, "Threads to use (default: all)")->check(CLI::Range(1, 1024));
-  app.parse_complete_callback([&] { if (threads > 0) SetThreads(threads); });
+  app.parse_complete_callback([&] {
+    if (threads > 0) SetThreads(threads);
+  });
 
   AddExtend(app);
   AddPrepare(app);

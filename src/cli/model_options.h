@@ -19,7 +19,7 @@ struct ModelOptions {
   std::string isa = "auto";
   // What a command sets before AddTo is its default. Measuring is exact, running is fast.
   Activations activations = Activations::kExact;
-  Type cache_type = Type::kF32;  // of keys and values
+  Type cache_type = Type::kF32;       // of keys and values
   std::vector<std::string> adapters;  // as AdapterFile::Parse reads them
   bool no_mmap = false;
   RopeOverride rope;

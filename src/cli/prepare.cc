@@ -95,8 +95,10 @@ void AddPrepare(CLI::App& app) {
     options->prepare.append_eos = !options->no_eos;
     const PrepareReport report =
         Prepare(options->inputs, EncoderOf(*tokenizer), options->prepare, options->out, Terminal());
-    if (options->json) PrintJson(report, options->out);
-    else PrintText(report, options->out);
+    if (options->json)
+      PrintJson(report, options->out);
+    else
+      PrintText(report, options->out);
   });
 }
 

@@ -77,12 +77,15 @@ void TerminalProgress::Draw(bool final) {
     line += fmt::format("{} {}", done_, unit_);
   }
   if (done_ > 0) line += fmt::format("  {}/s", Rate(rate));
-  if (final) line += fmt::format("  in {}", Time(elapsed));
+  if (final)
+    line += fmt::format("  in {}", Time(elapsed));
   else if (done_ > 0 && total_ > done_ && rate > 0)
     line += fmt::format("  {} left", Time(static_cast<double>(total_ - done_) / rate));
   if (!note_.empty()) line += "  " + note_;
-  if (terminal_) fmt::print(stderr, "\r\033[K{}{}", line, final ? "\n" : "");
-  else if (final || done_ > 0) fmt::print(stderr, "{}\n", line);
+  if (terminal_)
+    fmt::print(stderr, "\r\033[K{}{}", line, final ? "\n" : "");
+  else if (final || done_ > 0)
+    fmt::print(stderr, "{}\n", line);
   std::fflush(stderr);
 }
 

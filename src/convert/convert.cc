@@ -165,15 +165,9 @@ ConvertSummary Convert(const fs::path& source, const fs::path& destination, cons
     case Conversion::kGgufToPeft:
       ConvertAdapter(summary.conversion, source, destination, BaseConfig(source, options, progress));
       break;
-    case Conversion::kLlama2cToGguf:
-      ConvertCheckpoint(source, destination, options);
-      break;
-    case Conversion::kSplitGguf:
-      Split(source, destination, options.split_bytes, progress, summary);
-      break;
-    case Conversion::kJoinGguf:
-      WriteGgufFile(*GgufFile::Open(source), destination, progress);
-      break;
+    case Conversion::kLlama2cToGguf: ConvertCheckpoint(source, destination, options); break;
+    case Conversion::kSplitGguf: Split(source, destination, options.split_bytes, progress, summary); break;
+    case Conversion::kJoinGguf: WriteGgufFile(*GgufFile::Open(source), destination, progress); break;
   }
   if (summary.files.empty()) summary.files.push_back(destination);
   return summary;

@@ -134,10 +134,8 @@ void WriteHfRope(const LlamaConfig& config, nlohmann::ordered_json& json) {
     out = {{"rope_type", type}, {"type", type}, {"factor", AsWritten(s.factor)}};
   };
   switch (s.kind) {
-    case Kind::kNone:
-      return;
-    case Kind::kLinear:
-      return begin("linear");
+    case Kind::kNone: return;
+    case Kind::kLinear: return begin("linear");
     case Kind::kNtk:
       Fail(ErrorKind::kUnsupported, "config.json has no word for ntk scaling; raise rope_theta instead");
     case Kind::kYarn:

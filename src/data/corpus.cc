@@ -96,8 +96,10 @@ Corpus::Corpus(const std::vector<fs::path>& inputs, CorpusOptions options)
     std::error_code error;
     const fs::file_status status = fs::status(input, error);
     if (!fs::exists(status)) Fail(ErrorKind::kIo, "{}: no such file or folder", input.string());
-    if (fs::is_directory(status)) AddFolder(input);
-    else AddFile(input, true);
+    if (fs::is_directory(status))
+      AddFolder(input);
+    else
+      AddFile(input, true);
   }
 }
 

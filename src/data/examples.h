@@ -24,7 +24,7 @@ struct ExampleOptions {
   bool shuffle = true;  // a new order and new windows every epoch, rather than the shard's order every time
   std::optional<PoseOptions> pose;
   double retrieval_share = 0;  // of the rows; these teach retrieval (retrieval.h) in place of plain text
-  double echo_share = 0;  // of these, that are plain echoes (Retrieval::Echoes)
+  double echo_share = 0;       // of these, that are plain echoes (Retrieval::Echoes)
   std::uint64_t seed = 0;
 };
 

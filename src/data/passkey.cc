@@ -14,9 +14,9 @@ using Tokens = std::vector<std::int32_t>;
 constexpr std::string_view kTask =
     "A pass key is hidden somewhere in the long and dull text below. Find it and keep it in mind, "
     "for you will be asked for it at the end.";
-constexpr std::array<std::string_view, 5> kFiller = {
-    " The grass is green.", " The sky is blue.", " The sun is yellow.",
-    " Here we go.",         " There and back again."};
+constexpr std::array<std::string_view, 5> kFiller = {" The grass is green.", " The sky is blue.",
+                                                     " The sun is yellow.", " Here we go.",
+                                                     " There and back again."};
 
 void Append(Tokens& to, const Tokens& from) { to.insert(to.end(), from.begin(), from.end()); }
 

@@ -94,9 +94,12 @@ std::vector<PoseChunk> DrawChunks(std::int64_t length, const PoseOptions& option
 
   const std::int64_t chunks = std::min<std::int64_t>(options.chunks, length);
   std::vector<std::int64_t> boundaries;
-  if (!options.split_tokens.empty()) boundaries = SplitBoundaries(tokens, options);
-  else if (EqualLengths(options)) boundaries = EqualBoundaries(length, chunks);
-  else boundaries = RandomBoundaries(length, chunks, random);
+  if (!options.split_tokens.empty())
+    boundaries = SplitBoundaries(tokens, options);
+  else if (EqualLengths(options))
+    boundaries = EqualBoundaries(length, chunks);
+  else
+    boundaries = RandomBoundaries(length, chunks, random);
 
   std::vector<PoseChunk> result{{0, length, 0}};
   std::int64_t room = options.target_context - length;

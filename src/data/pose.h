@@ -36,7 +36,7 @@ struct PoseOptions {
 
 std::string_view Name(PoseOptions::Variant variant);  // "paper", "axolotl", "randpos"
 
-std::string Describe(const PoseOptions& options);              // everything, as text
+std::string Describe(const PoseOptions& options);  // everything, as text
 
 // Error(kBadOption) where no example of `length` tokens can follow the options.
 void ValidatePose(const PoseOptions& options, std::int64_t length);

@@ -97,8 +97,10 @@ class Sorter {
     report_.validation_pieces = validation_.documents();
     report_.validation_tokens = validation_.tokens();
     // Without validation, an earlier run's would be of other documents.
-    if (validation_.documents() > 0) validation_.Commit();
-    else std::filesystem::remove(out / ShardSet::kValidation);
+    if (validation_.documents() > 0)
+      validation_.Commit();
+    else
+      std::filesystem::remove(out / ShardSet::kValidation);
     train_.Commit();
     return report_;
   }

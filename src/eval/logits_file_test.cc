@@ -65,8 +65,8 @@ std::string ByHand() {
   const auto add = [&](auto value) { bytes.append(reinterpret_cast<const char*>(&value), sizeof(value)); };
   for (const std::int32_t n : {4, 3, 1}) add(n);
   for (const std::int32_t token : {2, 0, 1, 2}) add(token);
-  add(2.0f / 65535);  // scale
-  add(-3.0f);         // minimum
+  add(2.0f / 65535);                                                                    // scale
+  add(-3.0f);                                                                           // minimum
   for (const int value : {65535, 0, 32767, 7}) add(static_cast<std::uint16_t>(value));  // the last fills up
   return bytes;
 }

@@ -15,12 +15,10 @@ namespace {
 std::vector<Window> WindowsOf(std::int64_t tokens, std::int64_t context, std::int64_t longest,
                               const PerplexityOptions& options, bool bos) {
   switch (options.Method()) {
-    case PerplexityMethod::kSliding:
-      return SlidingWindows(tokens, context, options.stride, bos);
+    case PerplexityMethod::kSliding: return SlidingWindows(tokens, context, options.stride, bos);
     case PerplexityMethod::kSameTokens:
       return SameTokenWindows(tokens, context, longest, options.stride, bos);
-    case PerplexityMethod::kHalves:
-      return HalfWindows(tokens, context, bos);
+    case PerplexityMethod::kHalves: return HalfWindows(tokens, context, bos);
   }
   return {};
 }
@@ -96,12 +94,9 @@ PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents
 
 std::string_view Name(PerplexityMethod method) {
   switch (method) {
-    case PerplexityMethod::kSliding:
-      return "sliding";
-    case PerplexityMethod::kSameTokens:
-      return "same-tokens";
-    case PerplexityMethod::kHalves:
-      return "halves";
+    case PerplexityMethod::kSliding: return "sliding";
+    case PerplexityMethod::kSameTokens: return "same-tokens";
+    case PerplexityMethod::kHalves: return "halves";
   }
   return "?";
 }

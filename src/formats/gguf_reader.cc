@@ -102,32 +102,19 @@ class GgufParser {
 
   GgufValue ReadValue(GgufType type) {
     switch (type) {
-      case GgufType::kUint8:
-        return reader_.Read<std::uint8_t>("u8");
-      case GgufType::kInt8:
-        return reader_.Read<std::int8_t>("i8");
-      case GgufType::kUint16:
-        return reader_.Read<std::uint16_t>("u16");
-      case GgufType::kInt16:
-        return reader_.Read<std::int16_t>("i16");
-      case GgufType::kUint32:
-        return reader_.Read<std::uint32_t>("u32");
-      case GgufType::kInt32:
-        return reader_.Read<std::int32_t>("i32");
-      case GgufType::kFloat32:
-        return reader_.Read<float>("f32");
-      case GgufType::kBool:
-        return ReadBool();
-      case GgufType::kString:
-        return std::string(ReadString("string"));
-      case GgufType::kArray:
-        return ReadArray(1);
-      case GgufType::kUint64:
-        return reader_.Read<std::uint64_t>("u64");
-      case GgufType::kInt64:
-        return reader_.Read<std::int64_t>("i64");
-      case GgufType::kFloat64:
-        return reader_.Read<double>("f64");
+      case GgufType::kUint8: return reader_.Read<std::uint8_t>("u8");
+      case GgufType::kInt8: return reader_.Read<std::int8_t>("i8");
+      case GgufType::kUint16: return reader_.Read<std::uint16_t>("u16");
+      case GgufType::kInt16: return reader_.Read<std::int16_t>("i16");
+      case GgufType::kUint32: return reader_.Read<std::uint32_t>("u32");
+      case GgufType::kInt32: return reader_.Read<std::int32_t>("i32");
+      case GgufType::kFloat32: return reader_.Read<float>("f32");
+      case GgufType::kBool: return ReadBool();
+      case GgufType::kString: return std::string(ReadString("string"));
+      case GgufType::kArray: return ReadArray(1);
+      case GgufType::kUint64: return reader_.Read<std::uint64_t>("u64");
+      case GgufType::kInt64: return reader_.Read<std::int64_t>("i64");
+      case GgufType::kFloat64: return reader_.Read<double>("f64");
     }
     reader_.FailAt("value type {}", static_cast<std::uint32_t>(type));
   }
@@ -165,32 +152,19 @@ class GgufParser {
     const GgufType type = ReadType();
     const auto count = reader_.Read<std::uint64_t>("array length");
     switch (type) {
-      case GgufType::kUint8:
-        return ReadNumbers<std::uint8_t>(count);
-      case GgufType::kInt8:
-        return ReadNumbers<std::int8_t>(count);
-      case GgufType::kUint16:
-        return ReadNumbers<std::uint16_t>(count);
-      case GgufType::kInt16:
-        return ReadNumbers<std::int16_t>(count);
-      case GgufType::kUint32:
-        return ReadNumbers<std::uint32_t>(count);
-      case GgufType::kInt32:
-        return ReadNumbers<std::int32_t>(count);
-      case GgufType::kFloat32:
-        return ReadNumbers<float>(count);
-      case GgufType::kBool:
-        return ReadBools(count);
-      case GgufType::kString:
-        return ReadStrings(count);
-      case GgufType::kArray:
-        return ReadArrays(count, depth);
-      case GgufType::kUint64:
-        return ReadNumbers<std::uint64_t>(count);
-      case GgufType::kInt64:
-        return ReadNumbers<std::int64_t>(count);
-      case GgufType::kFloat64:
-        return ReadNumbers<double>(count);
+      case GgufType::kUint8: return ReadNumbers<std::uint8_t>(count);
+      case GgufType::kInt8: return ReadNumbers<std::int8_t>(count);
+      case GgufType::kUint16: return ReadNumbers<std::uint16_t>(count);
+      case GgufType::kInt16: return ReadNumbers<std::int16_t>(count);
+      case GgufType::kUint32: return ReadNumbers<std::uint32_t>(count);
+      case GgufType::kInt32: return ReadNumbers<std::int32_t>(count);
+      case GgufType::kFloat32: return ReadNumbers<float>(count);
+      case GgufType::kBool: return ReadBools(count);
+      case GgufType::kString: return ReadStrings(count);
+      case GgufType::kArray: return ReadArrays(count, depth);
+      case GgufType::kUint64: return ReadNumbers<std::uint64_t>(count);
+      case GgufType::kInt64: return ReadNumbers<std::int64_t>(count);
+      case GgufType::kFloat64: return ReadNumbers<double>(count);
     }
     reader_.FailAt("array element type {}", static_cast<std::uint32_t>(type));
   }

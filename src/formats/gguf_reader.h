@@ -64,8 +64,8 @@ class GgufFile {
 
   using Mappings = std::vector<std::shared_ptr<const MappedFile>>;
 
-  std::shared_ptr<const MappedFile> mapped_;      // the file that was named
-  std::shared_ptr<const Mappings> mappings_;      // it and its other shards: what tensors keep alive
+  std::shared_ptr<const MappedFile> mapped_;  // the file that was named
+  std::shared_ptr<const Mappings> mappings_;  // it and its other shards: what tensors keep alive
   std::uint64_t file_bytes_ = 0;
   std::uint32_t version_ = 0;
   std::uint64_t alignment_ = 0;

@@ -90,8 +90,7 @@ RopeScaling ReadRopeScaling(const GgufFile& file, const Keys& key) {
   // A factor of 0 means that nothing is scaled.
   const double factor = file.Find<double>(key("rope.scaling.factor")).value_or(1.0);
   scaling.factor = factor == 0.0 ? 1.0 : factor;
-  scaling.original_context =
-      file.Find<std::int64_t>(key("rope.scaling.original_context_length")).value_or(0);
+  scaling.original_context = file.Find<std::int64_t>(key("rope.scaling.original_context_length")).value_or(0);
   if (scaling.kind == RopeScaling::Kind::kYarn) {
     if (scaling.original_context < 1) {
       Fail(ErrorKind::kInvalidFile, "{}: YaRN needs {}, found {}", file.path().string(),

@@ -70,8 +70,8 @@ class SafetensorsWriter {
   AtomicFile file_;
   std::vector<SafetensorsEntry> entries_;  // without bytes
   bool header_written_ = false;
-  std::size_t next_ = 0;         // the tensor whose data comes next
-  std::size_t appended_ = 0;     // how much of it there is
+  std::size_t next_ = 0;      // the tensor whose data comes next
+  std::size_t appended_ = 0;  // how much of it there is
 };
 
 }  // namespace longspan

@@ -201,12 +201,9 @@ void Validate(const Transformer& model, const BenchmarkOptions& options) {
 
 std::string_view Name(BenchmarkWork work) {
   switch (work) {
-    case BenchmarkWork::kPrefill:
-      return "prefill";
-    case BenchmarkWork::kPrompt:
-      return "prompt";
-    case BenchmarkWork::kDecode:
-      return "decode";
+    case BenchmarkWork::kPrefill: return "prefill";
+    case BenchmarkWork::kPrompt: return "prompt";
+    case BenchmarkWork::kDecode: return "decode";
   }
   return "?";
 }

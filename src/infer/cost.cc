@@ -42,8 +42,7 @@ double WeightBytes(const Weights& weights) {
 double KvBytes(const LlamaConfig& config, std::int64_t depth, Type type) {
   const std::int64_t window = config.sliding_window,
                      seen = window > 0 ? std::min(window, depth + 1) : depth + 1;
-  return static_cast<double>(KvCache::Bytes(config, kKvBlock, type)) / kKvBlock *
-         static_cast<double>(seen);
+  return static_cast<double>(KvCache::Bytes(config, kKvBlock, type)) / kKvBlock * static_cast<double>(seen);
 }
 
 }  // namespace longspan

@@ -28,8 +28,7 @@ AdapterFile AdapterFile::Parse(const std::string& text) {
 }
 
 LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOverride& rope, std::string_view isa,
-                         Activations activations, std::span<const AdapterFile> adapters,
-                         WeightMemory memory)
+                         Activations activations, std::span<const AdapterFile> adapters, WeightMemory memory)
     : path_(path),
       file_(LoadModel(path)),
       tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {

@@ -72,8 +72,8 @@ class Kernels {
   virtual void CrossEntropyBackward(Rows logits, std::span<const std::int32_t> targets, float scale,
                                     std::span<double> losses) const = 0;
 
-  virtual void Add(ConstRows x, Rows y) const = 0;                    // y += x
-  virtual void Scale(float factor, std::span<float> x) const = 0;     // x *= factor
+  virtual void Add(ConstRows x, Rows y) const = 0;                 // y += x
+  virtual void Scale(float factor, std::span<float> x) const = 0;  // x *= factor
   virtual double SumOfSquares(std::span<const float> x) const = 0;
 
   // One step of AdamW (Loshchilov & Hutter 2019, algorithm 2).

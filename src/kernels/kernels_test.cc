@@ -37,7 +37,7 @@ class KernelsTest : public testing::TestWithParam<std::string> {
 struct Shape {
   std::int64_t n, out, in;
 };
-constexpr Shape kShapes[] = {{1, 5, 7},    {1, 64, 64},  {7, 33, 20},   {8, 31, 300}, {13, 65, 257},
+constexpr Shape kShapes[] = {{1, 5, 7},     {1, 64, 64},   {7, 33, 20},   {8, 31, 300}, {13, 65, 257},
                              {40, 129, 64}, {12, 32, 256}, {25, 17, 513}, {64, 300, 40}};
 
 TEST_P(KernelsTest, MatrixProducts) {

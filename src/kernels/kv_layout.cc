@@ -11,8 +11,7 @@ std::int64_t KvLayout::RowBytes() const {
   switch (type) {
     case Type::kF32:
     case Type::kF16:
-    case Type::kBF16:
-      break;
+    case Type::kBF16: break;
     case Type::kQ8_0:
     case Type::kQ4_0:
       if (head_dim % Traits(type).block_elements != 0 ||

@@ -108,16 +108,11 @@ constexpr std::array<std::string_view, 4> kIsas{"reference", "avx2", "avx512", "
 
 std::string_view Name(PeakKind kind) {
   switch (kind) {
-    case PeakKind::kTileBf16:
-      return "tile bf16";
-    case PeakKind::kTileInt8:
-      return "tile int8";
-    case PeakKind::kInt8Dot:
-      return "int8 dot";
-    case PeakKind::kFma:
-      return "float FMA";
-    case PeakKind::kMemoryReading:
-      return "memory reading";
+    case PeakKind::kTileBf16: return "tile bf16";
+    case PeakKind::kTileInt8: return "tile int8";
+    case PeakKind::kInt8Dot: return "int8 dot";
+    case PeakKind::kFma: return "float FMA";
+    case PeakKind::kMemoryReading: return "memory reading";
   }
   return "?";
 }
@@ -125,12 +120,9 @@ std::string_view Name(PeakKind kind) {
 std::string_view Unit(PeakKind kind) {
   switch (kind) {
     case PeakKind::kTileInt8:
-    case PeakKind::kInt8Dot:
-      return "OP";
-    case PeakKind::kMemoryReading:
-      return "B";
-    default:
-      return "FLOP";
+    case PeakKind::kInt8Dot: return "OP";
+    case PeakKind::kMemoryReading: return "B";
+    default: return "FLOP";
   }
 }
 

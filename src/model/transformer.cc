@@ -153,8 +153,8 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
   Embed(kernels_, embedding_, tokens, hidden);
   try {
     for (const SequenceTokens& s : sequences) s.cache->Reserve(std::ssize(s.tokens));
-    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude, rope_.pairing),
-              hidden, listener);
+    RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude, rope_.pairing), hidden,
+              listener);
   } catch (...) {
     // What was stored lies past the lengths, where nobody looks; only the pages need going back.
     for (const SequenceTokens& s : sequences) s.cache->Truncate(s.cache->length());
@@ -163,8 +163,8 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
   for (const SequenceTokens& s : sequences) s.cache->Advance(std::ssize(s.tokens));
 }
 
-void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope,
-                            Rows hidden, ActivationListener* listener) const {
+void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden,
+                            ActivationListener* listener) const {
   std::vector<std::vector<std::byte*>> pages(sequences.size());
   std::vector<CachedSequence> cached(sequences.size());
   BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};

@@ -31,9 +31,9 @@ struct LayerWeights {
 };
 
 struct Weights {
-  Tensor embedding;    // {vocab_size, dim}
-  Tensor output_norm;  // {dim}
-  Tensor output;       // {vocab_size, dim}; the embedding itself where tied
+  Tensor embedding;     // {vocab_size, dim}
+  Tensor output_norm;   // {dim}
+  Tensor output;        // {vocab_size, dim}; the embedding itself where tied
   Tensor rope_factors;  // {head_dim / 2}, divides each inverse frequency; empty where the file has none
   std::vector<LayerWeights> layers;
 
@@ -50,8 +50,8 @@ struct InitialTensor {
   double deviation = 0;
 };
 
-// The tensors of a model that learns well from there: of kInitialDeviation, and the two projections that write
-// to the residual stream of kInitialDeviation / sqrt(2 layers) (Radford et al. 2019, section 2.3).
+// The tensors of a model that learns well from there: of kInitialDeviation, and the two projections that
+// write to the residual stream of kInitialDeviation / sqrt(2 layers) (Radford et al. 2019, section 2.3).
 inline constexpr double kInitialDeviation = 0.02;
 std::vector<InitialTensor> InitialTensors(const LlamaConfig& config);
 
@@ -64,8 +64,8 @@ Weights ToF32(const Weights& weights);
 // Matrices rounded to a float type; norms and biases stay F32.
 Weights ToFloat(const Weights& weights, Type type);
 
-// The same weights in memory of their own, in huge pages: decoding reads all of them for each token, and reads
-// these faster than a mapped file. Error(kOutOfMemory).
+// The same weights in memory of their own, in huge pages: decoding reads all of them for each token, and
+// reads these faster than a mapped file. Error(kOutOfMemory).
 Weights InHugePages(const Weights& weights);
 
 // Visits (name, tensor) in a fixed order; names are the field's: "layers.3.q", "layers.3.q_bias". Biases are

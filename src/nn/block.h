@@ -39,7 +39,7 @@ struct BlockContext {
   const Kernels& kernels;
   AttentionShape attention;
   float norm_epsilon;
-  const RopeTable& rope;                   // a row for each row of x
+  const RopeTable& rope;  // a row for each row of x
   std::int64_t sequences = 1;
   std::span<const std::int32_t> documents = {};  // of each row of x; empty: each sequence is one document
   KvLayout kv_layout = {};                       // of the pages of `cached`

@@ -18,8 +18,8 @@ struct Adapter {
   Tensor a;  // {r, in}, F32
   Tensor b;  // {out, r}, F32
   float scale = 1.0f;
-  float dropout = 0.0f;       // of the adapter's input, in training only
-  std::uint64_t stream = 0;   // tells this adapter's dropout from the others'
+  float dropout = 0.0f;      // of the adapter's input, in training only
+  std::uint64_t stream = 0;  // tells this adapter's dropout from the others'
 };
 
 struct Linear {

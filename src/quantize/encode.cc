@@ -36,14 +36,10 @@ void EncodeBF16(const float* from, std::byte* to, std::int64_t elements, const f
 
 Encoder FindEncoder(Type type) {
   switch (type) {
-    case Type::kF32:
-      return EncodeF32;
-    case Type::kF16:
-      return EncodeF16;
-    case Type::kBF16:
-      return EncodeBF16;
-    default:
-      break;
+    case Type::kF32: return EncodeF32;
+    case Type::kF16: return EncodeF16;
+    case Type::kBF16: return EncodeBF16;
+    default: break;
   }
   for (const auto find : {FindLegacyEncoder, FindKEncoder, FindLevelEncoder, FindMxfp4Encoder,
                           FindTernaryEncoder, FindIqEncoder}) {

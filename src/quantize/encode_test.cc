@@ -15,9 +15,9 @@
 namespace longspan {
 namespace {
 
-constexpr Type kEncoded[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0, Type::kQ4_0, Type::kQ4_1,
-                             Type::kQ5_0, Type::kQ5_1, Type::kQ2_K, Type::kQ3_K, Type::kQ4_K, Type::kQ5_K,
-                             Type::kQ6_K};
+constexpr Type kEncoded[] = {Type::kF32,  Type::kF16,  Type::kBF16, Type::kQ8_0, Type::kQ4_0,
+                             Type::kQ4_1, Type::kQ5_0, Type::kQ5_1, Type::kQ2_K, Type::kQ3_K,
+                             Type::kQ4_K, Type::kQ5_K, Type::kQ6_K};
 
 std::vector<std::byte> EncodeAll(Type type, const std::vector<float>& x, const float* importance = nullptr) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(RowBytes(type, static_cast<std::int64_t>(x.size()))));

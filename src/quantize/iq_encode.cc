@@ -112,22 +112,14 @@ void EncodeBlocks(const float* from, std::byte* to, std::int64_t elements, const
 
 Encoder FindIqEncoder(Type type) {
   switch (type) {
-    case Type::kIQ1_S:
-      return EncodeBlocks<Type::kIQ1_S, BlockIQ1_S>;
-    case Type::kIQ1_M:
-      return EncodeBlocks<Type::kIQ1_M, BlockIQ1_M>;
-    case Type::kIQ2_XXS:
-      return EncodeBlocks<Type::kIQ2_XXS, BlockIQ2_XXS>;
-    case Type::kIQ2_XS:
-      return EncodeBlocks<Type::kIQ2_XS, BlockIQ2_XS>;
-    case Type::kIQ2_S:
-      return EncodeBlocks<Type::kIQ2_S, BlockIQ2_S>;
-    case Type::kIQ3_XXS:
-      return EncodeBlocks<Type::kIQ3_XXS, BlockIQ3_XXS>;
-    case Type::kIQ3_S:
-      return EncodeBlocks<Type::kIQ3_S, BlockIQ3_S>;
-    default:
-      return nullptr;
+    case Type::kIQ1_S: return EncodeBlocks<Type::kIQ1_S, BlockIQ1_S>;
+    case Type::kIQ1_M: return EncodeBlocks<Type::kIQ1_M, BlockIQ1_M>;
+    case Type::kIQ2_XXS: return EncodeBlocks<Type::kIQ2_XXS, BlockIQ2_XXS>;
+    case Type::kIQ2_XS: return EncodeBlocks<Type::kIQ2_XS, BlockIQ2_XS>;
+    case Type::kIQ2_S: return EncodeBlocks<Type::kIQ2_S, BlockIQ2_S>;
+    case Type::kIQ3_XXS: return EncodeBlocks<Type::kIQ3_XXS, BlockIQ3_XXS>;
+    case Type::kIQ3_S: return EncodeBlocks<Type::kIQ3_S, BlockIQ3_S>;
+    default: return nullptr;
   }
 }
 

@@ -187,22 +187,14 @@ class Fit {
 
 IqCodes FitBlock(Type type, const float* from, const float* importance) {
   switch (type) {
-    case Type::kIQ1_S:
-      return Fit<TypeIQ1_S>(from, importance).Run();
-    case Type::kIQ1_M:
-      return Fit<TypeIQ1_M>(from, importance).Run();
-    case Type::kIQ2_XXS:
-      return Fit<TypeIQ2_XXS>(from, importance).Run();
-    case Type::kIQ2_XS:
-      return Fit<TypeIQ2_XS>(from, importance).Run();
-    case Type::kIQ2_S:
-      return Fit<TypeIQ2_S>(from, importance).Run();
-    case Type::kIQ3_XXS:
-      return Fit<TypeIQ3_XXS>(from, importance).Run();
-    case Type::kIQ3_S:
-      return Fit<TypeIQ3_S>(from, importance).Run();
-    default:
-      Fail(ErrorKind::kInternal, "{} has no code book", Traits(type).name);
+    case Type::kIQ1_S: return Fit<TypeIQ1_S>(from, importance).Run();
+    case Type::kIQ1_M: return Fit<TypeIQ1_M>(from, importance).Run();
+    case Type::kIQ2_XXS: return Fit<TypeIQ2_XXS>(from, importance).Run();
+    case Type::kIQ2_XS: return Fit<TypeIQ2_XS>(from, importance).Run();
+    case Type::kIQ2_S: return Fit<TypeIQ2_S>(from, importance).Run();
+    case Type::kIQ3_XXS: return Fit<TypeIQ3_XXS>(from, importance).Run();
+    case Type::kIQ3_S: return Fit<TypeIQ3_S>(from, importance).Run();
+    default: Fail(ErrorKind::kInternal, "{} has no code book", Traits(type).name);
   }
 }
 

@@ -130,18 +130,12 @@ void WriteQ6_K(const float* from, std::byte* to, std::int64_t elements, const fl
 
 Encoder FindK(Type type) {
   switch (type) {
-    case Type::kQ2_K:
-      return WriteQ2_K;
-    case Type::kQ3_K:
-      return WriteQ3_K;
-    case Type::kQ4_K:
-      return WriteQ4_K;
-    case Type::kQ5_K:
-      return WriteQ5_K;
-    case Type::kQ6_K:
-      return WriteQ6_K;
-    default:
-      return nullptr;
+    case Type::kQ2_K: return WriteQ2_K;
+    case Type::kQ3_K: return WriteQ3_K;
+    case Type::kQ4_K: return WriteQ4_K;
+    case Type::kQ5_K: return WriteQ5_K;
+    case Type::kQ6_K: return WriteQ6_K;
+    default: return nullptr;
   }
 }
 

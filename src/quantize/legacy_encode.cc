@@ -147,18 +147,12 @@ void WriteQ5_1(const float* from, std::byte* to, std::int64_t elements, const fl
 
 Encoder FindLegacy(Type type) {
   switch (type) {
-    case Type::kQ8_0:
-      return WriteQ8_0;
-    case Type::kQ4_0:
-      return WriteQ4_0;
-    case Type::kQ4_1:
-      return WriteQ4_1;
-    case Type::kQ5_0:
-      return WriteQ5_0;
-    case Type::kQ5_1:
-      return WriteQ5_1;
-    default:
-      return nullptr;
+    case Type::kQ8_0: return WriteQ8_0;
+    case Type::kQ4_0: return WriteQ4_0;
+    case Type::kQ4_1: return WriteQ4_1;
+    case Type::kQ5_0: return WriteQ5_0;
+    case Type::kQ5_1: return WriteQ5_1;
+    default: return nullptr;
   }
 }
 

@@ -200,12 +200,9 @@ void WriteIQ4_XS(const float* from, std::byte* to, std::int64_t elements, const 
 
 Encoder FindLevel(Type type) {
   switch (type) {
-    case Type::kIQ4_NL:
-      return WriteIQ4_NL;
-    case Type::kIQ4_XS:
-      return WriteIQ4_XS;
-    default:
-      return nullptr;
+    case Type::kIQ4_NL: return WriteIQ4_NL;
+    case Type::kIQ4_XS: return WriteIQ4_XS;
+    default: return nullptr;
   }
 }
 

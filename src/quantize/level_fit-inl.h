@@ -100,7 +100,7 @@ class NearestLevel {
   }
 
  private:
-  using Int = hn::Vec<hn::RebindToSigned<Tag>>;
+  using Int = hn::Vec<hn::RebindToSigned<Tag> >;
   static HWY_INLINE Int Bit(Mask mask, int bit) {
     const hn::RebindToSigned<Tag> di;
     return hn::And(hn::BitCast(di, hn::VecFromMask(Tag(), mask)), hn::Set(di, bit));

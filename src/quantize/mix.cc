@@ -217,34 +217,23 @@ Model Survey(std::span<const TensorInfo> tensors) {
 
 bool Holds(Layers layers, std::int64_t layer, std::int64_t n) {
   switch (layers) {
-    case kAll:
-      return true;
-    case kFirstTwo:
-      return layer < 2;
-    case kFirstFour:
-      return layer < 4;
-    case kFirst16th:
-      return layer < n / 16;
-    case kFirst8th:
-      return layer < n / 8;
-    case kInner:
-      return layer >= n / 8 && layer < 7 * n / 8;
-    case kMost:
-      return layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2;
+    case kAll: return true;
+    case kFirstTwo: return layer < 2;
+    case kFirstFour: return layer < 4;
+    case kFirst16th: return layer < n / 16;
+    case kFirst8th: return layer < n / 8;
+    case kInner: return layer >= n / 8 && layer < 7 * n / 8;
+    case kMost: return layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2;
   }
   return false;
 }
 
 bool Holds(When when, const Model& model, bool has_matrix) {
   switch (when) {
-    case kAlways:
-      return true;
-    case kShared:
-      return model.queries_per_kv >= 4;
-    case kMatrix:
-      return has_matrix;
-    case kNoMatrix:
-      return !has_matrix;
+    case kAlways: return true;
+    case kShared: return model.queries_per_kv >= 4;
+    case kMatrix: return has_matrix;
+    case kNoMatrix: return !has_matrix;
   }
   return false;
 }

@@ -108,8 +108,8 @@ EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice,
   for (std::int64_t m = 0; m < matrices; ++m) {
     const auto at = static_cast<std::size_t>(m);
     const EncodingError error =
-        ReencodeTo(write, release, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes), choice.type, rows,
-                   cols, squares.empty() ? nullptr : squares.data() + m * cols);
+        ReencodeTo(write, release, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes),
+                   choice.type, rows, cols, squares.empty() ? nullptr : squares.data() + m * cols);
     total.squared_error += error.squared_error;
     total.squared_sum += error.squared_sum;
   }

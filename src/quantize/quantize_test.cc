@@ -241,8 +241,8 @@ TEST(Reencode, PiecesComeInOrder) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("row 2500, column 3"));
   }
-  EXPECT_THROW(ReencodeTo([](std::span<const std::byte>) { Fail(ErrorKind::kIo, "full"); }, ignore, Type::kF32,
-                          from, Type::kF32, kRows, kCols),
+  EXPECT_THROW(ReencodeTo([](std::span<const std::byte>) { Fail(ErrorKind::kIo, "full"); }, ignore,
+                          Type::kF32, from, Type::kF32, kRows, kCols),
                Error);
 }
 

@@ -162,12 +162,9 @@ void WriteTQ2_0(const float* from, std::byte* to, std::int64_t elements, const f
 
 Encoder FindTernary(Type type) {
   switch (type) {
-    case Type::kTQ1_0:
-      return WriteTQ1_0;
-    case Type::kTQ2_0:
-      return WriteTQ2_0;
-    default:
-      return nullptr;
+    case Type::kTQ1_0: return WriteTQ1_0;
+    case Type::kTQ2_0: return WriteTQ2_0;
+    default: return nullptr;
   }
 }
 

@@ -88,10 +88,8 @@ double MeanSquare(Type type, const CodeTable& codes) {
     case Type::kQ4_K:
     case Type::kQ5_K:
       return kScaleSquare * (kSubScaleSquare * codes.variance + codes.centre * codes.centre * kExcessSquare);
-    case Type::kQ6_K:
-      return kScaleSquare * kSubScaleSquare * codes.variance;
-    default:
-      return kScaleSquare * codes.variance;
+    case Type::kQ6_K: return kScaleSquare * kSubScaleSquare * codes.variance;
+    default: return kScaleSquare * codes.variance;
   }
 }
 
@@ -104,20 +102,14 @@ struct CodeRange {
 
 std::optional<CodeRange> CodesOf(Type type) {
   switch (type) {
-    case Type::kQ4_0:
-      return CodeRange{8, 15};
-    case Type::kQ5_0:
-      return CodeRange{16, 31};
+    case Type::kQ4_0: return CodeRange{8, 15};
+    case Type::kQ5_0: return CodeRange{16, 31};
     case Type::kQ4_1:
-    case Type::kQ4_K:
-      return CodeRange{7.5, 15};
+    case Type::kQ4_K: return CodeRange{7.5, 15};
     case Type::kQ5_1:
-    case Type::kQ5_K:
-      return CodeRange{15.5, 31};
-    case Type::kQ6_K:
-      return CodeRange{32, 63};
-    case Type::kQ8_0:
-      return CodeRange{0, 127};
+    case Type::kQ5_K: return CodeRange{15.5, 31};
+    case Type::kQ6_K: return CodeRange{32, 63};
+    case Type::kQ8_0: return CodeRange{0, 127};
     default:
       if (IsFloat(type)) return CodeRange{0, 127};  // not used
       return std::nullopt;
@@ -256,27 +248,17 @@ void WeightDrawer::Draw(BulkRandom& random, std::byte* to, std::int64_t elements
   RowBytes(type_, elements);  // throws unless the row is a whole number of blocks
   const std::int64_t blocks = elements / Traits(type_).block_elements;
   switch (type_) {
-    case Type::kF32:
-      return DrawFloats<4>(values_, random, to, elements);
+    case Type::kF32: return DrawFloats<4>(values_, random, to, elements);
     case Type::kF16:
-    case Type::kBF16:
-      return DrawFloats<2>(values_, random, to, elements);
-    case Type::kQ8_0:
-      return DrawBlocks<BlockQ8_0>(codes_, scale_, random, to, blocks);
-    case Type::kQ4_0:
-      return DrawBlocks<BlockQ4_0>(codes_, scale_, random, to, blocks);
-    case Type::kQ4_1:
-      return DrawBlocks<BlockQ4_1>(codes_, scale_, random, to, blocks);
-    case Type::kQ5_0:
-      return DrawBlocks<BlockQ5_0>(codes_, scale_, random, to, blocks);
-    case Type::kQ5_1:
-      return DrawBlocks<BlockQ5_1>(codes_, scale_, random, to, blocks);
-    case Type::kQ4_K:
-      return DrawBlocks<BlockQ4_K>(codes_, scale_, random, to, blocks);
-    case Type::kQ5_K:
-      return DrawBlocks<BlockQ5_K>(codes_, scale_, random, to, blocks);
-    case Type::kQ6_K:
-      return DrawBlocks<BlockQ6_K>(codes_, scale_, random, to, blocks);
+    case Type::kBF16: return DrawFloats<2>(values_, random, to, elements);
+    case Type::kQ8_0: return DrawBlocks<BlockQ8_0>(codes_, scale_, random, to, blocks);
+    case Type::kQ4_0: return DrawBlocks<BlockQ4_0>(codes_, scale_, random, to, blocks);
+    case Type::kQ4_1: return DrawBlocks<BlockQ4_1>(codes_, scale_, random, to, blocks);
+    case Type::kQ5_0: return DrawBlocks<BlockQ5_0>(codes_, scale_, random, to, blocks);
+    case Type::kQ5_1: return DrawBlocks<BlockQ5_1>(codes_, scale_, random, to, blocks);
+    case Type::kQ4_K: return DrawBlocks<BlockQ4_K>(codes_, scale_, random, to, blocks);
+    case Type::kQ5_K: return DrawBlocks<BlockQ5_K>(codes_, scale_, random, to, blocks);
+    case Type::kQ6_K: return DrawBlocks<BlockQ6_K>(codes_, scale_, random, to, blocks);
     default:
       Fail(ErrorKind::kInternal, "random weights of type {} have no way to be drawn", Traits(type_).name);
   }

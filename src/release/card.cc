@@ -332,7 +332,8 @@ std::string ModelCard(const Recipe& recipe, const Measurements& m) {
          QuantizationSection(m) + Usage(recipe, m) + SampleSection(m) + Settings(recipe, m) + "\n" +
          CostSection(m) + Limits(recipe, m) +
          fmt::format(
-             "## Reproduction\n\nSave as {} and run `longspan extend {}`; the same seeds give the same weights "
+             "## Reproduction\n\nSave as {} and run `longspan extend {}`; the same seeds give the same "
+             "weights "
              "on the same machine.\n\n",
              InlineCode(recipe.file.filename().string()), recipe.file.filename().string()) +
          CodeBlock(recipe.text, "yaml");

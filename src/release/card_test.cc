@@ -64,10 +64,10 @@ TEST(ModelCard, ShowsEveryMeasurement) {
   EXPECT_THAT(card, HasSubstr("20/20 → 20/20"));
   EXPECT_THAT(card, HasSubstr("0/20 → 18/20"));
   EXPECT_THAT(card, HasSubstr("3.0% → 96.0%"));
-  EXPECT_THAT(card, HasSubstr("5 min 12 s"));                  // training
-  EXPECT_THAT(card, HasSubstr("7 min 44 s"));                  // 463.9 s, the whole job
-  EXPECT_THAT(card, HasSubstr("5.64 Wh"));                     // 65 W x 312.4 s
-  EXPECT_THAT(card, HasSubstr("2.46 g"));                      // x 437 g/kWh
+  EXPECT_THAT(card, HasSubstr("5 min 12 s"));  // training
+  EXPECT_THAT(card, HasSubstr("7 min 44 s"));  // 463.9 s, the whole job
+  EXPECT_THAT(card, HasSubstr("5.64 Wh"));     // 65 W x 312.4 s
+  EXPECT_THAT(card, HasSubstr("2.46 g"));      // x 437 g/kWh
   EXPECT_THAT(card, HasSubstr("734.0 MB"));
   EXPECT_THAT(card, HasSubstr("Once upon a time there was a small house"));
   EXPECT_THAT(card, HasSubstr("repetition penalty 1.3"));

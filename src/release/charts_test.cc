@@ -61,8 +61,14 @@ TEST(LineChart, DrawsASinglePointAndExtremes) {
 }
 
 TEST(HeatMap, MarksWhatWasNotMeasured) {
-  HeatMap map{.title = "t", .description = "d", .column_label = "c", .row_label = "r", .columns = {"1", "2"},
-              .rows = {"0%"}, .panels = {{"p", {{0.5, std::nullopt}}}, {"short", {}}}, .mark_after_column = 1,
+  HeatMap map{.title = "t",
+              .description = "d",
+              .column_label = "c",
+              .row_label = "r",
+              .columns = {"1", "2"},
+              .rows = {"0%"},
+              .panels = {{"p", {{0.5, std::nullopt}}}, {"short", {}}},
+              .mark_after_column = 1,
               .mark_label = "m"};
   const std::string svg = Draw(map);
   EXPECT_EQ(XmlFault(svg), "");

@@ -18,8 +18,8 @@ namespace longspan {
 Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocument> documents,
                     const EvalRecipe& recipe, const std::string& isa, Progress& progress);
 
-// How far `file`, which is `reference` quantised to `type`, diverges from it on windows of `documents`: one row,
-// and the tokens that it is over.
+// How far `file`, which is `reference` quantised to `type`, diverges from it on windows of `documents`: one
+// row, and the tokens that it is over.
 QuantizationFacts CompareQuantized(const std::filesystem::path& file, const std::string& type,
                                    const std::filesystem::path& reference,
                                    std::span<const TokenDocument> documents, const KldOptions& options,

@@ -12,7 +12,7 @@
 namespace longspan {
 
 struct ExtendOptions {
-  std::string version;     // of longspan, for the card
+  std::string version;  // of longspan, for the card
   std::string isa = "auto";
 };
 

@@ -39,7 +39,7 @@ class Mapping {
   double from_, to_, low_, high_;
 };
 
-Range RangeOf(const LineChart& chart, double Point::* member, const Axis& axis) {
+Range RangeOf(const LineChart& chart, double Point::*member, const Axis& axis) {
   Range range{INFINITY, -INFINITY};
   const auto include = [&](double value) {
     range.low = std::min(range.low, value);
@@ -77,9 +77,7 @@ std::string TickLabel(double value) {
   return size != 0 && size < 1e-3 ? fmt::format("{:.0e}", value) : fmt::format("{:.4g}", value);
 }
 
-void DrawTitle(Svg& svg, const std::string& title) {
-  svg.Text({24, 34}, title, {.size = 17, .bold = true});
-}
+void DrawTitle(Svg& svg, const std::string& title) { svg.Text({24, 34}, title, {.size = 17, .bold = true}); }
 
 void DrawLegend(Svg& svg, const std::vector<Series>& all) {
   double x = 24;

@@ -154,7 +154,9 @@ void Fields(T& f, auto&& visit) {
 }
 
 template <class T>
-concept Struct = std::is_class_v<T> && requires(T& f) { Fields(f, [](const char*, auto&) {}); };
+concept Struct = std::is_class_v<T> && requires(T& f) {
+  Fields(f, [](const char*, auto&) {});
+};
 
 json Write(const std::string& value) { return value; }
 json Write(std::integral auto value) { return value; }

@@ -59,8 +59,8 @@ struct TrainingFacts {
 // Sliding-window perplexity at one context length.
 struct PerplexityPoint {
   std::int64_t context = 0;
-  double perplexity = 0;   // exp(total negative log-likelihood / tokens)
-  double window_mean = 0;  // exp(mean over windows of their mean negative log-likelihood)
+  double perplexity = 0;    // exp(total negative log-likelihood / tokens)
+  double window_mean = 0;   // exp(mean over windows of their mean negative log-likelihood)
   std::int64_t tokens = 0;  // scored
 };
 

@@ -16,7 +16,7 @@
 namespace longspan {
 
 struct DataRecipe {
-  std::vector<std::string> inputs;  // files, folders or glob patterns, relative to the recipe
+  std::vector<std::string> inputs;    // files, folders or glob patterns, relative to the recipe
   std::vector<std::string> packages;  // Debian packages that install them: a hint for errors
   std::string text_field = "text";
   std::int64_t min_tokens = 0;

@@ -99,8 +99,10 @@ void StageRunner::Save() const {
     json outputs = json::array();
     for (const Output& output : record.outputs)
       outputs.push_back({{"path", output.path}, {"sha256", output.digest}});
-    state["stages"][name] = {{"fingerprint", record.fingerprint}, {"finished", record.finished},
-                             {"seconds", record.seconds}, {"outputs", outputs}};
+    state["stages"][name] = {{"fingerprint", record.fingerprint},
+                             {"finished", record.finished},
+                             {"seconds", record.seconds},
+                             {"outputs", outputs}};
   }
   for (const auto& [path, file] : digests_)
     state["files"][path] = {{"stamp", file.stamp}, {"sha256", file.digest}};

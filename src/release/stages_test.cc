@@ -154,10 +154,16 @@ TEST_F(StagesTest, UnreadableRecordsBeginAnew) {
 
 TEST_F(StagesTest, FaultsAreNamed) {
   StageRunner runner(work_, listener_);
-  EXPECT_THAT([&] { runner.Run("s", {{}, {}}, {work_ / "never"}, [] {}); },
-              ThrowsMessage<Error>(HasSubstr("stage 's' ended without writing")));
-  EXPECT_THAT([&] { runner.Run("s", {{}, {folder_ / "absent"}}, {}, [] {}); },
-              ThrowsMessage<Error>(HasSubstr("absent: needed by stage 's', but missing")));
+  EXPECT_THAT(
+      [&] {
+        runner.Run("s", {{}, {}}, {work_ / "never"}, [] {});
+      },
+      ThrowsMessage<Error>(HasSubstr("stage 's' ended without writing")));
+  EXPECT_THAT(
+      [&] {
+        runner.Run("s", {{}, {folder_ / "absent"}}, {}, [] {});
+      },
+      ThrowsMessage<Error>(HasSubstr("absent: needed by stage 's', but missing")));
   EXPECT_THAT([&] { StageRunner second(work_, listener_); },
               ThrowsMessage<Error>(HasSubstr("another longspan is at work")));
 }

@@ -23,10 +23,10 @@ TEST(EscapeXml, ReplacesWhatXmlForbids) {
   EXPECT_EQ(EscapeXml(std::string_view("a\0b", 3)), "a" + bad + "b");
   EXPECT_EQ(EscapeXml("\x1b[31m"), bad + "[31m");
   EXPECT_EQ(EscapeXml("\xff"), bad);
-  EXPECT_EQ(EscapeXml("\xe2\x82"), bad + bad);                 // cut short
-  EXPECT_EQ(EscapeXml("\xc0\xaf"), bad + bad);                 // overlong
-  EXPECT_EQ(EscapeXml("\xed\xa0\x80"), bad + bad + bad);       // a surrogate
-  EXPECT_EQ(EscapeXml("\xef\xbf\xbe"), bad + bad + bad);       // U+FFFE
+  EXPECT_EQ(EscapeXml("\xe2\x82"), bad + bad);            // cut short
+  EXPECT_EQ(EscapeXml("\xc0\xaf"), bad + bad);            // overlong
+  EXPECT_EQ(EscapeXml("\xed\xa0\x80"), bad + bad + bad);  // a surrogate
+  EXPECT_EQ(EscapeXml("\xef\xbf\xbe"), bad + bad + bad);  // U+FFFE
 }
 
 TEST(Svg, IsWellFormedAndSpeaks) {

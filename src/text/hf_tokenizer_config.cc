@@ -164,14 +164,10 @@ void ReadTemplateFiles(const fs::path& folder, HfTokenizerConfig& config) {
 
 std::string RoleKey(SpecialRole role) {
   switch (role) {
-    case SpecialRole::kBos:
-      return "bos_token";
-    case SpecialRole::kEos:
-      return "eos_token";
-    case SpecialRole::kUnknown:
-      return "unk_token";
-    case SpecialRole::kPad:
-      return "pad_token";
+    case SpecialRole::kBos: return "bos_token";
+    case SpecialRole::kEos: return "eos_token";
+    case SpecialRole::kUnknown: return "unk_token";
+    case SpecialRole::kPad: return "pad_token";
   }
   Fail(ErrorKind::kInternal, "no such role of a token");
 }

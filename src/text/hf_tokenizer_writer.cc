@@ -23,14 +23,10 @@ using json = nlohmann::ordered_json;
 
 std::int32_t IdOf(const Vocabulary& vocabulary, SpecialRole role) {
   switch (role) {
-    case SpecialRole::kBos:
-      return vocabulary.bos;
-    case SpecialRole::kEos:
-      return vocabulary.eos;
-    case SpecialRole::kUnknown:
-      return vocabulary.unknown;
-    case SpecialRole::kPad:
-      return vocabulary.pad;
+    case SpecialRole::kBos: return vocabulary.bos;
+    case SpecialRole::kEos: return vocabulary.eos;
+    case SpecialRole::kUnknown: return vocabulary.unknown;
+    case SpecialRole::kPad: return vocabulary.pad;
   }
   Fail(ErrorKind::kInternal, "no such role of a token");
 }

@@ -65,9 +65,7 @@ class Message {
   }
   void Skip() {
     switch (wire_) {
-      case kVarint:
-        ReadVarint();
-        return;
+      case kVarint: ReadVarint(); return;
       case kFixed64:
         CheckRoom(8);
         reader_.Take(8, "a field");
@@ -76,11 +74,8 @@ class Message {
         CheckRoom(4);
         reader_.Take(4, "a field");
         return;
-      case kBytes:
-        Text();
-        return;
-      default:
-        reader_.FailAt("protobuf wire type {} of field {}", wire_, field_);
+      case kBytes: Text(); return;
+      default: reader_.FailAt("protobuf wire type {} of field {}", wire_, field_);
     }
   }
 
@@ -120,17 +115,10 @@ void ReadPiece(Message message, const ByteReader& reader, Vocabulary& vocabulary
   std::uint64_t type = static_cast<std::uint64_t>(TokenKind::kNormal);
   while (message.Next()) {
     switch (message.field()) {
-      case piece::kText:
-        text = message.Text();
-        break;
-      case piece::kScore:
-        score = message.Float();
-        break;
-      case piece::kType:
-        type = message.Number();
-        break;
-      default:
-        message.Skip();
+      case piece::kText: text = message.Text(); break;
+      case piece::kScore: score = message.Float(); break;
+      case piece::kType: type = message.Number(); break;
+      default: message.Skip();
     }
   }
   const std::size_t id = vocabulary.tokens.size();
@@ -151,27 +139,16 @@ void ReadTrainer(Message message, const std::string& file, Vocabulary& vocabular
   std::uint64_t type = 1;  // the default, a unigram model
   while (message.Next()) {
     switch (message.field()) {
-      case trainer::kModelType:
-        type = message.Number();
-        break;
-      case trainer::kUnknownId:
-        vocabulary.unknown = message.Id();
-        break;
-      case trainer::kBosId:
-        vocabulary.bos = message.Id();
-        break;
-      case trainer::kEosId:
-        vocabulary.eos = message.Id();
-        break;
-      case trainer::kPadId:
-        vocabulary.pad = message.Id();
-        break;
+      case trainer::kModelType: type = message.Number(); break;
+      case trainer::kUnknownId: vocabulary.unknown = message.Id(); break;
+      case trainer::kBosId: vocabulary.bos = message.Id(); break;
+      case trainer::kEosId: vocabulary.eos = message.Id(); break;
+      case trainer::kPadId: vocabulary.pad = message.Id(); break;
       case trainer::kSpaceAsSuffix:
         if (message.Flag())
           Fail(ErrorKind::kUnsupported, "{}: spaces end words rather than begin them", file);
         break;
-      default:
-        message.Skip();
+      default: message.Skip();
     }
   }
   if (type != trainer::kBpe) {
@@ -189,17 +166,12 @@ void ReadNormalizer(Message message, const std::string& file, TokenizerDraft& dr
         if (!message.Text().empty())
           Fail(ErrorKind::kUnsupported, "{}: characters are normalised before they are tokenised", file);
         break;
-      case normalizer::kDummyPrefix:
-        draft.vocabulary.add_space_prefix = message.Flag();
-        break;
-      case normalizer::kExtraSpaces:
-        draft.remove_extra_whitespaces = message.Flag();
-        break;
+      case normalizer::kDummyPrefix: draft.vocabulary.add_space_prefix = message.Flag(); break;
+      case normalizer::kExtraSpaces: draft.remove_extra_whitespaces = message.Flag(); break;
       case normalizer::kEscapeSpaces:
         if (!message.Flag()) Fail(ErrorKind::kUnsupported, "{}: spaces are not written as U+2581", file);
         break;
-      default:
-        message.Skip();
+      default: message.Skip();
     }
   }
 }
@@ -258,9 +230,7 @@ TokenizerDraft ParseSentencePiece(std::span<const std::byte> bytes, const std::s
   ByteReader reader(bytes, file);
   for (Message message(reader, bytes.size()); message.Next();) {
     switch (message.field()) {
-      case model::kPieces:
-        ReadPiece(message.Nested(), reader, vocabulary);
-        break;
+      case model::kPieces: ReadPiece(message.Nested(), reader, vocabulary); break;
       case model::kTrainer:
         ReadTrainer(message.Nested(), file, vocabulary);
         has_trainer = true;
@@ -269,8 +239,7 @@ TokenizerDraft ParseSentencePiece(std::span<const std::byte> bytes, const std::s
         ReadNormalizer(message.Nested(), file, draft);
         has_normalizer = true;
         break;
-      default:
-        message.Skip();
+      default: message.Skip();
     }
   }
   if (!has_trainer || !has_normalizer) {

@@ -75,15 +75,22 @@ PoseOptions ReadPoseOptions(YamlSection& s) {
   PoseOptions pose;
   std::string variant = "paper", lengths = "random";
   s.Read("variant", variant);
-  if (variant == "paper") pose.variant = PoseOptions::Variant::kPaper;
-  else if (variant == "axolotl") pose.variant = PoseOptions::Variant::kAxolotl;
-  else if (variant == "randpos") pose.variant = PoseOptions::Variant::kRandPos;
-  else s.FailAt("variant", fmt::format("expected one of paper, axolotl, randpos, found '{}'", variant));
+  if (variant == "paper")
+    pose.variant = PoseOptions::Variant::kPaper;
+  else if (variant == "axolotl")
+    pose.variant = PoseOptions::Variant::kAxolotl;
+  else if (variant == "randpos")
+    pose.variant = PoseOptions::Variant::kRandPos;
+  else
+    s.FailAt("variant", fmt::format("expected one of paper, axolotl, randpos, found '{}'", variant));
   if (s.Has("lengths")) {
     s.Read("lengths", lengths);
-    if (lengths == "random") pose.lengths = PoseOptions::Lengths::kRandom;
-    else if (lengths == "equal") pose.lengths = PoseOptions::Lengths::kEqual;
-    else s.FailAt("lengths", fmt::format("expected random or equal, found '{}'", lengths));
+    if (lengths == "random")
+      pose.lengths = PoseOptions::Lengths::kRandom;
+    else if (lengths == "equal")
+      pose.lengths = PoseOptions::Lengths::kEqual;
+    else
+      s.FailAt("lengths", fmt::format("expected random or equal, found '{}'", lengths));
   }
   std::int64_t chunks = pose.chunks;
   s.Read<std::int64_t>("chunks", chunks, 1, 1024);

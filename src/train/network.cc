@@ -25,8 +25,10 @@ Network::Network(LlamaConfig config, const Weights& base, const TrainOptions& op
       transformer_(std::move(config), options.adapter == AdapterKind::kFull ? ToF32(base) : base, kernels),
       tied_(IsTied(transformer_.weights())),
       gradients_(transformer_.blocks().size()) {
-  if (options.adapter == AdapterKind::kFull) TrainAll();
-  else AddAdapters(options);
+  if (options.adapter == AdapterKind::kFull)
+    TrainAll();
+  else
+    AddAdapters(options);
 }
 
 void Network::TrainAll() {
@@ -101,8 +103,12 @@ struct Network::Pass {
   Pass(const Network& network, const Batch& batch, const DropoutStep& dropout)
       : rope(batch.positions, network.transformer_.rope().inverse, network.transformer_.rope().magnitude,
              network.transformer_.rope().pairing),
-        context{network.kernels_, network.transformer_.attention_shape(),
-                static_cast<float>(network.config().norm_epsilon), rope, batch.sequences, batch.documents},
+        context{network.kernels_,
+                network.transformer_.attention_shape(),
+                static_cast<float>(network.config().norm_epsilon),
+                rope,
+                batch.sequences,
+                batch.documents},
         x(batch.size(), network.config().dim) {
     context.dropout = dropout;
     EmbeddingForward(network.weights().embedding, batch.tokens, x);

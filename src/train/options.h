@@ -13,14 +13,14 @@ namespace longspan {
 enum class AdapterKind { kFull, kLora, kRsLora };
 enum class ScheduleKind { kConstant, kCosine };
 
-std::string_view Name(AdapterKind kind);    // "full", "lora", "rslora"
-std::string_view Name(ScheduleKind kind);   // "constant", "cosine"
+std::string_view Name(AdapterKind kind);   // "full", "lora", "rslora"
+std::string_view Name(ScheduleKind kind);  // "constant", "cosine"
 
 struct TrainOptions {
   AdapterKind adapter = AdapterKind::kRsLora;
   std::int64_t rank = 64;
   double alpha = 64;
-  double dropout = 0;                                  // of an adapter's input
+  double dropout = 0;                                       // of an adapter's input
   std::vector<std::string> targets = {"q", "k", "v", "o"};  // of q k v o gate up down
 
   double learning_rate = 0;

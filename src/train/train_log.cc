@@ -9,8 +9,8 @@ namespace longspan {
 std::string TrainLog::ToJsonLines() const {
   std::string out;
   for (const TrainLogPoint& p : points) {
-    nlohmann::ordered_json line{{"step", p.step},       {"tokens", p.tokens},
-                                {"loss", p.loss},       {"learning_rate", p.learning_rate},
+    nlohmann::ordered_json line{{"step", p.step},           {"tokens", p.tokens},
+                                {"loss", p.loss},           {"learning_rate", p.learning_rate},
                                 {"grad_norm", p.grad_norm}, {"seconds", p.seconds}};
     if (p.validation_loss) line["validation_loss"] = *p.validation_loss;
     out += line.dump() + "\n";
@@ -25,8 +25,13 @@ TrainLog TrainLog::FromJsonLines(std::string_view text, const std::filesystem::p
       const std::size_t end = text.find('\n');
       const auto line = nlohmann::json::parse(text.substr(0, end));
       text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-      TrainLogPoint p{line.at("step"),          line.at("tokens"),    line.at("loss"),
-                      line.at("learning_rate"), line.at("grad_norm"), line.at("seconds"), {}};
+      TrainLogPoint p{line.at("step"),
+                      line.at("tokens"),
+                      line.at("loss"),
+                      line.at("learning_rate"),
+                      line.at("grad_norm"),
+                      line.at("seconds"),
+                      {}};
       if (line.contains("validation_loss")) p.validation_loss = line.at("validation_loss");
       log.points.push_back(p);
     }

@@ -48,11 +48,13 @@ inline constexpr std::string_view kText =
     "fleecy clouds.";
 
 inline const ModelFile& BaseModel() {
-  static const ModelFile base = LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
+  static const ModelFile base =
+      LoadModel(std::filesystem::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf");
   return base;
 }
 
-// Of a model for random weights, with the base model's vocabulary. Rows of whole blocks, as llama.cpp wants them.
+// Of a model for random weights, with the base model's vocabulary. Rows of whole blocks, as llama.cpp wants
+// them.
 inline LlamaConfig RandomConfig(Architecture architecture) {
   LlamaConfig c = BaseModel().config;
   c.name = "random";

@@ -113,7 +113,6 @@ class AttentionOnTilesTest : public TilesTest<Tiles> {
       ASSERT_NEAR(got.log_sum_exp.span()[i], want.log_sum_exp.span()[i], exact ? 2e-4 : 3e-2) << c.what();
     }
   }
-
 };
 
 TYPED_TEST_SUITE(AttentionOnTilesTest, BothTiles);

@@ -76,7 +76,6 @@ class ProductTest : public TilesTest<Tiles> {
       }
     }
   }
-
 };
 
 TYPED_TEST_SUITE(ProductTest, BothTiles);

@@ -58,30 +58,18 @@ namespace longspan::amx {
 void UnpackRow(Type type, const std::byte* from, std::int64_t elements, std::uint16_t* to,
                std::int64_t stride) {
   switch (type) {
-    case Type::kF32:
-      return UnpackF32(from, elements, to, stride);
-    case Type::kF16:
-      return UnpackF16(from, elements, to, stride);
-    case Type::kBF16:
-      return UnpackBF16(from, elements, to, stride);
-    case Type::kQ8_0:
-      return UnpackQ8_0(from, elements, to, stride);
-    case Type::kQ4_0:
-      return UnpackQ4_0(from, elements, to, stride);
-    case Type::kQ4_K:
-      return UnpackQ4_K(from, elements, to, stride);
-    case Type::kQ5_K:
-      return UnpackQ5_K(from, elements, to, stride);
-    case Type::kQ6_K:
-      return UnpackQ6_K(from, elements, to, stride);
-    case Type::kIQ4_NL:
-      return UnpackIQ4_NL(from, elements, to, stride);
-    case Type::kIQ4_XS:
-      return UnpackIQ4_XS(from, elements, to, stride);
-    case Type::kMXFP4:
-      return UnpackMXFP4(from, elements, to, stride);
-    default:
-      break;
+    case Type::kF32: return UnpackF32(from, elements, to, stride);
+    case Type::kF16: return UnpackF16(from, elements, to, stride);
+    case Type::kBF16: return UnpackBF16(from, elements, to, stride);
+    case Type::kQ8_0: return UnpackQ8_0(from, elements, to, stride);
+    case Type::kQ4_0: return UnpackQ4_0(from, elements, to, stride);
+    case Type::kQ4_K: return UnpackQ4_K(from, elements, to, stride);
+    case Type::kQ5_K: return UnpackQ5_K(from, elements, to, stride);
+    case Type::kQ6_K: return UnpackQ6_K(from, elements, to, stride);
+    case Type::kIQ4_NL: return UnpackIQ4_NL(from, elements, to, stride);
+    case Type::kIQ4_XS: return UnpackIQ4_XS(from, elements, to, stride);
+    case Type::kMXFP4: return UnpackMXFP4(from, elements, to, stride);
+    default: break;
   }
   static thread_local AlignedVector<float> decoded;
   decoded.resize(static_cast<std::size_t>(elements));

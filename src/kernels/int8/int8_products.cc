@@ -29,10 +29,12 @@ namespace longspan::HWY_NAMESPACE {
 // Calls f with the struct of codes-inl.h for `type`; false if there is none.
 template <class F>
 bool WithCodes(Type type, F&& f) {
-  const auto tried = [&]<class... W>(W... codes) { return ((codes.kType == type && (f(codes), true)) || ...); };
+  const auto tried = [&]<class... W>(W... codes) {
+    return ((codes.kType == type && (f(codes), true)) || ...);
+  };
   return tried(Q4_0Codes(), Q4_1Codes(), Q5_0Codes(), Q5_1Codes(), Q8_0Codes(), Q2_KCodes(), Q3_KCodes(),
-               Q4_KCodes(), Q5_KCodes(), Q6_KCodes(), IQ4_NLCodes(), IQ4_XSCodes(), MXFP4Codes(), TQ1_0Codes(),
-               TQ2_0Codes());
+               Q4_KCodes(), Q5_KCodes(), Q6_KCodes(), IQ4_NLCodes(), IQ4_XSCodes(), MXFP4Codes(),
+               TQ1_0Codes(), TQ2_0Codes());
 }
 
 bool Supports(Type type) {

@@ -87,8 +87,9 @@ void Attention(const AttentionShape& s, RowsOf<const T> q, std::int64_t first_or
     const std::int64_t kv = h / s.group();
     for (std::int64_t i = 0; i < q.rows; ++i) {
       T lse;
-      const auto p = Probabilities<T>(s, q.Columns(h * s.head_dim, s.head_dim)[i], first_order + i, documents,
-                                      [&](std::int64_t j, std::int64_t d) { return key(kv, j, d); }, &lse);
+      const auto p = Probabilities<T>(
+          s, q.Columns(h * s.head_dim, s.head_dim)[i], first_order + i, documents,
+          [&](std::int64_t j, std::int64_t d) { return key(kv, j, d); }, &lse);
       if (log_sum_exp.data != nullptr) log_sum_exp.at(h, i) = lse;
       for (std::int64_t d = 0; d < s.head_dim; ++d) {
         T sum = 0;

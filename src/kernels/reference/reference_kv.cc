@@ -51,16 +51,11 @@ void EncodeQ4_0(std::span<const float> x, BlockQ4_0* to) {
 
 void EncodeRow(Type type, std::span<const float> x, std::byte* to) {
   switch (type) {
-    case Type::kF16:
-      return EncodeHalves<ClampedToF16>(x, to);
-    case Type::kBF16:
-      return EncodeHalves<F32ToBF16>(x, to);
-    case Type::kQ8_0:
-      return EncodeQ8_0(x, reinterpret_cast<BlockQ8_0*>(to));
-    case Type::kQ4_0:
-      return EncodeQ4_0(x, reinterpret_cast<BlockQ4_0*>(to));
-    default:
-      std::memcpy(to, x.data(), x.size_bytes());
+    case Type::kF16: return EncodeHalves<ClampedToF16>(x, to);
+    case Type::kBF16: return EncodeHalves<F32ToBF16>(x, to);
+    case Type::kQ8_0: return EncodeQ8_0(x, reinterpret_cast<BlockQ8_0*>(to));
+    case Type::kQ4_0: return EncodeQ4_0(x, reinterpret_cast<BlockQ4_0*>(to));
+    default: std::memcpy(to, x.data(), x.size_bytes());
   }
 }
 

@@ -62,74 +62,29 @@ inline Tensor RandomBlocks(Type type, std::int64_t rows, std::int64_t cols, std:
   const std::span<std::byte> to = tensor.mutable_bytes();
   using namespace random_blocks;
   switch (type) {
-    case Type::kQ8_0:
-      Draw<BlockQ8_0>(to, 128, 1, random);
-      break;
-    case Type::kQ4_0:
-      Draw<BlockQ4_0>(to, 8, 1, random);
-      break;
-    case Type::kQ4_1:
-      Draw<BlockQ4_1>(to, 15, 1, random);
-      break;
-    case Type::kQ5_0:
-      Draw<BlockQ5_0>(to, 16, 1, random);
-      break;
-    case Type::kQ5_1:
-      Draw<BlockQ5_1>(to, 31, 1, random);
-      break;
-    case Type::kQ2_K:
-      Draw<BlockQ2_K>(to, 3, 15, random);
-      break;
-    case Type::kQ3_K:
-      Draw<BlockQ3_K>(to, 4, 32, random);
-      break;
-    case Type::kQ4_K:
-      Draw<BlockQ4_K>(to, 15, 63, random);
-      break;
-    case Type::kQ5_K:
-      Draw<BlockQ5_K>(to, 31, 63, random);
-      break;
-    case Type::kQ6_K:
-      Draw<BlockQ6_K>(to, 32, 128, random);
-      break;
-    case Type::kIQ4_NL:
-      Draw<BlockIQ4_NL>(to, 127, 1, random);
-      break;
-    case Type::kIQ4_XS:
-      Draw<BlockIQ4_XS>(to, 127, 32, random);
-      break;
-    case Type::kMXFP4:
-      Draw<BlockMXFP4>(to, 12, 1, random);
-      break;
-    case Type::kTQ1_0:
-      Draw<BlockTQ1_0>(to, 1, 1, random);
-      break;
-    case Type::kTQ2_0:
-      Draw<BlockTQ2_0>(to, 2, 1, random);
-      break;
-    case Type::kIQ1_S:
-      Draw<BlockIQ1_S>(to, 1, 15, random);
-      break;
-    case Type::kIQ1_M:
-      Draw<BlockIQ1_M>(to, 1, 15, random);
-      break;
-    case Type::kIQ2_XXS:
-      Draw<BlockIQ2_XXS>(to, 5, 31, random);
-      break;
-    case Type::kIQ2_XS:
-      Draw<BlockIQ2_XS>(to, 5, 31, random);
-      break;
-    case Type::kIQ2_S:
-      Draw<BlockIQ2_S>(to, 5, 31, random);
-      break;
-    case Type::kIQ3_XXS:
-      Draw<BlockIQ3_XXS>(to, 15, 31, random);
-      break;
-    case Type::kIQ3_S:
-      Draw<BlockIQ3_S>(to, 15, 31, random);
-      break;
-    default:
-      Fail(ErrorKind::kInternal, "{} is no quantised type", Traits(type).name);
+    case Type::kQ8_0: Draw<BlockQ8_0>(to, 128, 1, random); break;
+    case Type::kQ4_0: Draw<BlockQ4_0>(to, 8, 1, random); break;
+    case Type::kQ4_1: Draw<BlockQ4_1>(to, 15, 1, random); break;
+    case Type::kQ5_0: Draw<BlockQ5_0>(to, 16, 1, random); break;
+    case Type::kQ5_1: Draw<BlockQ5_1>(to, 31, 1, random); break;
+    case Type::kQ2_K: Draw<BlockQ2_K>(to, 3, 15, random); break;
+    case Type::kQ3_K: Draw<BlockQ3_K>(to, 4, 32, random); break;
+    case Type::kQ4_K: Draw<BlockQ4_K>(to, 15, 63, random); break;
+    case Type::kQ5_K: Draw<BlockQ5_K>(to, 31, 63, random); break;
+    case Type::kQ6_K: Draw<BlockQ6_K>(to, 32, 128, random); break;
+    case Type::kIQ4_NL: Draw<BlockIQ4_NL>(to, 127, 1, random); break;
+    case Type::kIQ4_XS: Draw<BlockIQ4_XS>(to, 127, 32, random); break;
+    case Type::kMXFP4: Draw<BlockMXFP4>(to, 12, 1, random); break;
+    case Type::kTQ1_0: Draw<BlockTQ1_0>(to, 1, 1, random); break;
+    case Type::kTQ2_0: Draw<BlockTQ2_0>(to, 2, 1, random); break;
+    case Type::kIQ1_S: Draw<BlockIQ1_S>(to, 1, 15, random); break;
+    case Type::kIQ1_M: Draw<BlockIQ1_M>(to, 1, 15, random); break;
+    case Type::kIQ2_XXS: Draw<BlockIQ2_XXS>(to, 5, 31, random); break;
+    case Type::kIQ2_XS: Draw<BlockIQ2_XS>(to, 5, 31, random); break;
+    case Type::kIQ2_S: Draw<BlockIQ2_S>(to, 5, 31, random); break;
+    case Type::kIQ3_XXS: Draw<BlockIQ3_XXS>(to, 15, 31, random); break;
+    case Type::kIQ3_S: Draw<BlockIQ3_S>(to, 15, 31, random); break;
+    default: Fail(ErrorKind::kInternal, "{} is no quantised type", Traits(type).name);
   }
   return tensor;
 }

@@ -37,16 +37,11 @@ inline constexpr int kHalfVectors = kHalfBlock / kLanes;
 template <class Body>
 void WithKvType(Type type, Body&& body) {
   switch (type) {
-    case Type::kF16:
-      return body(std::integral_constant<Type, Type::kF16>());
-    case Type::kBF16:
-      return body(std::integral_constant<Type, Type::kBF16>());
-    case Type::kQ8_0:
-      return body(std::integral_constant<Type, Type::kQ8_0>());
-    case Type::kQ4_0:
-      return body(std::integral_constant<Type, Type::kQ4_0>());
-    default:
-      return body(std::integral_constant<Type, Type::kF32>());
+    case Type::kF16: return body(std::integral_constant<Type, Type::kF16>());
+    case Type::kBF16: return body(std::integral_constant<Type, Type::kBF16>());
+    case Type::kQ8_0: return body(std::integral_constant<Type, Type::kQ8_0>());
+    case Type::kQ4_0: return body(std::integral_constant<Type, Type::kQ4_0>());
+    default: return body(std::integral_constant<Type, Type::kF32>());
   }
 }
 

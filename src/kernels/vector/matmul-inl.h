@@ -138,8 +138,10 @@ class Strips {
       float* to = copy_ + i * depth;
       for (std::int64_t k = 0; k < depth; ++k, to += kTileRows) {
         const float* from = a.data + i * a.row_stride + k * a.column_stride;
-        if (rows == kTileRows && a.row_stride == 1) std::memcpy(to, from, kTileRows * sizeof(float));
-        else for (std::int64_t r = 0; r < rows; ++r) to[r] = from[r * a.row_stride];
+        if (rows == kTileRows && a.row_stride == 1)
+          std::memcpy(to, from, kTileRows * sizeof(float));
+        else
+          for (std::int64_t r = 0; r < rows; ++r) to[r] = from[r * a.row_stride];
       }
     }
   }
@@ -236,8 +238,10 @@ inline void FewRowsMatMul(ConstRows x, const Tensor& w, Rows y, bool add) {
     const std::int64_t end = std::min(w.rows(), (task + 1) * kRowsPerTask);
     for (std::int64_t o = task * kRowsPerTask; o < end; ++o) {
       const float* row = decoded.data();
-      if (w.type() == Type::kF32) row = reinterpret_cast<const float*>(w.row(o).data());
-      else Decode(w.type(), w.row(o).data(), decoded.data(), w.cols());
+      if (w.type() == Type::kF32)
+        row = reinterpret_cast<const float*>(w.row(o).data());
+      else
+        Decode(w.type(), w.row(o).data(), decoded.data(), w.cols());
       for (std::int64_t i = 0; i < x.rows; ++i) {
         const float sum = Dot(x[i].data(), row, w.cols());
         y.at(i, o) = add ? y.at(i, o) + sum : sum;

@@ -85,9 +85,19 @@ HWY_NOINLINE void PanelTileOf(std::int64_t k, const Strided& a, const float* b, 
 // The ragged last tile has 1 to kTileRows - 1 rows.
 inline PanelTileFunction PanelTileFor(std::int64_t rows) {
   static constexpr PanelTileFunction kTiles[] = {
-      PanelTileOf<1>, PanelTileOf<2>, PanelTileOf<3>, PanelTileOf<4>,  PanelTileOf<5>,  PanelTileOf<6>,
+    PanelTileOf<1>,
+    PanelTileOf<2>,
+    PanelTileOf<3>,
+    PanelTileOf<4>,
+    PanelTileOf<5>,
+    PanelTileOf<6>,
 #if HWY_TARGET <= HWY_AVX3
-      PanelTileOf<7>, PanelTileOf<8>, PanelTileOf<9>, PanelTileOf<10>, PanelTileOf<11>, PanelTileOf<12>,
+    PanelTileOf<7>,
+    PanelTileOf<8>,
+    PanelTileOf<9>,
+    PanelTileOf<10>,
+    PanelTileOf<11>,
+    PanelTileOf<12>,
 #endif
   };
   return kTiles[rows - 1];

@@ -47,9 +47,8 @@ HWY_INLINE void Map(std::int64_t n, float* to, F&& f, const From*... from) {
   };
   // Braces evaluate in order, which `input` relies on.
   const FloatVec vectors[] = {partial(from)...};
-  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
-    hn::StoreU(f(vectors[kIndex]...), d, out);
-  }(std::index_sequence_for<From...>{});
+  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) { hn::StoreU(f(vectors[kIndex]...), d, out); }
+  (std::index_sequence_for<From...>{});
   std::copy(out, out + (n - i), to + i);
 }
 
@@ -62,8 +61,9 @@ inline void RmsNormRows(ConstRows x, std::span<const float> weight, float epsilo
   ForPieces(x.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = first; i < first + count; ++i) {
       const FloatVec r = hn::Set(FloatTag(), InverseRms(x[i], epsilon));
-      Map(x.cols, y[i].data(), [&](FloatVec v, FloatVec w) { return hn::Mul(hn::Mul(v, r), w); },
-          x[i].data(), weight.data());
+      Map(
+          x.cols, y[i].data(), [&](FloatVec v, FloatVec w) { return hn::Mul(hn::Mul(v, r), w); }, x[i].data(),
+          weight.data());
     }
   });
 }
@@ -75,11 +75,13 @@ inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, floa
     AlignedVector<float> weighted(static_cast<std::size_t>(x.cols));
     for (std::int64_t i = first; i < first + count; ++i) {
       const float r = inverse[static_cast<std::size_t>(i)] = InverseRms(x[i], epsilon);
-      Map(x.cols, weighted.data(), [](FloatVec g, FloatVec w) { return hn::Mul(g, w); },
-          dy[i].data(), weight.data());
+      Map(
+          x.cols, weighted.data(), [](FloatVec g, FloatVec w) { return hn::Mul(g, w); }, dy[i].data(),
+          weight.data());
       const float dot = Dot(weighted.data(), x[i].data(), x.cols) * r / static_cast<float>(x.cols);
       const FloatVec scale = hn::Set(FloatTag(), r), shrink = hn::Set(FloatTag(), r * dot);
-      Map(x.cols, dx[i].data(),
+      Map(
+          x.cols, dx[i].data(),
           [&](FloatVec before, FloatVec g, FloatVec v) {
             return hn::MulAdd(scale, hn::NegMulAdd(v, shrink, g), before);
           },
@@ -135,7 +137,8 @@ HWY_INLINE FloatVec SigmoidOf(FloatVec x) {
 inline void SwiGluRows(ConstRows gate, ConstRows up, Rows y) {
   ForPieces(gate.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = first; i < first + count; ++i) {
-      Map(gate.cols, y[i].data(), [](FloatVec g, FloatVec u) { return hn::Mul(hn::Mul(g, SigmoidOf(g)), u); },
+      Map(
+          gate.cols, y[i].data(), [](FloatVec g, FloatVec u) { return hn::Mul(hn::Mul(g, SigmoidOf(g)), u); },
           gate[i].data(), up[i].data());
     }
   });
@@ -146,15 +149,17 @@ inline void SwiGluRowsBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows 
     const FloatVec one = hn::Set(FloatTag(), 1.0f);
     AlignedVector<float> d_gate(static_cast<std::size_t>(gate.cols));
     for (std::int64_t i = first; i < first + count; ++i) {
-      Map(gate.cols, d_gate.data(),
+      Map(
+          gate.cols, d_gate.data(),
           [&](FloatVec g, FloatVec u, FloatVec d) {
             const FloatVec s = SigmoidOf(g);
             return hn::Mul(hn::Mul(hn::Mul(d, u), s), hn::MulAdd(g, hn::Sub(one, s), one));
           },
           gate[i].data(), up[i].data(), dy[i].data());
-      Map(gate.cols, dup[i].data(),
-          [](FloatVec g, FloatVec d) { return hn::Mul(d, hn::Mul(g, SigmoidOf(g))); },
-          gate[i].data(), dy[i].data());
+      Map(
+          gate.cols, dup[i].data(),
+          [](FloatVec g, FloatVec d) { return hn::Mul(d, hn::Mul(g, SigmoidOf(g))); }, gate[i].data(),
+          dy[i].data());
       std::copy(d_gate.begin(), d_gate.end(), dgate[i].begin());  // only now, for it may be gate itself
     }
   });
@@ -211,8 +216,9 @@ inline void CrossEntropyRowsBackward(Rows logits, std::span<const std::int32_t> 
       const double lse = LogSumExp(row, &largest);
       losses[at] = lse - logits.at(i, targets[at]);
       const FloatVec shift = hn::Set(d, static_cast<float>(lse)), factor = hn::Set(d, scale);
-      Map(logits.cols, row.data(),
-          [&](FloatVec x) { return hn::Mul(hn::Exp(d, hn::Sub(x, shift)), factor); }, row.data());
+      Map(
+          logits.cols, row.data(), [&](FloatVec x) { return hn::Mul(hn::Exp(d, hn::Sub(x, shift)), factor); },
+          row.data());
       logits.at(i, targets[at]) -= scale;
     }
   });
@@ -221,7 +227,8 @@ inline void CrossEntropyRowsBackward(Rows logits, std::span<const std::int32_t> 
 inline void AddRows(ConstRows x, Rows y) {
   ForPieces(x.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = first; i < first + count; ++i) {
-      Map(x.cols, y[i].data(), [](FloatVec a, FloatVec b) { return hn::Add(a, b); }, y[i].data(),
+      Map(
+          x.cols, y[i].data(), [](FloatVec a, FloatVec b) { return hn::Add(a, b); }, y[i].data(),
           x[i].data());
     }
   });
@@ -231,7 +238,8 @@ inline void ScaleElements(float factor, std::span<float> x) {
   ForPieces(static_cast<std::int64_t>(x.size()), kElementPiece, [&](std::int64_t first, std::int64_t count) {
     const FloatVec f = hn::Set(FloatTag(), factor);
     float* at = x.data() + first;
-    Map(count, at, [&](FloatVec v) { return hn::Mul(v, f); }, at);
+    Map(
+        count, at, [&](FloatVec v) { return hn::Mul(v, f); }, at);
   });
 }
 
@@ -259,12 +267,15 @@ inline void AdamWElements(const AdamWStep& s, std::span<const float> gradient, s
     const FloatVec unbias1 = hn::Set(d, 1 / s.correction1), unbias2 = hn::Set(d, 1 / s.correction2);
     const float* g = gradient.data() + first;
     float *m1 = m.data() + first, *v2 = v.data() + first, *p = parameter.data() + first;
-    Map(count, m1, [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta1, old, hn::Mul(rest1, x)); },
-        m1, g);
-    Map(count, v2,
-        [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta2, old, hn::Mul(rest2, hn::Mul(x, x))); },
-        v2, g);
-    Map(count, p,
+    Map(
+        count, m1, [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta1, old, hn::Mul(rest1, x)); }, m1,
+        g);
+    Map(
+        count, v2,
+        [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta2, old, hn::Mul(rest2, hn::Mul(x, x))); }, v2,
+        g);
+    Map(
+        count, p,
         [&](FloatVec old, FloatVec mean, FloatVec square) {
           const FloatVec root = hn::Sqrt(hn::Mul(square, unbias2));
           const FloatVec update = hn::Div(hn::Mul(mean, unbias1), hn::Add(root, epsilon));

@@ -86,10 +86,9 @@ inline DoubleMatrix ReferenceLogits(const LlamaConfig& config, const Weights& we
     return layer;
   };
   for (const LayerWeights& l : weights.layers) {
-    const ReferenceBlock block{
-        vector(l.attention_norm), vector(l.mlp_norm), linear(l.q, l.q_bias),
-        linear(l.k, l.k_bias),    linear(l.v, l.v_bias), linear(l.o),
-        linear(l.gate),           linear(l.up),          linear(l.down)};
+    const ReferenceBlock block{vector(l.attention_norm), vector(l.mlp_norm),    linear(l.q, l.q_bias),
+                               linear(l.k, l.k_bias),    linear(l.v, l.v_bias), linear(l.o),
+                               linear(l.gate),           linear(l.up),          linear(l.down)};
     x = Forward(block, context, x);
   }
   return linear(weights.output).Forward(Normed(x, vector(weights.output_norm), context.norm_epsilon));

@@ -17,9 +17,9 @@
 namespace longspan::oracle {
 
 struct ReferenceLinear {
-  DoubleMatrix weight;  // [out, in]
+  DoubleMatrix weight;       // [out, in]
   std::vector<double> bias;  // [out] or empty
-  DoubleMatrix a, b;    // [r, in], [out, r]; empty without an adapter
+  DoubleMatrix a, b;         // [r, in], [out, r]; empty without an adapter
   double scale = 0;
   DoubleMatrix mask;  // [n, in] that multiplies the adapter's input: dropout, held fixed; empty for none
 
