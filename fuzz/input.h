@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 
 namespace longspan::fuzz {
 

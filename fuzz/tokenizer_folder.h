@@ -1,11 +1,11 @@
 // A folder's tokenizer on its way into GGUF and back.
 #pragma once
 
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "fuzz/input.h"
 #include "fuzz/target.h"
 #include "text/gguf_vocabulary.h"
-#include "text/hf_tokenizer.h"
+#include "text/hf/tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace longspan::fuzz {

@@ -2,7 +2,7 @@
 #include "fuzz/input.h"
 #include "fuzz/small_llama.h"
 #include "fuzz/tokenizer_folder.h"
-#include "text/tiktoken_model.h"
+#include "text/hf/tiktoken_model.h"
 
 namespace longspan::fuzz {
 namespace {

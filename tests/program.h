@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 
 extern char** environ;
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
 #include "program.h"
 
 namespace longspan {

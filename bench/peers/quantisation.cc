@@ -13,13 +13,13 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "bench/peers/llama_file.h"
 #include "data/corpus.h"
+#include "encode/encode.h"
 #include "eval/calibration.h"
 #include "eval/kld.h"
 #include "infer/loaded_model.h"
-#include "quantize/encode.h"
 #include "quantize/quantize.h"
 #include "tensor/codec.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 
 namespace longspan {
 namespace {

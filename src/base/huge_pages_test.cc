@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "base/test_error.h"
+#include "base/testing/expect_error.h"
 
 namespace longspan {
 namespace {

@@ -7,15 +7,15 @@
 
 #include "base/machine.h"
 #include "base/parallel.h"
+#include "benchmark/benchmark.h"
+#include "benchmark/cost.h"
+#include "benchmark/peaks.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/terminal.h"
 #include "formats/llama_gguf.h"
-#include "infer/benchmark.h"
-#include "infer/cost.h"
 #include "kernels/kernels.h"
-#include "kernels/peaks.h"
 #include "tensor/type.h"
 
 namespace longspan {

@@ -17,7 +17,7 @@
 #include "convert/tensor_stream.h"
 #include "formats/llama_gguf.h"
 #include "tensor/codec.h"
-#include "text/hf_tokenizer.h"
+#include "text/hf/tokenizer.h"
 
 namespace longspan {
 namespace {

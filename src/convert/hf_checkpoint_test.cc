@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/test_folder.h"
-#include "convert/testing.h"
+#include "base/testing/temporary_folder.h"
+#include "convert/testing/small_folders.h"
 
 namespace longspan {
 namespace {

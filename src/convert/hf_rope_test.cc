@@ -7,7 +7,7 @@
 #include <cmath>
 #include <tuple>
 
-#include "base/test_error.h"
+#include "base/testing/expect_error.h"
 #include "formats/llama_gguf.h"
 
 namespace longspan {

@@ -17,12 +17,12 @@
 #include "convert/hf_config.h"
 #include "convert/hf_names.h"
 #include "convert/tensor_stream.h"
+#include "encode/encode.h"
 #include "formats/byte_reader.h"
 #include "formats/gguf_writer.h"
 #include "formats/llama_gguf.h"
 #include "model/weights.h"
-#include "quantize/encode.h"
-#include "text/hf_tokenizer.h"
+#include "text/hf/tokenizer.h"
 
 namespace longspan {
 namespace {

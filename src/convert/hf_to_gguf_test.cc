@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "base/cancel.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "convert/gguf_to_hf.h"
-#include "convert/testing.h"
+#include "convert/testing/small_folders.h"
 
 namespace longspan {
 namespace {

@@ -3,10 +3,10 @@
 
 #include <tuple>
 
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "convert/gguf_to_hf.h"
 #include "convert/hf_to_gguf.h"
-#include "convert/testing.h"
+#include "convert/testing/small_folders.h"
 
 namespace longspan {
 namespace {

@@ -5,8 +5,8 @@
 #include <zstd.h>
 
 #include "base/file.h"
-#include "base/testdata.h"
-#include "data/test_support.h"
+#include "base/testing/shared_data.h"
+#include "data/testing/byte_encoder.h"
 
 namespace longspan {
 namespace {

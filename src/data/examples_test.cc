@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "data/test_support.h"
+#include "data/testing/byte_encoder.h"
 
 namespace longspan {
 namespace {

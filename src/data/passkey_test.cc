@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/testdata.h"
-#include "data/test_support.h"
+#include "base/testing/shared_data.h"
+#include "data/testing/byte_encoder.h"
 #include "formats/gguf_reader.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "data/shard.h"
-#include "data/test_support.h"
+#include "data/testing/byte_encoder.h"
 
 namespace longspan {
 namespace {

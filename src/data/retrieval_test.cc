@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "data/test_support.h"
+#include "data/testing/byte_encoder.h"
 
 namespace longspan {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "base/file.h"
-#include "data/test_support.h"
+#include "data/testing/byte_encoder.h"
 
 namespace longspan {
 namespace {

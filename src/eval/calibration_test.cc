@@ -9,7 +9,7 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/parallel.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "kernels/kernels.h"
 #include "model/activation_listener.h"
 #include "model/testing/small_model.h"

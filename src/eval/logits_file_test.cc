@@ -9,11 +9,11 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "eval/comparison.h"
 #include "eval/kld.h"
 #include "eval/likelihood.h"
-#include "infer/fake_sequence.h"
+#include "infer/testing/fake_sequence.h"
 
 namespace longspan {
 namespace {

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "infer/fake_sequence.h"
+#include "infer/testing/fake_sequence.h"
 
 namespace longspan {
 namespace {

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "base/file.h"
-#include "base/test_folder.h"
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
+#include "base/testing/temporary_folder.h"
 #include "eval/perplexity.h"
 #include "infer/loaded_model.h"
 #include "quantize/mix.h"

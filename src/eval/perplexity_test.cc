@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "eval/likelihood.h"
-#include "infer/fake_sequence.h"
+#include "infer/testing/fake_sequence.h"
 
 namespace longspan {
 namespace {

@@ -12,10 +12,10 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "encode/encode.h"
 #include "eval/likelihood.h"
 #include "formats/llama_gguf.h"
 #include "nn/embedding.h"
-#include "quantize/encode.h"
 #include "quantize/quantize.h"
 #include "tensor/codec.h"
 

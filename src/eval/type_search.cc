@@ -8,12 +8,12 @@
 #include <fmt/ranges.h>
 
 #include "base/error.h"
+#include "encode/encode.h"
 #include "eval/sensitivity.h"
 #include "formats/file_type.h"
 #include "formats/llama_gguf.h"
 #include "model/weights.h"
 #include "quantize/budget.h"
-#include "quantize/encode.h"
 #include "quantize/quantize.h"
 #include "tensor/codec.h"
 

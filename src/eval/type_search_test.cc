@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "eval/calibration.h"
 #include "eval/kld.h"
 #include "formats/llama_gguf.h"

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "eval/window_reader.h"
-#include "infer/fake_sequence.h"
+#include "infer/testing/fake_sequence.h"
 
 namespace longspan {
 namespace {

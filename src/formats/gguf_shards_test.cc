@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/test_error.h"
-#include "base/test_folder.h"
+#include "base/testing/expect_error.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/gguf_writer.h"
 
 namespace longspan {

@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "base/test_folder.h"
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
-#include "base/test_error.h"
-#include "base/test_folder.h"
+#include "base/testing/expect_error.h"
+#include "base/testing/temporary_folder.h"
 
 namespace longspan {
 namespace {

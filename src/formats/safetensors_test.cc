@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 
 namespace longspan {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "infer/engine.h"
-#include "infer/test_support.h"
+#include "infer/testing/small_engine.h"
 
 namespace longspan {
 namespace {

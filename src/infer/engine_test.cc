@@ -9,11 +9,11 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
 #include "formats/llama2c.h"
 #include "infer/fair_shares.h"
 #include "infer/loaded_model.h"
-#include "infer/test_support.h"
+#include "infer/testing/small_engine.h"
 
 namespace longspan {
 namespace {

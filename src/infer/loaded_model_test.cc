@@ -9,12 +9,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/adapter_targets.h"
 #include "formats/peft.h"
 #include "model/testing/small_model.h"
 #include "text/gguf_vocabulary.h"
-#include "text/testing_vocabulary.h"
+#include "text/testing/vocabulary.h"
 
 namespace longspan {
 namespace {

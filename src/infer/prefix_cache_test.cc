@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "infer/test_support.h"
+#include "infer/testing/small_engine.h"
 
 namespace longspan {
 namespace {

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/hash.h"
-#include "infer/test_support.h"
+#include "infer/testing/small_engine.h"
 #include "model/fingerprint.h"
 
 namespace longspan {

@@ -4,7 +4,7 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
-#include "infer/fake_sequence.h"
+#include "infer/testing/fake_sequence.h"
 
 namespace longspan {
 namespace {

@@ -4,11 +4,11 @@
 #include <filesystem>
 
 #include "base/error.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "infer/speculation.h"
 #include "model/testing/small_config.h"
 #include "text/gguf_vocabulary.h"
-#include "text/testing_vocabulary.h"
+#include "text/testing/vocabulary.h"
 
 namespace longspan {
 namespace {

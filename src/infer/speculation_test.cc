@@ -6,7 +6,7 @@
 
 #include "base/cancel.h"
 #include "base/random.h"
-#include "infer/fake_sequence.h"
+#include "infer/testing/fake_sequence.h"
 
 namespace longspan {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "base/file.h"
-#include "base/test_folder.h"
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/llama2c.h"
 #include "formats/llama_gguf.h"
 #include "infer/session.h"

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 

@@ -7,9 +7,9 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "encode/encode.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
-#include "quantize/encode.h"
 #include "quantize/importance.h"
 #include "tensor/codec.h"
 #include "tensor/tensor.h"

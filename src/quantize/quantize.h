@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "encode/reencode.h"
 #include "formats/gguf_reader.h"
 #include "quantize/importance.h"
 #include "quantize/mix.h"
-#include "quantize/reencode.h"
 #include "tensor/type.h"
 
 namespace longspan {

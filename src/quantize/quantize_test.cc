@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 

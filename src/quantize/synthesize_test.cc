@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/llama_gguf.h"
 #include "kernels/kernels.h"
 #include "model/shapes.h"

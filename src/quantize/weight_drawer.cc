@@ -8,8 +8,8 @@
 #include <optional>
 
 #include "base/error.h"
-#include "quantize/block_pack.h"
-#include "quantize/encode.h"
+#include "encode/block_pack.h"
+#include "encode/encode.h"
 #include "tensor/blocks.h"
 #include "tensor/tensor.h"
 

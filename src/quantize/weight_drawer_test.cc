@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "quantize/encode.h"
+#include "encode/encode.h"
 #include "tensor/blocks.h"
 #include "tensor/codec.h"
 

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "release/charts.h"
 #include "release/markdown.h"
-#include "release/testing.h"
+#include "release/testing/sample_measurements.h"
 
 namespace longspan {
 namespace {

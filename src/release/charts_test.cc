@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "release/testing.h"
+#include "release/testing/sample_measurements.h"
 
 namespace longspan {
 namespace {

@@ -13,7 +13,7 @@
 #include "formats/peft.h"
 #include "model/testing/small_config.h"
 #include "release/checksums.h"
-#include "release/testing.h"
+#include "release/testing/sample_measurements.h"
 #include "text/bpe_trainer.h"
 #include "text/gguf_vocabulary.h"
 

@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "base/file.h"
-#include "release/testing.h"
+#include "release/testing/sample_measurements.h"
 
 namespace longspan {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "release/testing.h"
+#include "release/testing/sample_measurements.h"
 
 namespace longspan {
 namespace {

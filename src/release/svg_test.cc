@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "release/testing.h"
+#include "release/testing/sample_measurements.h"
 
 namespace longspan {
 namespace {

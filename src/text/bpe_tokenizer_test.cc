@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "text/testing_vocabulary.h"
+#include "text/testing/vocabulary.h"
 
 namespace longspan {
 namespace {

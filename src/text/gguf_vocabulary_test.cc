@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/test_error.h"
-#include "text/testing_vocabulary.h"
+#include "base/testing/expect_error.h"
+#include "text/testing/vocabulary.h"
 #include "text/tokenizer.h"
 
 namespace longspan {

@@ -5,7 +5,7 @@
 #include <random>
 
 #include "base/file.h"
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
 #include "formats/gguf_reader.h"
 #include "text/gguf_vocabulary.h"
 #include "text/peers_vectors.h"

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "text/testing_vocabulary.h"
+#include "text/testing/vocabulary.h"
 
 namespace longspan {
 namespace {

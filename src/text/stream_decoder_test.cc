@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "text/testing_vocabulary.h"
+#include "text/testing/vocabulary.h"
 
 namespace longspan {
 namespace {

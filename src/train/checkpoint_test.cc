@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "formats/gguf_writer.h"
-#include "train/test_support.h"
+#include "train/testing/toy.h"
 
 namespace longspan {
 namespace {

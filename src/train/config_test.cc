@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "base/file.h"
-#include "data/test_support.h"
+#include "data/testing/byte_encoder.h"
 
 namespace longspan {
 namespace {

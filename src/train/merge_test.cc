@@ -4,7 +4,7 @@
 
 #include "base/cancel.h"
 #include "tensor/float16.h"
-#include "train/test_support.h"
+#include "train/testing/toy.h"
 
 namespace longspan {
 namespace {

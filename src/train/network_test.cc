@@ -2,9 +2,9 @@
 
 #include <map>
 
+#include "encode/encode.h"
 #include "kernels/reference/reference.h"
-#include "quantize/encode.h"
-#include "train/test_support.h"
+#include "train/testing/toy.h"
 
 namespace longspan {
 namespace {

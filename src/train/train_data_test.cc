@@ -1,6 +1,6 @@
 #include "train/train_data.h"
 
-#include "train/test_support.h"
+#include "train/testing/toy.h"
 
 namespace longspan {
 namespace {

@@ -5,7 +5,7 @@
 #include "base/cancel.h"
 #include "base/file.h"
 #include "base/parallel.h"
-#include "train/test_support.h"
+#include "train/testing/toy.h"
 
 namespace longspan {
 namespace {

@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "base/random.h"
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/gguf_adapter.h"
 #include "formats/peft.h"
 #include "model/testing/small_model.h"

@@ -1,7 +1,7 @@
 // Architectures that differ from a plain Llama's mean the same to llama.cpp.
 #include <fmt/format.h>
 
-#include "base/test_folder.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/llama_gguf.h"
 #include "model/testing/small_model.h"
 #include "peers.h"

@@ -6,12 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/test_folder.h"
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/gguf_reader.h"
 #include "random_text.h"
 #include "text/gguf_vocabulary.h"
-#include "text/hf_tokenizer.h"
+#include "text/hf/tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace longspan::peers {

@@ -2,12 +2,12 @@
 #include <filesystem>
 #include <map>
 
-#include "base/test_folder.h"
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
+#include "base/testing/temporary_folder.h"
 #include "bench/peers/llama_file.h"
+#include "encode/encode.h"
 #include "formats/llama2c.h"
 #include "peers.h"
-#include "quantize/encode.h"
 #include "quantize/quantize.h"
 
 namespace longspan::peers {

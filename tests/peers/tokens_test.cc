@@ -2,8 +2,8 @@
 #include <random>
 
 #include "base/file.h"
-#include "base/test_folder.h"
-#include "base/testdata.h"
+#include "base/testing/shared_data.h"
+#include "base/testing/temporary_folder.h"
 #include "formats/llama_gguf.h"
 #include "model/testing/small_config.h"
 #include "peers.h"

@@ -13,9 +13,9 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
-#include "kernels/amx/testing.h"
 #include "kernels/kernels.h"
 #include "kernels/testing/compare.h"
+#include "kernels/testing/tiles.h"
 #include "tensor/float16.h"
 
 namespace longspan::amx {

@@ -10,10 +10,10 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
-#include "kernels/amx/testing.h"
 #include "kernels/amx/unpack.h"
 #include "kernels/kernels.h"
 #include "kernels/testing/random_blocks.h"
+#include "kernels/testing/tiles.h"
 
 namespace longspan::amx {
 namespace {

@@ -1,6 +1,6 @@
 #include "kernels/vector/vector_kernels.h"
 
-#include "kernels/vector/targets.h"
+#include "base/vector_targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/vector/vector_kernels.cc"

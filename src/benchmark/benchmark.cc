@@ -1,0 +1,222 @@
+#include "benchmark/benchmark.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/cancel.h"
+#include "base/error.h"
+#include "base/machine.h"
+#include "base/random.h"
+#include "benchmark/cost.h"
+#include "benchmark/random_depth.h"
+#include "infer/session.h"
+#include "model/kv_cache.h"
+#include "model/kv_page_pool.h"
+
+namespace longspan {
+namespace {
+
+std::vector<std::int32_t> RandomTokens(std::int64_t n, std::int64_t vocab_size) {
+  Random random(0, 0, RandomPurpose::kSynthetic);
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(n));
+  for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random.Below(vocab_size));
+  return tokens;
+}
+
+// Sequences that can be set back to any depth and continued from there, all alike.
+class Subject {
+ public:
+  Subject(const Transformer& model, Type cache_type)
+      : model_(model), pool_(KvPagePool::Make(model.config(), cache_type)) {}
+
+  void Set(std::int64_t sequences, std::int64_t depth) {
+    while (std::ssize(caches_) > sequences) caches_.pop_back();
+    while (std::ssize(caches_) < sequences) caches_.emplace_back(pool_);
+    for (KvCache& cache : caches_) {
+      cache.Truncate(depth);
+      AppendRandom(model_.kernels(), depth - cache.length(), cache);
+    }
+    hidden_.Resize(std::max(sequences, Session::kChunk), model_.config().dim);
+    logits_.Resize(sequences, model_.config().vocab_size);
+  }
+
+  // The first sequence reads in chunks, and is asked what follows the last token.
+  void Read(std::span<const std::int32_t> tokens) {
+    while (!tokens.empty()) {
+      ThrowIfCancelled();
+      const auto chunk = tokens.first(std::min<std::size_t>(tokens.size(), Session::kChunk));
+      const Rows hidden = Rows(hidden_).Slice(0, std::ssize(chunk));
+      model_.Forward(chunk, caches_.front(), hidden);
+      tokens = tokens.subspan(chunk.size());
+      if (tokens.empty()) model_.Logits(hidden.Slice(hidden.rows - 1, 1), Rows(logits_).Slice(0, 1));
+    }
+  }
+
+  // All sequences get one token after another, and each is asked what follows.
+  void Write(std::span<const std::int32_t> tokens) {
+    std::vector<SequenceTokens> pass;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      ThrowIfCancelled();
+      pass.clear();
+      for (KvCache& cache : caches_) pass.push_back({tokens.subspan(i, 1), &cache});
+      const Rows hidden = Rows(hidden_).Slice(0, std::ssize(pass));
+      model_.Forward(pass, hidden);
+      model_.Logits(hidden, logits_);
+    }
+  }
+
+ private:
+  const Transformer& model_;
+  std::shared_ptr<KvPagePool> pool_;
+  std::vector<KvCache> caches_;
+  Matrix hidden_, logits_;
+};
+
+class Benchmark {
+ public:
+  Benchmark(const Transformer& model, const BenchmarkOptions& options, Progress& progress)
+      : model_(model),
+        options_(options),
+        progress_(progress),
+        subject_(model, options.cache_type),
+        tokens_(RandomTokens(std::max({options.prefill, options.decode, options.prompt, std::int64_t{1}}),
+                             model.config().vocab_size)) {}
+
+  std::vector<BenchmarkResult> Run() {
+    // Weights are mapped, not loaded: the first pass reads the file.
+    progress_.Message("touching all weights");
+    subject_.Set(1, 0);
+    subject_.Write(First(1));
+    std::vector<std::int64_t> depths = options_.depths, batches = options_.batches;
+    std::ranges::sort(depths);
+    std::ranges::sort(batches);
+    if (options_.prefill > 0) {
+      for (const std::int64_t depth : depths)
+        Measure(Reading(BenchmarkWork::kPrefill, depth, options_.prefill));
+    }
+    if (options_.prompt > 0) Measure(Reading(BenchmarkWork::kPrompt, 0, options_.prompt));
+    if (options_.decode > 0) {
+      for (const std::int64_t depth : depths) {
+        for (const std::int64_t sequences : batches) {
+          if (sequences == 1 || depth == depths.front()) Measure(Decoding(depth, sequences));
+        }
+      }
+    }
+    return std::move(results_);
+  }
+
+ private:
+  std::span<const std::int32_t> First(std::int64_t n) const {
+    return std::span(tokens_).first(static_cast<std::size_t>(n));
+  }
+
+  BenchmarkResult Reading(BenchmarkWork work, std::int64_t depth, std::int64_t tokens) const {
+    BenchmarkResult result{work, depth, tokens};
+    const LlamaConfig& config = model_.config();
+    result.operations = ForwardOperations(config, tokens, depth) + LogitsOperations(config, 1);
+    for (std::int64_t done = 0; done < tokens; done += Session::kChunk) {
+      const std::int64_t end = std::min(tokens, done + Session::kChunk);
+      result.bytes += WeightBytes(model_.weights()) + KvBytes(config, depth + end - 1, options_.cache_type);
+    }
+    return result;
+  }
+
+  BenchmarkResult Decoding(std::int64_t depth, std::int64_t sequences) const {
+    BenchmarkResult result{BenchmarkWork::kDecode, depth, options_.decode, sequences};
+    const LlamaConfig& config = model_.config();
+    const auto n = static_cast<double>(sequences);
+    result.operations =
+        n * (ForwardOperations(config, options_.decode, depth) + LogitsOperations(config, options_.decode));
+    for (std::int64_t i = 0; i < options_.decode; ++i) {
+      result.bytes += WeightBytes(model_.weights()) + n * KvBytes(config, depth + i, options_.cache_type);
+    }
+    return result;
+  }
+
+  void Measure(BenchmarkResult result) {
+    const std::int64_t repetitions = result.work == BenchmarkWork::kPrompt ? 1 : options_.repetitions;
+    const std::string batch = result.sequences == 1 ? "" : fmt::format(" x {}", result.sequences);
+    progress_.Start(fmt::format("{} {}{} at {}", Name(result.work), result.tokens, batch, result.depth),
+                    repetitions, "runs");
+    for (std::int64_t i = 0; i < repetitions; ++i) {
+      subject_.Set(result.sequences, result.depth);
+      const auto start = std::chrono::steady_clock::now();
+      if (result.work == BenchmarkWork::kDecode)
+        subject_.Write(First(result.tokens));
+      else
+        subject_.Read(First(result.tokens));
+      result.seconds.push_back(
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      progress_.Update(i + 1);
+    }
+    std::ranges::sort(result.seconds);
+    progress_.Finish(fmt::format("{:.1f} tokens/s", result.TokensPerSecond(result.BestSeconds())));
+    results_.push_back(std::move(result));
+  }
+
+  const Transformer& model_;
+  const BenchmarkOptions& options_;
+  Progress& progress_;
+  Subject subject_;
+  std::vector<std::int32_t> tokens_;
+  std::vector<BenchmarkResult> results_;
+};
+
+void Validate(const Transformer& model, const BenchmarkOptions& options) {
+  const auto check = [](std::int64_t value, std::int64_t least, std::string_view what) {
+    constexpr std::int64_t kMost = std::int64_t{1} << 30;  // positions are 32 bits
+    if (value < least || value > kMost) {
+      Fail(ErrorKind::kBadOption, "{}: expected {} to {}, found {}", what, least, kMost, value);
+    }
+  };
+  check(options.prefill, 0, "tokens of a prefill");
+  check(options.decode, 0, "tokens to write");
+  check(options.prompt, 0, "tokens of the prompt");
+  check(options.repetitions, 1, "repetitions");
+  for (const std::int64_t depth : options.depths) check(depth, 0, "depth");
+  for (const std::int64_t sequences : options.batches) check(sequences, 1, "sequences at once");
+  const auto most = [](const std::vector<std::int64_t>& all) {
+    return all.empty() ? 0 : std::ranges::max(all);
+  };
+  const std::int64_t shallow = options.depths.empty() ? 0 : std::ranges::min(options.depths);
+  const std::int64_t tokens =
+      std::max({options.prompt, most(options.depths) + std::max(options.prefill, options.decode),
+                most(options.batches) * (shallow + options.decode)});
+  const double cache = static_cast<double>(KvCache::Bytes(model.config(), tokens, options.cache_type));
+  const double weights = WeightBytes(model.weights()), memory = static_cast<double>(MemoryBytes());
+  if (cache + weights > memory) {
+    constexpr double kGiB = 1 << 30;
+    Fail(ErrorKind::kOutOfMemory,
+         "{} tokens need {:.1f} GiB for keys and values beside {:.1f} GiB of weights; the machine has {:.1f} "
+         "GiB",
+         tokens, cache / kGiB, weights / kGiB, memory / kGiB);
+  }
+}
+
+}  // namespace
+
+std::string_view Name(BenchmarkWork work) {
+  switch (work) {
+    case BenchmarkWork::kPrefill: return "prefill";
+    case BenchmarkWork::kPrompt: return "prompt";
+    case BenchmarkWork::kDecode: return "decode";
+  }
+  return "?";
+}
+
+double BenchmarkResult::MedianSeconds() const {
+  const std::size_t n = seconds.size();
+  return (seconds[(n - 1) / 2] + seconds[n / 2]) / 2;
+}
+
+std::vector<BenchmarkResult> MeasureModel(const Transformer& model, const BenchmarkOptions& options,
+                                          Progress& progress) {
+  Validate(model, options);
+  return Benchmark(model, options, progress).Run();
+}
+
+}  // namespace longspan

@@ -1,0 +1,112 @@
+// Rates cannot be known beforehand; that the loops did what is counted can.
+#include "benchmark/peaks.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "base/cancel.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "benchmark/peak_loops.h"
+#include "kernels/kernels.h"
+
+namespace longspan {
+namespace {
+
+TEST(PeakLoops, EveryFmaIsDone) {
+  for (const PeakLoop& loop : FmaLoops()) {
+    const double elements = loop.operations / 2, start = loop.run(0);
+    EXPECT_GT(start, 0);
+    // x becomes x / 2 + 1 in each step; all of it is exact for a few steps.
+    for (const int steps : {1, 2, 7}) {
+      const double shrink = std::ldexp(1.0, -steps);
+      EXPECT_EQ(loop.run(steps), start * shrink + 2 * elements * (1 - shrink)) << loop.instruction;
+    }
+  }
+}
+
+TEST(PeakLoops, EveryProductOfIntegersIsDone) {
+  for (const auto& loops : {Int8Loops(), TileLoops()}) {
+    for (const PeakLoop& loop : loops) {
+      const double product = loop.kind == PeakKind::kTileBf16 ? kBf16Product : kInt8Product;
+      for (const int steps : {1, 3, 100}) {
+        EXPECT_EQ(loop.run(steps) - loop.run(0), steps * loop.operations / 2 * product) << loop.instruction;
+      }
+    }
+  }
+}
+
+TEST(PeakLoops, EveryByteIsRead) {
+  AlignedVector<std::byte> data(3 * kReadUnit);
+  std::uint64_t expected = 0;
+  for (std::size_t i = 0; i < data.size(); i += sizeof(std::uint64_t)) {
+    const std::uint64_t word = i * 0x9e3779b97f4a7c15u;
+    std::memcpy(&data[i], &word, sizeof word);
+    expected += word;
+  }
+  EXPECT_EQ(BestReadLoop()(data.data(), std::ssize(data)), expected);
+}
+
+PeakOptions Quick() { return {.seconds = 0.002, .runs = 2, .read_bytes = 1 << 20}; }
+
+TEST(Peaks, AllThatTheMachineHasIsMeasured) {
+  const std::vector<Peak> peaks = MeasurePeaks(Quick());
+  for (const Peak& peak : peaks) {
+    EXPECT_GT(peak.one_thread, 1e8) << Name(peak.kind) << " " << peak.instruction;
+    EXPECT_GT(peak.all_threads, 1e8) << Name(peak.kind) << " " << peak.instruction;
+    EXPECT_LT(peak.all_threads, 1e17) << Name(peak.kind) << " " << peak.instruction;
+  }
+  ASSERT_NE(MemoryPeak(peaks), nullptr);
+  EXPECT_EQ(MemoryPeak(peaks)->kind, PeakKind::kMemoryReading);
+  // Whatever vector kernels run here have a peak of their own instruction set.
+  for (const std::string& isa : AvailableKernels()) {
+    if (isa == "reference") continue;
+    EXPECT_TRUE(std::ranges::any_of(peaks, [&](const Peak& p) { return p.isa == isa; })) << isa;
+    EXPECT_NE(ProductPeak(peaks, isa, true), nullptr) << isa;
+  }
+}
+
+TEST(Peaks, OneThreadIsAllOfOne) {
+  const int threads = Threads();
+  SetThreads(1);
+  for (const Peak& peak : MeasurePeaks(Quick()))
+    EXPECT_EQ(peak.one_thread, peak.all_threads) << Name(peak.kind);
+  SetThreads(threads);
+}
+
+// Of a machine that is made up.
+const std::vector<Peak> kPeaks{
+    {PeakKind::kTileBf16, "amx", "", 4, 8},   {PeakKind::kTileInt8, "amx", "", 8, 16},
+    {PeakKind::kInt8Dot, "avx512", "", 2, 4}, {PeakKind::kInt8Dot, "avx2", "slow", 1, 2},
+    {PeakKind::kInt8Dot, "avx2", "", 1, 3},   {PeakKind::kFma, "avx2", "", 1, 2},
+    {PeakKind::kMemoryReading, "", "", 1, 2}};
+
+TEST(Peaks, ProductsAreHeldAgainstTheBestThatTheirInstructionSetAllows) {
+  EXPECT_EQ(ProductPeak(kPeaks, "auto", true), &kPeaks[0]);
+  EXPECT_EQ(ProductPeak(kPeaks, "amx", true), &kPeaks[0]);
+  EXPECT_EQ(ProductPeak(kPeaks, "avx512", true), &kPeaks[2]);
+  EXPECT_EQ(ProductPeak(kPeaks, "avx2", true), &kPeaks[4]);
+  EXPECT_EQ(ProductPeak(kPeaks, "reference", true), nullptr);
+  EXPECT_EQ(ProductPeak(kPeaks, "auto", false), &kPeaks[0]);
+  EXPECT_EQ(ProductPeak(kPeaks, "avx512", false), &kPeaks[5]);
+  EXPECT_EQ(MemoryPeak(kPeaks), &kPeaks[6]);
+  EXPECT_EQ(MemoryPeak(std::span(kPeaks).first(6)), nullptr);
+}
+
+TEST(Peaks, CanBeCancelled) {
+  RequestCancel();
+  try {
+    MeasurePeaks(Quick());
+    ADD_FAILURE() << "went on";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kCancelled);
+  }
+  ClearCancel();
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,267 @@
+// ReadHfTokenizer.
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "formats/byte_reader.h"
+#include "text/gguf_vocabulary.h"
+#include "text/hf/gguf_keys.h"
+#include "text/hf/sentencepiece_model.h"
+#include "text/hf/tiktoken_model.h"
+#include "text/hf/tokenizer.h"
+#include "text/hf/tokenizer_config.h"
+#include "text/hf/tokenizer_json_reader.h"
+#include "text/spm_pieces.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kMaxModelFile = std::uint64_t{64} << 20;
+constexpr float kAddedScore = -1000.0f, kUnusedScore = -10000.0f;  // as converted files have them
+
+// What ends a turn where the tokenizer's eos ends a text, and what ends a message before a tool's answer.
+constexpr std::array<std::string_view, 5> kTurnEnds = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
+                                                       "<EOT>"};
+constexpr std::string_view kMessageEnd = "<|eom_id|>";
+
+TokenizerDraft ReadDraft(const fs::path& folder) {
+  const fs::path model = folder / "tokenizer.model", json = folder / "tokenizer.json";
+  const bool has_model = fs::exists(model), has_json = fs::exists(json);
+  std::string text;
+  if (has_model) {
+    text = ReadFile(model, kMaxModelFile);
+    const auto bytes = std::as_bytes(std::span(text));
+    if (IsSentencePiece(bytes)) return ParseSentencePiece(bytes, model.string());
+  }
+  if (has_json) return ParseTokenizerJson(ReadFile(json, kMaxTokenizerJson), json.string());
+  if (has_model) return Llama3FromTiktoken(text, model.string());
+  Fail(ErrorKind::kIo, "{}: neither tokenizer.json nor tokenizer.model is there", folder.string());
+}
+
+// Tokens that makers mark as text, although they are control tokens by their look.
+bool LooksSpecial(std::string_view token) {
+  constexpr std::array<std::string_view, 4> kNames = {"<pad>", "<mask>", "<2mass>", "[@BOS@]"};
+  const auto between = [&](std::string_view begin, std::string_view end) {
+    return token.starts_with(begin) && token.ends_with(end);
+  };
+  return std::find(kNames.begin(), kNames.end(), token) != kNames.end() || between("<|", "|>") ||
+         between("<\uFF5C", "\uFF5C>") || between("<unused", ">");
+}
+
+class Assembler {
+ public:
+  Assembler(TokenizerDraft draft, HfTokenizerConfig config, std::string folder, std::int64_t vocab_size)
+      : draft_(std::move(draft)),
+        config_(std::move(config)),
+        folder_(std::move(folder)),
+        vocab_size_(vocab_size),
+        vocabulary_(draft_.vocabulary) {}
+
+  GgufMetadata Make() {
+    for (const AddedToken& token : draft_.added) Add(token);
+    for (const AddedToken& token : config_.added) Add(token);
+    FillUp();
+    IndexTokens();
+    SetRoles();
+    SetEnds();
+    SetFlags();
+    CheckVocabulary(vocabulary_, draft_.file);
+    GgufMetadata metadata(folder_);
+    SetTemplates();
+    WriteVocabulary(vocabulary_, metadata);
+    SetExtras(metadata);
+    return metadata;
+  }
+
+ private:
+  template <class... Args>
+  [[noreturn]] void Bad(const std::string& file, fmt::format_string<Args...> format, Args&&... args) const {
+    Fail(ErrorKind::kInvalidFile, "{}: {}", file, fmt::format(format, std::forward<Args>(args)...));
+  }
+  bool IsSpm() const { return vocabulary_.kind == Vocabulary::Kind::kSpm; }
+
+  // Puts an added token in its place. Two lists of added tokens must agree; a SentencePiece model's pieces
+  // give way, for they cannot be changed otherwise.
+  void Add(const AddedToken& token) {
+    if (token.content.empty() || token.content.size() > kMaxTokenBytes)
+      Bad(token.file, "added token {} has {} bytes, expected 1 to {}", token.id, token.content.size(),
+          kMaxTokenBytes);
+    const auto [known, first] = added_.try_emplace(token.id, token.content);
+    if (!first && known->second != token.content) {
+      Bad(token.file, "token {} is \"{}\", and \"{}\" in another file", token.id, Printable(token.content),
+          Printable(known->second));
+    }
+    const auto id = static_cast<std::size_t>(token.id);
+    if (!first) {  // nothing new, unless that it is special
+      if (token.special && vocabulary_.kinds[id] == TokenKind::kUserDefined)
+        vocabulary_.kinds[id] = TokenKind::kControl;
+      return;
+    }
+    if (vocab_size_ > 0 && token.id >= vocab_size_)
+      Bad(token.file, "the token \"{}\" has id {}, and the model's vocab_size is {}",
+          Printable(token.content), token.id, vocab_size_);
+    if (id >= vocabulary_.tokens.size()) Resize(id + 1);
+    std::string& place = vocabulary_.tokens[id];
+    TokenKind& kind = vocabulary_.kinds[id];
+    const bool control = token.special || LooksSpecial(token.content);
+    const bool same = WithPlainSpaces(place) == WithPlainSpaces(token.content);
+    if (!same) {
+      if (!place.empty() && !IsSpm()) {
+        Bad(token.file, "token {} is added as \"{}\", and is \"{}\" in the vocabulary", token.id,
+            Printable(token.content), Printable(place));
+      }
+      // Text is found as it stands, so its spaces are plain ones.
+      place = control || !IsSpm() ? token.content : WithPlainSpaces(token.content);
+      if (IsSpm()) vocabulary_.scores[id] = kAddedScore;
+    }
+    if (same && (kind == TokenKind::kUnknown || kind == TokenKind::kByte)) return;
+    kind = control ? TokenKind::kControl : TokenKind::kUserDefined;
+  }
+
+  void Resize(std::size_t size) {
+    vocabulary_.tokens.resize(size);
+    vocabulary_.kinds.resize(size, TokenKind::kUnused);
+    if (IsSpm()) vocabulary_.scores.resize(size, kUnusedScore);
+  }
+
+  void FillUp() {
+    const auto size = static_cast<std::int64_t>(vocabulary_.tokens.size());
+    if (vocab_size_ < 0 || vocab_size_ > static_cast<std::int64_t>(kMaxTokens))
+      Bad(folder_, "a vocabulary of {} tokens, expected up to {}", vocab_size_, kMaxTokens);
+    if (vocab_size_ > 0 && size > vocab_size_)
+      Bad(draft_.file, "the tokenizer has {} tokens, and the model's vocab_size is {}", size, vocab_size_);
+    if (vocab_size_ > size) Resize(static_cast<std::size_t>(vocab_size_));
+    for (std::size_t id = 0; id < vocabulary_.tokens.size(); ++id) {
+      std::string& token = vocabulary_.tokens[id];
+      const std::string unused = UnusedTokenName(id);
+      // A hole that was filled when the file was written has its name, and no other mark.
+      if (token.empty() || (token == unused && !added_.contains(static_cast<std::int32_t>(id)))) {
+        token = unused;
+        vocabulary_.kinds[id] = TokenKind::kUnused;
+        if (IsSpm()) vocabulary_.scores[id] = kUnusedScore;
+      }
+    }
+  }
+
+  void IndexTokens() {
+    ids_.reserve(vocabulary_.tokens.size());
+    for (std::size_t id = 0; id < vocabulary_.tokens.size(); ++id) {
+      const auto [first, fresh] = ids_.try_emplace(vocabulary_.tokens[id], static_cast<std::int32_t>(id));
+      if (!fresh) {
+        Bad(draft_.file, "the token \"{}\" has two ids, {} and {}", Printable(vocabulary_.tokens[id]),
+            first->second, id);
+      }
+    }
+  }
+
+  std::optional<std::int32_t> IdOf(std::string_view token) const {
+    const auto id = ids_.find(token);
+    return id == ids_.end() ? std::nullopt : std::optional(id->second);
+  }
+
+  // An id out of a configuration. One beyond the vocabulary is an error; beyond the tokens, it is nobody's.
+  std::int32_t CheckedId(std::int64_t id, std::string_view what) const {
+    if (id < 0 || id >= static_cast<std::int64_t>(vocabulary_.tokens.size())) {
+      Bad(folder_, "generation_config.json or config.json has {} {}, of {} tokens", what, id,
+          vocabulary_.tokens.size());
+    }
+    return static_cast<std::int32_t>(id);
+  }
+
+  void SetRole(SpecialRole role, std::optional<std::string> from_template, std::int32_t& id) {
+    const HfTokenizerConfig::Role& said = config_.role(role);
+    const std::optional<std::string>& name = said.name ? said.name : from_template;
+    const auto found = name ? IdOf(*name) : std::nullopt;
+    if (found) {
+      id = *found;
+      // A token that is named for a role is found as a whole, even where no list of added tokens has it.
+      TokenKind& kind = vocabulary_.kinds[static_cast<std::size_t>(id)];
+      if (kind == TokenKind::kNormal) kind = TokenKind::kControl;
+    } else if (name && (role == SpecialRole::kBos || role == SpecialRole::kEos)) {
+      // Texts begin and end with these. Without the others a model runs as well.
+      Bad(folder_, "the {} is \"{}\", which is no token", RoleKey(role), Printable(*name));
+    } else if (id < 0 && said.id) {
+      id = CheckedId(*said.id, RoleKey(role) + "_id");
+    }
+  }
+
+  void SetRoles() {
+    const TextEnds ends = draft_.ends.value_or(TextEnds());
+    SetRole(SpecialRole::kBos, ends.first, vocabulary_.bos);
+    SetRole(SpecialRole::kEos, ends.last, vocabulary_.eos);
+    SetRole(SpecialRole::kUnknown, std::nullopt, vocabulary_.unknown);
+    SetRole(SpecialRole::kPad, std::nullopt, vocabulary_.pad);
+  }
+
+  void SetEnds() {
+    for (const std::string_view name : kTurnEnds) {
+      const auto id = IdOf(name);
+      if (!id || vocabulary_.eot >= 0) continue;
+      const TokenKind kind = vocabulary_.KindOf(*id);
+      if (kind == TokenKind::kControl || kind == TokenKind::kUserDefined) vocabulary_.eot = *id;
+    }
+    for (const std::int64_t end : config_.ends) {
+      const std::int32_t id = CheckedId(end, "eos_token_id");
+      if (vocabulary_.eot < 0 && id != vocabulary_.eos) vocabulary_.eot = id;
+    }
+  }
+
+  // tokenizer_config.json, else the template in tokenizer.json, else what the class of tokenizer does.
+  void SetFlags() {
+    const auto flag = [&](std::optional<bool> said, std::optional<std::string> TextEnds::*end,
+                          std::int32_t id, bool otherwise) {
+      if (said) return *said && id >= 0;
+      if (!draft_.ends) return otherwise && id >= 0;
+      const auto& name = *draft_.ends.*end;
+      return id >= 0 && name && IdOf(*name) == id;
+    };
+    vocabulary_.add_bos =
+        flag(config_.add_bos, &TextEnds::first, vocabulary_.bos, vocabulary_.add_bos || IsSpm());
+    vocabulary_.add_eos = flag(config_.add_eos, &TextEnds::last, vocabulary_.eos, false);
+    if (IsSpm() && config_.add_space_prefix) vocabulary_.add_space_prefix = *config_.add_space_prefix;
+  }
+
+  void SetTemplates() {
+    for (const auto& [name, text] : config_.chat_templates) {
+      if (name == kDefaultTemplate) vocabulary_.chat_template = text;
+    }
+  }
+
+  // Keys that Vocabulary has no member for.
+  void SetExtras(GgufMetadata& metadata) const {
+    if (const auto eom = IdOf(kMessageEnd); eom && vocabulary_.KindOf(*eom) == TokenKind::kControl)
+      metadata.Set(kEomKey, static_cast<std::uint32_t>(*eom));
+    if (draft_.remove_extra_whitespaces) metadata.Set(kRemoveSpacesKey, true);
+    std::vector<std::string> names;
+    for (const auto& [name, text] : config_.chat_templates) {
+      if (name == kDefaultTemplate) continue;
+      names.push_back(name);
+      metadata.Set(fmt::format("{}.{}", kTemplateKey, name), text);
+    }
+    if (!names.empty()) metadata.Set(kTemplatesKey, std::move(names));
+  }
+
+  TokenizerDraft draft_;
+  HfTokenizerConfig config_;
+  std::string folder_;
+  std::int64_t vocab_size_;
+  Vocabulary& vocabulary_;
+  std::unordered_map<std::int32_t, std::string> added_;     // contents by id
+  std::unordered_map<std::string_view, std::int32_t> ids_;  // of all tokens, once they stand
+};
+
+}  // namespace
+
+GgufMetadata ReadHfTokenizer(const fs::path& folder, std::int64_t vocab_size) {
+  return Assembler(ReadDraft(folder), ReadHfTokenizerConfig(folder), folder.string(), vocab_size).Make();
+}
+
+}  // namespace longspan
