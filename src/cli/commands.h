@@ -15,6 +15,7 @@ void AddConvert(CLI::App& app);
 void AddImatrix(CLI::App& app);
 void AddQuantize(CLI::App& app);
 void AddEval(CLI::App& app);
+void AddEvalPositions(CLI::App& eval);  // a subcommand of eval
 void AddRun(CLI::App& app);
 void AddSynth(CLI::App& app);
 void AddBench(CLI::App& app);

@@ -320,11 +320,12 @@ void AddPasskey(CLI::App& eval) {
 }  // namespace
 
 void AddEval(CLI::App& app) {
-  CLI::App* eval =
-      app.add_subcommand("eval", "Measure a model: perplexity, KL divergence, passkey retrieval");
+  CLI::App* eval = app.add_subcommand(
+      "eval", "Measure a model: perplexity, loss by position, KL divergence, passkey retrieval");
   eval->require_subcommand(1);
   AddPpl(*eval);
   AddKld(*eval);
+  AddEvalPositions(*eval);
   AddPasskey(*eval);
 }
 

@@ -23,7 +23,8 @@ Comparison Compare(std::span<const float> logits, const LogProbabilities& refere
   for (std::size_t i = 0; i < logits.size(); ++i) {
     if (reference.values[i] > reference.values[top]) top = i;
     const float log_p = reference[i];
-    if (log_p > kLeast) c.divergence += std::exp(static_cast<double>(log_p)) * (log_p - (logits[i] - total));
+    if (log_p > kLeast || std::isnan(log_p))
+      c.divergence += std::exp(static_cast<double>(log_p)) * (log_p - (logits[i] - total));
   }
   c.same_top = ArgMax(logits) == static_cast<std::int32_t>(top);
   return c;

@@ -41,7 +41,13 @@ class Mean {
 
 class Statistics {
  public:
+  // Error(kInvalidFile) for a prediction that is none: its divergence would pass for 0, or spoil every mean.
   void Add(const Comparison& c) {
+    if (!std::isfinite(c.reference_nll))
+      Fail(ErrorKind::kInvalidFile, "the reference model's logits are not numbers, after {} tokens",
+           tokens());
+    if (!std::isfinite(c.nll) || !std::isfinite(c.divergence))
+      Fail(ErrorKind::kInvalidFile, "the model's logits are not numbers, after {} tokens", tokens());
     divergences_.push_back(c.divergence);
     divergence_.Add(c.divergence);
     nll_.Add(c.nll);
@@ -90,6 +96,8 @@ class Statistics {
 class Reference {
  public:
   virtual ~Reference() = default;
+  virtual std::int64_t readers() const { return 0; }  // models that read every window
+  virtual void Listen(WindowReader::Listener) {}      // once, before the first window
   virtual void Open(const TokenDocument& document, const Window& window) = 0;
   // Moves on to the next `rows` rows of the window, of which Compare takes one.
   virtual void Next(std::int64_t rows) = 0;
@@ -98,15 +106,21 @@ class Reference {
 
 class ModelReference final : public Reference {
  public:
-  ModelReference(Sequence& sequence, std::optional<std::int32_t> bos) : reader_(sequence, bos) {}
-  void Open(const TokenDocument& document, const Window& window) override { reader_.Open(document, window); }
-  void Next(std::int64_t) override { reader_.Next(); }
+  ModelReference(Sequence& sequence, std::optional<std::int32_t> bos) : sequence_(sequence), bos_(bos) {}
+  std::int64_t readers() const override { return 1; }
+  void Listen(WindowReader::Listener listener) override {
+    reader_.emplace(sequence_, bos_, std::move(listener));
+  }
+  void Open(const TokenDocument& document, const Window& window) override { reader_->Open(document, window); }
+  void Next(std::int64_t) override { reader_->Next(); }
   Comparison Compare(std::int64_t row, std::span<const float> logits, std::int32_t target) const override {
-    return longspan::Compare(logits, reader_.logits()[row], target);
+    return longspan::Compare(logits, reader_->logits()[row], target);
   }
 
  private:
-  WindowReader reader_;
+  Sequence& sequence_;
+  std::optional<std::int32_t> bos_;
+  std::optional<WindowReader> reader_;
 };
 
 // Window i is chunk i of the file.
@@ -129,19 +143,20 @@ class FileReference final : public Reference {
   std::int64_t first_ = 0, end_ = 0;
 };
 
-std::int64_t Scored(std::span<const Window> windows) {
-  std::int64_t scored = 0;
-  for (const Window& window : windows) scored += window.scored();
-  return scored;
-}
-
 KldResult Measure(Sequence& model, Reference& reference, std::span<const TokenDocument> documents,
                   std::span<const Window> windows, std::optional<std::int32_t> bos, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
-  progress.Start("KL divergence", Scored(windows), "tokens");
-  WindowReader reader(model, bos);
+  progress.Start("KL divergence",
+                 (1 + reference.readers()) * WindowReader::TokensToRead(windows, bos.has_value()), "tokens");
   std::vector<Comparison> block;
   Statistics statistics;
+  std::int64_t read = 0;
+  const auto listener = [&](std::int64_t tokens) {
+    read += tokens;
+    progress.Update(read, statistics.tokens() > 0 ? fmt::format("KL {:.6f}", statistics.mean()) : "");
+  };
+  WindowReader reader(model, bos, listener);
+  reference.Listen(listener);
   for (const Window& window : windows) {
     const TokenDocument& document = documents[static_cast<std::size_t>(window.document)];
     reader.Open(document, window);
@@ -156,7 +171,6 @@ KldResult Measure(Sequence& model, Reference& reference, std::span<const TokenDo
       });
       for (const Comparison& c : block) statistics.Add(c);
     }
-    progress.Update(statistics.tokens(), fmt::format("KL {:.6f}", statistics.mean()));
   }
   progress.Finish();
   KldResult result = statistics.Result();
@@ -234,8 +248,9 @@ SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> docum
   }
 
   LogitsWriter writer(path, shape, tokens);
-  progress.Start("save logits", shape.rows(), "tokens");
-  WindowReader reader(reference, bos);
+  progress.Start("save logits", WindowReader::TokensToRead(windows, bos.has_value()), "tokens");
+  std::int64_t read = 0;
+  WindowReader reader(reference, bos, [&](std::int64_t n) { progress.Update(read += n); });
   SavedLogits saved{0, shape.chunks, 0};
   double nll = 0;
   for (const Window& window : windows) {
@@ -248,7 +263,6 @@ SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> docum
       }
       saved.tokens += std::ssize(targets);
     }
-    progress.Update(saved.tokens);
   }
   writer.Commit();
   progress.Finish();

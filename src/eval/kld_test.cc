@@ -1,16 +1,21 @@
 #include "eval/kld.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "base/testing/expect_error.h"
 #include "eval/likelihood.h"
 #include "infer/testing/fake_sequence.h"
 
 namespace longspan {
 namespace {
+
+using ::testing::HasSubstr;
 
 std::vector<float> Logs(const std::vector<double>& probabilities, double shift = 0) {
   std::vector<float> logits;
@@ -114,6 +119,38 @@ TEST(Kld, StatisticsByHand) {
   EXPECT_NEAR(r.max, kl, 1e-6);
   EXPECT_EQ(r.same_top, 0.5);
   EXPECT_NEAR(r.rms_delta_p, std::sqrt(0.25 * 0.25 / 2), 1e-6);
+}
+
+// NaN once passed for a divergence of 0, so that a broken model looked perfect.
+TEST(Kld, RefusesLogitsThatAreNotNumbers) {
+  EXPECT_TRUE(std::isnan(KlDivergence(std::vector<float>{0, 1}, std::vector<float>{NAN, 1})));
+  EXPECT_TRUE(std::isnan(KlDivergence(std::vector<float>{0, NAN}, std::vector<float>{0, 1})));
+  const std::vector<TokenDocument> documents{Text(1000)};
+  for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    FakeSequence broken(20, [bad](auto tokens, std::span<float> logits) {
+      std::ranges::fill(logits, 0.0f);
+      if (tokens.size() == 100) logits[3] = bad;
+    });
+    FakeSequence good = Noisy(0, 2);
+    EXPECT_THAT(ErrorOf([&] { MeasureKld(broken, good, documents, 0, {.context = 128}); }),
+                HasSubstr("the model's logits are not numbers"));
+    EXPECT_THAT(ErrorOf([&] { MeasureKld(good, broken, documents, 0, {.context = 128}); }),
+                HasSubstr("the reference model's logits are not numbers"));
+  }
+}
+
+TEST(Kld, ProgressCountsWhatBothModelsRead) {
+  class Counting : public Progress {
+   public:
+    void Start(std::string_view, std::int64_t total, std::string_view) override { total_ = total; }
+    void Update(std::int64_t done, std::string_view) override { done_ = done; }
+    std::int64_t total_ = 0, done_ = 0;
+  } progress;
+  const std::vector<TokenDocument> documents{Text(1000)};
+  FakeSequence model = Noisy(0, 1), reference = Noisy(0, 2);
+  MeasureKld(model, reference, documents, 0, {.context = 128}, progress);
+  EXPECT_EQ(progress.total_, model.forwarded() + reference.forwarded());
+  EXPECT_EQ(progress.done_, progress.total_);
 }
 
 TEST(Kld, RefusesOtherVocabularies) {

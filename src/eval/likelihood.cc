@@ -73,7 +73,8 @@ double KlDivergence(std::span<const float> p, std::span<const float> q) {
   const double p_total = LogSumExp(p), q_total = LogSumExp(q);
   const auto shift = static_cast<float>(p_total);
   const double nearer = Sum(p.size(), [&](std::size_t i) { return FastExp(p[i] - shift) * (p[i] - q[i]); });
-  return std::max(0.0, nearer - (p_total - q_total));  // rounding can fall below
+  const double divergence = nearer - (p_total - q_total);
+  return divergence < 0 ? 0.0 : divergence;  // rounding can fall below 0; what is no number stays none
 }
 
 }  // namespace longspan

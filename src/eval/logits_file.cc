@@ -23,7 +23,7 @@ constexpr float kAboveCertain = 0.01f;
 void EncodeRow(std::span<const float> logits, std::uint16_t* to) {
   const auto [low, high] = std::ranges::minmax(logits);
   const double total = LogSumExp(logits);
-  if (!std::isfinite(total)) Fail(ErrorKind::kInternal, "logits that are no numbers");
+  if (!std::isfinite(total)) Fail(ErrorKind::kInvalidFile, "the model's logits are not numbers");
   const float least = std::max(low, high - kRange);
   const float header[2] = {(high - least) / kSteps, static_cast<float>(least - total)};
   std::memcpy(to, header, sizeof(header));

@@ -67,7 +67,7 @@ class LogitsWriter {
   LogitsWriter(const std::filesystem::path& path, const LogitsShape& shape,
                std::span<const std::int32_t> tokens);
 
-  // The next rows: logits [rows, vocab_size]. Error(kInternal) where they are no numbers.
+  // The next rows: logits [rows, vocab_size]. Error(kInvalidFile) where they are not numbers.
   void Write(ConstRows logits);
   void Commit();
 

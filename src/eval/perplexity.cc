@@ -31,7 +31,7 @@ struct Sums {
   void Add(std::span<const double> nlls) {
     tokens += std::ssize(nlls);
     for (const double x : nlls) {
-      if (std::isnan(x)) Fail(ErrorKind::kInternal, "the model's logits are not numbers");
+      if (!std::isfinite(x)) Fail(ErrorKind::kInvalidFile, "the model's logits are not numbers");
       nll += x;
       squares += x * x;
     }
@@ -43,14 +43,16 @@ PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents
                        std::optional<std::int32_t> bos, std::int64_t context, std::span<const Window> windows,
                        Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
-  std::int64_t planned = 0;
-  for (const Window& window : windows) planned += window.scored();
-  progress.Start(fmt::format("perplexity {}", context), planned, "tokens");
-
-  WindowReader reader(model, bos);
+  progress.Start(fmt::format("perplexity {}", context), WindowReader::TokensToRead(windows, bos.has_value()),
+                 "tokens");
   std::vector<bool> heard(documents.size());
   std::vector<double> nlls;
   Sums total;
+  std::int64_t read = 0;
+  WindowReader reader(model, bos, [&](std::int64_t tokens) {
+    read += tokens;
+    progress.Update(read, total.tokens > 0 ? fmt::format("ppl {:.4f}", std::exp(total.Mean())) : "");
+  });
   double window_means = 0;
   for (const Window& window : windows) {
     const auto document = static_cast<std::size_t>(window.document);
@@ -68,7 +70,6 @@ PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents
       of_window.Add(nlls);
     }
     window_means += of_window.Mean();
-    progress.Update(total.tokens, fmt::format("ppl {:.4f}", std::exp(total.Mean())));
   }
 
   PerplexityResult result;

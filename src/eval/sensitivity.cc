@@ -216,7 +216,12 @@ class Meter {
     std::vector<TypeHarm> measured;
     for (const Type type : request.measured) {
       const double error = RelativeError(weight, type, importance, squares);
-      measured.push_back({type, error, divergence_of(Encode(weight, type, importance)), true});
+      const double divergence = divergence_of(Encode(weight, type, importance));
+      if (!std::isfinite(divergence)) {
+        Fail(ErrorKind::kInvalidFile, "the model's logits are not numbers with {} as {}",
+             GgufTensorName(request.weight), Traits(type).name);
+      }
+      measured.push_back({type, error, divergence, true});
       progress_.Update(++done_, fmt::format("{} {} {:.6f}", request.weight, Traits(type).name,
                                             measured.back().divergence));
     }
@@ -224,6 +229,10 @@ class Meter {
       const auto it = std::ranges::find(measured, type, &TypeHarm::type);
       if (it != measured.end()) {
         result.harms.push_back(*it);
+        continue;
+      }
+      if (type == weight.type()) {  // stays as it is
+        result.harms.push_back({type, 0, 0, false});
         continue;
       }
       const double error = RelativeError(weight, type, importance, squares);
@@ -298,7 +307,9 @@ double EstimateDivergence(std::span<const TypeHarm> measured, double relative_er
     return m.relative_error > 0 ? std::abs(std::log(relative_error / m.relative_error)) : HUGE_VAL;
   };
   const TypeHarm& near = *std::ranges::min_element(measured, {}, distance);
-  if (near.relative_error <= 0) return near.divergence;
+  // What was measured is stored without error and says nothing of types that are not: the square of an error
+  // is of the order of its divergence.
+  if (near.relative_error <= 0) return relative_error * relative_error;
   // Quadratic, unless two measurements say otherwise; what they say is believed within reason, for both have
   // noise.
   double exponent = 2;

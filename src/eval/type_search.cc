@@ -48,7 +48,9 @@ std::vector<Type> TypesFor(const GgufTensor& tensor, const ImportanceMatrix* imp
   for (const Type type : wide ? std::span<const Type>(kTypes) : std::span<const Type>(kNarrowTypes)) {
     if (possible(type)) types.push_back(type);
   }
-  types.push_back(tensor.type == Type::kBF16 ? Type::kBF16 : Type::kF16);
+  // As it is: no harm at all, where there is room for it.
+  if (tensor.type != Type::kBF16) types.push_back(Type::kF16);
+  if (std::ranges::find(types, tensor.type) == types.end()) types.push_back(tensor.type);
   return types;
 }
 
@@ -77,18 +79,26 @@ std::vector<Candidate> Candidates(const GgufFile& file, const Transformer& model
   return candidates;
 }
 
-// Two types about the size aimed at: the largest that is not above it, and the next that is half a bit
-// larger.
+// Two quantised types about the size aimed at, half a bit or more apart, the coarser first: the largest that
+// is not above it and the next, or, where there is no larger one, the next below. Floats are never measured:
+// their harm is 0 or rounding, which says nothing of the others.
 std::vector<Type> TypesToMeasure(const std::vector<Type>& types, double bits) {
   const auto size = [](Type type) { return Traits(type).BitsPerWeight(); };
-  Type lower = types.front();
+  std::vector<Type> quantized;
   for (const Type type : types) {
-    if (size(type) <= bits && size(type) > size(lower)) lower = type;
+    if (!IsFloat(type)) quantized.push_back(type);
   }
-  for (const Type type : types) {
-    if (size(type) >= size(lower) + 0.5) return {lower, type};
-  }
-  return {lower};
+  std::ranges::stable_sort(quantized, {}, size);
+  if (quantized.empty()) return {};
+  auto lower = std::ranges::find_if(quantized, [&](Type type) { return size(type) > bits; });
+  if (lower != quantized.begin()) --lower;
+  const auto upper =
+      std::find_if(lower, quantized.end(), [&](Type type) { return size(type) >= size(*lower) + 0.5; });
+  if (upper != quantized.end()) return {*lower, *upper};
+  const auto below = std::find_if(std::make_reverse_iterator(lower), quantized.rend(),
+                                  [&](Type type) { return size(type) <= size(*lower) - 0.5; });
+  if (below != quantized.rend()) return {*below, *lower};
+  return {*lower};
 }
 
 // The same name with the layer's number taken out: "blk.", "7", ".attn_v.weight".
@@ -185,13 +195,14 @@ TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model,
 
   std::vector<SensitivityRequest> requests;
   std::vector<std::vector<TypeOption>> spending;
-  std::int64_t smallest = 0;
+  std::int64_t smallest = 0, as_is = 0;
   for (const Candidate& candidate : candidates) {
     requests.push_back({candidate.weight, candidate.types, TypesToMeasure(candidate.types, bits)});
     std::vector<TypeOption>& of_tensor = spending.emplace_back();
     for (const Type type : candidate.types)
       of_tensor.push_back({type, TensorBytes(type, file.tensors()[candidate.index].shape), 0});
     smallest += std::ranges::min_element(of_tensor, {}, &TypeOption::bytes)->bytes;
+    as_is += std::ssize(file.tensors()[candidate.index].bytes);
   }
   // Better now than after an hour.
   if (smallest > open_bytes) {
@@ -201,12 +212,24 @@ TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model,
          options.importance == nullptr ? " that need no importance matrix" : "",
          static_cast<double>(options.bytes - open_bytes + smallest) / 0x1p20);
   }
-  const auto sensitivities = MeasureSensitivity(model, chunks, requests, options.importance, progress);
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    for (std::size_t t = 0; t < spending[i].size(); ++t)
-      spending[i][t].harm = sensitivities[i].harms[t].divergence;
+  std::vector<std::size_t> chosen;
+  if (as_is <= open_bytes) {
+    progress.Message(
+        fmt::format("{}: the size leaves room for all tensors as they are, so they keep their types",
+                    file.path().string()));
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      chosen.push_back(static_cast<std::size_t>(
+          std::ranges::find(spending[i], file.tensors()[candidates[i].index].type, &TypeOption::type) -
+          spending[i].begin()));
+    }
+  } else {
+    const auto sensitivities = MeasureSensitivity(model, chunks, requests, options.importance, progress);
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      for (std::size_t t = 0; t < spending[i].size(); ++t)
+        spending[i][t].harm = sensitivities[i].harms[t].divergence;
+    }
+    chosen = SpendBytes(spending, open_bytes);
   }
-  const std::vector<std::size_t> chosen = SpendBytes(spending, open_bytes);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const TypeOption& option = spending[i][chosen[i]];
     ChosenType& tensor = result.tensors[candidates[i].index];

@@ -45,8 +45,9 @@ struct TypeSearchResult {
 };
 
 // Measures (MeasureSensitivity), then spends the bytes (SpendBytes). `file` is the one that `model` runs.
-// Types that need an importance matrix are considered where there is one. Error(kBadOption) where the size
-// cannot be reached, or the file is quantised already and the options do not allow that.
+// Types that need an importance matrix are considered where there is one. A tensor may also stay as it is;
+// where all can, nothing is measured. Error(kBadOption) where the size cannot be reached, or the file is
+// quantised already and the options do not allow that.
 TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model,
                              std::span<const TokenDocument> chunks, const TypeSearchOptions& options,
                              Progress& progress = NoProgress());

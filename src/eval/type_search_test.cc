@@ -81,6 +81,30 @@ TEST_F(SearchTypesTest, MoreBytesDoLessHarm) {
   EXPECT_LT(large, small);
 }
 
+// Only F16 was measured where a size left room for more than Q8_0. Its harm is nothing, so all types looked
+// harmless and the smallest were taken.
+TEST_F(SearchTypesTest, RoomForMoreThanQ8ChoosesFineTypes) {
+  const std::int64_t f16 = BytesOf("F16"), q8 = BytesOf("Q8_0");
+  const TypeSearchResult result = Search(f16 - 1000);
+  EXPECT_GT(result.bytes, (f16 + q8) / 2);
+  for (const ChosenType& tensor : result.tensors) {
+    if (tensor.searched) {
+      EXPECT_GE(tensor.bytes, RowBytes(Type::kQ8_0, tensor.elements)) << tensor.name;
+    }
+  }
+}
+
+TEST_F(SearchTypesTest, RoomForAllKeepsEveryType) {
+  const std::int64_t own = BytesOf("F32");
+  for (const std::int64_t bytes : {own, 1000 * own}) {
+    const TypeSearchResult result = Search(bytes);
+    EXPECT_EQ(result.bytes, own);
+    EXPECT_EQ(result.divergence, 0);
+    for (std::size_t i = 0; i < result.tensors.size(); ++i)
+      EXPECT_EQ(result.tensors[i].type, loaded_.file->tensors()[i].type) << result.tensors[i].name;
+  }
+}
+
 TEST_F(SearchTypesTest, KeepsWhatIsGiven) {
   MixOverrides overrides = Parsed({"blk\\.1\\.attn_q=Q8_0"});
   overrides.output_type = Type::kQ4_0;

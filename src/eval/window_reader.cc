@@ -1,6 +1,7 @@
 #include "eval/window_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/cancel.h"
 #include "base/error.h"
@@ -14,8 +15,15 @@ std::span<const std::int32_t> Part(std::span<const std::int32_t> all, std::int64
 
 }  // namespace
 
-WindowReader::WindowReader(Sequence& sequence, std::optional<std::int32_t> bos)
-    : sequence_(sequence), bos_(bos) {}
+WindowReader::WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, Listener listener)
+    : sequence_(sequence), bos_(bos), listener_(std::move(listener)) {}
+
+std::int64_t WindowReader::TokensToRead(std::span<const Window> windows, bool bos) {
+  std::int64_t tokens = 0;
+  // The last token of a window is only predicted; a BOS makes up for it.
+  for (const Window& window : windows) tokens += window.end - window.begin - (bos ? 0 : 1);
+  return tokens;
+}
 
 void WindowReader::Open(std::span<const std::int32_t> document, const Window& window) {
   const std::int64_t first_target = window.begin + (bos_ ? 0 : 1);
@@ -46,6 +54,7 @@ bool WindowReader::Next() {
     hidden_.Resize(chunk_end_ - chunk_begin_, sequence_.dim());
     sequence_.Forward(Part(inputs_, chunk_begin_, chunk_end_), hidden_);
     tokens_read_ += chunk_end_ - chunk_begin_;
+    if (listener_) listener_(chunk_end_ - chunk_begin_);
   }
   const std::int64_t rows = std::min(kRows, chunk_end_ - next_row_);
   logits_.Resize(rows, sequence_.vocab_size());

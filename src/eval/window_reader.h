@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -19,7 +20,13 @@ class WindowReader {
   static constexpr std::int64_t kChunk = 512;  // tokens that the model reads at a time
   static constexpr std::int64_t kRows = 64;    // rows of logits that exist at a time
 
-  WindowReader(Sequence& sequence, std::optional<std::int32_t> bos);
+  // Told of the tokens read after every chunk, because one window can take an hour.
+  using Listener = std::function<void(std::int64_t tokens)>;
+
+  WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, Listener listener = {});
+
+  // What the model reads of `windows` in all.
+  static std::int64_t TokensToRead(std::span<const Window> windows, bool bos);
 
   // Begins a window; `document` must stay alive while it is read.
   void Open(std::span<const std::int32_t> document, const Window& window);
@@ -34,6 +41,7 @@ class WindowReader {
  private:
   Sequence& sequence_;
   std::optional<std::int32_t> bos_;
+  Listener listener_;
   std::vector<std::int32_t> inputs_;              // of this window
   std::span<const std::int32_t> predicted_;       // token that follows each input
   std::int64_t chunk_begin_ = 0, chunk_end_ = 0;  // inputs whose hidden states exist

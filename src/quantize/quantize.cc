@@ -1,5 +1,7 @@
 #include "quantize/quantize.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -8,6 +10,7 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "encode/encode.h"
+#include "formats/byte_reader.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 #include "quantize/importance.h"
@@ -77,6 +80,35 @@ std::vector<TypeChoice> Plan(const GgufFile& file, const Mix& mix, const Quantiz
     CheckImportance(file, file.tensors()[i], mix, choices[i], options);
   }
   return choices;
+}
+
+// A matrix of another model's names would be ignored in silence.
+void CheckImportanceNames(const GgufFile& file, const std::vector<TypeChoice>& choices,
+                          const QuantizeOptions& options, Progress& progress) {
+  if (options.importance == nullptr) return;
+  std::int64_t wanted = 0;
+  std::vector<std::string_view> missing;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    if (!IsQuantized(choices[i].type) || IsCopied(file.tensors()[i], choices[i])) continue;
+    ++wanted;
+    if (options.importance->Find(choices[i].name) == nullptr) missing.push_back(choices[i].name);
+  }
+  if (missing.empty()) return;
+  const std::string& matrix = options.importance->source();
+  if (std::ssize(missing) == wanted) {
+    const auto& entries = options.importance->entries();
+    Fail(
+        ErrorKind::kBadOption,
+        "{}: none of its {} entries is for a matrix of {} (it has {}{}); make one for this model with "
+        "'longspan "
+        "imatrix', or leave it out",
+        matrix, entries.size(), file.path().string(), missing.front(),
+        entries.empty() ? "" : fmt::format(", the entries begin with {}", Printable(entries.begin()->first)));
+  }
+  progress.Message(fmt::format(
+      "{}: {} of {} matrices have no entry ({}{}) and are quantised without", matrix, missing.size(), wanted,
+      fmt::join(missing.begin(), missing.begin() + std::min<std::ptrdiff_t>(3, std::ssize(missing)), ", "),
+      missing.size() > 3 ? ", ..." : ""));
 }
 
 GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix, const ImportanceMatrix* importance) {
@@ -158,6 +190,7 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
   const std::shared_ptr<const GgufFile> file = GgufFile::Open(in);
   QuantizeReport report = CountBytes(*file, Plan(*file, mix, options));
   for (const std::string& line : DescribeFallBacks(report.choices)) progress.Message(line);
+  CheckImportanceNames(*file, report.choices, options, progress);
   if (options.dry_run) return report;
 
   GgufWriter writer(out, OutputMetadata(*file, mix, options.importance));

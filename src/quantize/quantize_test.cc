@@ -11,9 +11,11 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "base/testing/expect_error.h"
 #include "base/testing/temporary_folder.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
+#include "quantize/importance.h"
 
 namespace longspan {
 namespace {
@@ -144,6 +146,26 @@ TEST_F(QuantizeFileTest, QuantisesTwiceOnlyWhereAsked) {
                                  GgufFile::Open(twice)->FindTensor("token_embd.weight")->bytes));
   const QuantizeReport report = QuantizeFile(once, twice, FindMix("F32"), {}, NoProgress());
   EXPECT_EQ(report.types.at(Type::kF32).squared_error, 0);
+}
+
+// A matrix made for other names was ignored, and the file said it had one.
+TEST_F(QuantizeFileTest, AMatrixOfOtherNamesIsNotIgnored) {
+  const fs::path in = WriteModel(256);
+  ImportanceMatrix matrix;
+  matrix.Add("model.layers.0.mlp.down_proj", std::vector<double>(256, 1.0), 4);
+  QuantizeOptions options;
+  options.importance = &matrix;
+  EXPECT_THAT(
+      ErrorOf([&] { QuantizeFile(in, Path("out.gguf"), FindMix("Q4_K_M"), options, NoProgress()); }),
+      testing::AllOf(testing::HasSubstr("none of its 1 entries"), testing::HasSubstr("token_embd.weight"),
+                     testing::HasSubstr("model.layers.0.mlp.down_proj")));
+  EXPECT_FALSE(fs::exists(Path("out.gguf")));
+
+  matrix.Add("blk.0.ffn_down.weight", std::vector<double>(256, 1.0), 4);
+  RecordedProgress progress;
+  QuantizeFile(in, Path("out.gguf"), FindMix("Q4_K_M"), options, progress);
+  EXPECT_THAT(progress.lines,
+              testing::Contains(testing::HasSubstr("1 of 2 matrices have no entry (token_embd.weight)")));
 }
 
 TEST_F(QuantizeFileTest, DryRunWritesNothing) {
