@@ -8,10 +8,13 @@
 namespace longspan {
 
 Comparison Compare(std::span<const float> logits, std::span<const float> reference, std::int32_t target) {
-  return {.divergence = KlDivergence(reference, logits),
-          .nll = NegativeLogLikelihood(logits, target),
-          .reference_nll = NegativeLogLikelihood(reference, target),
-          .same_top = ArgMax(logits) == ArgMax(reference)};
+  Comparison c{.divergence = KlDivergence(reference, logits),
+               .nll = NegativeLogLikelihood(logits, target),
+               .reference_nll = NegativeLogLikelihood(reference, target)};
+  // Logits that are not numbers have no highest; who reads the comparison sees it by its likelihoods.
+  if (std::isfinite(c.nll) && std::isfinite(c.reference_nll))
+    c.same_top = ArgMax(logits) == ArgMax(reference);
+  return c;
 }
 
 Comparison Compare(std::span<const float> logits, const LogProbabilities& reference, std::int32_t target) {
@@ -26,7 +29,7 @@ Comparison Compare(std::span<const float> logits, const LogProbabilities& refere
     if (log_p > kLeast || std::isnan(log_p))
       c.divergence += std::exp(static_cast<double>(log_p)) * (log_p - (logits[i] - total));
   }
-  c.same_top = ArgMax(logits) == static_cast<std::int32_t>(top);
+  if (std::isfinite(c.nll)) c.same_top = ArgMax(logits) == static_cast<std::int32_t>(top);
   return c;
 }
 
