@@ -27,6 +27,7 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
     Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}", count, before, context_);
   }
   if (count == 0) return;
+  logits_.Resize(0, sequence_.vocab_size());  // there are none until all has been read
   progress.Start("prefill", count, "tokens");
   for (std::int64_t done = 0; done < count;) {
     ThrowIfCancelled();
@@ -55,7 +56,8 @@ void Session::PrefillShared(std::span<const std::int32_t> tokens, Progress& prog
 }
 
 std::span<const float> Session::last_logits() const {
-  if (tokens_.empty()) Fail(ErrorKind::kInternal, "logits of an empty sequence");
+  if (tokens_.empty() || logits_.rows() == 0)
+    Fail(ErrorKind::kInternal, "logits of a sequence that is empty or was not read to its end");
   return std::as_const(logits_)[row_];
 }
 
@@ -91,11 +93,16 @@ void Session::Step(std::int32_t token, std::int64_t most_guesses, Drafter* draft
   }
   if (pass_.size() > 1) drafter->Accepted(row_);
   pass_.assign(1, token);
-  if (drafter != nullptr) {
-    const std::span<const std::int32_t> guesses = drafter->Draft(tokens_, most_guesses);
-    pass_.insert(pass_.end(), guesses.begin(), guesses.end());
+  try {
+    if (drafter != nullptr) {
+      const std::span<const std::int32_t> guesses = drafter->Draft(tokens_, most_guesses);
+      pass_.insert(pass_.end(), guesses.begin(), guesses.end());
+    }
+    Read(pass_, before);
+  } catch (...) {
+    tokens_.pop_back();  // it was not read
+    throw;
   }
-  Read(pass_, before);
   logits_.Resize(std::ssize(pass_), sequence_.vocab_size());
   sequence_.Logits(hidden_, logits_);
   row_ = 0;
