@@ -131,7 +131,7 @@ void Engine::Truncate(SequenceId id, std::int64_t length) {
     Fail(ErrorKind::kBadOption, "sequence {} has {} tokens and cannot be cut to {}", id, member.tokens.size(),
          length);
   }
-  member.tokens.resize(static_cast<std::size_t>(length));
+  member.tokens.resize(length);
   member.TruncateCache(length);
 }
 

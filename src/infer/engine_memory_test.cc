@@ -166,8 +166,8 @@ TEST_F(EngineMemoryTest, SharedTokensAreCountedOnce) {
   for (const std::int64_t common : {0, 64, 70}) {
     Engine engine(model(), Pages(5));
     Tokens first = SomeTokens(common, 9), second = first;
-    for (const std::int32_t token : SomeTokens(60, 1)) first.push_back(token);
-    for (const std::int32_t token : SomeTokens(60, 2)) second.push_back(token);
+    for (const std::int32_t token : SomeTokens(30, 1)) first.push_back(token);
+    for (const std::int32_t token : SomeTokens(30, 2)) second.push_back(token);
     Outcome older, younger;
     engine.Submit(older.Noting(Ask(first, 256 - std::ssize(first))));
     engine.Submit(younger.Noting(Ask(second, 256 - std::ssize(second))));

@@ -189,9 +189,7 @@ std::int64_t Engine::Read(std::span<const Part> parts) {
   std::vector<SequenceTokens> sequences;
   std::int64_t rows = 0;
   for (const auto& [member, tokens] : parts) {
-    const auto first = static_cast<std::size_t>(member->cache.length());
-    sequences.push_back(
-        {std::span(member->tokens).subspan(first, static_cast<std::size_t>(tokens)), &member->cache});
+    sequences.push_back({std::span(member->tokens).subspan(member->cache.length(), tokens), &member->cache});
     rows += tokens;
   }
   hidden_.Resize(rows, model_.config().dim);
@@ -222,8 +220,8 @@ std::vector<Engine::Draw> Engine::DrawTokens(std::span<const Part> parts) {
   // Each draw depends on its own sequence alone.
   std::vector<Draw> draws(writers.size());
   ParallelFor(count, [&](std::int64_t i) {
-    Member& member = *writers[static_cast<std::size_t>(i)];
-    Draw& draw = draws[static_cast<std::size_t>(i)];
+    Member& member = *writers[i];
+    Draw& draw = draws[i];
     draw.id = member.id;
     try {
       draw.token = member.sampler->Sample(logits_[i], member.tokens);

@@ -41,7 +41,7 @@ std::int32_t Sampler::Sample(std::span<const float> logits, std::span<const std:
   logits = Penalise(logits, history);
   const std::int32_t best = ArgMax(logits);
   if (options_.temperature == 0) return best;
-  const float highest = logits[static_cast<std::size_t>(best)];
+  const float highest = logits[best];
   Collect(logits, highest);
   return Draw(highest);
 }
@@ -50,7 +50,7 @@ std::span<const float> Sampler::Penalise(std::span<const float> logits,
                                          std::span<const std::int32_t> history) {
   if (options_.repeat_penalty == 1.0 || options_.repeat_window == 0 || history.empty()) return logits;
   penalised_.assign(logits.begin(), logits.end());
-  const auto recent = std::min(history.size(), static_cast<std::size_t>(options_.repeat_window));
+  const std::int64_t recent = std::min<std::int64_t>(std::ssize(history), options_.repeat_window);
   for (const std::int32_t token : history.last(recent)) {
     const auto i = static_cast<std::size_t>(token);
     if (i >= logits.size()) continue;

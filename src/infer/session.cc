@@ -32,7 +32,7 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
   for (std::int64_t done = 0; done < count;) {
     ThrowIfCancelled();
     const std::int64_t n = std::min(chunk, count - done);
-    const auto piece = tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(n));
+    const auto piece = tokens.subspan(done, n);
     Read(piece, std::ssize(tokens_));
     tokens_.insert(tokens_.end(), piece.begin(), piece.end());
     done += n;
@@ -51,8 +51,8 @@ void Session::PrefillShared(std::span<const std::int32_t> tokens, Progress& prog
   // The last token is read again even if it was: its logits are wanted.
   shared = std::max<std::ptrdiff_t>(0, std::min(shared, std::ssize(tokens) - 1));
   sequence_.Truncate(shared);
-  tokens_.resize(static_cast<std::size_t>(shared));
-  Prefill(tokens.subspan(static_cast<std::size_t>(shared)), progress);
+  tokens_.resize(shared);
+  Prefill(tokens.subspan(shared), progress);
 }
 
 std::span<const float> Session::last_logits() const {
@@ -86,7 +86,7 @@ StopReason Session::Generate(Sampler& sampler, const GenerateOptions& options,
 void Session::Step(std::int32_t token, std::int64_t most_guesses, Drafter* drafter) {
   const std::int64_t before = std::ssize(tokens_);
   tokens_.push_back(token);
-  if (row_ + 1 < std::ssize(pass_) && pass_[static_cast<std::size_t>(row_ + 1)] == token) {
+  if (row_ + 1 < std::ssize(pass_) && pass_[row_ + 1] == token) {
     ++row_;
     ++stats_.accepted;
     return;
