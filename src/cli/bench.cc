@@ -29,10 +29,6 @@ struct BenchOptions {
   bool json = false;
 };
 
-std::string_view ActivationsName(Activations activations) {
-  return activations == Activations::kInt8 ? "int8" : "exact";
-}
-
 // "25.3 GB/s"
 std::string Rate(double per_second, std::string_view unit) {
   const bool tera = per_second >= 1e12;
@@ -89,7 +85,7 @@ void PrintModel(const BenchOptions& options, const LoadedModel& model, const std
   fmt::print(
       "\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, activations {}, cache {}\n\n",
       options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
-      WeightBytes(model.transformer().weights()) / 1e6, ActivationsName(options.model.activations),
+      WeightBytes(model.transformer().weights()) / 1e6, NameOf(options.model.activations),
       Traits(options.benchmark.cache_type).name);
   fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}\n", "work", "depth", "tokens", "sequences",
              "tokens/s", "median", "best rate", "of peak");
@@ -165,7 +161,7 @@ void RunBench(const BenchOptions& options) {
     json["model"] = {{"path", options.model.path},
                      {"parameters", model->config().Parameters()},
                      {"weight_bytes", static_cast<std::int64_t>(WeightBytes(model->transformer().weights()))},
-                     {"activations", ActivationsName(options.model.activations)},
+                     {"activations", NameOf(options.model.activations)},
                      {"cache_type", Traits(options.benchmark.cache_type).name}};
     json["results"] = ResultsJson(peaks, PeakOfProducts(options.model, *model, peaks), results);
   }

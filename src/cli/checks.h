@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <string>
 
 namespace longspan {
@@ -11,7 +12,7 @@ namespace longspan {
 inline const CLI::Validator kPositive(
     [](std::string& text) {
       double value = 0;
-      const bool good = CLI::detail::lexical_cast(text, value) && value > 0;
+      const bool good = CLI::detail::lexical_cast(text, value) && value > 0 && std::isfinite(value);
       return good ? std::string() : fmt::format("expected a number above 0, found '{}'", text);
     },
     "POSITIVE");
@@ -19,7 +20,7 @@ inline const CLI::Validator kPositive(
 inline const CLI::Validator kNotNegative(
     [](std::string& text) {
       double value = 0;
-      const bool good = CLI::detail::lexical_cast(text, value) && value >= 0;
+      const bool good = CLI::detail::lexical_cast(text, value) && value >= 0 && std::isfinite(value);
       return good ? std::string() : fmt::format("expected 0 or a number above, found '{}'", text);
     },
     "NUMBER >= 0");

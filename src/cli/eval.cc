@@ -52,10 +52,10 @@ struct PplOptions {
 
 std::string Describe(PerplexityMethod method, const PerplexityOptions& options) {
   switch (method) {
-    case PerplexityMethod::kSliding: return fmt::format("sliding windows, stride {}", options.stride);
+    case PerplexityMethod::kSliding: return fmt::format("sliding windows, stride {}", options.Stride());
     case PerplexityMethod::kSameTokens:
       return fmt::format("sliding windows, stride {}, the same tokens scored at every context",
-                         options.stride);
+                         options.Stride());
     case PerplexityMethod::kHalves: return "disjoint windows, second half scored, as llama.cpp does";
   }
   return "";
@@ -76,7 +76,7 @@ void RunPpl(PplOptions& options) {
     Json json{{"model", options.model.path},
               {"files", options.text.files},
               {"method", Name(perplexity.Method())},
-              {"stride", perplexity.stride},
+              {"stride", perplexity.Stride()},
               {"results", Json::array()}};
     for (const PerplexityResult& r : results) {
       json["results"].push_back({{"context", r.context},
@@ -112,8 +112,8 @@ void AddPpl(CLI::App& eval) {
                   "Context lengths, BOS included (default: the model's window)")
       ->delimiter(',')
       ->check(kPositive);
-  ppl->add_option("--stride", perplexity.stride, "Tokens by which a window moves")
-      ->capture_default_str()
+  ppl->add_option("--stride", perplexity.stride,
+                  "Tokens by which a window moves (default: 256, or half the shortest context)")
       ->check(kPositive);
   ppl->add_option("--max-tokens", perplexity.max_tokens,
                   "Score at most so many tokens at each context; 0: all")

@@ -1,10 +1,25 @@
 #include "cli/model_options.h"
 
-#include <map>
-
 #include "cli/checks.h"
 
 namespace longspan {
+
+const std::map<std::string, Activations>& ActivationsByName() {
+  static const std::map<std::string, Activations> kNames{{"exact", Activations::kExact},
+                                                         {"int8", Activations::kInt8}};
+  return kNames;
+}
+
+const std::map<std::string, Type>& CacheTypesByName() {
+  static const std::map<std::string, Type> kNames{{"f32", Type::kF32},
+                                                  {"f16", Type::kF16},
+                                                  {"bf16", Type::kBF16},
+                                                  {"q8_0", Type::kQ8_0},
+                                                  {"q4_0", Type::kQ4_0}};
+  return kNames;
+}
+
+std::string NameOf(Activations activations) { return activations == Activations::kInt8 ? "int8" : "exact"; }
 
 void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
   constexpr const char* kGroup = "RoPE, instead of the file's";
@@ -35,23 +50,16 @@ void ModelOptions::AddTo(CLI::App& command) {
       ->allow_extra_args(false);
   command.add_option("--isa", isa, "Instruction set: auto, amx, avx512, avx2, reference")
       ->capture_default_str();
-  static const std::map<std::string, Activations> kNames{{"exact", Activations::kExact},
-                                                         {"int8", Activations::kInt8}};
   command
       .add_option("--activations", activations,
                   "exact, or int8: rounded to 8 bits where weights are quantised, several times as fast")
-      ->transform(CLI::CheckedTransformer(kNames))
-      ->default_str(activations == Activations::kInt8 ? "int8" : "exact");
-  static const std::map<std::string, Type> kCacheTypes{{"f32", Type::kF32},
-                                                       {"f16", Type::kF16},
-                                                       {"bf16", Type::kBF16},
-                                                       {"q8_0", Type::kQ8_0},
-                                                       {"q4_0", Type::kQ4_0}};
+      ->transform(CLI::CheckedTransformer(ActivationsByName()))
+      ->default_str(NameOf(activations));
   command
       .add_option("--cache-type", cache_type,
                   "Type of keys and values: f32, f16, bf16, or q8_0 and q4_0, which are rotated before they "
                   "are rounded")
-      ->transform(CLI::CheckedTransformer(kCacheTypes, CLI::ignore_case))
+      ->transform(CLI::CheckedTransformer(CacheTypesByName(), CLI::ignore_case))
       ->default_str(cache_type == Type::kF32 ? "f32" : "f16");
   command.add_flag("--no-mmap", no_mmap,
                    "Copy the weights to memory, in huge pages, instead of mapping the file: slower to start, "

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,11 @@
 #include "infer/loaded_model.h"
 
 namespace longspan {
+
+// The values of --activations and --cache-type by name.
+const std::map<std::string, Activations>& ActivationsByName();
+const std::map<std::string, Type>& CacheTypesByName();
+std::string NameOf(Activations activations);
 
 // The --rope-* overrides, into `rope`.
 void AddRopeOptions(CLI::App& command, RopeOverride& rope);

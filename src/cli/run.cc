@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/cancel.h"
@@ -29,9 +30,23 @@ struct RunOptions {
   std::int64_t context = 0;
   SamplerOptions sampler;
   bool greedy = false, no_bos = false, special = false, json = false, stats = false;
+  bool keep_newline = false;
   bool lookup = false;
   std::string draft;
+  std::optional<Activations> draft_activations;  // unset: as the model's
+  std::optional<Type> draft_cache_type;          // likewise
   std::int64_t draft_tokens = 4;
+
+  // The model that drafts, run as the one that writes is.
+  ModelOptions Draft() const {
+    ModelOptions options = model;
+    options.path = draft;
+    options.rope = {};
+    options.adapters = {};
+    options.activations = draft_activations.value_or(model.activations);
+    options.cache_type = draft_cache_type.value_or(model.cache_type);
+    return options;
+  }
 };
 
 std::string ReadStandardInput() {
@@ -44,16 +59,29 @@ std::string ReadStandardInput() {
   return text;
 }
 
+// Editors and shells end a file with a newline that belongs to no text: one is dropped.
+std::string WithoutLastNewline(std::string text) {
+  if (text.ends_with("\r\n")) {
+    text.resize(text.size() - 2);
+  } else if (text.ends_with('\n')) {
+    text.pop_back();
+  }
+  return text;
+}
+
 std::string PromptOf(const RunOptions& options) {
   if (options.prompt) return *options.prompt;
-  return options.file.empty() || options.file == "-" ? ReadStandardInput() : ReadFile(options.file);
+  std::string text =
+      options.file.empty() || options.file == "-" ? ReadStandardInput() : ReadFile(options.file);
+  return options.keep_newline ? text : WithoutLastNewline(std::move(text));
 }
 
 // The most tokens that the session will hold. The model's window is no wall: past it, text gets worse, unless
 // the model was stretched, and the user hears of it.
 std::int64_t ContextFor(const RunOptions& options, const LlamaConfig& config, std::int64_t prompt_tokens) {
-  const std::int64_t context =
-      options.context > 0 ? options.context : std::max(config.context, prompt_tokens + options.tokens);
+  const std::int64_t room = std::numeric_limits<std::int64_t>::max() - prompt_tokens;
+  const std::int64_t needed = prompt_tokens + std::min(options.tokens, room);
+  const std::int64_t context = options.context > 0 ? options.context : std::max(config.context, needed);
   if (prompt_tokens > config.context) {
     Terminal().Message(fmt::format("warning: the prompt has {} tokens, more than the model's window of {}",
                                    prompt_tokens, config.context));
@@ -69,9 +97,14 @@ struct Speculation {
   Speculation(const RunOptions& options, const LoadedModel& target) {
     if (options.lookup) drafter = std::make_unique<PromptLookup>();
     if (options.draft.empty()) return;
-    model.emplace(options.draft, RopeOverride{}, options.model.isa);
+    const ModelOptions draft = options.Draft();
+    model.emplace(draft.Load());
     CheckSameVocabulary(*model, target);
-    drafter = std::make_unique<DraftModel>(model->transformer(), options.draft_tokens);
+    try {
+      drafter = std::make_unique<DraftModel>(model->transformer(), draft.cache_type, options.draft_tokens);
+    } catch (const Error& e) {
+      Fail(e.kind(), "{}: {}; --draft-cache-type takes another", draft.path, e.what());
+    }
   }
 };
 
@@ -133,6 +166,12 @@ void Run(const RunOptions& options) {
                                {"proposed", cost.proposed},
                                {"accepted", cost.accepted},
                                {"tokens_per_pass", cost.TokensPerPass()}};
+      if (speculation.model) {
+        const ModelOptions draft = options.Draft();
+        result["speculation"]["draft"] = {{"model", draft.path},
+                                          {"activations", NameOf(draft.activations)},
+                                          {"cache_type", Traits(draft.cache_type).name}};
+      }
     }
     fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
@@ -168,6 +207,8 @@ void AddRun(CLI::App& app) {
   auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");
   run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")
       ->excludes(prompt);
+  run->add_flag("--keep-newline", options->keep_newline,
+                "Keep the newline at the end of a file or of standard input, which is dropped otherwise");
   run->add_option("-n,--tokens", options->tokens, "Most tokens to write")
       ->capture_default_str()
       ->check(kPositive);
@@ -194,6 +235,14 @@ void AddRun(CLI::App& app) {
   auto* draft = run->add_option("--draft", options->draft,
                                 "Let a smaller model of the same vocabulary guess: the same text, faster");
   draft->check(CLI::ExistingFile)->excludes(lookup);
+  run->add_option("--draft-activations", options->draft_activations,
+                  "exact or int8, for the smaller model (default: as --activations)")
+      ->transform(CLI::CheckedTransformer(ActivationsByName()))
+      ->needs(draft);
+  run->add_option("--draft-cache-type", options->draft_cache_type,
+                  "Type of its keys and values (default: as --cache-type)")
+      ->transform(CLI::CheckedTransformer(CacheTypesByName(), CLI::ignore_case))
+      ->needs(draft);
   run->add_option("--draft-tokens", options->draft_tokens, "Tokens that the smaller model guesses at a time")
       ->capture_default_str()
       ->check(CLI::Range(1, 64))

@@ -15,9 +15,9 @@ namespace {
 std::vector<Window> WindowsOf(std::int64_t tokens, std::int64_t context, std::int64_t longest,
                               const PerplexityOptions& options, bool bos) {
   switch (options.Method()) {
-    case PerplexityMethod::kSliding: return SlidingWindows(tokens, context, options.stride, bos);
+    case PerplexityMethod::kSliding: return SlidingWindows(tokens, context, options.Stride(), bos);
     case PerplexityMethod::kSameTokens:
-      return SameTokenWindows(tokens, context, longest, options.stride, bos);
+      return SameTokenWindows(tokens, context, longest, options.Stride(), bos);
     case PerplexityMethod::kHalves: return HalfWindows(tokens, context, bos);
   }
   return {};
@@ -106,6 +106,12 @@ PerplexityMethod PerplexityOptions::Method() const {
   return method.value_or(contexts.size() > 1 ? PerplexityMethod::kSameTokens : PerplexityMethod::kSliding);
 }
 
+std::int64_t PerplexityOptions::Stride() const {
+  if (stride) return *stride;
+  constexpr std::int64_t kMost = 256;
+  return contexts.empty() ? kMost : std::min(kMost, std::ranges::min(contexts) / 2);
+}
+
 void PerplexityOptions::Validate() const {
   if (contexts.empty()) Fail(ErrorKind::kBadOption, "context: none given");
   const auto [shortest, longest] = std::ranges::minmax(contexts);
@@ -114,8 +120,8 @@ void PerplexityOptions::Validate() const {
   }
   if (max_tokens < 0) Fail(ErrorKind::kBadOption, "max tokens is {}, expected 0 or more", max_tokens);
   // A stride of the whole window would leave new tokens without any context before them.
-  if (Method() != PerplexityMethod::kHalves && (stride < 1 || stride >= shortest)) {
-    Fail(ErrorKind::kBadOption, "stride {}: expected 1 to {}, less than the shortest context", stride,
+  if (Method() != PerplexityMethod::kHalves && (Stride() < 1 || Stride() >= shortest)) {
+    Fail(ErrorKind::kBadOption, "stride {}: expected 1 to {}, less than the shortest context", Stride(),
          shortest - 1);
   }
 }

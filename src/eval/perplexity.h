@@ -22,12 +22,14 @@ std::string_view Name(PerplexityMethod method);  // "sliding", "same-tokens", "h
 
 struct PerplexityOptions {
   std::vector<std::int64_t> contexts;
-  std::int64_t stride = 256;
+  // Tokens by which a window moves. Unset: 256, or half the shortest context where that is less.
+  std::optional<std::int64_t> stride = std::nullopt;
   std::optional<PerplexityMethod> method =
       std::nullopt;             // unset: kSameTokens for several contexts, kSliding for one
   std::int64_t max_tokens = 0;  // score at most so many tokens at each context; 0: all
 
   PerplexityMethod Method() const;
+  std::int64_t Stride() const;
   void Validate() const;  // Error(kBadOption)
 };
 

@@ -109,6 +109,24 @@ TEST(Perplexity, SeveralContextsScoreTheSameTokens) {
   EXPECT_NEAR(some[0].nll, some[1].nll, 1e-6);
 }
 
+// Without a stride, a context of any length can be measured; with one that does not fit, none is.
+TEST(Perplexity, TheDefaultStrideFitsTheShortestContext) {
+  const auto stride = [](std::vector<std::int64_t> contexts) {
+    PerplexityOptions options{.contexts = std::move(contexts)};
+    options.Validate();
+    return options.Stride();
+  };
+  EXPECT_EQ(stride({4}), 2);
+  EXPECT_EQ(stride({64}), 32);
+  EXPECT_EQ(stride({1024, 256}), 128);
+  EXPECT_EQ(stride({512}), 256);
+  EXPECT_EQ(stride({65536}), 256);
+  FakeSequence model = Uniform(50);
+  EXPECT_EQ(MeasurePerplexity(model, std::vector<TokenDocument>{Noise(1000, 50)}, kBos, {.contexts = {64}})[0]
+                .tokens,
+            1000);
+}
+
 TEST(Perplexity, RefusesWhatCannotBe) {
   FakeSequence model = Uniform(5);
   const std::vector<TokenDocument> documents{Noise(100, 5)};

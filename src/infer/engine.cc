@@ -31,6 +31,9 @@ void Engine::Check(const Request& request, std::int64_t tokens_before) const {
   request.sampler.Validate();
   const std::int64_t count = std::ssize(request.prompt), tokens = tokens_before + count;
   if (tokens == 0) Fail(ErrorKind::kBadOption, "the prompt is empty");
+  if (request.generate.max_tokens < 0) {
+    Fail(ErrorKind::kBadOption, "{} tokens to write, expected 0 or more", request.generate.max_tokens);
+  }
   if (tokens > context_) {
     Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}", count, tokens_before,
          context_);
@@ -53,13 +56,13 @@ SequenceId Engine::Submit(Request request) {
   auto member = std::make_unique<Member>(Member{.tokens = {}, .cache = KvCache(pool_)});
   member->request = std::move(request);
   const std::lock_guard lock(mutex_);
-  member->id = ++last_id_;
+  member->id = member->request_id = ++last_id_;
   inbox_.push_back(std::move(member));
   arrived_.notify_all();
   return last_id_;
 }
 
-void Engine::Cancel(SequenceId id) {
+void Engine::Cancel(RequestId id) {
   const std::lock_guard lock(mutex_);
   cancelled_.push_back(id);
 }
@@ -104,11 +107,22 @@ SequenceId Engine::Fork(SequenceId id) {
   return Add(std::move(fork)).id;
 }
 
-void Engine::Continue(SequenceId id, Request request) {
+RequestId Engine::Continue(SequenceId id, Request request) {
   Member& member = GetResting(id);
   Check(request, std::ssize(member.tokens));
   member.request = std::move(request);
+  {
+    const std::lock_guard lock(mutex_);
+    member.request_id = ++last_id_;
+  }
   Queue(member);
+  return member.request_id;
+}
+
+// What is cut off and computed anew is to be published anew.
+void Engine::Member::TruncateCache(std::int64_t length) {
+  cache.Truncate(length);
+  known_pages = std::min(known_pages, cache.length() / kKvBlock);
 }
 
 void Engine::Truncate(SequenceId id, std::int64_t length) {
@@ -117,9 +131,8 @@ void Engine::Truncate(SequenceId id, std::int64_t length) {
     Fail(ErrorKind::kBadOption, "sequence {} has {} tokens and cannot be cut to {}", id, member.tokens.size(),
          length);
   }
-  member.tokens.resize(static_cast<std::size_t>(length));
-  member.cache.Truncate(length);
-  member.known_pages = std::min(member.known_pages, length / kKvBlock);
+  member.tokens.resize(length);
+  member.TruncateCache(length);
 }
 
 void Engine::Save(SequenceId id, const std::filesystem::path& path) {
@@ -130,12 +143,10 @@ void Engine::Save(SequenceId id, const std::filesystem::path& path) {
 
 SequenceId Engine::Restore(const std::filesystem::path& path) {
   if (!fingerprint_) fingerprint_ = Fingerprint(model_);
-  std::error_code missing;  // which RestoreSequence reports
-  const std::uintmax_t bytes = std::filesystem::file_size(path, missing);
-  if (!missing)
-    MakeRoom(std::min(pool_->max_pages(), static_cast<std::int64_t>(bytes) / pool_->page_bytes()));
-  SavedSequence saved = RestoreSequence(path, *fingerprint_, model_.config().vocab_size, pool_);
-  if (std::ssize(saved.tokens) > context_) {
+  SavedSequence saved = RestoreSequence(path, *fingerprint_, model_.config().vocab_size, pool_,
+                                        [this](std::int64_t pages) { MakeRoom(pages); });
+  // One that filled its context holds one token more, which was written and not read.
+  if (saved.cache.length() > context_ || std::ssize(saved.tokens) - 1 > context_) {
     Fail(ErrorKind::kBadOption, "{}: {} tokens do not fit the context of {}", path.string(),
          saved.tokens.size(), context_);
   }
@@ -158,7 +169,8 @@ void Engine::Queue(Member& member) {
   member.progress = {.prompt_tokens = std::ssize(prompt)};
   prompt.clear();
   // The last token is read again even if it was: its logits are wanted.
-  member.cache.Truncate(std::ssize(member.tokens) - 1);
+  member.TruncateCache(std::ssize(member.tokens) - 1);
+  member.reached = member.cache.length();
   member.sampler.emplace(member.request.sampler);
   member.arrival = ++arrivals_;
   member.state = Member::State::kWaiting;
@@ -167,17 +179,24 @@ void Engine::Queue(Member& member) {
 
 void Engine::TakeInbox() {
   std::vector<std::unique_ptr<Member>> arrived;
-  std::vector<SequenceId> cancelled;
+  std::vector<RequestId> cancelled;
   {
     const std::lock_guard lock(mutex_);
     arrived.swap(inbox_);
     cancelled.swap(cancelled_);
   }
   for (std::unique_ptr<Member>& member : arrived) Queue(Add(std::move(member)));
-  for (const SequenceId id : cancelled) {
+  if (cancelled.empty()) return;
+  std::ranges::sort(cancelled);
+  std::vector<SequenceId> ended;
+  const auto note = [&](const Member* member) {
+    if (std::ranges::binary_search(cancelled, member->request_id)) ended.push_back(member->id);
+  };
+  std::ranges::for_each(running_, note);
+  std::ranges::for_each(waiting_, note);
+  for (const SequenceId id : ended) {
     const auto found = members_.find(id);
-    if (found == members_.end() || found->second->state == Member::State::kResting) continue;
-    End(*found->second, StopReason::kCancelled);
+    if (found != members_.end()) End(*found->second, StopReason::kCancelled);  // else another's callback did
   }
 }
 
@@ -196,7 +215,17 @@ void Engine::End(Member& member, StopReason reason, std::string message) {
   const bool keep = member.request.keep;
   member.request = {};
   if (!keep) members_.erase(member.id);
-  if (on_finish) on_finish(finish);
+  if (!on_finish) return;
+  try {
+    on_finish(finish);
+  } catch (...) {
+    if (!thrown_) thrown_ = std::current_exception();
+  }
+}
+
+// What a callback throws must not stop a step halfway.
+void Engine::RethrowFromCallbacks() {
+  if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
 }
 
 }  // namespace longspan

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -39,12 +40,20 @@ struct EngineOptions {
   void Validate() const;  // Error(kBadOption), naming the option
 };
 
-// How a request ended.
+// How a request ended. What each reason means here:
+//   kStopToken     the model wrote one of the request's stop tokens
+//   kTokenLimit    max_tokens were written
+//   kContextFull   the sequence holds the context, and one token more that was written last and not read
+//   kCaller        on_token returned false
+//   kCancelled     Cancel
+//   kOutOfMemory   the sequence had the engine to itself and still lacked pages; `message` has the sizes
+//   kFailed        on_token threw, its logits are not numbers, or the pass failed that it was in; `message`
+//                  says what
 struct Finish {
   StopReason reason = StopReason::kFailed;
   std::string message = {};        // of kOutOfMemory and kFailed
   std::int64_t prompt_tokens = 0;  // that the request brought along
-  std::int64_t shared_tokens = 0;  // that were not computed, for their pages were known
+  std::int64_t shared_tokens = 0;  // never computed for it, because their pages were known
   std::int64_t written = 0;        // tokens handed over
 };
 
@@ -54,12 +63,16 @@ struct Request {
   GenerateOptions generate = {};
   bool keep = false;  // the sequence rests in the engine afterwards, until Release
   // Called by Step, on its thread; they may call anything but Step. The first gets each token and returns
-  // false to stop. The second is called once, last of all; a sequence that is not kept is gone by then.
+  // false to stop; what it throws ends the request with kFailed. The second is called once, last of all; a
+  // sequence that is not kept is gone by then. What it throws leaves Step, after the step is complete.
   std::function<bool(std::int32_t)> on_token = nullptr;
   std::function<void(const Finish&)> on_finish = nullptr;
 };
 
+// Neither is ever given twice. A sequence has one request after another; its own id is also that of its
+// first.
 using SequenceId = std::uint64_t;
+using RequestId = std::uint64_t;
 
 // What a step did.
 struct StepReport {
@@ -67,10 +80,14 @@ struct StepReport {
   std::int64_t written = 0;  // tokens handed over
 };
 
-// A request that goes wrong ends with a reason; the others go on. Where memory runs out, pages that only the
-// prefix cache holds go first; then the youngest running sequence goes back to wait, with its tokens but
-// without its pages, and is read again later. A sequence that has the engine to itself and still lacks pages
-// ends with kOutOfMemory.
+// A request that goes wrong ends with a reason; the others go on. A pass of the model that fails has no
+// single culprit: all requests that were in it end. Where memory runs out, pages that only the prefix cache
+// holds go first; then the youngest running sequence goes back to wait, with its tokens but without its
+// pages, and is read again later. A sequence that has the engine to itself and still lacks pages ends with
+// kOutOfMemory.
+//
+// Threads: Submit and Cancel may be called from any, also during a step. All else belongs to the one thread
+// that calls Step.
 class Engine {
  public:
   // The model must outlive the engine.
@@ -84,11 +101,14 @@ class Engine {
   // context or holds tokens outside the vocabulary, and for bad options; Error(kOutOfMemory) for one that no
   // free engine could hold.
   SequenceId Submit(Request request);
-  // Ends a request at the next step. Does nothing where it has ended.
-  void Cancel(SequenceId id);
+  // Ends a request at the next step. Does nothing where it has ended: however late, it never meets the
+  // request that its sequence goes on with.
+  void Cancel(RequestId id);
 
   // ---- From the thread that calls Step, between steps or in callbacks.
 
+  // Throws what an on_finish threw, and what fails outside the pass. The engine may be stepped on all the
+  // same.
   StepReport Step();
   bool idle() const;  // nothing runs, waits or was submitted
   // Waits until there is something to do. False if there is nothing after `timeout`.
@@ -97,11 +117,12 @@ class Engine {
   // A resting sequence like that of `id` as it is now. They share all pages.
   SequenceId Fork(SequenceId id);
   // A resting sequence goes on with a request. Errors as of Submit, but the prompt may be empty.
-  void Continue(SequenceId id, Request request);
+  RequestId Continue(SequenceId id, Request request);
   // A resting sequence forgets all tokens from `length` on.
   void Truncate(SequenceId id, std::int64_t length);
   void Save(SequenceId id, const std::filesystem::path& path);  // see infer/sequence_file.h
-  SequenceId Restore(const std::filesystem::path& path);        // as a resting sequence
+  // As a resting sequence. Error(kBadOption) where it does not fit the context, else as RestoreSequence.
+  SequenceId Restore(const std::filesystem::path& path);
   // Forgets a sequence, whatever it does. on_finish is not called.
   void Release(SequenceId id);
   // All tokens of a sequence. The last may not have been read yet.
@@ -122,18 +143,27 @@ class Engine {
     KvCache cache;  // of the first of them
     State state = State::kResting;
     std::uint64_t arrival = 0;  // order of requests
-    Request request = {};       // whose prompt is in `tokens`
+    RequestId request_id = 0;
+    Request request = {};  // whose prompt is in `tokens`
     std::optional<Sampler> sampler = {};
     Finish progress = {};
-    std::int64_t known_pages = 0;  // in the prefix cache, or tried
+    std::int64_t reached = 0;      // most tokens that the cache held since the request came
+    std::int64_t known_pages = 0;  // of these, in the prefix cache
     bool trusted = true;           // false: its pages came from a file, and are for itself alone
 
     std::int64_t unread() const { return std::ssize(tokens) - cache.length(); }
+    void TruncateCache(std::int64_t length);
   };
   // A member's share of a step.
   struct Part {
     Member* member;
     std::int64_t tokens;
+  };
+  // The token that a member writes next; -1 where `error` says why there is none.
+  struct Draw {
+    SequenceId id;
+    std::int32_t token = -1;
+    std::string error = {};
   };
 
   // engine.cc
@@ -145,19 +175,23 @@ class Engine {
   void TakeInbox();
   void Withdraw(Member& member);  // from those that run or wait
   void End(Member& member, StopReason reason, std::string message = {});
+  void RethrowFromCallbacks();
 
   // engine_step.cc
   void Admit();
   std::vector<Part> Plan();
   bool AnotherReadsAhead(const Member& prompt, std::span<Member* const> readers) const;
   void ShareKnownPages(Member& member);
+  static void CountShared(Member& member);
   void PublishPages(Member& member);
   bool MakeRoom(std::int64_t pages);
   void Preempt(Member& member);
   void EndForWantOfPages(Member& member, std::int64_t tokens);
   void ReservePages(std::vector<Part>& parts);
-  void Run(std::span<const Part> parts);
-  std::int64_t Write(std::span<const Part> parts);
+  std::int64_t Read(std::span<const Part> parts);
+  std::vector<Draw> DrawTokens(std::span<const Part> parts);
+  void EndAll(std::span<const Part> parts, const std::string& message);
+  std::int64_t HandOver(std::span<const Draw> draws);
   bool Deliver(SequenceId id, std::int32_t token);
 
   const Transformer& model_;
@@ -171,13 +205,14 @@ class Engine {
   std::deque<Member*> waiting_;   // by arrival
   std::uint64_t arrivals_ = 0;
   bool stepping_ = false;
+  std::exception_ptr thrown_;  // by a callback in this step, the first
   Matrix hidden_, last_hidden_, logits_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable arrived_;
   std::vector<std::unique_ptr<Member>> inbox_;
-  std::vector<SequenceId> cancelled_;
-  SequenceId last_id_ = 0;
+  std::vector<RequestId> cancelled_;
+  std::uint64_t last_id_ = 0;
 };
 
 }  // namespace longspan

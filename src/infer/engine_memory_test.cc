@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "infer/engine.h"
 #include "infer/testing/small_engine.h"
 
@@ -111,6 +112,95 @@ TEST_F(EngineMemoryTest, TheLeastRecentlyUsedPrefixGoesFirst) {
   EXPECT_EQ(shared(3), 0);  // takes three pages: of the second one's two, one has to go
   EXPECT_EQ(shared(1), 128);
   EXPECT_LT(shared(2), 128);
+}
+
+// Two come to the end of the same page in one step, and each has read it for itself. What the one leaves
+// behind when it ends is not lost to the other, which needs every page there is.
+TEST_F(EngineMemoryTest, DuplicatesOfKnownPagesAreGivenBack) {
+  EngineOptions options = Pages(5);
+  options.context = 5 * kKvBlock;
+  Engine engine(model(), options);
+  const Request first = Ask(SomeTokens(10, 1), 90);
+  Request second = Ask(first.prompt, 0);
+  for (const std::int32_t token : WrittenAlone(model(), first)) second.prompt.push_back(token);
+  Outcome shorter, longer;
+  engine.Submit(shorter.Noting(first));
+  for (int i = 0; i < 54; ++i) engine.Step();  // the next reads its 64th token
+  engine.Submit(longer.Noting(second));
+  RunToEnd(engine);
+  EXPECT_EQ(shorter.finish->reason, StopReason::kTokenLimit);
+  EXPECT_EQ(longer.finish->reason, StopReason::kContextFull) << longer.finish->message;
+  EXPECT_EQ(longer.tokens, WrittenAlone(model(), second, options.context));
+  engine.ForgetPrefixes();
+  EXPECT_EQ(engine.pool().used_pages(), 0);
+}
+
+// The pages of a file are for its sequence alone, until it meets known pages that reach further. Then it
+// takes all of those, or the first would be held by nobody and could not be evicted either.
+TEST_F(EngineMemoryTest, ARestoredSequenceLeavesNoPagesThatCannotBeEvicted) {
+  const TestFolder folder;
+  EngineOptions options = Pages(5);
+  options.context = 5 * kKvBlock;
+  const Tokens prompt = SomeTokens(150, 1);
+  {
+    Engine engine(model());
+    Request request = Ask(Tokens(prompt.begin(), prompt.begin() + 100), 1);
+    request.keep = true;
+    const SequenceId id = engine.Submit(request);
+    RunToEnd(engine);
+    engine.Truncate(id, 100);
+    engine.Save(id, folder / "a.lsq");
+  }
+  Engine engine(model(), options);
+  const SequenceId id = engine.Restore(folder / "a.lsq");  // two pages
+  RunTogether(engine, {Ask(prompt, 1)});                   // makes two pages known
+  Outcome outcome;
+  engine.Continue(id, outcome.Noting(Ask(Tokens(prompt.begin() + 100, prompt.end()), 170)));
+  RunToEnd(engine);
+  EXPECT_EQ(outcome.finish->reason, StopReason::kTokenLimit) << outcome.finish->message;
+  EXPECT_EQ(outcome.tokens, WrittenAlone(model(), Ask(prompt, 170), options.context));
+}
+
+// Giving way and reading again is the engine's affair: what the cache knew of a prompt is counted once.
+TEST_F(EngineMemoryTest, SharedTokensAreCountedOnce) {
+  for (const std::int64_t common : {0, 64, 70}) {
+    Engine engine(model(), Pages(5));
+    Tokens first = SomeTokens(common, 9), second = first;
+    for (const std::int32_t token : SomeTokens(30, 1)) first.push_back(token);
+    for (const std::int32_t token : SomeTokens(30, 2)) second.push_back(token);
+    Outcome older, younger;
+    engine.Submit(older.Noting(Ask(first, 256 - std::ssize(first))));
+    engine.Submit(younger.Noting(Ask(second, 256 - std::ssize(second))));
+    bool gave_way = false;
+    while (!engine.idle()) {
+      engine.Step();
+      gave_way |= engine.waiting() == 1 && !younger.tokens.empty() && !older.finish;
+    }
+    EXPECT_TRUE(gave_way) << common;
+    EXPECT_EQ(older.finish->shared_tokens, 0) << common;
+    EXPECT_EQ(younger.finish->shared_tokens, common / 64 * 64) << common;
+  }
+}
+
+// A file that turns out to be damaged costs nobody anything.
+TEST_F(EngineMemoryTest, RestoringMakesRoomOnlyForWhatIsWhole) {
+  const TestFolder folder;
+  Engine engine(model(), Pages(4));
+  Request request = Ask(SomeTokens(100, 1), 2);
+  request.keep = true;
+  const SequenceId id = engine.Submit(request);
+  RunToEnd(engine);
+  engine.Save(id, folder / "a.lsq");
+  engine.Release(id);
+  std::string damaged = ReadFile(folder / "a.lsq");
+  damaged.back() ^= 1;
+  WriteFile(folder / "b.lsq", damaged);
+  RunTogether(engine, {Ask(SomeTokens(200, 2), 2)});
+  const std::int64_t used = engine.pool().used_pages();
+  EXPECT_EQ(used, 3);  // known, and held by no sequence
+  EXPECT_THROW(engine.Restore(folder / "b.lsq"), Error);
+  EXPECT_EQ(engine.pool().used_pages(), used);
+  engine.Restore(folder / "a.lsq");
 }
 
 TEST_F(EngineMemoryTest, RestoringMakesRoomToo) {

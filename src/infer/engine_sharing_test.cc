@@ -105,6 +105,28 @@ TEST_F(EngineSharingTest, TheSameBeginningIsReadOnce) {
   }
 }
 
+// One prompt goes on from where another's first page lies far behind it. That page is known, so nobody waits.
+TEST_F(EngineSharingTest, APromptDoesNotWaitForAReaderThatIsPastItsPages) {
+  Engine engine(model(), {.step_tokens = 16, .max_sequences = 4});
+  const Tokens begin = SomeTokens(10, 1);
+  Request request = Ask(begin, 62);
+  request.keep = true;
+  engine.Submit(Ask(begin, 62));  // writes the same, and makes it known first
+  const SequenceId id = engine.Submit(request);
+  RunToEnd(engine);
+  engine.ForgetPrefixes();
+  const Tokens all = engine.tokens(id);
+  Outcome reader, waiter;
+  engine.Continue(id, reader.Noting(Ask(SomeTokens(120, 2), 1)));
+  const Tokens prompt = Joined(Tokens(all.begin(), all.begin() + 64), SomeTokens(8, 3));
+  engine.Submit(waiter.Noting(Ask(prompt, 1)));
+  for (int i = 0; i < 2; ++i) engine.Step();
+  EXPECT_FALSE(reader.finish);
+  ASSERT_TRUE(waiter.finish);
+  EXPECT_EQ(waiter.finish->shared_tokens, 64);
+  EXPECT_EQ(waiter.tokens, Alone(prompt, 1));
+}
+
 TEST_F(EngineSharingTest, CanBeTurnedOff) {
   Engine engine(model(), {.share_prefixes = false});
   for (int i = 0; i < 2; ++i) {
@@ -182,6 +204,38 @@ TEST_F(EngineSharingTest, OnlyRestingSequencesAreHandled) {
   engine.Release(id);
   EXPECT_TRUE(engine.idle());
   EXPECT_EQ(engine.pool().used_pages(), 0);
+}
+
+// It holds one token more than the context, which was written and never read.
+TEST_F(EngineSharingTest, ASequenceThatFilledItsContextIsSavedAndRestored) {
+  const TestFolder folder;
+  const EngineOptions options{.context = 40};
+  const Tokens prompt = SomeTokens(20, 1);
+  Tokens whole;
+  {
+    Engine engine(model(), options);
+    Outcome outcome;
+    Request request = outcome.Noting(Ask(prompt, 0));
+    request.keep = true;
+    const SequenceId id = engine.Submit(request);
+    RunToEnd(engine);
+    EXPECT_EQ(outcome.finish->reason, StopReason::kContextFull);
+    whole = engine.tokens(id);
+    EXPECT_EQ(whole.size(), 41);
+    engine.Save(id, folder / "full.lsq");
+  }
+  Engine engine(model(), options);
+  const SequenceId id = engine.Restore(folder / "full.lsq");
+  EXPECT_EQ(engine.tokens(id), whole);
+  EXPECT_THAT([&] { engine.Continue(id, Ask({}, 1)); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("context of 40")));
+  engine.Truncate(id, 30);
+  EXPECT_EQ(Continued(engine, id, {}, 5), Alone(Tokens(whole.begin(), whole.begin() + 30), 5));
+  Engine larger(model(), {.context = 41});
+  EXPECT_EQ(Continued(larger, larger.Restore(folder / "full.lsq"), {}, 1), Alone(whole, 1));
+  Engine smaller(model(), {.context = 39});
+  EXPECT_THAT([&] { smaller.Restore(folder / "full.lsq"); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("full.lsq")));
 }
 
 TEST_F(EngineSharingTest, ASavedSequenceGoesOnInAnotherEngine) {

@@ -1,5 +1,6 @@
 // One step of the engine: who takes part, with how many tokens, in which pages, and what comes of it.
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "base/error.h"
@@ -17,6 +18,17 @@ struct Raised {
   bool& flag;
 };
 
+// What the exception says that is being handled.
+std::string MessageOfCurrentException() {
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception of an unknown type";
+  }
+}
+
 }  // namespace
 
 StepReport Engine::Step() {
@@ -25,10 +37,18 @@ StepReport Engine::Step() {
   TakeInbox();
   Admit();
   std::vector<Part> parts = Plan();
-  ReservePages(parts);
-  if (parts.empty()) return {};
-  Run(parts);
-  return {hidden_.rows(), Write(parts)};
+  StepReport report;
+  std::vector<Draw> draws;
+  try {
+    ReservePages(parts);
+    report.read = Read(parts);
+    draws = DrawTokens(parts);
+  } catch (...) {
+    EndAll(parts, MessageOfCurrentException());
+  }
+  report.written = HandOver(draws);
+  RethrowFromCallbacks();
+  return report;
 }
 
 // First come, first served: the first that does not fit makes all others wait, or long prompts would wait for
@@ -36,7 +56,7 @@ StepReport Engine::Step() {
 void Engine::Admit() {
   while (!waiting_.empty() && std::ssize(running_) < options_.max_sequences) {
     Member& member = *waiting_.front();
-    const std::int64_t held = member.cache.length(), shared = member.progress.shared_tokens;
+    const std::int64_t held = member.cache.length();
     ShareKnownPages(member);
     // Those that run still need pages for what they have not read, and one each to go on writing.
     std::int64_t needed = member.cache.PagesFor(member.unread());
@@ -47,9 +67,9 @@ void Engine::Admit() {
         continue;
       }
       member.cache.Truncate(held);
-      member.progress.shared_tokens = shared;
       return;
     }
+    CountShared(member);
     waiting_.pop_front();
     running_.push_back(&member);
     member.state = Member::State::kRunning;
@@ -61,13 +81,14 @@ std::vector<Engine::Part> Engine::Plan() {
   std::vector<Member*> prompts, readers;
   for (Member* member : running_) {
     if (member->unread() > 1) ShareKnownPages(*member);
+    CountShared(*member);
     if (member->unread() == 1) {
       parts.push_back({member, 1});
     } else {
       prompts.push_back(member);
     }
   }
-  // The furthest first: who is behind may find that his tokens are just being read.
+  // The furthest first: a prompt further back can wait for a page that is being computed.
   std::ranges::stable_sort(prompts, std::greater{}, [](const Member* m) { return m->cache.length(); });
   std::vector<std::int64_t> wants;
   for (Member* prompt : prompts) {
@@ -81,32 +102,40 @@ std::vector<Engine::Part> Engine::Plan() {
   return parts;
 }
 
-// Whether one of `readers` is about to read the next page of this prompt too, which it can then share.
+// Whether one of `readers` is about to complete the next page of this prompt, which can then share it. One
+// that is past that page will not compute it again.
 bool Engine::AnotherReadsAhead(const Member& prompt, std::span<Member* const> readers) const {
-  return options_.share_prefixes && std::ranges::any_of(readers, [&](const Member* reader) {
-           const auto same = std::ranges::mismatch(prompt.tokens, reader->tokens).in1 - prompt.tokens.begin();
-           const std::int64_t shareable =
-               std::min<std::int64_t>(same, std::ssize(prompt.tokens) - 1) / kKvBlock * kKvBlock;
-           return reader->trusted && shareable > prompt.cache.length();
-         });
+  const std::int64_t end = (prompt.cache.length() / kKvBlock + 1) * kKvBlock;  // of the next page
+  if (!options_.share_prefixes || end >= std::ssize(prompt.tokens)) return false;
+  return std::ranges::any_of(readers, [&](const Member* reader) {
+    return reader->trusted && reader->cache.length() < end && end <= std::ssize(reader->tokens) &&
+           std::ranges::equal(std::span(prompt.tokens).first(end), std::span(reader->tokens).first(end));
+  });
 }
 
-// Takes over pages that were computed for the same tokens. The last token is left to be read: its logits are
-// wanted.
+// Takes over the pages that were computed for the same tokens, where they reach further than its own. It
+// gives back its own for all of them, as PrefixCache wants it. The last token is left to be read: its logits
+// are wanted.
 void Engine::ShareKnownPages(Member& member) {
   if (!options_.share_prefixes) return;
   const std::vector<KvPage> known = prefixes_.Find(std::span(member.tokens).first(member.tokens.size() - 1));
-  const std::int64_t held = member.cache.length();
-  if (std::ssize(known) * kKvBlock <= held) return;
-  member.cache.Truncate(held / kKvBlock * kKvBlock);
-  member.cache.Share(std::span(known).subspan(static_cast<std::size_t>(held / kKvBlock)));
-  member.progress.shared_tokens += member.cache.length() - held;
+  if (std::ssize(known) * kKvBlock <= member.cache.length()) return;
+  member.cache.Clear();
+  member.cache.Share(known);
+}
+
+// Tokens count as shared where the cache came to hold them without a pass, and never held them before: not
+// when a sequence that gave way is read again.
+void Engine::CountShared(Member& member) {
+  const std::int64_t length = member.cache.length();
+  member.progress.shared_tokens += std::max<std::int64_t>(0, length - member.reached);
+  member.reached = std::max(member.reached, length);
 }
 
 void Engine::PublishPages(Member& member) {
   const std::int64_t full = member.cache.length() / kKvBlock;
   if (!options_.share_prefixes || !member.trusted || full <= member.known_pages) return;
-  prefixes_.Insert(member.tokens, member.cache.pages().first(static_cast<std::size_t>(full)));
+  member.cache.Adopt(prefixes_.Insert(member.tokens, member.cache.pages().first(full)));
   member.known_pages = full;
 }
 
@@ -155,22 +184,25 @@ void Engine::ReservePages(std::vector<Part>& parts) {
   parts = std::move(ready);
 }
 
-void Engine::Run(std::span<const Part> parts) {
+// One pass of the model. How many tokens went through it.
+std::int64_t Engine::Read(std::span<const Part> parts) {
   std::vector<SequenceTokens> sequences;
   std::int64_t rows = 0;
   for (const auto& [member, tokens] : parts) {
-    const auto first = static_cast<std::size_t>(member->cache.length());
-    sequences.push_back(
-        {std::span(member->tokens).subspan(first, static_cast<std::size_t>(tokens)), &member->cache});
+    sequences.push_back({std::span(member->tokens).subspan(member->cache.length(), tokens), &member->cache});
     rows += tokens;
   }
   hidden_.Resize(rows, model_.config().dim);
   model_.Forward(sequences, hidden_);
-  for (const Part& part : parts) PublishPages(*part.member);
+  for (const auto& [member, tokens] : parts) {
+    member->reached = std::max(member->reached, member->cache.length());
+    PublishPages(*member);
+  }
+  return rows;
 }
 
-// Draws a token for every sequence that has been read to its end, and hands it over. How many were.
-std::int64_t Engine::Write(std::span<const Part> parts) {
+// A token for every sequence that has been read to its end.
+std::vector<Engine::Draw> Engine::DrawTokens(std::span<const Part> parts) {
   std::vector<Member*> writers;
   last_hidden_.Resize(std::ssize(parts), model_.config().dim);
   std::int64_t row = -1;
@@ -181,32 +213,44 @@ std::int64_t Engine::Write(std::span<const Part> parts) {
     writers.push_back(member);
   }
   const auto count = std::ssize(writers);
-  if (count == 0) return 0;
+  if (count == 0) return {};
   logits_.Resize(count, model_.config().vocab_size);
   model_.Logits(ConstRows(last_hidden_).Slice(0, count), logits_);
 
   // Each draw depends on its own sequence alone.
-  struct Draw {
-    SequenceId id;
-    std::int32_t token = -1;
-    std::string error = {};
-  };
   std::vector<Draw> draws(writers.size());
   ParallelFor(count, [&](std::int64_t i) {
-    Member& member = *writers[static_cast<std::size_t>(i)];
-    Draw& draw = draws[static_cast<std::size_t>(i)];
+    Member& member = *writers[i];
+    Draw& draw = draws[i];
     draw.id = member.id;
     try {
       draw.token = member.sampler->Sample(logits_[i], member.tokens);
-    } catch (const std::exception& e) {
-      draw.error = e.what();
+    } catch (...) {
+      draw.error = MessageOfCurrentException();
     }
   });
+  return draws;
+}
+
+// Ends the requests of a pass that failed. Those that gave way for it wait on.
+void Engine::EndAll(std::span<const Part> parts, const std::string& message) {
+  std::vector<SequenceId> ids;
+  for (const Part& part : parts) {
+    if (part.member->state == Member::State::kRunning) ids.push_back(part.member->id);
+  }
+  for (const SequenceId id : ids) {
+    const auto found = members_.find(id);
+    if (found != members_.end()) End(*found->second, StopReason::kFailed, message);
+  }
+}
+
+// Hands the tokens over, and returns how many were.
+std::int64_t Engine::HandOver(std::span<const Draw> draws) {
   std::int64_t written = 0;
   for (const auto& [id, token, error] : draws) {
     const auto found = members_.find(id);
     if (found == members_.end()) continue;  // released by another's callback
-    if (error.empty()) {
+    if (token >= 0) {
       written += Deliver(id, token) ? 1 : 0;
     } else {
       End(*found->second, StopReason::kFailed, error);
@@ -230,8 +274,12 @@ bool Engine::Deliver(SequenceId id, std::int32_t token) {
     const auto on_token = member.request.on_token;  // it may release the sequence, and itself with it
     try {
       wanted = on_token(token);
-    } catch (const std::exception& e) {
-      if (members_.contains(id)) End(member, StopReason::kFailed, e.what());
+    } catch (...) {
+      if (members_.contains(id)) {
+        End(member, StopReason::kFailed, MessageOfCurrentException());
+      } else if (!thrown_) {
+        thrown_ = std::current_exception();  // it released the sequence: nobody else is told
+      }
       return true;
     }
     if (!members_.contains(id)) return true;

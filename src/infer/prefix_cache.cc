@@ -39,8 +39,9 @@ std::vector<KvPage> PrefixCache::Find(std::span<const std::int32_t> tokens) {
   return pages;
 }
 
-void PrefixCache::Insert(std::span<const std::int32_t> tokens, std::span<const KvPage> pages) {
+std::vector<KvPage> PrefixCache::Insert(std::span<const std::int32_t> tokens, std::span<const KvPage> pages) {
   std::vector<Entries::iterator> path;
+  std::vector<KvPage> known;
   Id before = 0;
   for (const KvPage& page : pages) {
     const auto block = tokens.first(kKvBlock);
@@ -56,10 +57,12 @@ void PrefixCache::Insert(std::span<const std::int32_t> tokens, std::span<const K
     } else if (entry->page.use_count() == 1) {
       entry->page = page;  // one of the two is enough
     }
+    known.push_back(entry->page);
     path.push_back(entry);
     before = entry->id;
   }
   Touch(path);
+  return known;
 }
 
 PrefixCache::Entries::iterator PrefixCache::Forget(Entries::iterator entry) {

@@ -17,6 +17,9 @@ namespace longspan {
 // A tree of pages: below an entry stand those that continue it. A page is looked up by the entry before it
 // and by its own tokens, all of them compared, so that what is found was computed from exactly the tokens
 // asked for. Holds its pages until they are evicted.
+//
+// A page is known once. Whoever holds a known page must hold those before it too, as Find and Insert give
+// them. Then a page that no sequence holds has no continuation that one holds, and all such can be evicted.
 class PrefixCache {
  public:
   // Pages of the longest known beginning of `tokens`, in whole pages. They count as used now.
@@ -24,7 +27,8 @@ class PrefixCache {
 
   // Makes pages known: page i holds kKvBlock tokens from kKvBlock * i on, and `tokens` reaches to the end of
   // the last. Where a page for the same tokens is known already and some sequence holds it, that one stays.
-  void Insert(std::span<const std::int32_t> tokens, std::span<const KvPage> pages);
+  // Returns the pages that are known now, for the caller to hold in place of its own.
+  std::vector<KvPage> Insert(std::span<const std::int32_t> tokens, std::span<const KvPage> pages);
 
   // Forgets up to `count` pages that no sequence holds, the least recently used first, ends before
   // beginnings, and returns how many.

@@ -52,10 +52,14 @@ TEST_F(PrefixCacheTest, BranchesShareTheirBeginning) {
 
 TEST_F(PrefixCacheTest, TheFirstPageOfTheSameTokensStays) {
   const Tokens text = SomeTokens(64, 1);
-  const std::vector<KvPage> first = pool_->Take(1), second = pool_->Take(1);
-  prefixes_.Insert(text, first);
-  prefixes_.Insert(text, second);
+  std::vector<KvPage> first = pool_->Take(1), second = pool_->Take(1);
+  EXPECT_EQ(prefixes_.Insert(text, first), first);
+  EXPECT_EQ(prefixes_.Insert(text, second), first);
   EXPECT_EQ(prefixes_.Find(text), first);
+  first.clear();  // nobody holds it now
+  EXPECT_EQ(prefixes_.Insert(text, second), second);
+  EXPECT_EQ(prefixes_.Find(text), second);
+  EXPECT_EQ(pool_->used_pages(), 1);
 }
 
 TEST_F(PrefixCacheTest, EvictsTheLeastRecentlyUsedEndsFirst) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -40,7 +41,7 @@ std::int32_t Sampler::Sample(std::span<const float> logits, std::span<const std:
   logits = Penalise(logits, history);
   const std::int32_t best = ArgMax(logits);
   if (options_.temperature == 0) return best;
-  const float highest = logits[static_cast<std::size_t>(best)];
+  const float highest = logits[best];
   Collect(logits, highest);
   return Draw(highest);
 }
@@ -49,23 +50,28 @@ std::span<const float> Sampler::Penalise(std::span<const float> logits,
                                          std::span<const std::int32_t> history) {
   if (options_.repeat_penalty == 1.0 || options_.repeat_window == 0 || history.empty()) return logits;
   penalised_.assign(logits.begin(), logits.end());
-  const auto penalty = static_cast<float>(options_.repeat_penalty);
-  const auto recent = std::min(history.size(), static_cast<std::size_t>(options_.repeat_window));
+  const std::int64_t recent = std::min<std::int64_t>(std::ssize(history), options_.repeat_window);
   for (const std::int32_t token : history.last(recent)) {
     const auto i = static_cast<std::size_t>(token);
     if (i >= logits.size()) continue;
-    // From the original logit, so that a token seen twice is penalised once.
-    penalised_[i] = logits[i] > 0 ? logits[i] / penalty : logits[i] * penalty;
+    if (!std::isfinite(logits[i])) continue;
+    // From the original logit, so that a token seen twice is penalised once. An extreme penalty leaves the
+    // largest float rather than infinity, which would mean a broken model or a forbidden token.
+    const double penalised =
+        logits[i] > 0 ? logits[i] / options_.repeat_penalty : logits[i] * options_.repeat_penalty;
+    penalised_[i] = static_cast<float>(std::clamp<double>(penalised, std::numeric_limits<float>::lowest(),
+                                                          std::numeric_limits<float>::max()));
   }
   return penalised_;
 }
 
 // p / p_max = exp((logit - highest) / temperature), so min-p is a threshold on logits and needs no softmax.
-// With top-k, the threshold rises to the k-th best so far, and most of a large vocabulary is passed over at a
-// glance.
+// With top-k, the threshold rises to the k-th best so far, so that most of a large vocabulary costs one
+// comparison each.
 void Sampler::Collect(std::span<const float> logits, float highest) {
-  const auto k = static_cast<std::size_t>(options_.top_k);
-  const std::size_t full = k == 0 ? logits.size() + 1 : std::max<std::size_t>(4 * k, 1024);
+  const bool all = options_.top_k == 0 || std::cmp_greater_equal(options_.top_k, logits.size());
+  const std::size_t k = all ? logits.size() : static_cast<std::size_t>(options_.top_k);
+  const std::size_t full = std::max<std::size_t>(4 * k, 1024);
   // At a min-p of 0 the logarithm is -inf; a token whose logit is -inf is forbidden all the same.
   auto threshold = static_cast<float>(std::max<double>(
       highest + options_.temperature * std::log(options_.min_p), std::numeric_limits<float>::lowest()));
@@ -78,7 +84,7 @@ void Sampler::Collect(std::span<const float> logits, float highest) {
       threshold = candidates_.back().logit;
     }
   }
-  if (k > 0 && k < candidates_.size()) KeepBest(k);
+  if (k < candidates_.size()) KeepBest(k);
 }
 
 // The best k candidates, best first.
@@ -95,8 +101,11 @@ bool Sampler::Likelier(const Candidate& a, const Candidate& b) {
 }
 
 std::int32_t Sampler::Draw(float highest) {
-  const double scale = 1.0 / options_.temperature;
-  const auto weigh = [&](const Candidate& c) { return std::exp((double{c.logit} - highest) * scale); };
+  // Divided, because the reciprocal of a tiny temperature is infinite, and 0 times that is not a number. The
+  // likeliest token weighs 1 at any temperature.
+  const auto weigh = [&](const Candidate& c) {
+    return std::exp((double{c.logit} - highest) / options_.temperature);
+  };
   double total = 0;
   for (const Candidate& c : candidates_) total += weigh(c);
 

@@ -162,6 +162,83 @@ TEST(Sampler, RefusesWhatCannotBe) {
   options = SamplerOptions{};
   options.temperature = -1;
   EXPECT_THROW(Sampler{options}, Error);
+  const double inf = std::numeric_limits<double>::infinity();
+  for (double SamplerOptions::*const option : {&SamplerOptions::temperature, &SamplerOptions::top_p,
+                                               &SamplerOptions::min_p, &SamplerOptions::repeat_penalty}) {
+    for (const double value : {std::numeric_limits<double>::quiet_NaN(), inf, -inf, -1.0, -5e-324}) {
+      options = SamplerOptions{};
+      options.*option = value;
+      EXPECT_THROW(Sampler{options}, Error) << value;
+    }
+  }
+  for (std::int64_t SamplerOptions::*const option :
+       {&SamplerOptions::top_k, &SamplerOptions::repeat_window}) {
+    options = SamplerOptions{};
+    options.*option = -1;
+    EXPECT_THROW(Sampler{options}, Error);
+  }
+}
+
+// A temperature whose reciprocal is infinite.
+TEST(Sampler, TheColdestTemperatureIsGreedy) {
+  SamplerOptions options;
+  options.temperature = 1e-310;
+  Sampler sampler(options);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{1.0f, 7.0f, 6.999f}), 1);
+  EXPECT_EQ(sampler.Sample(std::vector<float>{-3e38f, -2e38f, 0.0f}), 2);
+}
+
+TEST(Sampler, AKBeyondTheVocabularyKeepsAll) {
+  SamplerOptions options = Plain();
+  options.min_p = 0.5;
+  const std::vector<float> logits(5000, 1.0f);
+  for (const std::int64_t k : {std::int64_t{4999}, std::int64_t{5001}, std::int64_t{1} << 62,
+                               std::numeric_limits<std::int64_t>::max()}) {
+    options.top_k = k;
+    Sampler sampler(options);
+    std::int32_t lowest = 5000, highest = 0;
+    for (int i = 0; i < 200; ++i) {
+      const std::int32_t token = sampler.Sample(logits);
+      lowest = std::min(lowest, token);
+      highest = std::max(highest, token);
+    }
+    EXPECT_LT(lowest, 500) << k;
+    EXPECT_GT(highest, 4500) << k;
+    EXPECT_LT(highest, 5000) << k;
+  }
+}
+
+// Every option at its ends, on logits at theirs: a token of the vocabulary comes out that is not forbidden.
+TEST(Sampler, AnyOptionsThatAreAcceptedDrawAToken) {
+  const float never = -std::numeric_limits<float>::infinity(), most = std::numeric_limits<float>::max();
+  const std::vector<std::vector<float>> rows{{0, 0, 0, never},
+                                             {most, -most, 0, never},
+                                             {-most, -most, -most, never},
+                                             {1e-45f, 0, -1e-45f, never},
+                                             {-1, -2, -3, never},
+                                             {most, most, most, never},
+                                             {1, 2, 3, std::nanf("")}};
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  const std::vector<std::int32_t> history{0, 1, 2, 3, 0, 99};
+  SamplerOptions options;
+  for (const double temperature : {0.0, 5e-324, 1e-310, 1e-30, 1.0, 1e30, 1.7e308}) {
+    for (const double top_p : {5e-324, 1e-300, 0.5, 1.0}) {
+      for (const double min_p : {0.0, 5e-324, 0.5, 1.0}) {
+        for (const double penalty : {5e-324, 1e-310, 1e-30, 1.0, 1e30, 1.7e308}) {
+          for (const std::int64_t k : {std::int64_t{0}, std::int64_t{1}, kMost}) {
+            options = {temperature, k, top_p, min_p, penalty, k == 0 ? kMost : 3};
+            Sampler sampler(options);
+            for (const std::vector<float>& row : rows) {
+              const std::int32_t token = sampler.Sample(row, history);
+              ASSERT_TRUE(token >= 0 && token < 3)
+                  << token << ": temperature " << temperature << ", k " << k << ", p " << top_p << ", min-p "
+                  << min_p << ", penalty " << penalty << ", logits from " << row[0];
+            }
+          }
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

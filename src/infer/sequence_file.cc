@@ -54,6 +54,12 @@ std::vector<std::byte> HeldPart(const KvPage& page, const KvLayout& layout, std:
   return held;
 }
 
+// Whether all that HeldPart would leave out is zero.
+bool RestIsZero(const KvPage& page, const KvLayout& layout, std::int64_t layers, std::int64_t tokens) {
+  const std::vector<std::byte> held = HeldPart(page, layout, layers, tokens);
+  return std::memcmp(held.data(), page.get(), held.size()) == 0;
+}
+
 // What a header says of the cache, and what the model at hand would say.
 using Measures = std::array<std::pair<const char*, std::int64_t>, 4>;
 Measures MeasuresOf(const KvLayout& layout, std::int64_t layers) {
@@ -113,12 +119,15 @@ void SaveSequence(const std::filesystem::path& path, std::uint64_t fingerprint,
 }
 
 SavedSequence RestoreSequence(const std::filesystem::path& path, std::uint64_t fingerprint,
-                              std::int64_t vocab_size, const std::shared_ptr<KvPagePool>& pool) {
-  return ReadSequence(MappedFile::Open(path)->bytes(), path.string(), fingerprint, vocab_size, pool);
+                              std::int64_t vocab_size, const std::shared_ptr<KvPagePool>& pool,
+                              const MakeRoomForPages& make_room) {
+  const auto file = MappedFile::Open(path);
+  return ReadSequence(file->bytes(), path.string(), fingerprint, vocab_size, pool, make_room);
 }
 
 SavedSequence ReadSequence(std::span<const std::byte> file, std::string_view name, std::uint64_t fingerprint,
-                           std::int64_t vocab_size, const std::shared_ptr<KvPagePool>& pool) {
+                           std::int64_t vocab_size, const std::shared_ptr<KvPagePool>& pool,
+                           const MakeRoomForPages& make_room) {
   ByteReader reader(file, std::string(name));
   if (reader.ReadText(kMagic.size(), "the magic number") != kMagic) reader.FailAt("not a saved sequence");
   if (const auto version = reader.Read<std::uint32_t>("the version"); version != kVersion) {
@@ -145,6 +154,7 @@ SavedSequence ReadSequence(std::span<const std::byte> file, std::string_view nam
     reader.FailAt("{} bytes remain, expected {} for {} tokens", reader.remaining(),
                   bytes + sizeof(std::uint64_t), held);
   }
+  if (make_room) make_room(KvPages(length));
   try {
     saved.cache.Reserve(length);
   } catch (const Error& e) {
@@ -153,6 +163,10 @@ SavedSequence ReadSequence(std::span<const std::byte> file, std::string_view nam
   for (const KvPage& page : saved.cache.pages()) {
     std::memcpy(page.get(), reader.Take(static_cast<std::uint64_t>(page_bytes), "a page").data(),
                 static_cast<std::size_t>(page_bytes));
+  }
+  if (length % kKvBlock != 0 &&
+      !RestIsZero(saved.cache.pages().back(), pool->layout(), pool->layers(), length % kKvBlock)) {
+    reader.FailAt("the last page has bytes after its {} tokens", length % kKvBlock);
   }
   saved.cache.Advance(length);
   return saved;

@@ -130,6 +130,29 @@ TEST_F(SequenceFileTest, NoticesEveryChangedBit) {
   }
 }
 
+// A sequence has one file: what no token wrote is zero, and somebody else's keys cannot hide there.
+TEST_F(SequenceFileTest, RefusesBytesAfterTheLastToken) {
+  std::string changed = Saved(10);
+  changed[changed.size() - 9] = 1;  // of the last head's V, in the slot of the 64th token
+  EXPECT_EQ(KindOf(WithItsChecksum(changed)), ErrorKind::kInvalidFile);
+  EXPECT_EQ(pool_->used_pages(), 0);
+}
+
+TEST_F(SequenceFileTest, MakesRoomForWhatIsWholeAlone) {
+  const std::string whole = Saved(70);
+  std::string damaged = whole;
+  damaged.back() ^= 1;
+  std::int64_t wanted = 0;
+  const auto read = [&](const std::string& file) {
+    ReadSequence(std::as_bytes(std::span(file)), "a.lsq", fingerprint_, 61, pool_,
+                 [&](std::int64_t pages) { wanted = pages; });
+  };
+  EXPECT_THROW(read(damaged), Error);
+  EXPECT_EQ(wanted, 0);
+  read(whole);
+  EXPECT_EQ(wanted, 2);
+}
+
 // With a checksum that fits, nothing is left to trust but what is checked.
 TEST_F(SequenceFileTest, SurvivesAnyHeader) {
   const std::string whole = Saved(70);

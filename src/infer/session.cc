@@ -27,11 +27,12 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
     Fail(ErrorKind::kBadOption, "{} tokens after {} do not fit the context of {}", count, before, context_);
   }
   if (count == 0) return;
+  logits_.Resize(0, sequence_.vocab_size());  // there are none until all has been read
   progress.Start("prefill", count, "tokens");
   for (std::int64_t done = 0; done < count;) {
     ThrowIfCancelled();
     const std::int64_t n = std::min(chunk, count - done);
-    const auto piece = tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(n));
+    const auto piece = tokens.subspan(done, n);
     Read(piece, std::ssize(tokens_));
     tokens_.insert(tokens_.end(), piece.begin(), piece.end());
     done += n;
@@ -50,12 +51,13 @@ void Session::PrefillShared(std::span<const std::int32_t> tokens, Progress& prog
   // The last token is read again even if it was: its logits are wanted.
   shared = std::max<std::ptrdiff_t>(0, std::min(shared, std::ssize(tokens) - 1));
   sequence_.Truncate(shared);
-  tokens_.resize(static_cast<std::size_t>(shared));
-  Prefill(tokens.subspan(static_cast<std::size_t>(shared)), progress);
+  tokens_.resize(shared);
+  Prefill(tokens.subspan(shared), progress);
 }
 
 std::span<const float> Session::last_logits() const {
-  if (tokens_.empty()) Fail(ErrorKind::kInternal, "logits of an empty sequence");
+  if (tokens_.empty() || logits_.rows() == 0)
+    Fail(ErrorKind::kInternal, "logits of a sequence that is empty or was not read to its end");
   return std::as_const(logits_)[row_];
 }
 
@@ -84,18 +86,23 @@ StopReason Session::Generate(Sampler& sampler, const GenerateOptions& options,
 void Session::Step(std::int32_t token, std::int64_t most_guesses, Drafter* drafter) {
   const std::int64_t before = std::ssize(tokens_);
   tokens_.push_back(token);
-  if (row_ + 1 < std::ssize(pass_) && pass_[static_cast<std::size_t>(row_ + 1)] == token) {
+  if (row_ + 1 < std::ssize(pass_) && pass_[row_ + 1] == token) {
     ++row_;
     ++stats_.accepted;
     return;
   }
   if (pass_.size() > 1) drafter->Accepted(row_);
   pass_.assign(1, token);
-  if (drafter != nullptr) {
-    const std::span<const std::int32_t> guesses = drafter->Draft(tokens_, most_guesses);
-    pass_.insert(pass_.end(), guesses.begin(), guesses.end());
+  try {
+    if (drafter != nullptr) {
+      const std::span<const std::int32_t> guesses = drafter->Draft(tokens_, most_guesses);
+      pass_.insert(pass_.end(), guesses.begin(), guesses.end());
+    }
+    Read(pass_, before);
+  } catch (...) {
+    tokens_.pop_back();  // it was not read
+    throw;
   }
-  Read(pass_, before);
   logits_.Resize(std::ssize(pass_), sequence_.vocab_size());
   sequence_.Logits(hidden_, logits_);
   row_ = 0;

@@ -48,7 +48,8 @@ class Session {
   // it.
   void PrefillShared(std::span<const std::int32_t> tokens, Progress& progress = NoProgress());
 
-  // Logits [vocab_size] for the token after the last one read. Error(kInternal) before any was.
+  // Logits [vocab_size] for the token after the last one read. Error(kInternal) before any was, and after a
+  // Prefill that was stopped.
   std::span<const float> last_logits() const;
 
   // Writes tokens until `on_token` returns false or the options, the context or Ctrl-C say stop. A stop token

@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <stdexcept>
+
 #include "base/cancel.h"
 #include "base/error.h"
+#include "infer/speculation.h"
 #include "infer/testing/fake_sequence.h"
 
 namespace longspan {
@@ -83,6 +86,43 @@ TEST(Session, CancelStopsBetweenTokens) {
   EXPECT_EQ(seen, 2);
   EXPECT_THROW(session.Prefill(Tokens{1}), Error);
   ClearCancel();
+}
+
+// What a stopped prompt left has no logits: those at hand belong to other tokens.
+TEST(Session, AStoppedPrefillHasNoLogits) {
+  FakeSequence counter = Counter();
+  Session session(counter, 100);
+  session.Prefill(Tokens{1, 2});
+  EXPECT_EQ(ArgMax(session.last_logits()), 3);
+  RequestCancel();
+  EXPECT_THROW(session.Prefill(Tokens{7}), Error);
+  ClearCancel();
+  EXPECT_THROW(session.last_logits(), Error);
+  session.Prefill(Tokens{7});
+  EXPECT_EQ(ArgMax(session.last_logits()), 8);
+}
+
+// A drafter that fails, as one does whose file has become unreadable.
+class FailingDrafter : public Drafter {
+ public:
+  std::span<const std::int32_t> Draft(std::span<const std::int32_t>, std::int64_t) override {
+    throw std::runtime_error("no draft");
+  }
+  void Accepted(std::int64_t) override {}
+};
+
+TEST(Session, AFailedPassLeavesWhatWasRead) {
+  FakeSequence counter = Counter();
+  Session session(counter, 100);
+  session.Prefill(Tokens{1, 2});
+  Sampler sampler = Greedy();
+  FailingDrafter drafter;
+  EXPECT_THROW(session.Generate(
+                   sampler, {}, [](std::int32_t) { return true; }, &drafter),
+               std::runtime_error);
+  EXPECT_EQ(session.tokens(), (Tokens{1, 2}));
+  EXPECT_EQ(counter.tokens(), session.tokens());
+  EXPECT_EQ(Write(session, {.max_tokens = 2}, StopReason::kTokenLimit), (Tokens{3, 4}));
 }
 
 TEST(Session, SharesPrefixes) {

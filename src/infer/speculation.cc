@@ -92,8 +92,8 @@ std::int64_t PromptLookup::WorthGuessing(std::int64_t match_length) const {
   return static_cast<std::int64_t>(std::log(kWorth) / std::log(p));
 }
 
-DraftModel::DraftModel(const Transformer& model, std::int64_t tokens)
-    : session_(model, kNoLimit), greedy_({.temperature = 0}), tokens_(tokens) {}
+DraftModel::DraftModel(const Transformer& model, Type cache_type, std::int64_t tokens)
+    : session_(model, kNoLimit, cache_type), greedy_({.temperature = 0}), tokens_(tokens) {}
 
 DraftModel::DraftModel(Sequence& sequence, std::int64_t tokens)
     : session_(sequence, kNoLimit), greedy_({.temperature = 0}), tokens_(tokens) {}

@@ -73,8 +73,9 @@ class PromptLookup : public Drafter {
 // A smaller model with the same vocabulary guesses greedily.
 class DraftModel : public Drafter {
  public:
-  // Both outlive the drafter. `tokens` are guessed at a time.
-  DraftModel(const Transformer& model, std::int64_t tokens);
+  // Both outlive the drafter. `tokens` are guessed at a time. A draft should be no more exact than what it
+  // guesses for: `model` with the same choice of activations, and a cache of the same type.
+  DraftModel(const Transformer& model, Type cache_type, std::int64_t tokens);
   DraftModel(Sequence& sequence, std::int64_t tokens);
 
   void Prefill(std::span<const std::int32_t> prompt) override { session_.PrefillShared(prompt); }

@@ -91,7 +91,7 @@ TEST_F(BaseModel, AcceptsAllOfItsOwnGuesses) {
   greedy.temperature = 0;
   GenerateStats stats;
   const Tokens plain = Text(greedy, nullptr, stats);
-  DraftModel drafter(Model().transformer(), 5);
+  DraftModel drafter(Model().transformer(), Type::kF16, 5);
   EXPECT_EQ(Text(greedy, &drafter, stats), plain);
   EXPECT_EQ(stats.accepted, stats.proposed);
   EXPECT_EQ(stats.passes, (kTokens - 1 + 5) / 6);

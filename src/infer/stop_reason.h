@@ -11,7 +11,7 @@ enum class StopReason {
   kTokenLimit,
   kContextFull,
   kCancelled,
-  kCaller,       // who received the tokens wanted no more
+  kCaller,       // the caller wanted no more tokens
   kOutOfMemory,  // the cache reached its limit
   kFailed,       // an error, such as a model whose logits are not numbers
 };

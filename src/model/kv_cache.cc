@@ -54,6 +54,12 @@ void KvCache::Share(std::span<const KvPage> pages) {
   length_ += std::ssize(pages) * kKvBlock;
 }
 
+void KvCache::Adopt(std::span<const KvPage> pages) {
+  if (std::ssize(pages) > length_ / kKvBlock)
+    Fail(ErrorKind::kInternal, "{} whole pages cannot replace those of {} tokens", pages.size(), length_);
+  std::ranges::copy(pages, pages_.begin());
+}
+
 void KvCache::LayerPages(std::int64_t layer, std::vector<std::byte*>& out) const {
   out.clear();
   for (const KvPage& page : pages_) out.push_back(page.get() + layer * layout().PageBytes());

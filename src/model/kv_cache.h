@@ -46,6 +46,9 @@ class KvCache {
   std::span<const KvPage> pages() const { return pages_; }
   // Continues with whole pages of another cache of the same pool. Only where the last page is full.
   void Share(std::span<const KvPage> pages);
+  // Holds these pages, which another cache of the same pool filled from the same tokens, in place of its own
+  // first ones.
+  void Adopt(std::span<const KvPage> pages);
   // What `layer` has of each page.
   void LayerPages(std::int64_t layer, std::vector<std::byte*>& out) const;
 

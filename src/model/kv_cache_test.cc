@@ -152,6 +152,23 @@ TEST_F(KvCacheTest, ContinuesWithWholePagesOfAnother) {
   EXPECT_THROW(sharer.Share(cache.pages().first(1)), Error);
 }
 
+// Two that read the same tokens apart come to hold one page, and go on apart.
+TEST_F(KvCacheTest, AdoptsWholePagesOfTheSameTokens) {
+  const auto pool = KvPagePool::Make(config_, Type::kF32);
+  KvCache cache(pool), twin(pool), alone(config_);
+  Run(cache, 0, 100);
+  Run(twin, 0, 100);
+  Run(alone, 0, 100);
+  EXPECT_EQ(pool->used_pages(), 4);
+  twin.Adopt(cache.pages().first(1));
+  EXPECT_EQ(pool->used_pages(), 3);
+  EXPECT_EQ(twin.length(), 100);
+  const Matrix want = Run(alone, 100, 20);
+  ExpectSame(Run(twin, 100, 20), want, "the adopter");
+  ExpectSame(Run(cache, 100, 20), want, "the other");
+  EXPECT_THROW(twin.Adopt(cache.pages()), Error);  // the last is not full
+}
+
 TEST_F(KvCacheTest, PagesComeBackAndStayWithinTheLimit) {
   const std::int64_t page = KvCache::Bytes(config_, 1);
   const auto pool = KvPagePool::Make(config_, Type::kF32, 4 * page + 1);

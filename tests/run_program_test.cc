@@ -1,0 +1,132 @@
+// `longspan run` and `longspan eval ppl` from outside: prompts, samplers, drafts, strides.
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "program.h"
+
+namespace longspan {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+using Command = std::vector<std::string>;
+
+class RunTest : public testing::Test {
+ protected:
+  Outcome Run(Command command, const Command& more = {}) const {
+    command.insert(command.end(), more.begin(), more.end());
+    command.insert(command.end(), {"--threads", "1"});
+    return place_.Run(command);
+  }
+  json RunJson(Command command, const Command& more = {}) const {
+    command.emplace_back("--json");
+    const Outcome outcome = Run(command, more);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return json::parse(outcome.out);
+  }
+  // One line that says what is wrong.
+  static void ExpectRefused(const Outcome& outcome, const std::string& why) {
+    EXPECT_EQ(outcome.code, 2) << why;
+    EXPECT_EQ(outcome.out, "") << why;
+    EXPECT_THAT(outcome.err, HasSubstr(why));
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+  }
+
+  Workplace place_;
+  const std::string model_ = LONGSPAN_SOURCE_DIR "/models/longspan-base.gguf";
+};
+
+TEST_F(RunTest, OneNewlineAtTheEndOfAFileIsNoPartOfThePrompt) {
+  const auto tokens_of = [&](const std::string& text, const Command& more = {}) {
+    WriteFile(place_ / "prompt.txt", text);
+    return RunJson({"run", model_, "-n", "3", "--greedy", "-f", place_ / "prompt.txt"}, more)
+        .at("prompt_tokens")
+        .get<int>();
+  };
+  const auto given = [&](const std::string& text) {
+    return RunJson({"run", model_, "-n", "3", "--greedy", "-p", text}).at("prompt_tokens").get<int>();
+  };
+  const std::string text = "It was a dark and stormy night";
+  const int plain = given(text), with_newline = given(text + "\n");
+  EXPECT_LT(plain, with_newline);
+  EXPECT_EQ(tokens_of(text), plain);
+  EXPECT_EQ(tokens_of(text + "\n"), plain);
+  EXPECT_EQ(tokens_of(text + "\r\n"), plain);
+  EXPECT_EQ(tokens_of(text + "\n\n"), with_newline);
+  EXPECT_EQ(tokens_of(text + "\n", {"--keep-newline"}), with_newline);
+}
+
+// A draft that is more exact than what it guesses for is slower and guesses worse. The same model with the
+// same choices guesses everything right.
+TEST_F(RunTest, ADraftIsRunAsTheModelIsUnlessTold) {
+  const std::string small = place_ / "small.gguf";
+  ASSERT_EQ(Run({"quantize", model_, small, "Q4_0"}).code, 0);
+  const Command story{"run",      small,
+                      "-p",       "It was a dark and stormy night",
+                      "-n",       "200",
+                      "--greedy", "--draft",
+                      small,      "--draft-tokens",
+                      "1"};
+  const auto draft = [&](const Command& more) { return RunJson(story, more).at("speculation"); };
+  const json as_model = draft({});
+  EXPECT_EQ(as_model.at("draft").at("activations"), "int8");
+  EXPECT_EQ(as_model.at("draft").at("cache_type"), "F16");
+  EXPECT_EQ(as_model.at("accepted"), as_model.at("proposed"));
+  const json all_exact = draft({"--activations", "exact", "--cache-type", "q8_0"});
+  EXPECT_EQ(all_exact.at("draft").at("activations"), "exact");
+  EXPECT_EQ(all_exact.at("draft").at("cache_type"), "Q8_0");
+  EXPECT_EQ(all_exact.at("accepted"), all_exact.at("proposed"));
+  const json told = draft({"--draft-activations", "exact", "--draft-cache-type", "q4_0"});
+  EXPECT_EQ(told.at("draft").at("activations"), "exact");
+  EXPECT_EQ(told.at("draft").at("cache_type"), "Q4_0");
+  EXPECT_LT(told.at("accepted").get<int>(), told.at("proposed").get<int>());
+}
+
+TEST_F(RunTest, SamplerOptionsThatMeanNothingAreRefused) {
+  const Command run{"run", model_, "-p", "Hello", "-n", "1"};
+  for (const char* value : {"nan", "inf", "-inf", "-1", "-1e-310"}) {
+    for (const auto& [option, name] :
+         std::vector<std::pair<std::string, std::string>>{{"--temperature", "temperature"},
+                                                          {"--top-p", "top-p"},
+                                                          {"--min-p", "min-p"},
+                                                          {"--repeat-penalty", "repeat penalty"}}) {
+      ExpectRefused(Run(run, {option + "=" + value}), name);
+    }
+  }
+  ExpectRefused(Run(run, {"--top-k=-1"}), "top-k");
+  ExpectRefused(Run(run, {"--repeat-window=-1"}), "repeat window");
+  ExpectRefused(Run(run, {"--rope-theta=inf"}), "inf");
+}
+
+TEST_F(RunTest, SamplerOptionsAtTheirEndsWrite) {
+  const Command run{"run", model_, "-p", "Hello", "-n", "8"};
+  const json greedy = RunJson(run, {"--greedy"});
+  EXPECT_EQ(RunJson(run, {"--temperature", "1e-310"}).at("tokens"), greedy.at("tokens"));
+  EXPECT_EQ(RunJson(run, {"--temperature", "1e308", "--top-k", "1"}).at("tokens"), greedy.at("tokens"));
+  EXPECT_EQ(RunJson(run, {"--top-p", "1e-310"}).at("tokens"), greedy.at("tokens"));
+  for (const Command& more : std::vector<Command>{{"--top-k", "4611686018427387904"},
+                                                  {"--repeat-penalty", "1e300"},
+                                                  {"--repeat-window", "9223372036854775807"}}) {
+    EXPECT_EQ(RunJson(run, more).at("tokens").size(), 8u) << more[0];
+  }
+  // As many tokens as there are numbers: until the model ends its text, here at the end of its context.
+  EXPECT_EQ(
+      RunJson({"run", model_, "-p", "Hello", "-n", "9223372036854775807", "--context", "20"}).at("stop"),
+      "context full");
+}
+
+TEST_F(RunTest, TheDefaultStrideFitsAnyContext) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "The captain looked at the sea and said nothing for a while. ";
+  WriteFile(place_ / "text.txt", text);
+  const Command measure{"eval", "ppl", model_, "--file", place_ / "text.txt", "--max-tokens", "64"};
+  EXPECT_EQ(RunJson(measure, {"--context", "64"}).at("stride"), 32);
+  EXPECT_EQ(RunJson(measure, {"--context", "128,64"}).at("stride"), 32);
+  EXPECT_EQ(RunJson(measure, {"--context", "64", "--stride", "63"}).at("stride"), 63);
+  ExpectRefused(Run(measure, {"--context", "64", "--stride", "64"}), "stride 64: expected 1 to 63");
+}
+
+}  // namespace
+}  // namespace longspan
