@@ -38,6 +38,7 @@ void AddMerge(CLI::App& app) {
     Apply(options->rope, base.config, base.weights);
     if (options->context > 0) base.config.context = options->context;
     const LoraAdapter adapter = ReadAdapter(options->adapter, base.config);
+    if (adapter.Adapts("embedding")) base.config.tied_embeddings = false;  // the LM head stays as it was
     const Weights merged = MergeAdapter(base.weights, adapter, ChooseKernels("auto"), Terminal());
     SaveModel(options->out, base.config, merged, base.file->metadata());
     fmt::print("{}\n", options->out);

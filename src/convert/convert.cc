@@ -6,7 +6,9 @@
 #include "base/atomic_folder.h"
 #include "base/error.h"
 #include "convert/gguf_to_hf.h"
+#include "convert/hf_checkpoint.h"
 #include "convert/hf_config.h"
+#include "convert/hf_names.h"
 #include "convert/hf_to_gguf.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_shards.h"
@@ -91,10 +93,28 @@ void ConvertCheckpoint(const fs::path& source, const fs::path& destination, cons
   ConvertLlama2c(source, options.tokenizer, destination);
 }
 
+// What a PEFT folder has of the base is left out of a GGUF adapter, so it must be the base's.
+void CheckBaseLayers(const LoraAdapter& adapter, const fs::path& base) {
+  if (adapter.base_layers.empty()) return;
+  if (!fs::is_directory(base)) return CheckBaseLayers(adapter, LoadModel(base).weights);
+  const HfCheckpoint checkpoint = HfCheckpoint::Open(base);
+  const auto load = [&](const char* name) {
+    const SafetensorsEntry* entry = checkpoint.Find(HfTensorName(name));
+    return entry == nullptr ? Tensor() : Tensor(entry->type, entry->shape, entry->bytes, nullptr);
+  };
+  Weights weights;
+  weights.embedding = load("embedding");
+  weights.output = load("output");
+  if (weights.output.empty()) weights.output = weights.embedding;
+  CheckBaseLayers(adapter, weights);
+}
+
 void ConvertAdapter(Conversion conversion, const fs::path& source, const fs::path& destination,
-                    const LlamaConfig& config) {
+                    const LlamaConfig& config, const fs::path& base) {
   if (conversion == Conversion::kPeftToGguf) {
-    WriteGgufAdapter(destination, ReadPeft(source, config), config.architecture);
+    const LoraAdapter adapter = ReadPeft(source, config);
+    CheckBaseLayers(adapter, base);
+    WriteGgufAdapter(destination, adapter, config.architecture);
     return;
   }
   const LoraAdapter adapter = ReadGgufAdapter(source, config);
@@ -163,7 +183,8 @@ ConvertSummary Convert(const fs::path& source, const fs::path& destination, cons
       break;
     case Conversion::kPeftToGguf:
     case Conversion::kGgufToPeft:
-      ConvertAdapter(summary.conversion, source, destination, BaseConfig(source, options, progress));
+      ConvertAdapter(summary.conversion, source, destination, BaseConfig(source, options, progress),
+                     options.base);
       break;
     case Conversion::kLlama2cToGguf: ConvertCheckpoint(source, destination, options); break;
     case Conversion::kSplitGguf: Split(source, destination, options.split_bytes, progress, summary); break;

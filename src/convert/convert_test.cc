@@ -101,5 +101,32 @@ TEST_F(ConvertTest, AdaptersGoBothWays) {
   EXPECT_EQ(ReadFile(folder_ / "a.gguf"), ReadFile(folder_ / "b.gguf"));
 }
 
+// GGUF adapters have no place for the base's weights that PEFT saves, so they must be the base's.
+TEST_F(ConvertTest, AnAdaptersBaseLayerMustBeTheBases) {
+  const LlamaConfig config = TinyConfig();
+  LoraAdapter adapter{2, 2.0, false, 0.0, "tiny", {}};
+  adapter.pairs.push_back({"output", Tensor::Allocate(Type::kF32, {2, config.dim}),
+                           Tensor::Allocate(Type::kF32, {config.vocab_size, 2})});
+  WritePeft(folder_ / "peft", adapter, config);
+  Convert(folder_ / "tiny.gguf", folder_ / "hf", {}, NoProgress());
+  const fs::path path = folder_ / "peft" / "adapter_model.safetensors";
+  std::vector<HfTensor> tensors = ReadTensors(path);
+  std::vector<HfTensor> base = ReadTensors(folder_ / "hf" / "model.safetensors");
+  tensors.push_back(testing_convert::Find(base, "lm_head.weight"));
+  tensors.back().name = "base_model.model.lm_head.base_layer.weight";
+  WriteTensors(path, tensors);
+  ConvertOptions options;
+  const auto refusal = [&](const char* name) {
+    options.base = folder_ / name;
+    return ErrorOf([&] { Convert(folder_ / "peft", folder_ / "a.gguf", options, NoProgress()); });
+  };
+  for (const char* name : {"tiny.gguf", "hf"}) EXPECT_EQ(refusal(name), "");
+  tensors.back().bytes[1] ^= std::byte{0x40};
+  WriteTensors(path, tensors);
+  for (const char* name : {"tiny.gguf", "hf"}) {
+    EXPECT_THAT(refusal(name), HasSubstr("lm_head.base_layer.weight: differs from the base's output"));
+  }
+}
+
 }  // namespace
 }  // namespace longspan

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "formats/byte_reader.h"
 #include "formats/json_object.h"
+#include "formats/wrong_file.h"
 
 namespace longspan {
 namespace {
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
-constexpr std::uint64_t kMaxIndex = 4 << 20;  // some 100 bytes a tensor
+constexpr std::uint64_t kMaxIndex = 16 << 20;  // some 100 bytes a tensor, as in safetensors' own header
 
 bool HasSuffix(const fs::path& folder, std::string_view suffix) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
@@ -70,10 +71,7 @@ HfCheckpoint HfCheckpoint::Open(const fs::path& folder) {
   }
   if (!fs::exists(folder / kIndex)) {
     if (HasSuffix(folder, ".bin") || HasSuffix(folder, ".pth") || HasSuffix(folder, ".pt")) {
-      Fail(ErrorKind::kUnsupported,
-           "{}: its weights are PyTorch pickles, which can run code when they are read; convert them to "
-           "safetensors first",
-           folder.string());
+      RefusePickle(folder);
     }
     Fail(ErrorKind::kUnsupported, "{}: neither {} nor {}", folder.string(), kSingle, kIndex);
   }
@@ -103,6 +101,8 @@ HfCheckpoint HfCheckpoint::Open(const fs::path& folder) {
 
 void HfCheckpoint::Add(const fs::path& path) {
   files_.push_back(SafetensorsFile::Open(path));
+  files_.back()->RefuseEmptyTensors();
+  file_bytes_ += files_.back()->file_bytes();
   for (const SafetensorsEntry& entry : files_.back()->entries()) {
     if (!tensors_.emplace(entry.name, &entry).second) {
       Fail(ErrorKind::kInvalidFile, "{}: tensor {} is in an earlier shard too", path.string(),
@@ -157,16 +157,15 @@ void HfCheckpointWriter::Append(std::string_view name, std::span<const std::byte
 void HfCheckpointWriter::Commit() {
   writer_->Commit();
   if (ends_.size() == 1) return;
-  nlohmann::ordered_json index;
+  nlohmann::json::object_t shards;  // by name, as transformers writes them
   std::int64_t total = 0;
   std::size_t shard = 0;
-  index["metadata"] = nlohmann::ordered_json::object();
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     if (i == ends_[shard]) ++shard;
-    index["weight_map"][tensors_[i].name] = ShardName(shard + 1, ends_.size());
+    shards.emplace(tensors_[i].name, ShardName(shard + 1, ends_.size()));
     total += TensorBytes(tensors_[i].type, tensors_[i].shape);
   }
-  index["metadata"]["total_size"] = total;
+  const nlohmann::json index{{"metadata", {{"total_size", total}}}, {"weight_map", std::move(shards)}};
   WriteFile(folder_ / kIndex, JsonText(index));
 }
 

@@ -23,6 +23,7 @@ class HfCheckpoint {
 
   const std::string& where() const { return where_; }
   std::size_t size() const { return tensors_.size(); }
+  std::uint64_t file_bytes() const { return file_bytes_; }    // of all shards
   const SafetensorsEntry* Find(std::string_view name) const;  // nullptr where absent
   void Release(std::span<const std::byte> part) const;        // see MappedFile
 
@@ -33,6 +34,7 @@ class HfCheckpoint {
   void Add(const std::filesystem::path& file);
 
   std::string where_;  // the file that messages name
+  std::uint64_t file_bytes_ = 0;
   std::vector<std::shared_ptr<const SafetensorsFile>> files_;
   std::map<std::string, const SafetensorsEntry*, std::less<>> tensors_;
 };

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "base/testing/temporary_folder.h"
 #include "convert/testing/small_folders.h"
 
@@ -79,11 +81,36 @@ TEST_F(HfCheckpointTest, OneFileGoesFirst) {
   EXPECT_NE(HfCheckpoint::Open(folder_.path()).Find("c"), nullptr);
 }
 
+TEST_F(HfCheckpointTest, TensorsHaveElements) {
+  WriteTensors(folder_ / kSecond, {{"b", Type::kF32, {0}, {}}});
+  EXPECT_THAT(Refusal(), HasSubstr("tensors are empty"));
+}
+
+// Each tensor once searched all that were in the index before it.
+TEST_F(HfCheckpointTest, AnIndexOfManyTensorsIsWrittenAndReadInLinearTime) {
+  constexpr int kTensors = 100000;
+  std::vector<HfCheckpointWriter::Plan> plan;
+  for (int i = 0; i < kTensors; ++i)
+    plan.push_back({fmt::format("model.layers.{}.self_attn.q_proj.weight", i), Type::kF32, {1}});
+  const auto begin = std::chrono::steady_clock::now();
+  HfCheckpointWriter writer(folder_ / "many", plan, 3 * kTensors);
+  const std::vector<std::byte> one(4);
+  for (const auto& tensor : plan) writer.Append(tensor.name, one);
+  writer.Commit();
+  const HfCheckpoint checkpoint = HfCheckpoint::Open(folder_ / "many");
+  EXPECT_EQ(checkpoint.size(), std::size_t{kTensors});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
+  const auto index = nlohmann::json::parse(ReadFile(folder_ / "many" / "model.safetensors.index.json"));
+  EXPECT_EQ(index["metadata"]["total_size"], 4 * kTensors);
+  EXPECT_EQ(index["weight_map"][plan.front().name], "model-00001-of-00002.safetensors");
+  EXPECT_EQ(index["weight_map"][plan.back().name], "model-00002-of-00002.safetensors");
+}
+
 TEST_F(HfCheckpointTest, PicklesAreRefusedWithAReason) {
   fs::remove(folder_ / "model.safetensors.index.json");
   EXPECT_THAT(Refusal(), HasSubstr("neither model.safetensors nor"));
   WriteFile(folder_ / "pytorch_model.bin", "x");
-  EXPECT_THAT(Refusal(), HasSubstr("safetensors first"));
+  EXPECT_THAT(Refusal(), HasSubstr("save as safetensors first"));
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "base/testing/expect_error.h"
-#include "formats/llama_gguf.h"
+#include "formats/llama3_rope.h"
 
 namespace longspan {
 namespace {
@@ -89,6 +89,14 @@ TEST(HfRope, RefusesWhatGgufCannotSay) {
               HasSubstr("truncate"));
   EXPECT_THAT(Refusal(R"({"rope_scaling": 3})"), HasSubstr("rope_scaling is 3"));
   EXPECT_THAT(Refusal(R"({"partial_rotary_factor": 0.5})"), HasSubstr("partial_rotary_factor"));
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    const std::string inside = fmt::format(
+        R"({{"{}": {{"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}}}})", key);
+    EXPECT_THAT(Refusal(inside.c_str()), HasSubstr(std::string(key) + ": partial_rotary_factor is 0.5"));
+  }
+  EXPECT_EQ(Refusal(R"({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 1.0}})"), "");
+  EXPECT_THAT(Refusal(R"({"rope_scaling": {"type": "default", "mrope_section": [16, 24, 24]}})"),
+              HasSubstr("mrope_section"));
 }
 
 TEST(HfRope, WritesWhatItReads) {

@@ -20,6 +20,7 @@
 #include "encode/encode.h"
 #include "formats/byte_reader.h"
 #include "formats/gguf_writer.h"
+#include "formats/llama3_rope.h"
 #include "formats/llama_gguf.h"
 #include "model/weights.h"
 #include "text/hf/tokenizer.h"

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "formats/byte_reader.h"
 #include "formats/gguf_shards.h"
+#include "formats/wrong_file.h"
 
 namespace longspan {
 namespace {
@@ -54,8 +55,11 @@ class GgufParser {
 
  private:
   void ReadVersion() {
+    const std::span<const std::byte> all = file_->mapped_->bytes();
+    if (all.size() < kGgufMagic.size()) RefuseWrongFile(all, name_);
     const std::string_view magic = reader_.ReadText(kGgufMagic.size(), "the magic");
     if (magic != kGgufMagic) {
+      RefuseWrongFile(all, name_);
       Fail(ErrorKind::kInvalidFile, "{}: not a GGUF file: starts with '{}', expected 'GGUF'", name_,
            Printable(magic));
     }

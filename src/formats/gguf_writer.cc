@@ -71,7 +71,7 @@ GgufWriter::GgufWriter(const std::filesystem::path& path, GgufMetadata metadata)
 
 void GgufWriter::Declare(std::string_view name, Type type, std::vector<std::int64_t> shape) {
   if (header_written_) Fail(ErrorKind::kInternal, "{}: tensor {} declared after data", name_, name);
-  if (std::ranges::any_of(tensors_, [&](const Declared& t) { return t.name == name; })) {
+  if (!names_.emplace(name).second) {
     Fail(ErrorKind::kInternal, "{}: tensor {} declared twice", name_, name);
   }
   const std::int64_t bytes = TensorBytes(type, shape);

@@ -1,7 +1,7 @@
 // Writing GGUF version 3: metadata and the list of tensors first, then the tensors' data one after the other,
 // so that no more than one tensor, or a piece of it, need be in memory. The file appears when Commit returns,
-// whole or not at all. Ctrl-C does not stop a writer, for it is what saves a checkpoint; callers with much to
-// write look for it.
+// whole or not at all. Ctrl-C does not stop a writer, because a writer is what saves a checkpoint; callers
+// with much to write look for it.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "base/file.h"
@@ -47,6 +48,7 @@ class GgufWriter {
   GgufMetadata metadata_;
   std::uint64_t alignment_;
   std::vector<Declared> tensors_;
+  std::unordered_set<std::string> names_;  // of tensors_
   bool header_written_ = false;
   std::size_t next_ = 0;        // the tensor whose data comes next
   std::uint64_t appended_ = 0;  // how much of it there is

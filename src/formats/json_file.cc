@@ -1,7 +1,5 @@
 #include "formats/json_file.h"
 
-#include <vector>
-
 #include "base/error.h"
 #include "base/file.h"
 #include "formats/byte_reader.h"
@@ -10,7 +8,6 @@ namespace longspan {
 namespace {
 
 using nlohmann::json;
-using Event = json::parse_event_t;
 
 [[noreturn]] void FailMember(const std::string& file, std::string_view name, const json& value,
                              const char* expected) {
@@ -19,39 +16,6 @@ using Event = json::parse_event_t;
 }
 
 }  // namespace
-
-json ParseJson(std::string_view text, const std::string& file, const JsonLimits& limits,
-               const JsonFilter& filter) {
-  if (text.size() > limits.bytes) {
-    Fail(ErrorKind::kInvalidFile, "{}: {} bytes of JSON, more than the {} that are read", file, text.size(),
-         limits.bytes);
-  }
-  std::size_t values = 0;
-  std::vector<std::size_t> begun;  // `values` before each list and object that is open
-  const auto check = [&](int depth, Event event, json& value) {
-    if (depth > limits.depth)
-      Fail(ErrorKind::kInvalidFile, "{}: JSON nested deeper than {}", file, limits.depth);
-    const bool starts = event == Event::object_start || event == Event::array_start;
-    const bool ends = event == Event::object_end || event == Event::array_end;
-    const bool keep = !filter || filter(depth, event, value);
-    // The parser says nothing of what is in a list that is not kept, nor of its end.
-    if (starts && keep) begun.push_back(values);
-    if (ends) {
-      if (!keep) values = begun.back();
-      begun.pop_back();
-    }
-    if (keep && (starts || event == Event::value) && ++values > limits.values)
-      Fail(ErrorKind::kInvalidFile, "{}: more than {} JSON values", file, limits.values);
-    return keep;
-  };
-  try {
-    return json::parse(text, check);
-  } catch (const json::exception& e) {
-    std::string_view reason = e.what();  // "[json.exception.parse_error.101] parse error at line 1, ..."
-    if (const auto end = reason.find("] "); end != reason.npos) reason.remove_prefix(end + 2);
-    Fail(ErrorKind::kInvalidFile, "{}: not JSON: {}", file, Printable(reason, 200));
-  }
-}
 
 std::optional<json> ReadJsonObject(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return std::nullopt;

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "formats/byte_reader.h"
 #include "formats/llama_gguf.h"
+#include "formats/wrong_file.h"
 
 namespace longspan {
 namespace {
@@ -58,6 +59,7 @@ std::string EscapeSpaces(std::string_view text) {
 
 Llama2cModel ReadLlama2c(const std::filesystem::path& path) {
   const auto mapped = MappedFile::Open(path);
+  RefuseWrongFile(mapped->bytes(), path.string());
   ByteReader reader(mapped->bytes(), path.string());
   Llama2cModel model;
   LlamaConfig& c = model.config;
@@ -96,6 +98,7 @@ Llama2cModel ReadLlama2c(const std::filesystem::path& path) {
 
 GgufMetadata ReadLlama2cTokenizer(const std::filesystem::path& path, std::int64_t vocab_size) {
   const auto mapped = MappedFile::Open(path);
+  RefuseWrongFile(mapped->bytes(), path.string());
   ByteReader reader(mapped->bytes(), path.string());
   const auto longest = reader.Read<std::int32_t>("longest token");
   const std::size_t count = reader.CheckCount(static_cast<std::uint64_t>(vocab_size), 8, "tokens");

@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <map>
-#include <numbers>
 #include <set>
 #include <utility>
 
@@ -14,6 +13,8 @@
 #include "formats/byte_reader.h"
 #include "formats/file_type.h"
 #include "formats/gguf_writer.h"
+#include "formats/llama3_rope.h"
+#include "model/rope_scaling.h"
 
 namespace longspan {
 namespace {
@@ -64,7 +65,13 @@ std::int64_t VocabularySize(const GgufFile& file, const Keys& key) {
   return std::ssize(file.Get<std::span<const std::string_view>>("tokenizer.ggml.tokens"));
 }
 
-double YarnMagnitude(double factor) { return 0.1 * std::log(factor) + 1.0; }
+// llama.cpp multiplies cosine and sine by attn_factor whatever the scaling; here only YaRN has a magnitude.
+void RefuseMagnitude(const GgufFile& file, const Keys& key) {
+  const auto magnitude = file.Find<double>(key("rope.scaling.attn_factor"));
+  if (!magnitude || *magnitude == 1.0) return;
+  Fail(ErrorKind::kUnsupported, "{}: {} is {} without YaRN, expected 1", file.path().string(),
+       key("rope.scaling.attn_factor"), *magnitude);
+}
 
 RopeScaling ReadRopeScaling(const GgufFile& file, const Keys& key) {
   RopeScaling scaling;
@@ -76,8 +83,12 @@ RopeScaling ReadRopeScaling(const GgufFile& file, const Keys& key) {
     scaling.factor = *old_linear;
     return scaling;
   }
-  if (!type || *type == "none") return scaling;
+  if (!type || *type == "none") {
+    RefuseMagnitude(file, key);
+    return scaling;
+  }
   if (*type == "linear") {
+    RefuseMagnitude(file, key);
     scaling.kind = RopeScaling::Kind::kLinear;
   } else if (*type == "yarn") {
     scaling.kind = RopeScaling::Kind::kYarn;
@@ -300,28 +311,6 @@ GgufMetadata LlamaMetadata(const LlamaConfig& c, const GgufMetadata& extra, Type
     if (!decided) out.Set(name, value);
   }
   return out;
-}
-
-Tensor Llama3RopeFactors(const LlamaConfig& c) {
-  const RopeScaling& s = c.rope_scaling;
-  if (s.original_context < 1 || !(s.high_frequency_factor > s.low_frequency_factor)) {
-    Fail(ErrorKind::kInvalidFile,
-         "llama3 rope scaling needs an original context and a high above a low frequency factor, found {}, "
-         "{} and {}",
-         s.original_context, s.high_frequency_factor, s.low_frequency_factor);
-  }
-  Tensor factors = Tensor::Allocate(Type::kF32, {c.head_dim / 2});
-  const auto original = static_cast<double>(s.original_context);
-  const std::span<float> out = factors.mutable_floats();
-  for (std::size_t j = 0; j < out.size(); ++j) {
-    const double frequency =
-        std::pow(c.rope_theta, -2.0 * static_cast<double>(j) / static_cast<double>(c.head_dim));
-    const double turns = original * frequency / (2.0 * std::numbers::pi);  // over the original window
-    const double kept = std::clamp(
-        (turns - s.low_frequency_factor) / (s.high_frequency_factor - s.low_frequency_factor), 0.0, 1.0);
-    out[j] = static_cast<float>(1.0 / (kept + (1.0 - kept) / s.factor));
-  }
-  return factors;
 }
 
 void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, const Weights& weights,

@@ -49,11 +49,6 @@ inline constexpr std::string_view kRopeFactorsTensor = "rope_freqs.weight";
 // The type that most elements of the weights have.
 Type MainType(const Weights& weights, bool tied);
 
-// What llama3 scaling divides each inverse frequency by: {head_dim / 2}, F32, the tensor that GGUF carries.
-// Dubey et al. 2024 (Llama 3.1's reference code): wavelengths below original / high_frequency_factor stay,
-// those above original / low_frequency_factor stretch by `factor`, and between the two lies a smooth step.
-Tensor Llama3RopeFactors(const LlamaConfig& config);
-
 // general.file_type as people say it ("Q4_K_M"), "?" for a number that is not known.
 std::string_view FileTypeName(std::uint32_t file_type);
 

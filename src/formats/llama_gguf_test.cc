@@ -236,6 +236,8 @@ TEST(LlamaGguf, SaysWhatIsWrongWithAModel) {
   EXPECT_THAT(LoadError(nothing, "blk.0.attn_q.bias"), HasSubstr("blk.0.attn_k.bias is missing"));
   EXPECT_THAT(LoadError(nothing, "blk.0.attn_output.bias"), HasSubstr("blk.0.attn_output.bias is no part"));
   EXPECT_THAT(LoadError(nothing, "", "blk.1.ffn_up.weight"), HasSubstr("blk.1.ffn_up.weight is missing"));
+  EXPECT_THAT(LoadError([](GgufMetadata& m) { m.Set("llama.rope.scaling.attn_factor", 1.25f); }),
+              HasSubstr("attn_factor is 1.25 without YaRN"));
   EXPECT_THAT(LoadError([](GgufMetadata& m) { m.Erase("llama.embedding_length"); }),
               HasSubstr("embedding_length"));
 }

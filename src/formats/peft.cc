@@ -1,5 +1,8 @@
 #include "formats/peft.h"
 
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -12,7 +15,7 @@
 #include "formats/byte_reader.h"
 #include "formats/json_object.h"
 #include "formats/rope_order.h"
-#include "formats/safetensors.h"
+#include "formats/wrong_file.h"
 
 namespace longspan {
 namespace {
@@ -22,6 +25,7 @@ using nlohmann::json;
 constexpr std::uint64_t kMaxConfig = 1 << 20;
 constexpr std::string_view kConfigName = "adapter_config.json";
 constexpr std::string_view kTensorsName = "adapter_model.safetensors";
+constexpr std::string_view kPickleName = "adapter_model.bin";
 
 // "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight" is the A of "layers.3.q". The embedding's
 // matrices have no ".weight", and the other way round: its A is [rank, vocabulary], its B [dim, rank].
@@ -31,6 +35,13 @@ std::string PeftName(std::string_view target, char which) {
   return fmt::format("base_model.model.{}.lora_{}{}{}", parsed->HfModule(),
                      parsed->IsEmbedding() ? "embedding_" : "", which,
                      parsed->IsEmbedding() ? "" : ".weight");
+}
+
+// The base's own weights that PEFT saves beside the pairs where it finds an embedding adapted or resized:
+// under the name of the wrapped layer, or of the layer itself.
+std::vector<std::string> BaseLayerNames(std::string_view target) {
+  const std::string module = "base_model.model." + AdapterTarget::Parse(target)->HfModule();
+  return {module + ".base_layer.weight", module + ".weight"};
 }
 
 // Whether Hugging Face has the rows in another order than GGUF.
@@ -59,6 +70,37 @@ LoraAdapter::Pair ToPeft(const LoraAdapter::Pair& pair, const LlamaConfig& confi
   return pair.target == "embedding" ? TurnedOver(pair) : Ordered(pair, config, RopeOrder::kHalfSplit);
 }
 
+// Ways to begin an adapter that leave the base's weights alone. With others (pissa, olora, corda, loftq,
+// lora_ga) PEFT takes what the adapter begins with out of the base, each time that it loads one.
+void CheckInitialisation(const JsonObject& config) {
+  constexpr std::array<std::string_view, 5> kPlain{"true", "false", "gaussian", "eva", "orthogonal"};
+  const json* value = config.FindValue("init_lora_weights");
+  if (value == nullptr || value->is_boolean()) return;
+  std::string way = config.Get<std::string>("init_lora_weights");
+  std::ranges::transform(way, way.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (std::ranges::find(kPlain, way) != kPlain.end()) return;
+  Fail(ErrorKind::kUnsupported,
+       "{}: init_lora_weights is \"{}\": such an adapter belongs to a base that PEFT has changed, not to the "
+       "base as published; save it as a plain LoRA (PEFT's save_pretrained with "
+       "path_initial_model_for_weight_conversion), or merge it with PEFT and save the whole model",
+       config.where(), Printable(way));
+}
+
+// Error unless `weight`, which the file has of the base, has the base's shape.
+void CheckShape(const LoraAdapter::BaseLayer& layer, const LlamaConfig& config) {
+  const Tensor& weight = layer.weight;
+  if (!IsFloat(weight.type()) || weight.shape().size() != 2) {
+    Fail(ErrorKind::kUnsupported, "{}: is {} [{}], expected a matrix of F32, F16 or BF16", layer.where,
+         Traits(weight.type()).name, fmt::join(weight.shape(), ", "));
+  }
+  if (weight.rows() == config.vocab_size && weight.cols() == config.dim) return;
+  Fail(ErrorKind::kUnsupported,
+       "{}: is {} x {}, the base's is {} x {}: the vocabulary was changed for training; merge it with PEFT, "
+       "and "
+       "convert the result",
+       layer.where, weight.rows(), weight.cols(), config.vocab_size, config.dim);
+}
+
 Tensor ToFloat(const Tensor& tensor) { return tensor.type() == Type::kF32 ? tensor : tensor.ToF32(); }
 
 }  // namespace
@@ -74,9 +116,11 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder) {
   }
   for (const char* key :
        {"use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias",
-        "trainable_token_indices", "layer_replication", "alora_invocation_tokens"}) {
+        "trainable_token_indices", "layer_replication", "alora_invocation_tokens", "target_parameters",
+        "use_qalora", "use_bdlora", "arrow_config"}) {
     config.RefuseUnlessEmpty(key);
   }
+  CheckInitialisation(config);
   PeftConfig out;
   out.rank = config.Or<std::int64_t>("r", 8);
   out.alpha = config.Or<double>("lora_alpha", 8.0);
@@ -98,13 +142,25 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder) {
   return out;
 }
 
+std::shared_ptr<const SafetensorsFile> OpenPeftTensors(const std::filesystem::path& folder) {
+  if (!std::filesystem::exists(folder / kTensorsName) && std::filesystem::exists(folder / kPickleName))
+    RefusePickle(folder / kPickleName);
+  const auto file = SafetensorsFile::Open(folder / kTensorsName);
+  file->RefuseEmptyTensors();
+  return file;
+}
+
 LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& config) {
   const PeftConfig peft = ReadPeftConfig(folder);
-  const auto file = SafetensorsFile::Open(folder / kTensorsName);
+  const auto file = OpenPeftTensors(folder);
   const std::string where = file->path().string();
+  LoraAdapter adapter{peft.rank, peft.alpha, peft.rslora, peft.dropout, peft.base_model, {}};
   std::map<std::string, std::pair<std::string, char>> names;  // PEFT's to target and matrix
   for (const std::string& target : AdapterTargets(config)) {
     for (const char which : {'A', 'B'}) names.emplace(PeftName(target, which), std::pair(target, which));
+  }
+  for (const char* target : {"embedding", "output"}) {
+    for (const std::string& name : BaseLayerNames(target)) names.emplace(name, std::pair(target, 'W'));
   }
   std::map<std::string, LoraAdapter::Pair> found;
   for (const SafetensorsEntry& entry : file->entries()) {
@@ -114,13 +170,18 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
            Printable(entry.name, 160));
     }
     const auto& [target, which] = place->second;
+    if (which == 'W') {
+      adapter.base_layers.push_back({target, file->LoadTensor(entry.name),
+                                     fmt::format("{}: tensor {}", where, Printable(entry.name, 160))});
+      CheckShape(adapter.base_layers.back(), config);
+      continue;
+    }
     Tensor& tensor = which == 'B' ? found[target].b : found[target].a;
     if (!tensor.empty())
       Fail(ErrorKind::kInvalidFile, "{}: {} appears twice", where, Printable(entry.name, 160));
     tensor = ToFloat(file->LoadTensor(entry.name));
   }
-  LoraAdapter adapter{peft.rank,    peft.alpha,      peft.rslora,
-                      peft.dropout, peft.base_model, CollectPairs(found, config, where)};
+  adapter.pairs = CollectPairs(found, config, where);
   for (LoraAdapter::Pair& pair : adapter.pairs) {
     if (pair.target == "embedding") pair = TurnedOver(pair);
   }

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "formats/gguf_adapter.h"
+#include "formats/safetensors.h"
 #include "model/adapter.h"
 #include "model/config.h"
 
@@ -22,10 +24,16 @@ struct PeftConfig {
   std::vector<std::string> target_modules;
 };
 
-// Error(kUnsupported) for what longspan would compute wrongly: DoRA, biases, ranks that differ by pattern ...
+// Error(kUnsupported) for what longspan would compute wrongly: DoRA, biases, ranks that differ by pattern,
+// ways to initialise that change the base (PiSSA) ...
 PeftConfig ReadPeftConfig(const std::filesystem::path& folder);
 
-// `config` is the base model's: it says which shapes must be, and how heads divide q and k.
+// The folder's adapter_model.safetensors. Error(kUnsupported) where it has a pickle instead,
+// Error(kInvalidFile) where its tensors are empty.
+std::shared_ptr<const SafetensorsFile> OpenPeftTensors(const std::filesystem::path& folder);
+
+// `config` is the base model's: it says which shapes must be, and how heads divide q and k. What the adapter
+// has in base_layers is to be compared with the base (CheckBaseLayers): the configuration alone cannot tell.
 LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& config);
 void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config);
 

@@ -4,12 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/testing/expect_error.h"
 #include "base/testing/temporary_folder.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
@@ -19,6 +23,7 @@
 namespace longspan {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -188,6 +193,101 @@ TEST(Peft, EmbeddingAndLmHead) {
   LlamaConfig tied = Small();
   tied.tied_embeddings = true;
   EXPECT_THROW(ReadPeft(folder.path(), tied), Error);
+}
+
+// A folder as WritePeft makes it, with tensors and keys that PEFT writes and longspan does not.
+class PeftFolder {
+ public:
+  explicit PeftFolder(const LoraAdapter& adapter, const LlamaConfig& config = Small()) : config_(config) {
+    WritePeft(folder_.path(), adapter, config_);
+    const auto file = SafetensorsFile::Open(Tensors());
+    for (const SafetensorsEntry& e : file->entries()) tensors_.emplace_back(e.name, file->LoadTensor(e.name));
+  }
+  void Add(const std::string& name, const Tensor& tensor) {
+    tensors_.emplace_back("base_model.model." + name, tensor);
+    SafetensorsWriter writer(Tensors());
+    for (const auto& [n, t] : tensors_) writer.Declare(n, t.type(), t.shape());
+    for (const auto& [n, t] : tensors_) writer.Write(n, t.bytes());
+    writer.Commit();
+  }
+  void Initialised(const std::string& way) {
+    const auto path = folder_ / "adapter_config.json";
+    auto json = nlohmann::json::parse(ReadFile(path));
+    json["init_lora_weights"] = nlohmann::json::parse(way);
+    WriteFile(path, json.dump());
+  }
+  LoraAdapter Read() const { return ReadPeft(folder_.path(), config_); }
+  std::string Refusal() const {
+    return ErrorOf([&] { Read(); });
+  }
+  std::filesystem::path Tensors() const { return folder_ / "adapter_model.safetensors"; }
+  const TestFolder& folder() const { return folder_; }
+
+ private:
+  LlamaConfig config_;
+  TestFolder folder_;
+  std::vector<std::pair<std::string, Tensor>> tensors_;
+};
+
+// PEFT saves an adapted embedding or LM head with the untouched weight of the layer that it wraps.
+TEST(Peft, ReadsTheBaseLayersThatPeftSaves) {
+  LoraAdapter adapter{16, 16.0, false, 0, "", {}};
+  adapter.pairs.push_back({"embedding", Noise(16, 24, 0), Noise(61, 16, 1)});
+  adapter.pairs.push_back({"output", Noise(16, 24, 2), Noise(61, 16, 3)});
+  PeftFolder folder(adapter);
+  const Tensor embedding = Noise(61, 24, 4), head = Noise(61, 24, 5).ToFloat(Type::kBF16);
+  folder.Add("model.embed_tokens.base_layer.weight", embedding);
+  folder.Add("lm_head.base_layer.weight", head);
+  const LoraAdapter read = folder.Read();
+  ExpectSamePairs(read, adapter);
+  ASSERT_EQ(read.base_layers.size(), 2u);
+  for (const LoraAdapter::BaseLayer& layer : read.base_layers) {
+    const Tensor& wanted = layer.target == "embedding" ? embedding : head;
+    EXPECT_EQ(layer.weight.type(), wanted.type());
+    EXPECT_THAT(layer.weight.bytes(), ::testing::ElementsAreArray(wanted.bytes()));
+    EXPECT_THAT(layer.where, HasSubstr(".base_layer.weight"));
+  }
+}
+
+TEST(Peft, ReadsEmbeddingsThatPeftSavesBesideOtherLayers) {
+  PeftFolder folder(Sample());
+  folder.Add("model.embed_tokens.weight", Noise(61, 24, 4));
+  folder.Add("lm_head.weight", Noise(61, 24, 5));
+  EXPECT_EQ(folder.Read().base_layers.size(), 2u);
+}
+
+TEST(Peft, RefusesAnEnlargedVocabulary) {
+  PeftFolder folder(Sample());
+  folder.Add("model.embed_tokens.base_layer.weight", Noise(63, 24, 4));
+  EXPECT_THAT(folder.Refusal(), HasSubstr("is 63 x 24, the base's is 61 x 24: the vocabulary was changed"));
+}
+
+TEST(Peft, RefusesAdaptersThatChangedTheirBase) {
+  PeftFolder folder(Sample());
+  for (const char* way : {"true", "false", "null", "\"gaussian\"", "\"eva\"", "\"orthogonal\"", "\"True\""}) {
+    folder.Initialised(way);
+    EXPECT_EQ(folder.Refusal(), "") << way;
+  }
+  for (const char* way : {"pissa", "pissa_niter_16", "PiSSA", "olora", "corda", "loftq", "lora_ga", "new"}) {
+    folder.Initialised(fmt::format("\"{}\"", way));
+    EXPECT_THAT(folder.Refusal(), HasSubstr("path_initial_model_for_weight_conversion")) << way;
+  }
+  folder.Initialised("3");
+  EXPECT_THAT(folder.Refusal(), HasSubstr("init_lora_weights is 3"));
+}
+
+TEST(Peft, SaysWhatTheTensorsAreInstead) {
+  PeftFolder folder(Sample());
+  const auto write = [&](const std::string& contents) { WriteFile(folder.Tensors(), contents); };
+  write("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+  EXPECT_THAT(folder.Refusal(), HasSubstr("git lfs pull"));
+  const std::string header = R"({"base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight":)"
+                             R"({"dtype":"F32","shape":[0],"data_offsets":[0,0]}})";
+  const std::uint64_t size = header.size();
+  write(std::string(reinterpret_cast<const char*>(&size), sizeof(size)) + header);
+  EXPECT_THAT(folder.Refusal(), HasSubstr("ZeRO-3"));
+  std::filesystem::rename(folder.Tensors(), folder.folder() / "adapter_model.bin");
+  EXPECT_THAT(folder.Refusal(), AllOf(HasSubstr("adapter_model.bin"), HasSubstr("pickles are not read")));
 }
 
 TEST(Peft, AlphaZero) {

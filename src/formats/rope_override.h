@@ -16,8 +16,10 @@ struct RopeOverride {
   std::int64_t original_context = 0;  // 0: as it is, or else the model's window
 };
 
-// Theta alone leaves a file's own factors as they are. Error(kBadOption) for a scaling without a factor, or a
-// factor without a scaling, the file's or the one asked for.
+// What is not asked for stays, and what follows from theta or the factor is computed again: llama3's
+// divisors, and YaRN's attention factor, for which nothing can be asked. Error(kBadOption) for a scaling
+// without a factor, or a factor without a scaling, the file's or the one asked for; Error(kUnsupported) where
+// the file's divisors are of an unknown kind and would have to follow.
 void Apply(const RopeOverride& rope, LlamaConfig& config, Weights& weights);
 
 }  // namespace longspan

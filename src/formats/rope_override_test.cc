@@ -1,11 +1,12 @@
 #include "formats/rope_override.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "base/error.h"
-#include "formats/llama_gguf.h"
+#include "base/testing/expect_error.h"
+#include "formats/llama3_rope.h"
 #include "model/rope_scaling.h"
 #include "model/testing/small_config.h"
 
@@ -67,6 +68,78 @@ TEST(RopeOverride, ThetaAloneLeavesTheScaling) {
   const Applied got = With(Theta(5e5), Llama3Config());
   EXPECT_EQ(got.config.rope_theta, 5e5);
   EXPECT_EQ(got.config.rope_scaling, Llama3Config().rope_scaling);
+}
+
+// As a GGUF file has it: the divisors, and no word of the scaling that they came from.
+LlamaConfig AsInGguf(LlamaConfig config) {
+  config.rope_scaling = {};
+  return config;
+}
+
+// Llama 3.2's own, but for the width.
+LlamaConfig Llama32() {
+  LlamaConfig c = Config();
+  c.head_dim = 64;
+  c.context = 131072;
+  c.rope_theta = 500000;
+  c.rope_scaling.kind = Kind::kLlama3;
+  c.rope_scaling.factor = 32;
+  c.rope_scaling.original_context = 8192;
+  return c;
+}
+
+void ExpectFactorsOf(const LlamaConfig& wanted, const Applied& got) {
+  EXPECT_EQ(got.config.rope_scaling, wanted.rope_scaling);
+  const Tensor factors = Llama3RopeFactors(wanted);
+  EXPECT_THAT(got.weights.rope_factors.floats(), ::testing::ElementsAreArray(factors.floats()));
+}
+
+TEST(RopeOverride, Llama3FactorsFollowANewTheta) {
+  LlamaConfig wanted = Llama32();
+  const Tensor factors = Llama3RopeFactors(wanted);
+  wanted.rope_theta = 2e6;
+  const Applied got = With(Theta(2e6), AsInGguf(Llama32()), factors);
+  EXPECT_EQ(got.config.rope_theta, 2e6);
+  ExpectFactorsOf(wanted, got);
+  ExpectFactorsOf(wanted, With(Theta(2e6), Llama32(), factors));
+  const Applied same = With(Theta(5e5), AsInGguf(Llama32()), factors);
+  EXPECT_EQ(same.weights.rope_factors.bytes().data(), factors.bytes().data());
+}
+
+TEST(RopeOverride, Llama3SettingsOfAGgufFileStayWhereTheyAreNotAskedFor) {
+  LlamaConfig wanted = Llama32();
+  const Tensor factors = Llama3RopeFactors(wanted);
+  wanted.rope_scaling.factor = 64;
+  ExpectFactorsOf(wanted, With(Asked({}, 64), AsInGguf(Llama32()), factors));
+  ExpectFactorsOf(wanted, With(Asked(Kind::kLlama3, 64), AsInGguf(Llama32()), factors));
+}
+
+TEST(RopeOverride, DivisorsOfAnUnknownKindFollowNothing) {
+  Tensor factors = Tensor::Allocate(Type::kF32, {8});
+  for (float& f : factors.mutable_floats()) f = 1.0f;
+  factors.mutable_floats()[2] = 3.0f;
+  for (const RopeOverride& rope : {Theta(5e5), Asked({}, 8)}) {
+    EXPECT_THAT(ErrorOf([&] { With(rope, Config(), factors); }), ::testing::HasSubstr("rope_freqs"));
+  }
+  EXPECT_TRUE(With(Asked(Kind::kNone), Config(), factors).weights.rope_factors.empty());
+  EXPECT_EQ(With(Asked(Kind::kYarn, 8), Config(), factors).config.rope_scaling.factor, 8);
+}
+
+TEST(RopeOverride, YarnsAttentionFactorFollowsTheFactor) {
+  LlamaConfig config = Config();
+  config.rope_scaling.kind = Kind::kYarn;
+  config.rope_scaling.factor = 4;
+  config.rope_scaling.original_context = 128;
+  config.rope_scaling.attention_factor = 1.3;
+  config.rope_scaling.beta_fast = 20;
+  const auto magnitude = [](const Applied& got) { return MakeRopeFrequencies(got.config).magnitude; };
+  EXPECT_DOUBLE_EQ(magnitude(With(Asked({}, 16), config)), 0.1 * std::log(16.0) + 1);
+  EXPECT_DOUBLE_EQ(magnitude(With(Asked({}, 4), config)), 1.3);
+  EXPECT_DOUBLE_EQ(magnitude(With(Asked({}, 0, 64), config)), 1.3);
+  EXPECT_DOUBLE_EQ(magnitude(With(Theta(5e5), config)), 1.3);
+  EXPECT_EQ(With(Asked({}, 16), config).config.rope_scaling.beta_fast, 20);
+  // What belongs to YaRN alone does not come along to another kind.
+  EXPECT_EQ(With(Asked(Kind::kLinear), config).config.rope_scaling.beta_fast, RopeScaling().beta_fast);
 }
 
 TEST(RopeOverride, ANewScalingStartsFromTheModelsWindow) {

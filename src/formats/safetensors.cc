@@ -3,25 +3,25 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <nlohmann/json.hpp>
-#include <optional>
-#include <set>
 #include <utility>
 
 #include "base/cancel.h"
 #include "base/checked.h"
 #include "base/error.h"
 #include "formats/byte_reader.h"
+#include "formats/json_reader.h"
+#include "formats/wrong_file.h"
 
 namespace longspan {
 namespace {
 
 using nlohmann::json;
 
-// A header takes about 100 bytes a tensor, so this is far above any model; parsed, JSON takes some 20 times
-// more.
+// A header takes about 100 bytes a tensor, so this is far above any model.
 constexpr std::uint64_t kMaxHeader = 16 << 20;
+constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
 constexpr std::size_t kMaxDimensions = 8;
+constexpr std::string_view kMetadata = "__metadata__";
 constexpr std::size_t kChunk = 1 << 20;  // AtomicFile copies what it is given; big tensors go in pieces
 
 constexpr std::array<std::pair<std::string_view, Type>, 8> kTypes{{{"F32", Type::kF32},
@@ -79,22 +79,42 @@ std::span<const std::byte> ReadPlace(const std::string& name, const json& entry,
   return data.subspan(begin, end - begin);
 }
 
-// Parses, refusing a name that appears twice (the parser alone would keep the last).
-json ParseHeader(std::string_view text) {
-  std::set<std::string> seen;
-  const auto look = [&seen](int depth, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::key && depth == 1) {
-      const auto& key = parsed.get_ref<const std::string&>();
-      if (!seen.insert(key).second) Bad(key, "appears twice");
-    }
-    return true;
-  };
-  try {
-    return json::parse(text, look);
-  } catch (const json::exception& error) {
-    Fail(ErrorKind::kInvalidFile, "header is not JSON: {}", Printable(error.what(), 160));
+// A tensor's description in the header; `data` is all that follows it.
+SafetensorsEntry ReadEntry(const std::string& name, const json& described, std::span<const std::byte> data) {
+  SafetensorsEntry entry{name, ReadType(name, described), ReadShape(name, described),
+                         ReadPlace(name, described, data)};
+  if (const std::int64_t bytes = TensorBytes(entry.type, entry.shape);
+      !std::cmp_equal(bytes, entry.bytes.size())) {
+    Bad(name, fmt::format("{} bytes, its dtype and shape say {}", entry.bytes.size(), bytes));
   }
+  return entry;
 }
+
+// Takes the tensors as the parser comes to them: a header can list many, and as JSON values they need some 20
+// times its size. Metadata stay.
+class TensorCollector {
+ public:
+  TensorCollector(std::span<const std::byte> data, std::vector<SafetensorsEntry>& entries)
+      : data_(data), entries_(entries) {}
+
+  bool operator()(int depth, JsonEvent event, json& value) {
+    if (depth != 1) return true;
+    if (event == JsonEvent::key) {
+      name_ = value.get<std::string>();
+      return true;
+    }
+    const bool described = event == JsonEvent::object_start || event == JsonEvent::object_end;
+    if (!described) Bad(name_, "described by no JSON object");
+    if (event == JsonEvent::object_start || name_ == kMetadata) return true;
+    entries_.push_back(ReadEntry(name_, value, data_));
+    return false;
+  }
+
+ private:
+  std::span<const std::byte> data_;
+  std::vector<SafetensorsEntry>& entries_;
+  std::string name_;
+};
 
 std::size_t BytesOf(const SafetensorsEntry& entry) {
   return static_cast<std::size_t>(TensorBytes(entry.type, entry.shape));
@@ -107,6 +127,10 @@ std::size_t ElementBytes(Type type) { return static_cast<std::size_t>(Traits(typ
 std::shared_ptr<const SafetensorsFile> SafetensorsFile::Open(const std::filesystem::path& path) {
   std::shared_ptr<SafetensorsFile> file(new SafetensorsFile);
   file->mapped_ = MappedFile::Open(path);
+  const std::span<const std::byte> bytes = file->mapped_->bytes();
+  // The header is a JSON object, after its length.
+  if (bytes.size() <= kLengthBytes || bytes[kLengthBytes] != std::byte{'{'})
+    RefuseWrongFile(bytes, path.string());
   try {
     file->ReadHeader();
   } catch (const Error& error) {
@@ -119,26 +143,19 @@ void SafetensorsFile::ReadHeader() {
   ByteReader reader(mapped_->bytes(), "safetensors header");
   const auto size = reader.Read<std::uint64_t>("header length");
   if (size > kMaxHeader) reader.FailAt("a header of {} bytes, expected at most {}", size, kMaxHeader);
-  const json header = ParseHeader(reader.ReadText(size, "header"));
+  const std::string_view text = reader.ReadText(size, "header");
   const auto data = reader.Take(reader.remaining(), "data");
-  if (!header.is_object()) Fail(ErrorKind::kInvalidFile, "header is no JSON object");
-  for (const auto& [name, value] : header.items()) {
-    if (!value.is_object()) Bad(name, "described by no JSON object");
-    if (name == "__metadata__") {
-      for (const auto& [key, text] : value.items()) {
-        if (text.is_string()) metadata_[key] = text.get<std::string>();
-      }
-      continue;
+  const json rest = ParseJson(text, "header", {.bytes = kMaxHeader}, TensorCollector(data, entries_));
+  if (!rest.is_object()) Fail(ErrorKind::kInvalidFile, "header is no JSON object");
+  if (const auto metadata = rest.find(kMetadata); metadata != rest.end()) {
+    for (const auto& [key, value] : metadata->items()) {
+      if (value.is_string()) metadata_[key] = value.get<std::string>();
     }
-    SafetensorsEntry entry{name, ReadType(name, value), ReadShape(name, value), ReadPlace(name, value, data)};
-    if (const std::int64_t bytes = TensorBytes(entry.type, entry.shape);
-        !std::cmp_equal(bytes, entry.bytes.size())) {
-      Bad(name, fmt::format("{} bytes, its dtype and shape say {}", entry.bytes.size(), bytes));
-    }
-    entries_.push_back(std::move(entry));
   }
   std::ranges::stable_sort(entries_, {}, [](const SafetensorsEntry& e) { return e.bytes.data(); });
-  for (std::size_t i = 0; i < entries_.size(); ++i) index_.emplace(entries_[i].name, i);
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (!index_.emplace(entries_[i].name, i).second) Bad(entries_[i].name, "appears twice");
+  }
   CheckPlaces(data);
 }
 
@@ -155,6 +172,15 @@ void SafetensorsFile::CheckPlaces(std::span<const std::byte> data) const {
   if (end != data.data() + data.size()) {
     Fail(ErrorKind::kInvalidFile, "{} bytes after the last tensor", data.data() + data.size() - end);
   }
+}
+
+void SafetensorsFile::RefuseEmptyTensors() const {
+  const auto empty = std::ranges::count_if(entries_, [](const auto& e) { return e.bytes.empty(); });
+  if (empty == 0) return;
+  Fail(ErrorKind::kInvalidFile,
+       "{}: {} of its {} tensors are empty, as DeepSpeed ZeRO-3 leaves them where the weights were not "
+       "gathered before saving; gather them with its zero_to_fp32.py and save again",
+       path().string(), empty, entries_.size());
 }
 
 Tensor SafetensorsFile::LoadTensor(std::string_view name) const {

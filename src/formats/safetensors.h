@@ -37,6 +37,9 @@ class SafetensorsFile {
 
   void Release(std::span<const std::byte> part) const { mapped_->Release(part); }  // see MappedFile
 
+  // Error(kInvalidFile) where a tensor has no elements, which the format allows and no model or adapter has.
+  void RefuseEmptyTensors() const;
+
   // A view that keeps the file mapped (a copy where the bytes are not aligned for their type); an empty
   // tensor where the file has none of this name.
   Tensor LoadTensor(std::string_view name) const;

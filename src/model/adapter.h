@@ -1,11 +1,14 @@
 // A low-rank adapter: pairs of matrices that are added to a model's projections.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "model/weights.h"
 #include "tensor/tensor.h"
 
 namespace longspan {
@@ -19,17 +22,34 @@ struct LoraAdapter {
     Tensor b;            // [out, rank], F32
   };
 
+  // A weight of the base that an adapter's file holds beside the pairs. Training leaves it alone.
+  struct BaseLayer {
+    std::string target;
+    Tensor weight;      // as the base has it, in the file's type
+    std::string where;  // file and tensor, for messages
+  };
+
   std::int64_t rank = 0;
   double alpha = 0.0;
   bool rslora = false;     // rank-stabilised: alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023)
   double dropout = 0.0;    // as trained; means nothing afterwards
   std::string base_model;  // where it belongs to, as its maker called it
   std::vector<Pair> pairs;
+  std::vector<BaseLayer> base_layers = {};
+
+  bool Adapts(std::string_view target) const {
+    return std::ranges::find(pairs, target, &Pair::target) != pairs.end();
+  }
 
   double Scale() const {
     const auto r = static_cast<double>(rank);
     return alpha / (rslora ? std::sqrt(r) : r);
   }
 };
+
+// Error(kInvalidFile) unless the base layers that came with the adapter are the base's own: equal but for one
+// rounding between float types, and near where the base is quantised. Others mean another base, or an
+// embedding that was trained as a whole.
+void CheckBaseLayers(const LoraAdapter& adapter, const Weights& base);
 
 }  // namespace longspan

@@ -28,7 +28,7 @@ void ApplyYarn(const LlamaConfig& c, RopeFrequencies& f) {
     const double keep = 1 - std::clamp((static_cast<double>(j) - low) / (high - low), 0.0, 1.0);
     f.inverse[j] *= keep + (1 - keep) / s.factor;
   }
-  f.magnitude = s.attention_factor > 0 ? s.attention_factor : 0.1 * std::log(std::max(1.0, s.factor)) + 1;
+  f.magnitude = s.attention_factor > 0 ? s.attention_factor : YarnMagnitude(s.factor);
 }
 
 void ApplyLlama3(const LlamaConfig& c, RopeFrequencies& f) {
@@ -43,6 +43,10 @@ void ApplyLlama3(const LlamaConfig& c, RopeFrequencies& f) {
 }
 
 }  // namespace
+
+double YarnMagnitude(double factor, double scale) {
+  return factor <= 1 ? 1.0 : 0.1 * scale * std::log(factor) + 1.0;
+}
 
 RopeFrequencies MakeRopeFrequencies(const LlamaConfig& c, std::span<const float> factors) {
   const RopeScaling& s = c.rope_scaling;

@@ -15,6 +15,10 @@ struct RopeFrequencies {
   RopePairing pairing = RopePairing::kNeighbours;
 };
 
+// What YaRN multiplies cosine and sine by (Peng et al. 2023, equation 22, whose square root this is), where a
+// file does not say: 0.1 scale ln(factor) + 1, and 1 where nothing is stretched.
+double YarnMagnitude(double factor, double scale = 1.0);
+
 // Su et al. 2021 (none), Chen et al. 2023 (linear), "NTK-aware" scaling of theta (ntk), Peng et al. 2023
 // (yarn), and Llama 3.1's piecewise scaling (llama3). `factors` divide the inverse frequencies where a file
 // carries them.

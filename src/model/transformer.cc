@@ -102,6 +102,7 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
 }
 
 void Transformer::Adapt(const LoraAdapter& adapter, double factor) {
+  CheckBaseLayers(adapter, weights_);
   std::map<std::string, Linear*> linears;
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     for (const NamedLinear& l : kLinears)

@@ -8,14 +8,11 @@
 namespace longspan {
 Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels,
                      Progress& progress) {
+  CheckBaseLayers(adapter, base);
   Weights out = base;
   std::int64_t done = 0;
   progress.Start("merge", static_cast<std::int64_t>(adapter.pairs.size()), "projections");
   const bool tied = base.output.bytes().data() == base.embedding.bytes().data();
-  if (tied && std::ranges::count(adapter.pairs, "embedding", &LoraAdapter::Pair::target) > 0) {
-    Fail(ErrorKind::kUnsupported,
-         "the adapter changes the embedding alone, which in this model is the LM head too");
-  }
   ForEachTensor(out, tied, [&](const std::string& name, Tensor& tensor) {
     const auto pair = std::ranges::find(adapter.pairs, name, &LoraAdapter::Pair::target);
     if (pair == adapter.pairs.end()) return;

@@ -10,6 +10,8 @@ namespace longspan {
 
 // base + Scale() B A, computed in F32 and rounded once, to the base tensor's own type where that is a float
 // type and to F16 where it is quantised. Error(kInvalidFile) for a pair that does not fit the base.
+// As PEFT trains it, an adapter of the embedding leaves the LM head as it is, even where the two were one:
+// the result then has an output of its own, and its configuration must say that it is not tied.
 Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels,
                      Progress& progress);
 

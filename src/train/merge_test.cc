@@ -1,8 +1,13 @@
 #include "train/merge.h"
 
+#include <gmock/gmock.h>
+
 #include <numeric>
 
 #include "base/cancel.h"
+#include "base/random.h"
+#include "model/kv_cache.h"
+#include "model/transformer.h"
 #include "tensor/float16.h"
 #include "train/testing/toy.h"
 
@@ -63,10 +68,37 @@ TEST(Merge, EmbeddingAndOutput) {
   const Weights merged = Merged(base, adapter);
   EXPECT_NEAR(merged.embedding.floats()[1], base.embedding.floats()[1] + 0.5f * 1 * 2, 1e-5f);
   EXPECT_NEAR(merged.output.AsRows().at(2, 3), base.output.AsRows().at(2, 3) + 0.5f * 3 * 4, 1e-5f);
+}
 
-  Weights tied = base;
-  tied.output = tied.embedding;
-  EXPECT_THROW(Merged(tied, adapter), Error);  // the LM head would change with the embedding
+// The LM head of a tied model is not what PEFT trained: it keeps the base's table, as at run time.
+TEST(Merge, AnAdaptedEmbeddingPartsFromTheLmHead) {
+  LlamaConfig config = ToyConfig();
+  config.tied_embeddings = true;
+  Weights base = oracle::LivelyWeights(config, 2);
+  base.output = base.embedding;
+  LoraAdapter adapter{2, 3.0, false, 0, "", {}};
+  adapter.pairs.push_back({"embedding", Tensor::Allocate(Type::kF32, {2, config.dim}),
+                           Tensor::Allocate(Type::kF32, {config.vocab_size, 2})});
+  Random random(5, 0, RandomPurpose::kTest);
+  for (float& x : adapter.pairs[0].a.mutable_floats()) x = random.Normal();
+  for (float& x : adapter.pairs[0].b.mutable_floats()) x = random.Normal();
+  const Weights merged = Merged(base, adapter);
+  EXPECT_EQ(merged.output.bytes().data(), base.output.bytes().data());
+  EXPECT_NE(merged.embedding.floats()[0], base.embedding.floats()[0]);
+
+  Transformer unmerged(config, base, ReferenceKernels());
+  unmerged.Adapt(adapter);
+  config.tied_embeddings = false;
+  const Transformer apart(config, merged, ReferenceKernels());
+  const std::vector<std::int32_t> tokens{1, 3, 2};
+  const auto logits = [&](const Transformer& model) {
+    KvCache cache(config);
+    Matrix hidden(std::ssize(tokens), config.dim), out(std::ssize(tokens), config.vocab_size);
+    model.Forward(tokens, cache, hidden);
+    model.Logits(hidden, out);
+    return std::vector<float>(out.span().begin(), out.span().end());
+  };
+  EXPECT_THAT(logits(apart), ::testing::Pointwise(::testing::FloatNear(1e-4f), logits(unmerged)));
 }
 
 TEST(Merge, RoundsOnce) {

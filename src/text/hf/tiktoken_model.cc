@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "formats/byte_reader.h"
+#include "formats/wrong_file.h"
 #include "text/byte_alphabet.h"
 #include "text/token_merges.h"
 
@@ -98,6 +99,7 @@ Vocabulary VocabularyFromRanks(const std::vector<std::string>& tokens, const std
 }
 
 TokenizerDraft Llama3FromTiktoken(std::string_view text, const std::string& file) {
+  RefuseWrongFile(text, file);
   const std::vector<std::string> tokens = ParseTiktoken(text, file);
   if (tokens.size() != kLlama3Tokens) {
     Fail(ErrorKind::kUnsupported,
