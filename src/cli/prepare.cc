@@ -7,10 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
 #include "data/prepare.h"
+#include "data/shard_set.h"
 #include "formats/gguf_reader.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
@@ -22,8 +24,10 @@ struct Options {
   std::vector<std::filesystem::path> inputs;
   std::string tokenizer, out;
   PrepareOptions prepare;
-  bool no_eos = false, json = false;
+  bool no_eos = false, force = false, json = false;
 };
+
+nlohmann::json ToJson(const SkippedParts& parts) { return {{"count", parts.count}, {"first", parts.named}}; }
 
 void PrintJson(const PrepareReport& report, const std::string& out) {
   const nlohmann::json json = {
@@ -35,8 +39,10 @@ void PrintJson(const PrepareReport& report, const std::string& out) {
       {"sliced", report.sliced},
       {"train", {{"pieces", report.train_pieces}, {"tokens", report.train_tokens}}},
       {"validation", {{"pieces", report.validation_pieces}, {"tokens", report.validation_tokens}}},
-      {"skipped_lines", report.skips.lines},
-      {"skipped_files", report.skips.files},
+      {"skipped_lines", ToJson(report.skips.lines)},
+      {"skipped_documents", ToJson(report.skips.documents)},
+      {"skipped_files", ToJson(report.skips.files)},
+      {"other_files", ToJson(report.skips.others)},
   };
   fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -48,11 +54,28 @@ void PrintText(const PrepareReport& report, const std::string& out) {
   fmt::print("\n  too short {:>12}\n  too long  {:>12}\n", report.too_short, report.too_long);
   fmt::print("train       {:>12} tokens in {} pieces\n", report.train_tokens, report.train_pieces);
   fmt::print("validation  {:>12} tokens in {} pieces\n", report.validation_tokens, report.validation_pieces);
-  if (report.skips.lines + report.skips.files > 0) {
-    fmt::print("unusable    {:>12} lines, {} files; first: {}\n", report.skips.lines, report.skips.files,
-               report.skips.first);
-  }
+  if (report.skips.lost() > 0) fmt::print("not used    {:>12}\n", report.skips.Summary());
   fmt::print("wrote {}\n", out);
+}
+
+void Run(Options& options) {
+  if (!options.force && ShardSet::Exists(options.out)) {
+    Fail(ErrorKind::kBadOption, "{}: holds shards already; name another folder, or replace them with --force",
+         options.out);
+  }
+  const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(options.tokenizer)->metadata()));
+  options.prepare.append_eos = !options.no_eos;
+  const PrepareReport report =
+      Prepare(options.inputs, EncoderOf(*tokenizer), options.prepare, options.out, Terminal());
+  Report(report.skips, Terminal());
+  if (options.json)
+    PrintJson(report, options.out);
+  else
+    PrintText(report, options.out);
+  if (report.skips.lost() > 0) {
+    Fail(ErrorKind::kInvalidFile, "{}: complete but for {} of the input, which could not be used",
+         options.out, report.skips.Summary());
+  }
 }
 
 }  // namespace
@@ -61,7 +84,9 @@ void AddPrepare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   PrepareOptions& prepare = options->prepare;
   CLI::App* command = app.add_subcommand("prepare", "Filter and tokenise text into shards for training");
-  command->add_option("INPUT", options->inputs, ".jsonl, .jsonl.zst, text files, or folders of them")
+  command
+      ->add_option("INPUT", options->inputs,
+                   "Text files, JSON or JSON lines, zstd or gzip on top, or folders")
       ->required()
       ->check(CLI::ExistingPath);
   command->add_option("--tokenizer", options->tokenizer, "GGUF file whose vocabulary to use")
@@ -71,10 +96,9 @@ void AddPrepare(CLI::App& app) {
   command->add_option("--min-tokens", prepare.min_tokens, "Leave out documents with fewer tokens")
       ->capture_default_str()
       ->check(kPositive);
-  command
-      ->add_option("--max-tokens", prepare.max_tokens,
-                   "Leave out documents with more tokens (default: no limit)")
-      ->check(kPositive);
+  command->add_option("--max-tokens", prepare.max_tokens, "Leave out documents with more tokens; 0: no limit")
+      ->capture_default_str()
+      ->check(kNotNegative);
   command->add_flag("--slice", prepare.slice,
                     "Cut documents over --max-tokens into pieces instead of leaving them out");
   command->add_option("--text-field", prepare.corpus.text_field, "Field of a JSON line that holds the text")
@@ -84,22 +108,15 @@ void AddPrepare(CLI::App& app) {
       ->check(CLI::Range(0.0, 0.99));
   command->add_flag("--no-eos", options->no_eos, "Do not put the end-of-text token behind a document");
   command->add_flag("--strict", prepare.corpus.strict,
-                    "Stop at the first unusable line or file instead of passing it over");
+                    "Stop at the first unusable line, document or file instead of skipping it");
+  command->add_flag("--force", options->force, "Replace the shards that the folder holds");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
-      "Lengths are measured on whole documents, before any slicing.\n\nExample:\n"
+      "Lengths are measured on whole documents, before any slicing. Input that cannot be used is skipped and "
+      "named; the shards then hold the rest, and the exit code is 3.\n\nExample:\n"
       "  longspan prepare books.jsonl.zst --tokenizer model.gguf --out data --min-tokens 6000 "
       "--max-tokens 8000");
-  command->callback([options] {
-    const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(options->tokenizer)->metadata()));
-    options->prepare.append_eos = !options->no_eos;
-    const PrepareReport report =
-        Prepare(options->inputs, EncoderOf(*tokenizer), options->prepare, options->out, Terminal());
-    if (options->json)
-      PrintJson(report, options->out);
-    else
-      PrintText(report, options->out);
-  });
+  command->callback([options] { Run(*options); });
 }
 
 }  // namespace longspan

@@ -60,10 +60,7 @@ void Save(const Vocabulary& vocabulary, const std::string& path) {
 void Train(const Options& options) {
   BpeTrainer trainer;
   const CorpusSkips skips = AddTexts(options, trainer);
-  if (skips.lines + skips.files > 0) {
-    Terminal().Message(
-        fmt::format("passed over {} lines and {} files; first: {}", skips.lines, skips.files, skips.first));
-  }
+  Report(skips, Terminal());
   if (trainer.bytes() == 0)
     Fail(ErrorKind::kBadOption, "there is no text in the inputs to train a vocabulary on");
   const Vocabulary vocabulary = trainer.Train(options.train, Terminal());
@@ -90,7 +87,9 @@ void AddTokenizer(CLI::App& app) {
   CLI::App* train =
       command->add_subcommand("train", "Train a byte-level BPE vocabulary, Llama 3's kind, on text");
   train->add_option("OUT", options->output, "GGUF file to write: a vocabulary without a model")->required();
-  train->add_option("INPUT", options->inputs, "Text: .jsonl, .jsonl.zst, .txt, folders")
+  train
+      ->add_option("INPUT", options->inputs,
+                   "Text files, JSON or JSON lines, zstd or gzip on top, or folders")
       ->required()
       ->check(CLI::ExistingPath);
   train

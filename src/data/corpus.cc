@@ -1,97 +1,29 @@
 #include "data/corpus.h"
 
-#include <simdjson.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include "base/cancel.h"
 #include "base/error.h"
-#include "data/input_stream.h"
+#include "data/text_field.h"
+#include "data/text_format.h"
+#include "text/utf8.h"
 
 namespace longspan {
-namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kReadBytes = std::size_t{1} << 18;
-constexpr std::size_t kBinaryProbe = 8192;  // a NUL among this many first bytes makes a file binary
+namespace {
 
-bool IsJsonLines(fs::path path) {
-  if (path.extension() == ".zst") path.replace_extension();
-  return path.extension() == ".jsonl";
-}
-
-// The text field of a JSON object into `text`; says what is wrong where there is none. The whole line is
-// parsed, so that one which breaks off after its text is found out.
-std::string ParseText(simdjson::dom::parser& parser, std::string& line, const std::string& field,
-                      std::string& text) {
-  line.reserve(line.size() + simdjson::SIMDJSON_PADDING);
-  simdjson::dom::object object;
-  const bool copy = false;  // the padding is there
-  if (auto error = parser.parse(line.data(), line.size(), copy).get(object)) {
-    return simdjson::error_message(error);
-  }
-  simdjson::dom::element value;
-  if (object.at_key(field).get(value)) return fmt::format("no field \"{}\"", field);
-  std::string_view content;
-  if (value.get(content)) return fmt::format("field \"{}\" is not a string", field);
-  text.assign(content);
-  return {};
-}
+bool IsBlank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == text.npos; }
 
 }  // namespace
 
-// The lines of a file, no longer than a limit each.
-class Corpus::Lines {
- public:
-  enum class Status { kLine, kTooLong, kEnd };
-
-  Lines(const fs::path& path, std::uint64_t limit)
-      : path_(path), stream_(InputStream::Open(path)), limit_(limit), buffer_(kReadBytes) {}
-
-  Status Next(std::string& line) {
-    line.clear();
-    bool too_long = false, any = false;
-    for (;;) {
-      if (begin_ == end_) {
-        begin_ = 0;
-        end_ = stream_->Read(buffer_);
-        if (end_ == 0) break;
-      }
-      any = true;
-      const std::string_view rest(buffer_.data() + begin_, end_ - begin_);
-      const std::size_t newline = rest.find('\n');
-      const std::string_view part = rest.substr(0, newline);
-      if (line.size() + part.size() > limit_) too_long = true;
-      if (!too_long) line.append(part);
-      begin_ += part.size() + (newline != rest.npos);
-      if (newline != rest.npos) break;
-    }
-    if (!any) return Status::kEnd;
-    ++number_;
-    return too_long ? Status::kTooLong : Status::kLine;
-  }
-
-  std::string Where() const { return fmt::format("{}:{}", path_.string(), number_); }
-  std::uint64_t consumed() const { return stream_->consumed(); }
-
- private:
-  fs::path path_;
-  std::unique_ptr<InputStream> stream_;
-  std::uint64_t limit_;
-  std::vector<char> buffer_;
-  std::size_t begin_ = 0, end_ = 0;
-  std::int64_t number_ = 0;
-};
-
-struct Corpus::Parser {
-  simdjson::dom::parser json;
-  std::string line;
-};
-
-Corpus::Corpus(const std::vector<fs::path>& inputs, CorpusOptions options)
-    : options_(std::move(options)), parser_(std::make_unique<Parser>()) {
+Corpus::Corpus(const std::vector<fs::path>& inputs, CorpusOptions options) : options_(std::move(options)) {
   for (const fs::path& input : inputs) {
     std::error_code error;
     const fs::file_status status = fs::status(input, error);
@@ -103,105 +35,148 @@ Corpus::Corpus(const std::vector<fs::path>& inputs, CorpusOptions options)
   }
 }
 
-Corpus::~Corpus() = default;
-
 void Corpus::AddFolder(const fs::path& folder) {
+  std::error_code error;
   std::vector<fs::path> paths;
-  try {
-    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-      if (entry.is_regular_file()) paths.push_back(entry.path());
-    }
-  } catch (const fs::filesystem_error& error) {
-    Fail(ErrorKind::kIo, "{}: cannot list the folder: {}", folder.string(), error.code().message());
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    paths.push_back(entry->path());
   }
-  std::sort(paths.begin(), paths.end());
-  for (const fs::path& path : paths) AddFile(path, false);
+  if (error)
+    return Skip(skips_.files,
+                fmt::format("{}: cannot list the folder: {}", folder.string(), error.message()));
+  std::ranges::sort(paths);
+  for (const fs::path& path : paths) {
+    const fs::file_status status = fs::status(path, error);
+    const bool link = fs::is_symlink(fs::symlink_status(path, error));
+    if (fs::is_regular_file(status))
+      AddFile(path, false);
+    else if (fs::is_directory(status) && !link)
+      AddFolder(path);
+    else if (fs::is_directory(status))  // it may lead back here
+      skips_.others.Add(fmt::format("{}: a link to a folder; name it as an input of its own", path.string()));
+    else
+      skips_.others.Add(fmt::format("{}: {}", path.string(), link ? "a link to no file" : "no regular file"));
+  }
 }
 
 void Corpus::AddFile(const fs::path& path, bool named) {
   std::error_code error;
   const std::uint64_t bytes = fs::file_size(path, error);
-  if (error) Fail(ErrorKind::kIo, "{}: expected a file: {}", path.string(), error.message());
-  files_.push_back({path, bytes, named});
-  total_bytes_ += bytes;
+  if (error && named) Fail(ErrorKind::kIo, "{}: expected a file: {}", path.string(), error.message());
+  files_.push_back({path, error ? 0 : bytes, named});
+  total_bytes_ += files_.back().bytes;
 }
 
-std::uint64_t Corpus::read_bytes() const { return finished_bytes_ + (lines_ ? lines_->consumed() : 0); }
+std::uint64_t Corpus::read_bytes() const {
+  return finished_bytes_ + (records_ ? records_->reader->consumed() : 0);
+}
 
 std::optional<Document> Corpus::Next() {
-  for (;;) {
+  while (records_ || next_file_ < files_.size()) {
     ThrowIfCancelled();
-    if (lines_) {
-      if (auto document = NextLine()) return document;
-      lines_.reset();
-      finished_bytes_ += files_[next_file_ - 1].bytes;
+    try {
+      const bool begins = !records_;
+      std::optional<Document> document = begins ? OpenFile() : NextRecord();
+      const bool goes_on = records_ && (begins || document);
+      if (!goes_on) CloseFile();
+      if (document) return document;
+    } catch (const Error& error) {
+      if (options_.strict || error.kind() == ErrorKind::kCancelled) throw;
+      const std::int64_t line = records_ ? records_->reader->line() : 1;
+      const std::string used = line > 1 ? fmt::format("; the lines before {} are used", line) : "";
+      Skip(skips_.files, fmt::format("{}{}", error.what(), used));
+      CloseFile();
     }
-    if (next_file_ == files_.size()) return std::nullopt;
-    const File& file = files_[next_file_++];
-    if (IsJsonLines(file.path)) {
-      lines_ = std::make_unique<Lines>(file.path, options_.max_document_bytes);
-      continue;
-    }
-    auto document = WholeFile(file);
-    finished_bytes_ += file.bytes;
-    if (document) return document;
   }
+  return std::nullopt;
 }
 
-std::optional<Document> Corpus::NextLine() {
-  std::string& line = parser_->line;
-  for (;;) {
-    const Lines::Status status = lines_->Next(line);
-    if (status == Lines::Status::kEnd) return std::nullopt;
-    if (status == Lines::Status::kTooLong) {
-      Skip(skips_.lines,
-           fmt::format("{}: the line has over {} bytes", lines_->Where(), options_.max_document_bytes));
-      continue;
-    }
-    if (line.find_first_not_of(" \t\r") == line.npos) continue;
-    std::string text;
-    const std::string problem = ParseText(parser_->json, line, options_.text_field, text);
-    if (problem.empty()) return Document{std::move(text), lines_->Where()};
-    Skip(skips_.lines, fmt::format("{}: expected a JSON object with a text: {}", lines_->Where(), problem));
+std::optional<Document> Corpus::OpenFile() {
+  const auto& [path, bytes, named] = files_[next_file_++];
+  auto reader = std::make_unique<TextReader>(InputStream::Open(path, options_.max_window_log));
+  const std::string_view front = reader->Peek(kFormatProbe);
+  const TextFormat format = FindTextFormat(front, path, options_.text_field);
+  if (format == TextFormat::kOther) {
+    const std::string why = fmt::format("{}: expected text, found {}", path.string(), NotText(front));
+    named ? Skip(skips_.files, why) : skips_.others.Add(why);
+    return std::nullopt;
   }
+  reader->Skip(front.size() - WithoutByteOrderMark(front).size());
+  if (format == TextFormat::kText) return ReadWhole(*reader);
+  records_ = Records{std::move(reader), format == TextFormat::kJsonLines};
+  return std::nullopt;
 }
 
-std::optional<Document> Corpus::WholeFile(const File& file) {
-  const auto stream = InputStream::Open(file.path);
-  Document document{{}, file.path.string()};
-  std::vector<char> buffer(kReadBytes);
-  while (const std::size_t n = stream->Read(buffer)) {
-    const std::string_view front(buffer.data(), std::min(n, kBinaryProbe));
-    if (document.text.empty() && front.find('\0') != front.npos) {
-      const std::string reason = fmt::format("{}: expected text, found a binary file", document.source);
-      if (file.named) throw Error(ErrorKind::kInvalidFile, reason);
-      Skip(skips_.files, reason);
+void Corpus::CloseFile() {
+  records_.reset();
+  finished_bytes_ += file().bytes;
+}
+
+std::optional<Document> Corpus::ReadWhole(TextReader& reader) {
+  Document document{{}, file().path.string()};
+  std::string& text = document.text;
+  for (std::string_view rest = reader.Peek(); !rest.empty(); rest = reader.Peek()) {
+    if (rest.size() > options_.max_document_bytes - text.size()) {
+      Skip(skips_.documents, fmt::format("{}: over {} bytes of text in one document; split the file",
+                                         document.source, options_.max_document_bytes));
       return std::nullopt;
     }
-    if (document.text.size() + n > options_.max_document_bytes) {
-      Skip(skips_.files, fmt::format("{}: over {} bytes of text in one document", document.source,
-                                     options_.max_document_bytes));
-      return std::nullopt;
-    }
-    document.text.append(buffer.data(), n);
+    text.append(rest);
+    reader.Skip(rest.size());
   }
-  if (document.text.empty()) return std::nullopt;
+  if (const std::size_t valid = ValidUtf8Prefix(text); valid < text.size()) {
+    Skip(skips_.documents, fmt::format("{}: not UTF-8 at byte {}; convert it, from Latin-1 with "
+                                       "iconv -f LATIN1 -t UTF-8",
+                                       document.source, valid + 1));
+    return std::nullopt;
+  }
+  if (text.empty()) return std::nullopt;
   return document;
 }
 
-void Corpus::Skip(std::int64_t& count, std::string reason) {
-  if (options_.strict) throw Error(ErrorKind::kInvalidFile, reason);
-  if (skips_.first.empty()) skips_.first = std::move(reason);
-  ++count;
+std::optional<Document> Corpus::NextRecord() {
+  using Piece = TextReader::Piece;
+  auto& [reader, lines] = *records_;
+  for (;;) {
+    ThrowIfCancelled();
+    const Piece piece = lines ? reader->ReadLine(record_, options_.max_record_bytes)
+                              : reader->ReadJsonValue(record_, options_.max_record_bytes);
+    if (piece == Piece::kEnd) return std::nullopt;
+    const std::string where = fmt::format("{}:{}", file().path.string(), reader->line());
+    if (piece == Piece::kTooLong) {
+      Skip(skips_.lines, fmt::format("{}: a record of over {} bytes", where, options_.max_record_bytes));
+      continue;
+    }
+    if (piece == Piece::kCutOff) {
+      Skip(skips_.lines, fmt::format("{}: the file ends within the object that begins here", where));
+      continue;
+    }
+    if (IsBlank(record_)) continue;
+    TextField found = ReadTextField(record_, options_.text_field);
+    if (found.state == TextField::State::kText && !IsBlank(std::string_view(record_).substr(found.length))) {
+      found.state = TextField::State::kMalformed;
+      found.problem = fmt::format("more follows the object, at byte {} of it", found.length + 1);
+    }
+    if (found.state != TextField::State::kText) {
+      Skip(skips_.lines, fmt::format("{}: expected a JSON object with a text: {}", where, found.problem));
+      continue;
+    }
+    if (found.text.size() > options_.max_document_bytes) {
+      Skip(skips_.documents,
+           fmt::format("{}: over {} bytes of text in one document", where, options_.max_document_bytes));
+      continue;
+    }
+    return Document{std::move(found.text), where};
+  }
 }
 
-CorpusSkips ForEachDocument(const std::vector<fs::path>& inputs, const CorpusOptions& options,
-                            const std::function<bool(Document)>& visit) {
-  Corpus corpus(inputs, options);
-  while (auto document = corpus.Next()) {
-    if (!visit(std::move(*document))) break;
-  }
-  return corpus.skips();
+void Corpus::SkipDocument(const Document& document, const std::string& why) {
+  Skip(skips_.documents, fmt::format("{}: {}", document.source, why));
+}
+
+void Corpus::Skip(SkippedParts& parts, std::string why) {
+  if (options_.strict) throw Error(ErrorKind::kInvalidFile, why);
+  parts.Add(std::move(why));
 }
 
 }  // namespace longspan

@@ -17,6 +17,7 @@ struct TextEncoder {
   std::int64_t vocab_size = 0;
   std::int32_t bos = -1;  // -1: the vocabulary has none, or the model does not want it
   std::int32_t eos = -1;
+  std::uint64_t fingerprint = 0;  // of what `encode` does (text/fingerprint.h)
 };
 
 // `tokenizer` as an encoder, which must not outlive it.

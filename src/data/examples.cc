@@ -58,6 +58,7 @@ class Examples::Row {
     Tokens positions(n);
     std::iota(positions.begin(), positions.end(), 0);
     Add(Tokens(n, token), Tokens(n, Batch::kIgnore), positions);
+    batch_.padding += std::ssize(positions);
   }
 
  private:
@@ -85,10 +86,7 @@ Examples::Examples(Shard shard, ExampleOptions options, std::optional<TextEncode
   }
   if (options_.retrieval_share > 0) {
     if (!encoder) Fail(ErrorKind::kBadOption, "retrieval examples need a tokenizer");
-    if (encoder->vocab_size != vocabulary.size) {
-      Fail(ErrorKind::kBadOption, "{}: made with a vocabulary of {}, but the tokenizer has {}",
-           shard_.path().string(), vocabulary.size, encoder->vocab_size);
-    }
+    CheckVocabulary(shard_, *encoder);
     if (!options_.add_bos) encoder->bos = -1;
     retrieval_.emplace(*encoder);
     if (options_.length < retrieval_->MinLength()) {
@@ -99,7 +97,10 @@ Examples::Examples(Shard shard, ExampleOptions options, std::optional<TextEncode
   if (options_.pack) {
     // How many rows come out varies a little with the order. This many always do: cutting a document only
     // ever adds tokens, the BOS of its next piece.
-    const std::int64_t tokens = shard_.tokens() + (bos_ >= 0 ? shard_.documents() : 0);
+    std::int64_t tokens = shard_.tokens();
+    for (std::int64_t i = 0; bos_ >= 0 && i < shard_.documents(); ++i) {
+      if (shard_.Length(i) > 0) ++tokens;  // an empty document is in no row, and neither is its BOS
+    }
     size_ = shard_.tokens() == 0 ? 0 : std::max<std::int64_t>(1, tokens / options_.length);
   } else {
     size_ = static_cast<std::int64_t>(Plan(0)->order.size());
@@ -248,7 +249,7 @@ void Examples::AddRetrieval(const Piece& piece, Random& draws, Random& positions
     return text;
   };
   if (options_.echo_share > 0 && draws.Uniform() < options_.echo_share) {
-    while (row.room() >= kLeastPiece) {
+    while (row.room() >= retrieval_->LeastEcho()) {
       Add(retrieval_->Echo(retrieval_->DrawEchoLength(row.room(), draws), Text, draws));
     }
     return;

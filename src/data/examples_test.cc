@@ -227,6 +227,48 @@ TEST(Examples, MixesRetrievalIn) {
   }
 }
 
+TEST(Examples, EchoesEndWithoutABos) {
+  const TestFolder folder;
+  std::vector<Tokens> documents(3, Tokens(3000, 'x'));
+  for (const std::int32_t bos : {-1, 256}) {
+    const Shard shard = MakeShard(folder / "a.lsd", documents, {258, bos, 257, kByteFingerprint});
+    TextEncoder encoder = ByteEncoder();
+    encoder.bos = bos;
+    for (std::int64_t length = 600; length < 620; ++length) {
+      ExampleOptions options = Options(length);
+      options.retrieval_share = 1;
+      options.echo_share = 1;
+      options.add_bos = bos >= 0;
+      EXPECT_EQ(Examples(shard, options, encoder).Make(0, 4).size(), 4 * length);
+    }
+  }
+}
+
+// They take part in no row, and their BOS must not be counted as if they did.
+TEST(Examples, PackedRowsBearEmptyDocuments) {
+  const TestFolder folder;
+  ExampleOptions options = Options(8);
+  options.pack = true;
+  const Examples examples(Numbered(folder, {0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0}),
+                          options);
+  EXPECT_EQ(examples.size(), 1);  // of 8 tokens and the BOS of two documents
+  CheckTargets(examples.Make(0, 20));
+}
+
+TEST(Examples, ABatchKnowsItsRealTokens) {
+  const TestFolder folder;
+  for (const bool pack : {false, true}) {
+    ExampleOptions options = Options(10);
+    options.pack = pack;
+    const Examples examples(Numbered(folder, {4, 9, 2}), options);
+    const Batch batch = examples.Make(0, examples.size());
+    std::int64_t real = 0;
+    for (const std::int32_t token : batch.tokens) real += token != kEos;  // EOS is the padding here
+    EXPECT_EQ(batch.RealTokens(), real);
+    EXPECT_GT(batch.padding, 0);
+  }
+}
+
 TEST(Examples, RefusesImpossibleOptions) {
   const TestFolder folder;
   const Shard shard = Numbered(folder, {100});
@@ -241,6 +283,13 @@ TEST(Examples, RefusesImpossibleOptions) {
   options.retrieval_share = 0.5;
   EXPECT_EQ(Kind(options), ErrorKind::kBadOption);  // no tokenizer
   EXPECT_EQ(KindOf([&] { Examples(Numbered(folder, {0}), Options(8)); }), ErrorKind::kBadOption);
+  // A tokenizer of as many tokens that is not the shard's.
+  TextEncoder other = ByteEncoder();
+  other.fingerprint += 1;
+  const Shard bytes = MakeShard(folder / "bytes.lsd", {Tokens(900, 'x')});
+  options = Options(700);
+  options.retrieval_share = 0.5;
+  EXPECT_EQ(KindOf([&] { Examples(bytes, options, other); }), ErrorKind::kBadOption);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// A file read front to back, decompressed on the way if its name ends in .zst.
+// A file read front to back, decompressed on the way where it is zstd's or gzip's. What it is, its first
+// bytes say; its name says only what it should be.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +11,18 @@ namespace longspan {
 
 class InputStream {
  public:
+  // What `zstd --long=31` asks for. Memory for a window is used as far as the text reaches, no further.
+  static constexpr int kMaxWindowLog = 31;
+
   virtual ~InputStream() = default;
 
-  // Opens `path`. Memory stays bounded whatever the file claims: a zstd window over 128 MiB is refused.
-  static std::unique_ptr<InputStream> Open(const std::filesystem::path& path);  // Error(kIo)
+  // Opens `path`. A zstd window over 2^max_window_log bytes is refused, and so is a file that is named .zst
+  // or .gz and is something else. Error(kIo), Error(kInvalidFile).
+  static std::unique_ptr<InputStream> Open(const std::filesystem::path& path,
+                                           int max_window_log = kMaxWindowLog);
 
-  // Fills the front of `out` and returns how many bytes that is; 0 only at the end.
-  // Error(kIo), or Error(kInvalidFile) for a broken or truncated zstd stream.
+  // Fills the front of `out` and returns how many bytes that is; 0 only at the end. What comes before a
+  // damaged place is still given out. Error(kIo), or Error(kInvalidFile) for a broken or truncated stream.
   virtual std::size_t Read(std::span<char> out) = 0;
 
   // Bytes of the file consumed so far, before decompression: what a progress bar counts.

@@ -58,10 +58,16 @@ std::string_view Name(PoseOptions::Variant variant) {
   return "?";
 }
 
+std::string DescribeChunks(const PoseOptions& options) {
+  if (options.variant == Variant::kRandPos) return "no chunks, any increasing positions";
+  if (!options.split_tokens.empty()) return "chunks from each split token on";
+  if (options.chunks == 1) return "1 chunk";
+  return fmt::format("{} chunks of {} lengths", options.chunks, EqualLengths(options) ? "equal" : "random");
+}
+
 std::string Describe(const PoseOptions& o) {
-  return fmt::format("{} target {} chunks {} lengths {} unmodified {} skip {} split {}", Name(o.variant),
-                     o.target_context, o.chunks, static_cast<int>(o.lengths), o.unmodified_share, o.skip_text,
-                     fmt::join(o.split_tokens, ","));
+  return fmt::format("{} target {}, {}, unmodified {} skip {} split {}", Name(o.variant), o.target_context,
+                     DescribeChunks(o), o.unmodified_share, o.skip_text, fmt::join(o.split_tokens, ","));
 }
 
 void ValidatePose(const PoseOptions& options, std::int64_t length) {

@@ -212,5 +212,17 @@ TEST(RandomPositions, EveryPositionIsAsLikely) {
   for (const int n : count) EXPECT_NEAR(n, kDraws / 4, 4.5 * std::sqrt(kDraws * .25 * .75));
 }
 
+TEST(Pose, SaysWhatItsChunksAre) {
+  EXPECT_EQ(DescribeChunks(Options(Variant::kPaper, 100)), "2 chunks of random lengths");
+  EXPECT_EQ(DescribeChunks(Options(Variant::kAxolotl, 100, 3)), "3 chunks of equal lengths");
+  EXPECT_EQ(DescribeChunks(Options(Variant::kRandPos, 100)), "no chunks, any increasing positions");
+  PoseOptions options = Options(Variant::kAxolotl, 100);
+  options.lengths = Lengths::kRandom;
+  EXPECT_EQ(DescribeChunks(options), "2 chunks of random lengths");
+  options.split_tokens = {1};
+  EXPECT_EQ(DescribeChunks(options), "chunks from each split token on");
+  EXPECT_NE(Describe(Options(Variant::kPaper, 100, 2)), Describe(Options(Variant::kPaper, 100, 3)));
+}
+
 }  // namespace
 }  // namespace longspan

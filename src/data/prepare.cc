@@ -5,17 +5,13 @@
 #include <span>
 
 #include "base/error.h"
-#include "base/parallel.h"
-#include "data/shard.h"
+#include "data/shard_set.h"
+#include "data/tokenized_corpus.h"
 
 namespace longspan {
 namespace {
 
 using Tokens = std::vector<std::int32_t>;
-
-constexpr std::size_t kBatchDocuments = 256;
-// Of text tokenised at once, give or take one document.
-constexpr std::size_t kBatchBytes = std::size_t{32} << 20;
 
 void Validate(const PrepareOptions& options) {
   if (options.min_tokens < 1) {
@@ -33,30 +29,15 @@ void Validate(const PrepareOptions& options) {
   }
 }
 
-// Reads documents until a batch is full; false at the end of the corpus.
-bool ReadBatch(Corpus& corpus, std::vector<Document>& batch) {
-  batch.clear();
-  for (std::size_t bytes = 0; batch.size() < kBatchDocuments && bytes < kBatchBytes;) {
-    auto document = corpus.Next();
-    if (!document) break;
-    bytes += document->text.size();
-    batch.push_back(std::move(*document));
-  }
-  return !batch.empty();
-}
-
 // Sorts documents into the shards.
 class Sorter {
  public:
   Sorter(const TextEncoder& encoder, const PrepareOptions& options, const std::filesystem::path& out)
-      : options_(options),
-        eos_(options.append_eos ? encoder.eos : -1),
-        train_(out / ShardSet::kTrain, {encoder.vocab_size, encoder.bos, encoder.eos}),
-        validation_(out / ShardSet::kValidation, {encoder.vocab_size, encoder.bos, encoder.eos}) {}
+      : options_(options), eos_(options.append_eos ? encoder.eos : -1), shards_(out, VocabularyOf(encoder)) {}
 
-  void Add(Tokens tokens) {
+  void Add(const Tokens& tokens) {
     ++report_.documents;
-    const auto length = static_cast<std::int64_t>(tokens.size());
+    const std::int64_t length = std::ssize(tokens);
     const bool over = options_.max_tokens != 0 && length > options_.max_tokens;
     if (length < options_.min_tokens) {
       ++report_.too_short;
@@ -66,7 +47,7 @@ class Sorter {
       ++report_.too_long;
       return;
     }
-    ShardWriter& shard = NextIsValidation() ? validation_ : train_;
+    ShardWriter& shard = NextIsValidation() ? shards_.validation() : shards_.train();
     ++report_.kept;
     report_.sliced += over;
     const std::int64_t step = over ? options_.max_tokens : length;
@@ -84,24 +65,22 @@ class Sorter {
     }
   }
 
-  PrepareReport Finish(const std::filesystem::path& out, const CorpusSkips& skips) {
-    report_.skips = skips;
-    if (train_.documents() == 0) {
+  PrepareReport Finish(const CorpusSkips& skips) {
+    const ShardWriter& train = shards_.train();
+    const ShardWriter& validation = shards_.validation();
+    if (train.documents() == 0) {
       Fail(ErrorKind::kBadOption,
-           "no document is left to train on: {} found, {} too short, {} too long, {} unusable{}{}",
-           report_.documents, report_.too_short, report_.too_long, skips.lines + skips.files,
-           skips.first.empty() ? "" : "; first: ", skips.first);
+           "no document is left to train on: {} found, {} too short, {} too long{}{}{}{}", report_.documents,
+           report_.too_short, report_.too_long, skips.lost() > 0 ? "; " : "", skips.Summary(),
+           skips.lost() > 0 ? " could not be used" : "",
+           skips.first().empty() ? "" : fmt::format("; first: {}", skips.first()));
     }
-    report_.train_pieces = train_.documents();
-    report_.train_tokens = train_.tokens();
-    report_.validation_pieces = validation_.documents();
-    report_.validation_tokens = validation_.tokens();
-    // Without validation, an earlier run's would be of other documents.
-    if (validation_.documents() > 0)
-      validation_.Commit();
-    else
-      std::filesystem::remove(out / ShardSet::kValidation);
-    train_.Commit();
+    report_.skips = skips;
+    report_.train_pieces = train.documents();
+    report_.train_tokens = train.tokens();
+    report_.validation_pieces = validation.documents();
+    report_.validation_tokens = validation.tokens();
+    shards_.Commit();
     return report_;
   }
 
@@ -116,7 +95,7 @@ class Sorter {
 
   const PrepareOptions& options_;
   std::int32_t eos_;
-  ShardWriter train_, validation_;
+  ShardSetWriter shards_;
   PrepareReport report_;
 };
 
@@ -125,22 +104,18 @@ class Sorter {
 PrepareReport Prepare(const std::vector<std::filesystem::path>& inputs, const TextEncoder& encoder,
                       const PrepareOptions& options, const std::filesystem::path& out, Progress& progress) {
   Validate(options);
-  Corpus corpus(inputs, options.corpus);
+  TokenizedCorpus documents(inputs, options.corpus, encoder);
+  const Corpus& corpus = documents.corpus();
   Sorter sorter(encoder, options, out);
   progress.Start("prepare", static_cast<std::int64_t>(corpus.total_bytes()), "bytes");
-  std::int64_t documents = 0;
-  std::vector<Document> batch;
-  while (ReadBatch(corpus, batch)) {
-    std::vector<Tokens> tokens(batch.size());
-    ParallelFor(static_cast<std::int64_t>(batch.size()), [&](std::int64_t i) {
-      const auto at = static_cast<std::size_t>(i);
-      tokens[at] = encoder.encode(batch[at].text);
-    });
-    for (Tokens& document : tokens) sorter.Add(std::move(document));
-    documents += static_cast<std::int64_t>(batch.size());
-    progress.Update(static_cast<std::int64_t>(corpus.read_bytes()), fmt::format("{} documents", documents));
+  std::int64_t found = 0;
+  std::vector<Tokens> batch;
+  while (documents.Next(batch)) {
+    for (const Tokens& document : batch) sorter.Add(document);
+    found += std::ssize(batch);
+    progress.Update(static_cast<std::int64_t>(corpus.read_bytes()), fmt::format("{} documents", found));
   }
-  PrepareReport report = sorter.Finish(out, corpus.skips());
+  const PrepareReport report = sorter.Finish(corpus.skips());
   progress.Finish(fmt::format("{} documents kept of {}", report.kept, report.documents));
   return report;
 }

@@ -5,8 +5,9 @@
 
 #include "base/file.h"
 #include "base/parallel.h"
-#include "data/shard.h"
+#include "data/shard_set.h"
 #include "data/testing/byte_encoder.h"
+#include "data/testing/compressed.h"
 
 namespace longspan {
 namespace {
@@ -107,6 +108,26 @@ TEST(Prepare, ExplainsAnEmptyResult) {
     EXPECT_THAT(error.what(), HasSubstr("no field \"text\""));
   }
   EXPECT_FALSE(std::filesystem::exists(folder / "out" / "train.lsd"));
+}
+
+TEST(Prepare, KeepsTheRestWhereSomeCannotBeUsed) {
+  const TestFolder folder;
+  WriteFile(folder / "a.jsonl.zst", Zstd("{\"text\": \"cut off\"}\n").substr(0, 20));
+  WriteFile(folder / "b.jsonl", "{\"text\": \"one\"}\n{\"text\": \"choke\"}\nno JSON\n{\"text\": \"two\"}\n");
+  TextEncoder encoder = ByteEncoder();
+  encoder.encode = [encode = encoder.encode](std::string_view text) {
+    if (text == "choke") Fail(ErrorKind::kInternal, "too much");
+    return encode(text);
+  };
+  PrepareOptions options;
+  const PrepareReport report =
+      Prepare({folder / "a.jsonl.zst", folder / "b.jsonl"}, encoder, options, folder / "out", NoProgress());
+  EXPECT_EQ(report.kept, 2);
+  EXPECT_EQ(report.skips.lines.count, 1);
+  EXPECT_EQ(report.skips.documents.count, 1);
+  EXPECT_EQ(report.skips.files.count, 1);
+  EXPECT_EQ(report.skips.Summary(), "1 line, 1 document and 1 file");
+  EXPECT_EQ(ShardSet::Open(folder / "out").train.documents(), 2);
 }
 
 TEST(Prepare, RefusesImpossibleOptions) {

@@ -153,6 +153,8 @@ ScoredText Retrieval::Echo(std::int64_t length, const TextFn& text_fn, Random& r
   return result;
 }
 
+std::int64_t Retrieval::LeastEcho() const { return (encoder_.bos >= 0) + 2 * kShortestRun; }
+
 std::int64_t Retrieval::DrawEchoLength(std::int64_t room, Random& random) const {
   return std::min(LogUniform(kLeastEcho, std::max(kLeastEcho, room), random), room);
 }

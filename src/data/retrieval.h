@@ -40,7 +40,10 @@ class Retrieval {
   // learnt over short distances first.
   std::int64_t DrawEchoLength(std::int64_t room, Random& random) const;
 
-  // Below this there is no room for either.
+  // An Echo shorter than this repeats nothing.
+  std::int64_t LeastEcho() const;
+
+  // Below this there is no room for a passkey or a sentence and its question.
   std::int64_t MinLength() const { return min_length_; }
 
  private:

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/file.h"
@@ -97,7 +98,7 @@ TEST(Shard, RefusesHugeCountsInFewBytes) {
   MakeShard(folder / "a.lsd", {{1, 2, 3}});
   const std::string whole = ReadFile(folder / "a.lsd");
   for (const std::uint64_t count : {UINT64_MAX, UINT64_MAX / 2, UINT64_MAX / 8, std::uint64_t{1} << 61}) {
-    for (const std::size_t from_end : {24, 16}) {
+    for (const std::size_t from_end : {24, 16}) {  // documents, tokens
       std::string changed = whole;
       std::memcpy(changed.data() + changed.size() - from_end, &count, sizeof count);
       WriteFile(folder / "b.lsd", changed);
@@ -106,14 +107,63 @@ TEST(Shard, RefusesHugeCountsInFewBytes) {
   }
 }
 
-TEST(ShardSet, OpensAFolder) {
+ErrorKind KindOfFit(const Shard& shard, const TextEncoder& encoder) {
+  return KindOf([&] { CheckFits(shard, encoder); });
+}
+
+TEST(Shard, FitsTheTokenizerThatMadeIt) {
   const TestFolder folder;
-  MakeShard(folder / "train.lsd", {{1}});
-  EXPECT_FALSE(ShardSet::Open(folder.path()).validation);
-  MakeShard(folder / "validation.lsd", {{2}});
-  EXPECT_THAT(ShardSet::Open(folder.path()).validation->ReadDocument(0), ElementsAre(2));
-  MakeShard(folder / "validation.lsd", {{2}}, {300, -1, -1});
-  EXPECT_EQ(KindOf([&] { ShardSet::Open(folder.path()); }), ErrorKind::kInvalidFile);
+  const Shard shard = MakeShard(folder / "a.lsd", {{1, 2, 3}, {}, std::vector<std::int32_t>(200'000, 7)});
+  EXPECT_NO_THROW(CheckFits(shard, ByteEncoder()));
+  TextEncoder size = ByteEncoder(), ids = ByteEncoder(), bos = ByteEncoder(), eos = ByteEncoder();
+  size.vocab_size = 300;
+  ids.fingerprint += 1;  // as many tokens, in another order: Llama 2's and Mistral's
+  bos.bos = -1;
+  eos.eos = 3;
+  for (const TextEncoder& other : {size, ids, bos, eos}) {
+    EXPECT_EQ(KindOfFit(shard, other), ErrorKind::kBadOption);
+  }
+}
+
+TEST(Shard, DamagedTokensAreFoundBeforeTheyAreUsed) {
+  const TestFolder folder;
+  MakeShard(folder / "a.lsd", {{1, 2, 3}, {4, 5}});
+  const std::string whole = ReadFile(folder / "a.lsd");
+  constexpr std::size_t kTokens = 40;
+  for (const std::uint16_t token : {9, 258, 65535}) {  // inside the vocabulary, and outside
+    std::string changed = whole;
+    std::memcpy(changed.data() + kTokens + 2, &token, sizeof token);
+    WriteFile(folder / "b.lsd", changed);
+    EXPECT_EQ(KindOfFit(Shard::Open(folder / "b.lsd"), ByteEncoder()), ErrorKind::kInvalidFile) << token;
+  }
+}
+
+TEST(Shard, AnOlderVersionIsToBePreparedAgain) {
+  const TestFolder folder;
+  MakeShard(folder / "a.lsd", {{1}});
+  std::string old = ReadFile(folder / "a.lsd");
+  old[8] = 1;
+  WriteFile(folder / "a.lsd", old);
+  try {
+    Shard::Open(folder / "a.lsd");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+    EXPECT_THAT(error.what(), testing::HasSubstr("longspan prepare"));
+  }
+}
+
+TEST(Shard, TheDigestTellsContentsApart) {
+  const TestFolder folder;
+  using Documents = std::vector<std::vector<std::int32_t>>;
+  std::vector<std::uint64_t> digests;
+  for (const Documents& documents : {Documents{{1, 2}, {3}}, Documents{{1, 2, 3}}, Documents{{1}, {2, 3}},
+                                     Documents{{1, 2}, {4}}, Documents{{1, 2}, {3}, {}}}) {
+    digests.push_back(MakeShard(folder / "a.lsd", documents).digest());
+  }
+  digests.push_back(MakeShard(folder / "a.lsd", {{1, 2}, {3}}, {258, 256, 257, 1}).digest());
+  std::ranges::sort(digests);
+  EXPECT_EQ(std::ranges::adjacent_find(digests), digests.end());
 }
 
 }  // namespace

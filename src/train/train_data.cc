@@ -6,6 +6,7 @@ namespace longspan {
 
 TrainData MakeTrainData(const ShardSet& shards, const ExampleOptions& example_options,
                         const TrainOptions& options, const TextEncoder& encoder) {
+  CheckFits(shards, encoder);
   TrainData data;
   const auto examples = std::make_shared<Examples>(shards.train, example_options, encoder);
   data.examples = [examples](std::int64_t first, std::int64_t count) { return examples->Make(first, count); };

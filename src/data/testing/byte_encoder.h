@@ -15,6 +15,9 @@
 
 namespace longspan {
 
+// Of ByteEncoder, and of the shards that MakeShard makes for it.
+inline constexpr std::uint64_t kByteFingerprint = 0xB17E;
+
 // A byte is a token; then BOS and EOS.
 inline TextEncoder ByteEncoder() {
   return {[](std::string_view text) {
@@ -22,7 +25,7 @@ inline TextEncoder ByteEncoder() {
             for (const char c : text) tokens.push_back(static_cast<unsigned char>(c));
             return tokens;
           },
-          258, 256, 257};
+          258, 256, 257, kByteFingerprint};
 }
 
 inline std::string ByteText(std::span<const std::int32_t> tokens) {
@@ -36,7 +39,7 @@ inline std::string ByteText(std::span<const std::int32_t> tokens) {
 // The shard of `documents`, whose tokens are below 256; BOS is 256 and EOS 257.
 inline Shard MakeShard(const std::filesystem::path& path,
                        const std::vector<std::vector<std::int32_t>>& documents,
-                       ShardVocabulary vocabulary = {258, 256, 257}) {
+                       ShardVocabulary vocabulary = {258, 256, 257, kByteFingerprint}) {
   ShardWriter writer(path, vocabulary);
   for (const auto& document : documents) writer.Add(document);
   writer.Commit();

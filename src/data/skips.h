@@ -1,0 +1,40 @@
+// What of a corpus was not used, and why: nothing is left out in silence.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/progress.h"
+
+namespace longspan {
+
+struct SkippedParts {
+  static constexpr std::int64_t kMostNamed = 10;
+
+  std::int64_t count = 0;
+  std::vector<std::string> named;  // the first of them: "file:line: why"
+
+  void Add(std::string why);
+  void Add(const SkippedParts& other);
+};
+
+struct CorpusSkips {
+  SkippedParts lines;      // records of JSON: malformed, too long, without a text
+  SkippedParts documents;  // texts that are too long, not UTF-8, or could not be tokenised
+  SkippedParts files;      // cut off, damaged, unreadable; what came before the damage is used
+  SkippedParts others;  // files and links found in folders that hold no text: nothing was to be had of them
+
+  void Add(const CorpusSkips& other);
+  // Lines, documents and files: whether text was lost.
+  std::int64_t lost() const { return lines.count + documents.count + files.count; }
+  // The first of all, or "".
+  std::string first() const;
+  // "3 lines and 1 file", of what was lost.
+  std::string Summary() const;
+};
+
+// Tells `progress` what was skipped: a line for each that is named. Says nothing where nothing was.
+void Report(const CorpusSkips& skips, Progress& progress);
+
+}  // namespace longspan
