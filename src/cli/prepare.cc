@@ -9,6 +9,7 @@
 
 #include "cli/checks.h"
 #include "cli/commands.h"
+#include "cli/outputs.h"
 #include "cli/terminal.h"
 #include "data/prepare.h"
 #include "formats/gguf_reader.h"
@@ -22,6 +23,7 @@ struct Options {
   std::vector<std::filesystem::path> inputs;
   std::string tokenizer, out;
   PrepareOptions prepare;
+  OutputOptions output;
   bool no_eos = false, json = false;
 };
 
@@ -82,6 +84,7 @@ void AddPrepare(CLI::App& app) {
   command->add_option("--validation", prepare.validation_share, "Share of documents to keep for validation")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 0.99));
+  options->output.AddTo(*command);
   command->add_flag("--no-eos", options->no_eos, "Do not put the end-of-text token behind a document");
   command->add_flag("--strict", prepare.corpus.strict,
                     "Stop at the first unusable line or file instead of passing it over");
@@ -91,6 +94,10 @@ void AddPrepare(CLI::App& app) {
       "  longspan prepare books.jsonl.zst --tokenizer model.gguf --out data --min-tokens 6000 "
       "--max-tokens 8000");
   command->callback([options] {
+    std::vector<std::filesystem::path> inputs = options->inputs;
+    inputs.push_back(options->tokenizer);
+    for (const char* shard : {"train.lsd", "validation.lsd"})
+      options->output.Check(std::filesystem::path(options->out) / shard, inputs);
     const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(options->tokenizer)->metadata()));
     options->prepare.append_eos = !options->no_eos;
     const PrepareReport report =
