@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <fstream>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -27,7 +28,9 @@ class Workplace {
  public:
   std::string operator/(const std::string& name) const { return (folder_ / name).string(); }
 
-  Outcome Run(const std::vector<std::string>& arguments) const {
+  // `out_to` takes standard output instead of Outcome::out: "/dev/full" is a disk without room. "": it is
+  // closed.
+  Outcome Run(const std::vector<std::string>& arguments, std::optional<std::string> out_to = {}) const {
     const std::string out = *this / "stdout", err = *this / "stderr";
     std::vector<std::string> words{LONGSPAN_PROGRAM};
     words.insert(words.end(), arguments.begin(), arguments.end());
@@ -38,7 +41,11 @@ class Workplace {
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, 1, out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (out_to && out_to->empty())
+      posix_spawn_file_actions_addclose(&files, 1);
+    else
+      posix_spawn_file_actions_addopen(&files, 1, out_to.value_or(out).c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                       0600);
     posix_spawn_file_actions_addopen(&files, 2, err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     pid_t process = 0;
     const int error = posix_spawn(&process, argv[0], &files, nullptr, argv.data(), environ);
@@ -46,7 +53,8 @@ class Workplace {
     if (error != 0) throw std::runtime_error("cannot start " + words[0]);
     int status = 0;
     ::waitpid(process, &status, 0);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), ReadFile(out), ReadFile(err)};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+            out_to ? std::string() : ReadFile(out), ReadFile(err)};
   }
 
  private:

@@ -170,7 +170,7 @@ class Comparison {
   Line CompareMix(const Mix& mix) {
     Line line = Named(std::string(mix.name), mix.base);
     QuantizeOptions sizes;
-    sizes.dry_run = sizes.force = true;
+    sizes.dry_run = sizes.allow_no_imatrix = true;
     line.bits = QuantizeFile(options_.model, folder_ / "ours.gguf", mix, sizes, NoProgress()).BitsPerWeight();
     Diverge(mix, {}, line);
     return line;
@@ -242,7 +242,7 @@ class Comparison {
     for (const bool weighted : {false, true}) {
       QuantizeOptions quantize{.overrides = overrides, .importance = weighted ? &importance_ : nullptr};
       quantize.overrides.has_matrix = weighted;
-      quantize.force = true;
+      quantize.allow_no_imatrix = true;
       const auto ours = folder_ / "ours.gguf", theirs = folder_ / "theirs.gguf";
       QuantizeFile(options_.model, ours, mix, quantize, NoProgress());
       WriteAsLlama(library_, options_.model, ours, theirs,

@@ -48,7 +48,7 @@ int Run(const Options& options) {
   for (const std::string& name : options.mixes) {
     const Mix mix = FindMix(name);
     QuantizeOptions to;
-    to.force = true;
+    to.allow_no_imatrix = true;
     for (int round = 0; round < options.rounds; ++round) {
       const double a = Seconds([&] { QuantizeFile(options.model, ours, mix, to, NoProgress()); });
       const double b = Seconds([&] { library->QuantizeFile(options.model, theirs, mix.file_type); });

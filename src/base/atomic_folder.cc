@@ -1,14 +1,16 @@
 #include "base/atomic_folder.h"
 
-#include <stdlib.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-#include <string>
 #include <system_error>
 #include <utility>
 
 #include "base/error.h"
+#include "base/temporary.h"
 
 namespace longspan {
 namespace fs = std::filesystem;
@@ -16,31 +18,56 @@ namespace fs = std::filesystem;
 AtomicFolder::AtomicFolder(fs::path final_path) : final_path_(std::move(final_path)) {
   // "out/" and "out" are the same folder; the temporary one stands beside it, not in it.
   if (!final_path_.has_filename()) final_path_ = final_path_.parent_path();
+  target_ = FollowLinks(final_path_);
   std::error_code error;
-  if (fs::exists(final_path_, error) &&
-      !(fs::is_directory(final_path_, error) && fs::is_empty(final_path_, error))) {
+  const bool exists = fs::exists(target_, error);
+  if (exists && !(fs::is_directory(target_, error) && fs::is_empty(target_, error))) {
     Fail(ErrorKind::kBadOption, "{}: exists already; name a new or an empty folder", final_path_.string());
   }
-  if (final_path_.has_parent_path()) fs::create_directories(final_path_.parent_path(), error);
-  std::string name = final_path_.string() + ".tmp-XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr) {
-    Fail(ErrorKind::kIo, "{}: cannot create a folder beside it: {}", final_path_.string(),
-         std::strerror(errno));
+  if (exists) target_ = fs::canonical(target_);  // "." has no name to rename to
+  if (!exists && target_ == final_path_ && target_.has_parent_path())
+    fs::create_directories(target_.parent_path(), error);
+  RemoveStaleTemporaries(target_.has_parent_path() ? target_.parent_path() : ".");
+  MakeTemporary();
+  if (exists) fs::permissions(temporary_, fs::status(target_, error).permissions(), error);
+}
+
+void AtomicFolder::MakeTemporary() {
+  for (;;) {
+    const fs::path name = TemporaryPath(target_);
+    if (::mkdir(name.c_str(), 0777) != 0) {
+      if (errno == EEXIST) continue;
+      Fail(ErrorKind::kIo, "{}: cannot create a folder beside it: {}", final_path_.string(),
+           std::strerror(errno));
+    }
+    // Another process may take it for a stale one until it is locked.
+    const int fd = ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) continue;
+    if (fd < 0) {
+      const int error = errno;
+      ::rmdir(name.c_str());
+      Fail(ErrorKind::kIo, "{}: cannot open a folder beside it: {}", final_path_.string(),
+           std::strerror(error));
+    }
+    LockTemporary(fd);
+    if (::access(name.c_str(), F_OK) == 0) {
+      fd_ = fd;
+      temporary_ = name;
+      return;
+    }
+    ::close(fd);
   }
-  temporary_ = name;
-  // mkdtemp makes it for its owner alone; the result is an ordinary folder.
-  fs::permissions(temporary_, fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec |
-                                  fs::perms::others_read | fs::perms::others_exec);
 }
 
 AtomicFolder::~AtomicFolder() {
   std::error_code ignored;
   if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+  if (fd_ >= 0) ::close(fd_);
 }
 
 void AtomicFolder::Commit() {
   std::error_code error;
-  fs::rename(temporary_, final_path_, error);  // replaces an empty folder
+  fs::rename(temporary_, target_, error);  // replaces an empty folder
   if (error) Fail(ErrorKind::kIo, "{}: cannot rename into place: {}", final_path_.string(), error.message());
   temporary_.clear();
 }

@@ -6,7 +6,8 @@
 namespace longspan {
 
 // Files are written below `path()`, a temporary folder beside the final one; Commit renames it into place.
-// Without Commit, nothing is left behind.
+// Without Commit nothing is left behind. What a killed process leaves is removed by the next process that
+// writes to the same place. A link is followed, and stays.
 class AtomicFolder {
  public:
   // Error(kBadOption) where `final_path` exists and is anything but an empty folder, Error(kIo) where no
@@ -20,7 +21,10 @@ class AtomicFolder {
   void Commit();
 
  private:
-  std::filesystem::path final_path_, temporary_;  // temporary_ is empty after Commit
+  void MakeTemporary();
+
+  std::filesystem::path final_path_, target_, temporary_;  // temporary_ is empty after Commit
+  int fd_ = -1;                                            // of the temporary folder, which it locks
 };
 
 }  // namespace longspan

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 
@@ -104,23 +103,25 @@ std::string ReadFile(const std::filesystem::path& path, std::uint64_t limit) {
   return text;
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
-  if (path_.has_parent_path()) {
-    std::error_code error;
-    std::filesystem::create_directories(path_.parent_path(), error);
-    if (error)
-      Fail(ErrorKind::kIo, "{}: cannot create folder: {}", path_.parent_path().string(), error.message());
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), target_(FollowLinks(path_)) {
+  struct stat info;
+  if (::stat(target_.c_str(), &info) == 0) {
+    if (S_ISDIR(info.st_mode)) Fail(ErrorKind::kIo, "{}: is a folder, expected a file name", path_.string());
+    if (!S_ISREG(info.st_mode)) Fail(ErrorKind::kIo, "{}: not a regular file", path_.string());
   }
-  temporary_ = path_.string() + ".tmp-XXXXXX";
-  fd_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
-  if (fd_ < 0) FailErrno(path_, "create a temporary file beside");
-  ::fchmod(fd_, 0644);
-}
-
-AtomicFile::~AtomicFile() {
-  if (fd_ < 0) return;
-  ::close(fd_);
-  ::unlink(temporary_.c_str());
+  if (!target_.has_filename()) {
+    Fail(ErrorKind::kIo, "{}: the name of a folder, expected a file name", path_.string());
+  }
+  const std::filesystem::path folder = FolderOf(target_);
+  std::error_code error;
+  // A link into a missing folder may lead to a disk that is not mounted.
+  if (target_ == path_) {
+    std::filesystem::create_directories(folder, error);
+    if (error) Fail(ErrorKind::kIo, "{}: cannot create folder: {}", folder.string(), error.message());
+  } else if (!std::filesystem::is_directory(folder, error)) {
+    Fail(ErrorKind::kIo, "{}: a link to {}, whose folder does not exist", path_.string(), target_.string());
+  }
+  file_.emplace(target_);
 }
 
 void AtomicFile::Write(std::span<const std::byte> bytes) {
@@ -132,7 +133,7 @@ void AtomicFile::Write(std::span<const std::byte> bytes) {
 void AtomicFile::Flush() {
   std::size_t done = 0;
   while (done < buffer_.size()) {
-    const ssize_t n = ::write(fd_, buffer_.data() + done, buffer_.size() - done);
+    const ssize_t n = ::write(file_->fd(), buffer_.data() + done, buffer_.size() - done);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) FailErrno(path_, "write");
     done += static_cast<std::size_t>(n);
@@ -142,12 +143,10 @@ void AtomicFile::Flush() {
 
 void AtomicFile::Commit() {
   Flush();
-  if (::fsync(fd_) != 0) FailErrno(path_, "sync");
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) FailErrno(path_, "rename into place");
-  ::close(fd_);
-  fd_ = -1;
-  // The rename itself lives in the folder: sync that too, so a power cut cannot undo it.
-  const std::filesystem::path folder = FolderOf(path_);
+  if (::fsync(file_->fd()) != 0) FailErrno(path_, "sync");
+  if (!file_->Finish()) FailErrno(path_, "move into place");
+  // The name itself lives in the folder. Sync that too, so that a power cut cannot undo it.
+  const std::filesystem::path folder = FolderOf(target_);
   Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (directory.fd >= 0) ::fsync(directory.fd);
 }

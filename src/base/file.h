@@ -5,9 +5,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "base/temporary.h"
 
 namespace longspan {
 
@@ -35,12 +38,13 @@ class MappedFile {
 // The text of a file of at most `limit` bytes. Error(kIo) where it is missing or larger.
 std::string ReadFile(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
 
-// A file written under a temporary name in the same folder; Commit syncs it and renames it into place.
-// Without Commit, nothing is left behind.
+// A file that appears whole or not at all: Commit syncs it and gives it its name. Without Commit nothing is
+// left behind, and a file of that name stays as it was. A link is followed: what it leads to is replaced or
+// made, and the link stays. A replaced file's permissions are kept.
 class AtomicFile {
  public:
+  // Makes missing folders. Error(kIo), also where `path` is a folder or a device.
   explicit AtomicFile(std::filesystem::path path);
-  ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
@@ -52,9 +56,8 @@ class AtomicFile {
  private:
   void Flush();
 
-  std::filesystem::path path_;
-  std::string temporary_;
-  int fd_ = -1;
+  std::filesystem::path path_, target_;  // as it was named, and where its links lead
+  std::optional<TemporaryFile> file_;
   std::uint64_t offset_ = 0;
   std::string buffer_;
 };

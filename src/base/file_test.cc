@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 
@@ -48,6 +49,58 @@ TEST(File, UncommittedLeavesNothingAndKeepsTheOld) {
   }
   EXPECT_EQ(ReadFile(folder / "a"), "old");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+}
+
+// The permissions of a file.
+unsigned ModeOf(const fs::path& path) { return static_cast<unsigned>(fs::status(path).permissions()); }
+
+TEST(File, TheUmaskHolds) {
+  const auto folder = Folder();
+  for (const mode_t mask : {0022, 0077, 0002}) {
+    const mode_t before = ::umask(mask);
+    WriteFile(folder / std::to_string(mask), "text");
+    ::umask(before);
+    EXPECT_EQ(ModeOf(folder / std::to_string(mask)), 0666 & ~mask);
+  }
+}
+
+TEST(File, AReplacedFileKeepsItsPermissions) {
+  const auto folder = Folder();
+  for (const unsigned mode : {0600u, 0640u, 0755u}) {
+    WriteFile(folder / "a", "old");
+    fs::permissions(folder / "a", static_cast<fs::perms>(mode));
+    WriteFile(folder / "a", "new");
+    EXPECT_EQ(ModeOf(folder / "a"), mode);
+  }
+}
+
+TEST(File, ALinkStaysAndItsTargetIsReplaced) {
+  const auto folder = Folder();
+  fs::create_directory(folder / "disk");
+  WriteFile(folder / "disk" / "model", "old");
+  fs::create_symlink("disk/model", folder / "link");
+  WriteFile(folder / "link", "new");
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_EQ(ReadFile(folder / "disk" / "model"), "new");
+
+  fs::create_symlink("disk/made", folder / "dangling");
+  WriteFile(folder / "dangling", "made");
+  EXPECT_TRUE(fs::is_symlink(folder / "dangling"));
+  EXPECT_EQ(ReadFile(folder / "disk" / "made"), "made");
+
+  fs::create_symlink("not-mounted/model", folder / "nowhere");
+  EXPECT_THROW(WriteFile(folder / "nowhere", "text"), Error);
+  EXPECT_FALSE(fs::exists(folder / "not-mounted"));
+}
+
+TEST(File, FoldersAndDevicesAreRefusedBeforeAnythingIsWritten) {
+  const auto folder = Folder();
+  fs::create_directory(folder / "a");
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  for (const fs::path& path : {folder / "a", folder / "a" / "", folder / "pipe", fs::path("/dev/null")}) {
+    EXPECT_THROW(AtomicFile file(path), Error) << path;
+  }
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
 }
 
 TEST(File, ErrorsNameTheFile) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/outputs.h"
 #include "cli/terminal.h"
 #include "convert/convert.h"
 #include "formats/json_object.h"
@@ -15,10 +16,17 @@ namespace {
 struct Options {
   std::filesystem::path source, destination;
   ConvertOptions library;
-  bool json = false;
+  OutputOptions output;
+  bool clip = false, json = false;
 };
 
-void Run(const Options& options) {
+void Run(Options& options) {
+  options.library.too_large = options.clip ? TooLarge::kClip : TooLarge::kRefuse;
+  // Folders are never replaced: they must be new or empty.
+  if (!WritesFolder(FindConversion(options.source, options.destination, options.library))) {
+    options.output.Check(options.destination,
+                         {options.source, options.library.tokenizer, options.library.base});
+  }
   const ConvertSummary summary = Convert(options.source, options.destination, options.library, Terminal());
   if (!options.json) {
     for (const std::filesystem::path& file : summary.files) fmt::print("{}\n", file.string());
@@ -60,9 +68,12 @@ void AddConvert(CLI::App& app) {
       ->check(CLI::ExistingPath);
   command->add_option("--tokenizer", library.tokenizer, "llama2.c: tokenizer (.bin)")
       ->check(CLI::ExistingFile);
+  options->output.AddTo(*command);
+  command->add_flag("--clip", options->clip, "Make values that --type cannot hold the largest that it can");
   command->add_flag("--json", options->json, "Print what was written as JSON");
   command->footer(
-      "Which conversion it is follows from what SOURCE is and whether DESTINATION ends in .gguf.\n\n"
+      "Which conversion it is follows from what SOURCE is and whether DESTINATION ends in .gguf.\n"
+      "A folder to write must be new or empty.\n\n"
       "Examples:\n"
       "  longspan convert Llama-3.1-8B/ llama-3.1-8b.gguf\n"
       "  longspan convert model-q4_k_m.gguf folder/ --type BF16\n"

@@ -8,6 +8,7 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
+#include "cli/outputs.h"
 #include "cli/terminal.h"
 #include "cli/texts.h"
 #include "eval/kld.h"
@@ -133,6 +134,7 @@ struct KldCommand {
   std::string reference, logits, save;  // one of them
   TextOptions text;
   KldOptions kld;
+  OutputOptions output;
   bool json = false;
 };
 
@@ -214,6 +216,11 @@ void RunKld(KldCommand& options) {
     Fail(ErrorKind::kBadOption, "compare with what? Name a --reference, or its --logits; or --save-logits");
   if (needs_text && options.text.files.empty())
     Fail(ErrorKind::kBadOption, "--file is required without --logits");
+  if (!options.save.empty()) {
+    std::vector<std::filesystem::path> inputs = options.model.Inputs();
+    inputs.insert(inputs.end(), options.text.files.begin(), options.text.files.end());
+    options.output.Check(options.save, inputs);
+  }
   const LoadedModel model = options.model.Load();
   TransformerSequence sequence(model.transformer(), options.model.cache_type);
   if (!options.save.empty()) return RunSaveLogits(options, model, sequence);
@@ -233,6 +240,7 @@ void AddKld(CLI::App& eval) {
   auto* save = kld->add_option("--save-logits", options->save,
                                "Compare nothing: save MODEL's logits here, as llama-perplexity does");
   save->excludes(reference)->excludes(logits);
+  options->output.AddTo(*kld);
   options->text.AddTo(*kld);
   kld->get_option("--file")->required(false)->excludes(logits);
   kld->add_option("--context", options->kld.context, "Window, BOS included")

@@ -9,6 +9,7 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
+#include "cli/outputs.h"
 #include "cli/terminal.h"
 #include "cli/texts.h"
 #include "eval/calibration.h"
@@ -21,6 +22,7 @@ struct Options {
   std::vector<std::string> texts;
   CollectOptions collect;
   std::string out;
+  OutputOptions output;
   std::int64_t chunk_tokens = 512;
   bool resume = false, json = false;
 };
@@ -40,7 +42,17 @@ ImportanceMatrix Begin(const Options& options, std::uint64_t fingerprint) {
   return matrix;
 }
 
+void CheckOutput(const Options& options) {
+  std::vector<std::filesystem::path> inputs = options.model.Inputs();
+  inputs.insert(inputs.end(), options.texts.begin(), options.texts.end());
+  if (options.resume)
+    CheckNotInput(options.out, inputs);
+  else
+    options.output.Check(options.out, inputs);
+}
+
 void Run(Options& options) {
+  CheckOutput(options);
   const LoadedModel model = options.model.Load();
   const auto documents = ReadDocuments(options.texts, 0, model);
   const auto chunks = CalibrationChunks(documents, model.bos(), options.chunk_tokens);
@@ -80,6 +92,7 @@ void AddImatrix(CLI::App& app) {
                    "Save after so many chunks; 0: at the end only")
       ->capture_default_str()
       ->check(kNotNegative);
+  options->output.AddTo(*command);
   command->add_flag("--resume", options->resume, "Go on from what OUT holds already; same model and text");
   command->add_flag("--process-output", options->collect.output,
                     "The output matrix as well (mostly better without; tied ones never)");

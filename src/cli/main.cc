@@ -1,14 +1,20 @@
 // The program: finds the subcommand, and turns what it throws into one line and an exit code.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <new>
+#include <string_view>
+#include <system_error>
 
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "cli/commands.h"
+#include "cli/terminal.h"
 
 namespace longspan {
 namespace {
@@ -25,6 +31,21 @@ void InstallSignalHandlers() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   std::signal(SIGPIPE, SIG_DFL);
+}
+
+// What an open file of the user's would get if it took the place of a closed standard stream: all that is
+// printed.
+void OpenStandardStreams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // Printing to a closed output is an error, which a full device gives.
+    if (::fcntl(fd, F_GETFD) < 0) ::open(fd == STDOUT_FILENO ? "/dev/full" : "/dev/null", O_RDWR);
+  }
+}
+
+// One line on standard error. That it cannot be written changes nothing.
+int Report(ErrorKind kind, std::string_view message) {
+  std::fputs(fmt::format("longspan: {}\n", message).c_str(), stderr);
+  return ExitCode(kind);
 }
 
 int Main(int argc, char** argv) {
@@ -61,19 +82,26 @@ int Main(int argc, char** argv) {
   AddTokenize(app);
 
   try {
-    app.parse(argc, argv);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      if (app.exit(error) != 0) return ExitCode(ErrorKind::kBadOption);
+    }
+    FlushOutput();
     return 0;
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : ExitCode(ErrorKind::kBadOption);
   } catch (const Error& error) {
-    fmt::print(stderr, "longspan: {}\n", error.what());
-    return ExitCode(error.kind());
+    return Report(error.kind(), error.what());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "longspan: out of memory\n");
-    return ExitCode(ErrorKind::kOutOfMemory);
+    return Report(ErrorKind::kOutOfMemory, "out of memory");
+  } catch (const std::filesystem::filesystem_error& error) {
+    return Report(ErrorKind::kIo, fmt::format("{}: {}", error.path1().string(), error.code().message()));
+  } catch (const std::system_error& error) {
+    // fmt throws it for what it cannot print.
+    const bool output = std::ferror(stdout) != 0;
+    return Report(ErrorKind::kIo, fmt::format("{}: {}", output ? "standard output" : "the operating system",
+                                              error.code().message()));
   } catch (const std::exception& error) {
-    fmt::print(stderr, "longspan: internal error: {}\n", error.what());
-    return ExitCode(ErrorKind::kInternal);
+    return Report(ErrorKind::kInternal, fmt::format("internal error: {}", error.what()));
   }
 }
 
@@ -81,6 +109,7 @@ int Main(int argc, char** argv) {
 }  // namespace longspan
 
 int main(int argc, char** argv) {
+  longspan::OpenStandardStreams();
   longspan::InstallSignalHandlers();
   return longspan::Main(argc, argv);
 }

@@ -67,6 +67,12 @@ void ModelOptions::AddTo(CLI::App& command) {
   AddRopeOptions(command, rope);
 }
 
+std::vector<std::filesystem::path> ModelOptions::Inputs() const {
+  std::vector<std::filesystem::path> inputs{path};
+  for (const std::string& adapter : adapters) inputs.push_back(AdapterFile::Parse(adapter).path);
+  return inputs;
+}
+
 LoadedModel ModelOptions::Load() const {
   std::vector<AdapterFile> files;
   for (const std::string& adapter : adapters) files.push_back(AdapterFile::Parse(adapter));

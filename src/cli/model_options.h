@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -33,6 +34,8 @@ struct ModelOptions {
   // MODEL, --adapter, --isa, --activations, --cache-type, --no-mmap and the --rope-* overrides.
   void AddTo(CLI::App& command);
   LoadedModel Load() const;
+  // The files and folders that Load reads.
+  std::vector<std::filesystem::path> Inputs() const;
 };
 
 }  // namespace longspan

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
+#include "cli/outputs.h"
 #include "cli/terminal.h"
 #include "data/prepare.h"
 #include "data/shard_set.h"
@@ -24,7 +25,8 @@ struct Options {
   std::vector<std::filesystem::path> inputs;
   std::string tokenizer, out;
   PrepareOptions prepare;
-  bool no_eos = false, force = false, json = false;
+  OutputOptions output;
+  bool no_eos = false, json = false;
 };
 
 nlohmann::json ToJson(const SkippedParts& parts) { return {{"count", parts.count}, {"first", parts.named}}; }
@@ -59,7 +61,11 @@ void PrintText(const PrepareReport& report, const std::string& out) {
 }
 
 void Run(Options& options) {
-  if (!options.force && ShardSet::Exists(options.out)) {
+  std::vector<std::filesystem::path> inputs = options.inputs;
+  inputs.push_back(options.tokenizer);
+  for (const char* shard : {ShardSet::kTrain, ShardSet::kValidation, ShardSet::kNextValidation})
+    CheckNotInput(std::filesystem::path(options.out) / shard, inputs);
+  if (!options.output.force && ShardSet::Exists(options.out)) {
     Fail(ErrorKind::kBadOption, "{}: holds shards already; name another folder, or replace them with --force",
          options.out);
   }
@@ -106,10 +112,10 @@ void AddPrepare(CLI::App& app) {
   command->add_option("--validation", prepare.validation_share, "Share of documents to keep for validation")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 0.99));
+  options->output.AddTo(*command);
   command->add_flag("--no-eos", options->no_eos, "Do not put the end-of-text token behind a document");
   command->add_flag("--strict", prepare.corpus.strict,
                     "Stop at the first unusable line, document or file instead of skipping it");
-  command->add_flag("--force", options->force, "Replace the shards that the folder holds");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Lengths are measured on whole documents, before any slicing. Input that cannot be used is skipped and "

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/outputs.h"
 #include "cli/search_options.h"
 #include "cli/terminal.h"
 #include "quantize/quantize.h"
@@ -22,7 +23,8 @@ struct Options {
   std::string output_type, embedding_type;
   std::string imatrix;
   SearchOptions search;
-  bool allow_requantize = false, force = false, dry_run = false, json = false;
+  OutputOptions output;
+  bool allow_requantize = false, allow_no_imatrix = false, clip = false, dry_run = false, json = false;
 };
 
 Type ParseType(const std::string& name, std::string_view option) {
@@ -49,7 +51,8 @@ QuantizeOptions LibraryOptions(const Options& options) {
     library.overrides.embedding_type = ParseType(options.embedding_type, "--embedding-type");
   }
   library.allow_requantize = options.allow_requantize;
-  library.force = options.force;
+  library.allow_no_imatrix = options.allow_no_imatrix;
+  library.too_large = options.clip ? TooLarge::kClip : TooLarge::kRefuse;
   library.dry_run = options.dry_run;
   return library;
 }
@@ -99,7 +102,15 @@ std::string MixNames() {
   return names;
 }
 
+void CheckOutput(const Options& options) {
+  if (options.dry_run) return;
+  std::vector<std::filesystem::path> inputs{options.in, options.imatrix};
+  inputs.insert(inputs.end(), options.search.texts.begin(), options.search.texts.end());
+  options.output.Check(options.out, inputs);
+}
+
 void Run(const Options& options) {
+  CheckOutput(options);
   QuantizeOptions library = LibraryOptions(options);
   std::optional<ImportanceMatrix> importance;
   if (!options.imatrix.empty()) importance = ImportanceMatrix::Load(options.imatrix);
@@ -143,9 +154,12 @@ void AddQuantize(CLI::App& app) {
   command->add_option("--imatrix", options->imatrix, "Importance matrix (longspan imatrix, llama-imatrix)")
       ->check(CLI::ExistingFile);
   options->search.AddTo(*command);
-  command->add_flag("--force", options->force, "Make types that need an importance matrix without one");
+  options->output.AddTo(*command);
+  command->add_flag("--allow-no-imatrix", options->allow_no_imatrix,
+                    "Make types that need an importance matrix without one");
   command->add_flag("--allow-requantize", options->allow_requantize,
                     "Accept weights that are quantised already");
+  command->add_flag("--clip", options->clip, "Make values that a type cannot hold the largest that it can");
   command->add_flag("--dry-run", options->dry_run, "Show types and sizes; write nothing");
   command->add_flag("--json", options->json, "Print the report as JSON");
   command->footer(

@@ -140,7 +140,7 @@ void Run(const RunOptions& options) {
       written += piece;
     } else {
       fmt::print("{}", piece);
-      std::fflush(stdout);
+      FlushOutput();
     }
   };
   const auto start = std::chrono::steady_clock::now();
@@ -177,7 +177,7 @@ void Run(const RunOptions& options) {
   } else {
     fmt::print("\n");
   }
-  std::fflush(stdout);
+  FlushOutput();
   if (options.stats) {
     fmt::print(stderr,
                "prompt {} tokens in {:.2f} s ({:.1f}/s), wrote {} in {:.2f} s ({:.1f}/s), stopped by: {}\n",

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/outputs.h"
 #include "cli/terminal.h"
 #include "model/shapes.h"
 #include "quantize/synthesize.h"
@@ -18,6 +19,7 @@ struct Options {
   std::string shape, out, type = "Q4_K_M", vocabulary;
   std::int64_t layers = 0;  // 0: as the shape has
   std::uint64_t seed = 0;
+  OutputOptions output;
   bool json = false;
 };
 
@@ -41,6 +43,7 @@ void Print(const Options& options, const LlamaConfig& config, const SynthesizeRe
 }
 
 void Run(const Options& options) {
+  options.output.Check(options.out, {options.vocabulary});
   LlamaConfig config = FindShape(options.shape);
   if (options.layers > 0) config.layers = options.layers;
   const SynthesizeOptions library{FindSynthesisTypes(options.type), options.vocabulary, options.seed};
@@ -75,6 +78,7 @@ void AddSynth(CLI::App& app) {
                    "GGUF file to take the vocabulary from (default: bytes and runs of letters)")
       ->check(CLI::ExistingFile);
   command->add_option("--seed", options->seed, "What the weights are drawn from")->capture_default_str();
+  options->output.AddTo(*command);
   command->add_flag("--json", options->json, "Print the report as JSON");
   command->footer("Example:\n  longspan synth llama3-8b 4layers.gguf --layers 4 --type Q4_K_M");
   command->callback([options] { Run(*options); });

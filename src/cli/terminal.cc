@@ -4,7 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+
+#include "base/error.h"
 
 namespace longspan {
 namespace {
@@ -23,6 +27,9 @@ std::string Rate(double r) {
   if (r >= 1e4) return fmt::format("{:.1f}k", r / 1e3);
   return r >= 100 ? fmt::format("{:.0f}", r) : fmt::format("{:.1f}", r);
 }
+
+// To standard error. A full disk under a log is no reason to end the work.
+void Show(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
 }  // namespace
 
@@ -56,8 +63,8 @@ void TerminalProgress::Finish(std::string_view note) {
 }
 
 void TerminalProgress::Message(std::string_view line) {
-  if (terminal_ && !label_.empty()) fmt::print(stderr, "\r\033[K");
-  fmt::print(stderr, "{}\n", line);
+  if (terminal_ && !label_.empty()) Show("\r\033[K");
+  Show(fmt::format("{}\n", line));
   if (terminal_ && !label_.empty()) Draw(false);
 }
 
@@ -83,10 +90,17 @@ void TerminalProgress::Draw(bool final) {
     line += fmt::format("  {} left", Time(static_cast<double>(total_ - done_) / rate));
   if (!note_.empty()) line += "  " + note_;
   if (terminal_)
-    fmt::print(stderr, "\r\033[K{}{}", line, final ? "\n" : "");
+    Show(fmt::format("\r\033[K{}{}", line, final ? "\n" : ""));
   else if (final || done_ > 0)
-    fmt::print(stderr, "{}\n", line);
+    Show(line + "\n");
   std::fflush(stderr);
+}
+
+void FlushOutput() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  Fail(ErrorKind::kIo, "standard output: {}",
+       errno != 0 ? std::strerror(errno) : "some of what was printed could not be written");
 }
 
 Progress& Terminal() {

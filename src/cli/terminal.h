@@ -30,6 +30,10 @@ class TerminalProgress : public Progress {
   Clock::time_point start_, drawn_;
 };
 
+// Writes out what was printed. Error(kIo) where it, or anything printed before, did not reach standard
+// output.
+void FlushOutput();
+
 // The one listener of this process.
 Progress& Terminal();
 

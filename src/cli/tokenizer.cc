@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
+#include "cli/outputs.h"
 #include "cli/terminal.h"
 #include "data/corpus.h"
 #include "formats/gguf_writer.h"
@@ -25,6 +26,7 @@ namespace {
 struct Options {
   std::string output;
   std::vector<std::string> inputs;
+  OutputOptions out;
   TrainBpeOptions train;
   CorpusOptions corpus;
   std::uint64_t max_bytes = std::numeric_limits<std::uint64_t>::max();
@@ -58,6 +60,7 @@ void Save(const Vocabulary& vocabulary, const std::string& path) {
 }
 
 void Train(const Options& options) {
+  options.out.Check(options.output, {options.inputs.begin(), options.inputs.end()});
   BpeTrainer trainer;
   const CorpusSkips skips = AddTexts(options, trainer);
   Report(skips, Terminal());
@@ -107,6 +110,7 @@ void AddTokenizer(CLI::App& app) {
       ->transform(CLI::AsSizeValue(false));
   train->add_option("--text-field", options->corpus.text_field, "Field of a JSON line that holds the text")
       ->capture_default_str();
+  options->out.AddTo(*train);
   train->add_flag("--strict", options->corpus.strict, "Stop at the first unusable line or file");
   train->add_flag("--json", options->json, "Print one JSON object");
   train->footer("Example:\n  longspan tokenizer train vocab.gguf corpus/*.jsonl.zst --vocab-size 4096");

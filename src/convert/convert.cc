@@ -68,6 +68,7 @@ void CheckOptions(Conversion c, const ConvertOptions& options) {
   const bool model = c == Conversion::kHfToGguf || c == Conversion::kGgufToHf;
   const bool adapter = c == Conversion::kPeftToGguf || c == Conversion::kGgufToPeft;
   only(options.type != "auto", "--type", model);
+  only(options.too_large == TooLarge::kClip, "--clip", model);
   only(!options.tokenizer.empty(), "--tokenizer", c == Conversion::kLlama2cToGguf);
   only(!options.base.empty(), "--base", adapter);
   only(options.shard_bytes != ConvertOptions().shard_bytes, "--shard-size", c == Conversion::kGgufToHf);
@@ -149,6 +150,11 @@ std::string_view Name(Conversion conversion) {
   return "?";
 }
 
+bool WritesFolder(Conversion conversion) {
+  return conversion == Conversion::kGgufToHf || conversion == Conversion::kGgufToPeft ||
+         conversion == Conversion::kSplitGguf;
+}
+
 Conversion FindConversion(const fs::path& source, const fs::path& destination,
                           const ConvertOptions& options) {
   if (!fs::exists(source)) Fail(ErrorKind::kIo, "{}: does not exist", source.string());
@@ -176,10 +182,12 @@ ConvertSummary Convert(const fs::path& source, const fs::path& destination, cons
   progress.Message(fmt::format("{}: {} {}", Name(summary.conversion), source.string(), destination.string()));
   switch (summary.conversion) {
     case Conversion::kHfToGguf:
-      Count(ConvertHfToGguf(source, destination, options.type, progress), summary);
+      Count(ConvertHfToGguf(source, destination, options.type, progress, options.too_large), summary);
       break;
     case Conversion::kGgufToHf:
-      Count(ConvertGgufToHf(source, destination, {options.type, options.shard_bytes}, progress), summary);
+      Count(ConvertGgufToHf(source, destination, {options.type, options.shard_bytes, options.too_large},
+                            progress),
+            summary);
       break;
     case Conversion::kPeftToGguf:
     case Conversion::kGgufToPeft:

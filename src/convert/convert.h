@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "encode/unfit_values.h"
 
 namespace longspan {
 
@@ -24,12 +25,16 @@ enum class Conversion {
 // "Hugging Face folder -> GGUF".
 std::string_view Name(Conversion conversion);
 
+// Whether it writes a folder, rather than a file.
+bool WritesFolder(Conversion conversion);
+
 struct ConvertOptions {
   std::string type = "auto";        // of the weights: see ConvertHfToGguf, HfOptions
   std::filesystem::path tokenizer;  // llama2.c: its tokenizer
   std::filesystem::path base;       // adapters: the base model, a GGUF file or a Hugging Face folder
   std::uint64_t shard_bytes = 5'000'000'000;  // of a safetensors file
   std::uint64_t split_bytes = 0;              // of a GGUF shard; 0: do not split
+  TooLarge too_large = TooLarge::kRefuse;     // values beyond what the type holds
 };
 
 struct ConvertSummary {

@@ -80,8 +80,11 @@ std::string NameOf(const Target& target) {
   return weight.substr(0, weight.rfind('.')) + ".bias";
 }
 
-TensorStream StreamOf(const Target& target, const LlamaConfig& config) {
-  TensorStream stream{target.tensor.bytes(), target.tensor.type(), target.type};
+TensorStream StreamOf(const Target& target, const LlamaConfig& config, TooLarge too_large) {
+  TensorStream stream{.bytes = target.tensor.bytes(),
+                      .from = target.tensor.type(),
+                      .to = target.type,
+                      .too_large = too_large};
   if (config.architecture == Architecture::kLlama && HasRotatedRows(target.name)) {
     stream.order = HeadOrder{config.head_dim, RopeOrder::kHalfSplit};
   }
@@ -90,7 +93,7 @@ TensorStream StreamOf(const Target& target, const LlamaConfig& config) {
 }
 
 void WriteWeights(const std::filesystem::path& folder, const ModelFile& model,
-                  const std::vector<Target>& targets, std::uint64_t shard_bytes, ConvertReport& report,
+                  const std::vector<Target>& targets, const HfOptions& options, ConvertReport& report,
                   Progress& progress) {
   std::vector<HfCheckpointWriter::Plan> plan;
   for (const Target& t : targets) {
@@ -99,7 +102,7 @@ void WriteWeights(const std::filesystem::path& folder, const ModelFile& model,
   }
   report.tensors = std::ssize(targets);
   CheckFreeSpace(folder, static_cast<std::uint64_t>(report.bytes));
-  HfCheckpointWriter writer(folder, plan, shard_bytes);
+  HfCheckpointWriter writer(folder, plan, options.shard_bytes);
   progress.Start("convert", report.bytes, "bytes");
   std::int64_t done = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
@@ -109,7 +112,11 @@ void WriteWeights(const std::filesystem::path& folder, const ModelFile& model,
     };
     const auto release = [&](std::span<const std::byte> part) { model.file->Release(part); };
     try {
-      StreamTensor(StreamOf(targets[i], model.config), take, release);
+      const UnfitValues clipped =
+          StreamTensor(StreamOf(targets[i], model.config, options.too_large), take, release);
+      if (clipped.any()) {
+        progress.Message(fmt::format("tensor {}: {}", plan[i].name, DescribeClipped(clipped, plan[i].type)));
+      }
     } catch (const Error& error) {
       throw Error(error.kind(),
                   fmt::format("{}: tensor {}: {}", model.file->path().string(), plan[i].name, error.what()));
@@ -141,7 +148,7 @@ ConvertReport ConvertGgufToHf(const std::filesystem::path& file, const std::file
     progress.Message(fmt::format("{}: has no tokenizer; the folder will have none", file.string()));
   }
   WriteHfCard(out.path(), metadata, file.filename().string());
-  WriteWeights(out.path(), model, targets, options.shard_bytes, report, progress);
+  WriteWeights(out.path(), model, targets, options, report, progress);
   out.Commit();
   return report;
 }

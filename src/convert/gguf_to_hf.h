@@ -13,6 +13,7 @@ namespace longspan {
 struct HfOptions {
   std::string type = "auto";                  // "F32", "F16", "BF16", or "auto": floats stay as they are
   std::uint64_t shard_bytes = 5'000'000'000;  // of tensor data in a file at most
+  TooLarge too_large = TooLarge::kRefuse;     // values beyond what the type holds
 };
 
 // Writes config.json, generation_config.json, the weights as safetensors, the tokenizer's files and, where

@@ -138,8 +138,9 @@ GgufMetadata Describe(const std::filesystem::path& folder, const LlamaConfig& co
   return LlamaMetadata(named, extra, main_type);
 }
 
-TensorStream StreamOf(const Source& source, Type to, const LlamaConfig& config) {
-  TensorStream stream{source.entry->bytes, source.entry->type, to};
+TensorStream StreamOf(const Source& source, Type to, const LlamaConfig& config, TooLarge too_large) {
+  TensorStream stream{
+      .bytes = source.entry->bytes, .from = source.entry->type, .to = to, .too_large = too_large};
   if (config.architecture == Architecture::kLlama && HasRotatedRows(source.name)) {
     stream.order = HeadOrder{config.head_dim, RopeOrder::kInterleaved};
   }
@@ -150,7 +151,7 @@ TensorStream StreamOf(const Source& source, Type to, const LlamaConfig& config) 
 }  // namespace
 
 ConvertReport ConvertHfToGguf(const std::filesystem::path& folder, const std::filesystem::path& out,
-                              const std::string& type, Progress& progress) {
+                              const std::string& type, Progress& progress, TooLarge too_large) {
   ConvertReport report;
   report.config = ReadHfConfig(folder, progress);
   const LlamaConfig& config = report.config;
@@ -184,7 +185,11 @@ ConvertReport ConvertHfToGguf(const std::filesystem::path& folder, const std::fi
     };
     const auto release = [&](std::span<const std::byte> part) { checkpoint.Release(part); };
     try {
-      StreamTensor(StreamOf(sources[i], report.types[i].type, config), take, release);
+      const Type to = report.types[i].type;
+      const UnfitValues clipped = StreamTensor(StreamOf(sources[i], to, config, too_large), take, release);
+      if (clipped.any()) {
+        progress.Message(fmt::format("tensor {}: {}", sources[i].entry->name, DescribeClipped(clipped, to)));
+      }
     } catch (const Error& error) {
       throw Error(error.kind(),
                   fmt::format("{}: tensor {}: {}", checkpoint.where(), sources[i].entry->name, error.what()));

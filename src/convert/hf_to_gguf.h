@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "encode/unfit_values.h"
 #include "model/config.h"
 #include "quantize/mix.h"
 
@@ -22,8 +23,10 @@ struct ConvertReport {
 // `type` is a mix of quantize ("F16", "Q8_0", ...) or "auto", which keeps what the checkpoint has. Norms and
 // biases become F32. Tensors are streamed; memory is needed for the vocabulary and a few pieces. Writes `out`
 // whole or not at all. Error(kUnsupported) for another architecture or tensors that it does not have,
-// Error(kInvalidFile) for missing tensors, other shapes, and what else does not fit together.
+// Error(kInvalidFile) for missing tensors, other shapes, values that the new type cannot hold (unless they
+// may be clipped, which a message counts), and what else does not fit together.
 ConvertReport ConvertHfToGguf(const std::filesystem::path& folder, const std::filesystem::path& out,
-                              const std::string& type, Progress& progress);
+                              const std::string& type, Progress& progress,
+                              TooLarge too_large = TooLarge::kRefuse);
 
 }  // namespace longspan

@@ -212,6 +212,33 @@ TEST_F(HfToGguf, NoTensorOfNaNsWhereItIsRounded) {
   EXPECT_FALSE(fs::exists(folder_ / "out.gguf"));
 }
 
+// BF16 reaches further than F16.
+TEST_F(HfToGguf, ValuesBeyondF16AreClippedOnlyWhereAsked) {
+  Make(TinyConfig(), Type::kBF16);
+  Edit([](auto& tensors) {
+    const std::uint16_t million = 0x4974;  // 999424
+    std::memcpy(Find(tensors, "model.layers.1.mlp.up_proj.weight").bytes.data() + 6, &million,
+                sizeof(million));
+  });
+  const std::string error = ErrorOf([&] { Convert("F16"); });
+  EXPECT_THAT(error, HasSubstr("tensor model.layers.1.mlp.up_proj.weight"));
+  EXPECT_THAT(error, HasSubstr("1 beyond 65504, the first in row 0, column 3"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.gguf"));
+  ConvertHfToGguf(folder_ / "hf", folder_ / "clipped.gguf", "F16", NoProgress(), TooLarge::kClip);
+  const Tensor clipped = GgufFile::Open(folder_ / "clipped.gguf")->LoadTensor("blk.1.ffn_up.weight").ToF32();
+  EXPECT_EQ(clipped.AsRows().at(0, 3), 65504);
+
+  const auto kept = Convert();  // BF16 as it is, and from there to a folder of F16
+  EXPECT_EQ(kept->LoadTensor("blk.1.ffn_up.weight").ToF32().AsRows().at(0, 3), 999424);
+  EXPECT_THAT(ErrorOf([&] {
+                ConvertGgufToHf(folder_ / "out.gguf", folder_ / "half", {.type = "F16"}, NoProgress());
+              }),
+              HasSubstr("1 beyond 65504"));
+  EXPECT_FALSE(fs::exists(folder_ / "half"));
+  ConvertGgufToHf(folder_ / "out.gguf", folder_ / "half", {.type = "F16", .too_large = TooLarge::kClip},
+                  NoProgress());
+}
+
 TEST_F(HfToGguf, SurvivesFlippedBytes) {
   LlamaConfig c = TinyConfig();
   c.layers = 1;

@@ -4,7 +4,7 @@
 
 #include "base/cancel.h"
 #include "base/memory.h"
-#include "quantize/quantize.h"
+#include "encode/reencode.h"
 
 namespace longspan {
 namespace {
@@ -13,12 +13,13 @@ constexpr std::int64_t kPiece = 8 << 20;
 
 }  // namespace
 
-void StreamTensor(const TensorStream& s, FunctionRef<void(std::span<const std::byte>)> take,
-                  FunctionRef<void(std::span<const std::byte>)> release) {
+UnfitValues StreamTensor(const TensorStream& s, FunctionRef<void(std::span<const std::byte>)> take,
+                         FunctionRef<void(std::span<const std::byte>)> release) {
   const std::int64_t from_bytes = RowBytes(s.from, s.cols), to_bytes = RowBytes(s.to, s.cols);
   const std::int64_t unit = s.order ? s.order->head_dim : 1;  // rows that stay together
   const std::int64_t step = std::max<std::int64_t>(1, kPiece / std::max(from_bytes, to_bytes) / unit) * unit;
   AlignedVector<std::byte> permuted, encoded;
+  UnfitValues unfit;
   for (std::int64_t row = 0; row < s.rows; row += step) {
     ThrowIfCancelled();
     const std::int64_t n = std::min(step, s.rows - row);
@@ -32,12 +33,16 @@ void StreamTensor(const TensorStream& s, FunctionRef<void(std::span<const std::b
     }
     if (s.from != s.to) {
       encoded.resize(static_cast<std::size_t>(n * to_bytes));
-      Reencode(s.from, piece, s.to, encoded, n, s.cols);
+      UnfitValues found = Reencode(s.from, piece, s.to, encoded, n, s.cols).unfit;
+      if (found.any()) found.row += row;
+      unfit.Add(found);
       piece = encoded;
     }
     take(piece);
     release(source);
   }
+  CheckUnfit(unfit, s.to, s.too_large);
+  return unfit;
 }
 
 void SetMeasures(TensorStream& stream, const std::vector<std::int64_t>& shape) {

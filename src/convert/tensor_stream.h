@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/function_ref.h"
+#include "encode/unfit_values.h"
 #include "formats/rope_order.h"
 #include "tensor/type.h"
 
@@ -26,13 +27,15 @@ struct TensorStream {
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   std::optional<HeadOrder> order = std::nullopt;
+  TooLarge too_large = TooLarge::kRefuse;  // values beyond what `to` holds
 };
 
 // Gives the tensor's bytes as they shall be to `take`, piece after piece of some 8 MiB, and each piece of
 // `bytes` that is done with to `release`. Bytes of a type that stays are passed on unchanged; others are
-// decoded and rounded once.
-void StreamTensor(const TensorStream& stream, FunctionRef<void(std::span<const std::byte>)> take,
-                  FunctionRef<void(std::span<const std::byte>)> release);
+// decoded and rounded once. Returns what was clipped. Error(kInvalidFile) with counts for values that `to`
+// cannot hold, when all pieces are given.
+UnfitValues StreamTensor(const TensorStream& stream, FunctionRef<void(std::span<const std::byte>)> take,
+                         FunctionRef<void(std::span<const std::byte>)> release);
 
 // `shape` as rows and columns that StreamTensor can permute by rows: a vector of heads (a bias) is a column.
 void SetMeasures(TensorStream& stream, const std::vector<std::int64_t>& shape);

@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include <bit>
+#include <limits>
 
 #include "tensor/codec.h"
 
@@ -40,10 +41,11 @@ void Halves(const std::byte* from, float* to, std::int64_t elements) {
   if (i < elements) DecodeRow(Type::kF16, from + 2 * i, to + i, elements - i);
 }
 
-// Looks at the bits, without branches: one more in the exponent overflows into the sign where the exponent is
-// all ones.
-bool Finite(const float* x, std::int64_t elements) {
-  constexpr std::uint32_t kMagnitude = 0x7fffffff, kExponentStep = 0x00800000, kSign = 0x80000000;
+// Looks at the bits, without branches. Magnitudes are ordered as their bits are, with infinity and NaN above
+// all others. What is added to the bits makes those above the largest one overflow into the sign.
+bool Within(const float* x, std::int64_t elements, float largest) {
+  constexpr std::uint32_t kMagnitude = 0x7fffffff, kSign = 0x80000000;
+  const std::uint32_t step = kMagnitude - std::bit_cast<std::uint32_t>(largest);
   const hn::CappedTag<float, 16> d;
   const hn::RebindToUnsigned<decltype(d)> du;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -51,11 +53,10 @@ bool Finite(const float* x, std::int64_t elements) {
   std::int64_t i = 0;
   for (; i + lanes <= elements; i += lanes) {
     const auto bits = hn::BitCast(du, hn::LoadU(d, x + i));
-    overflows =
-        hn::Or(overflows, hn::Add(hn::And(bits, hn::Set(du, kMagnitude)), hn::Set(du, kExponentStep)));
+    overflows = hn::Or(overflows, hn::Add(hn::And(bits, hn::Set(du, kMagnitude)), hn::Set(du, step)));
   }
   std::uint32_t rest = 0;
-  for (; i < elements; ++i) rest |= (std::bit_cast<std::uint32_t>(x[i]) & kMagnitude) + kExponentStep;
+  for (; i < elements; ++i) rest |= (std::bit_cast<std::uint32_t>(x[i]) & kMagnitude) + step;
   return rest < kSign && hn::AllTrue(du, hn::Eq(hn::And(overflows, hn::Set(du, kSign)), hn::Zero(du)));
 }
 
@@ -96,13 +97,18 @@ HWY_AFTER_NAMESPACE();
 namespace longspan {
 
 HWY_EXPORT(Halves);
-HWY_EXPORT(Finite);
+HWY_EXPORT(Within);
 HWY_EXPORT(Squares);
 
 void DecodeHalves(const std::byte* from, float* to, std::int64_t elements) {
   HWY_DYNAMIC_DISPATCH(Halves)(from, to, elements);
 }
-bool AllFinite(const float* x, std::int64_t elements) { return HWY_DYNAMIC_DISPATCH(Finite)(x, elements); }
+bool AllWithin(const float* x, std::int64_t elements, float largest) {
+  return HWY_DYNAMIC_DISPATCH(Within)(x, elements, largest);
+}
+bool AllFinite(const float* x, std::int64_t elements) {
+  return AllWithin(x, elements, std::numeric_limits<float>::max());
+}
 void AddSquares(const float* x, const float* y, std::int64_t elements, EncodingError& sums) {
   HWY_DYNAMIC_DISPATCH(Squares)(x, y, elements, sums);
 }

@@ -11,6 +11,9 @@ namespace longspan {
 // F16 at any address to floats.
 void DecodeHalves(const std::byte* from, float* to, std::int64_t elements);
 
+// No magnitude is above `largest`, which is finite, and none is a NaN.
+bool AllWithin(const float* x, std::int64_t elements, float largest);
+
 // None is a NaN or an infinity.
 bool AllFinite(const float* x, std::int64_t elements);
 

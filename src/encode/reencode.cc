@@ -24,11 +24,6 @@ constexpr std::int64_t kTaskValues = 16384;
 // at work while the last of a tensor is handed on.
 constexpr std::int64_t kPieceBytes = std::int64_t{4} << 20;
 
-void Add(const EncodingError& part, EncodingError& total) {
-  total.squared_error += part.squared_error;
-  total.squared_sum += part.squared_sum;
-}
-
 // Reencode of rows of which messages call the first one `first_row`.
 EncodingError ReencodeRows(Type from_type, std::span<const std::byte> from, Type to_type,
                            std::span<std::byte> to, std::int64_t rows, std::int64_t cols,
@@ -50,19 +45,26 @@ EncodingError ReencodeRows(Type from_type, std::span<const std::byte> from, Type
       DecodeHalves(source, values.data(), elements);
     else
       DecodeRow(from_type, source, values.data(), elements);
-    EncodeRows(to_type, values.data(), encoded, count, cols, importance, first_row + first);
     EncodingError& error = errors[static_cast<std::size_t>(task)];
+    error.unfit = TakeUnfit(to_type, values.data(), count, cols, first_row + first);
+    EncodeRows(to_type, values.data(), encoded, count, cols, importance, first_row + first);
     for (std::int64_t row = 0; row < count; ++row) {
       DecodeRow(to_type, encoded + row * to_bytes, decoded.data(), cols);
       AddSquares(values.data() + row * cols, decoded.data(), cols, error);
     }
   });
   EncodingError total;
-  for (const EncodingError& error : errors) Add(error, total);
+  for (const EncodingError& error : errors) total.Add(error);
   return total;
 }
 
 }  // namespace
+
+void EncodingError::Add(const EncodingError& later) {
+  squared_error += later.squared_error;
+  squared_sum += later.squared_sum;
+  unfit.Add(later.unfit);
+}
 
 EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type, std::span<std::byte> to,
                        std::int64_t rows, std::int64_t cols, const float* importance) {
@@ -90,7 +92,7 @@ EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take,
                           static_cast<std::size_t>(count * to_bytes));
     const auto source = from.subspan(static_cast<std::size_t>(row * from_bytes),
                                      static_cast<std::size_t>(count * from_bytes));
-    Add(ReencodeRows(from_type, source, to_type, piece, count, cols, importance, row), total);
+    total.Add(ReencodeRows(from_type, source, to_type, piece, count, cols, importance, row));
     release(source);
     if (taking.valid()) taking.get();
     taking = std::async(std::launch::async, [&take, piece] { take(piece); });

@@ -160,8 +160,9 @@ class Walk {
 
 Tensor Encode(const Tensor& weight, Type type, const float* importance) {
   Tensor encoded = Tensor::Allocate(type, weight.shape());
-  Reencode(weight.type(), weight.bytes(), type, encoded.mutable_bytes(), weight.rows(), weight.cols(),
-           importance);
+  const EncodingError error = Reencode(weight.type(), weight.bytes(), type, encoded.mutable_bytes(),
+                                       weight.rows(), weight.cols(), importance);
+  CheckUnfit(error.unfit, type, TooLarge::kClip);  // quantize refuses what is too large, unless it may clip
   return encoded;
 }
 

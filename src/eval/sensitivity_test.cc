@@ -60,7 +60,8 @@ Weights WithOne(Weights weights, bool tied, std::string_view changed, Type type)
   ForEachTensor(weights, tied, [&](const std::string& name, Tensor& tensor) {
     if (name != changed) return;
     Tensor encoded = Tensor::Allocate(type, tensor.shape());
-    Reencode(tensor.type(), tensor.bytes(), type, encoded.mutable_bytes(), tensor.rows(), tensor.cols());
+    (void)Reencode(tensor.type(), tensor.bytes(), type, encoded.mutable_bytes(), tensor.rows(),
+                   tensor.cols());
     tensor = encoded;
   });
   if (tied) weights.output = weights.embedding;

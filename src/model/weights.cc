@@ -49,6 +49,18 @@ Tensor Ones(const std::vector<std::int64_t>& shape) {
   return tensor;
 }
 
+void CheckFinite(const std::string& name, const Tensor& tensor) {
+  if (tensor.type() == Type::kF32) return;
+  const std::uint16_t exponent = tensor.type() == Type::kF16 ? 0x7c00 : 0x7f80;
+  const auto* values = reinterpret_cast<const std::uint16_t*>(tensor.bytes().data());
+  const std::int64_t bad = std::count_if(values, values + tensor.elements(), [exponent](std::uint16_t bits) {
+    return (bits & exponent) == exponent;
+  });
+  if (bad == 0) return;
+  Fail(ErrorKind::kInvalidFile, "weight {}: {} of {} values are NaN or beyond what {} holds", name, bad,
+       tensor.elements(), Traits(tensor.type()).name);
+}
+
 }  // namespace
 
 void Weights::Validate(const LlamaConfig& c, std::string_view where) const {
@@ -130,8 +142,9 @@ Weights ToF32(const Weights& weights) { return ToFloat(weights, Type::kF32); }
 Weights ToFloat(const Weights& weights, Type type) {
   const bool tied = IsTied(weights);
   Weights out = weights;
-  ForEachTensor(out, tied, [type](const std::string&, Tensor& tensor) {
+  ForEachTensor(out, tied, [type](const std::string& name, Tensor& tensor) {
     tensor = tensor.ToFloat(tensor.shape().size() > 1 ? type : Type::kF32);
+    CheckFinite(name, tensor);
   });
   if (tied) out.output = out.embedding;
   return out;

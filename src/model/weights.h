@@ -61,7 +61,8 @@ Weights RandomWeights(const LlamaConfig& config, std::uint64_t seed);
 // Every weight decoded to F32 in memory of its own, as full training needs.
 Weights ToF32(const Weights& weights);
 
-// Matrices rounded to a float type; norms and biases stay F32.
+// Matrices rounded to a float type; norms and biases stay F32. Error(kInvalidFile) where a 16-bit type would
+// hold a NaN or an infinity, as a training that diverged leaves them.
 Weights ToFloat(const Weights& weights, Type type);
 
 // The same weights in memory of their own, in huge pages: decoding reads all of them for each token, and

@@ -139,6 +139,24 @@ TEST(WeightsTest, InHugePagesAreTheSameElsewhere) {
   }
 }
 
+TEST(WeightsTest, NoSixteenBitTypeTakesWhatItCannotHold) {
+  Weights weights = RandomWeights(oracle::SmallConfig(), 1);
+  for (const float bad : {NAN, INFINITY, -70000.0f}) {
+    weights.layers[1].up = weights.layers[1].up.ToF32();
+    weights.layers[1].up.mutable_floats()[5] = bad;
+    try {
+      ToFloat(weights, Type::kF16);
+      FAIL() << bad;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr("layers.1.up: 1 of ")) << bad;
+    }
+    if (std::isfinite(bad)) {
+      EXPECT_NO_THROW(ToFloat(weights, Type::kBF16));
+    }
+    EXPECT_NO_THROW(ToF32(weights));
+  }
+}
+
 TEST(WeightsTest, ToF32CopiesAndKeepsTying) {
   LlamaConfig c = SmallConfig();
   for (const bool tied : {false, true}) {

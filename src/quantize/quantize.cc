@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
-#include <system_error>
 
 #include "base/cancel.h"
 #include "base/error.h"
@@ -25,7 +24,7 @@ constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's blocks, as they 
 bool IsQuantized(Type type) { return Traits(type).block_elements > 1; }
 
 bool IsCopied(const GgufTensor& tensor, const TypeChoice& choice) {
-  // Floats go through the encoder even where their type stays, for that looks at every value.
+  // Floats go through the encoder even where their type stays, because that looks at every value.
   return choice.type == tensor.type && (IsQuantized(tensor.type) || !CanEncode(tensor.type));
 }
 
@@ -60,11 +59,11 @@ void CheckImportance(const GgufFile& file, const GgufTensor& tensor, const Mix& 
   // A wrong width is better found now than after half of the file.
   const bool given = options.importance != nullptr && IsQuantized(choice.type) &&
                      !options.importance->MeanSquares(choice.name, Matrices(tensor), choice.cols).empty();
-  if (given || options.force || !NeedsImportance(mix, choice)) return;
+  if (given || options.allow_no_imatrix || !NeedsImportance(mix, choice)) return;
   Fail(ErrorKind::kBadOption,
        "{}: tensor {} as {} is of little use without an importance matrix{}; make one with 'longspan imatrix "
        "{} "
-       "TEXT -o imatrix.gguf' and pass it with --imatrix, or take the loss with --force",
+       "TEXT -o imatrix.gguf' and pass it with --imatrix, or take the loss with --allow-no-imatrix",
        file.path().string(), choice.name, Traits(choice.type).name,
        options.importance != nullptr ? ", and the one given has no entry for it" : "", file.path().string());
 }
@@ -139,11 +138,8 @@ EncodingError ReencodeTensor(const GgufTensor& tensor, const TypeChoice& choice,
   const auto from_bytes = static_cast<std::size_t>(rows * RowBytes(tensor.type, cols));
   for (std::int64_t m = 0; m < matrices; ++m) {
     const auto at = static_cast<std::size_t>(m);
-    const EncodingError error =
-        ReencodeTo(write, release, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes),
-                   choice.type, rows, cols, squares.empty() ? nullptr : squares.data() + m * cols);
-    total.squared_error += error.squared_error;
-    total.squared_sum += error.squared_sum;
+    total.Add(ReencodeTo(write, release, tensor.type, tensor.bytes.subspan(at * from_bytes, from_bytes),
+                         choice.type, rows, cols, squares.empty() ? nullptr : squares.data() + m * cols));
   }
   return total;
 }
@@ -183,10 +179,6 @@ double QuantizeReport::BitsPerWeight() const {
 
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress) {
-  std::error_code ignored;
-  if (!options.dry_run && std::filesystem::equivalent(in, out, ignored)) {
-    Fail(ErrorKind::kBadOption, "{}: input and output are the same file", in.string());
-  }
   const std::shared_ptr<const GgufFile> file = GgufFile::Open(in);
   QuantizeReport report = CountBytes(*file, Plan(*file, mix, options));
   for (const std::string& line : DescribeFallBacks(report.choices)) progress.Message(line);
@@ -213,8 +205,13 @@ QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesyst
         const auto write = [&](std::span<const std::byte> piece) { writer.Append(tensor.name, piece); };
         const auto release = [&](std::span<const std::byte> piece) { file->Release(piece); };
         error = ReencodeTensor(tensor, choice, options.importance, write, release);
+        CheckUnfit(error.unfit, choice.type, options.too_large);
       } catch (const Error& e) {
         throw Error(e.kind(), fmt::format("{}: tensor {}: {}", in.string(), tensor.name, e.what()));
+      }
+      if (error.unfit.any()) {
+        progress.Message(
+            fmt::format("tensor {}: {}", tensor.name, DescribeClipped(error.unfit, choice.type)));
       }
       report.types[choice.type].squared_error += error.squared_error;
       report.types[choice.type].squared_sum += error.squared_sum;

@@ -21,7 +21,8 @@ struct QuantizeOptions {
   MixOverrides overrides;
   const ImportanceMatrix* importance = nullptr;  // tensors without an entry are encoded without
   bool allow_requantize = false;                 // quantise what is quantised already, and lose twice
-  bool force = false;                            // make types that need an importance matrix without one
+  bool allow_no_imatrix = false;                 // make types that need an importance matrix without one
+  TooLarge too_large = TooLarge::kRefuse;        // values beyond what a type holds
   bool dry_run = false;                          // choose types and count bytes only
 };
 
@@ -47,11 +48,12 @@ struct QuantizeReport {
 };
 
 // Writes `out`, whole or not at all. Needs memory for a few MiB of a tensor.
-// Error(kInvalidFile) for a tensor with a NaN or an infinity, Error(kBadOption) for a tensor that is
-// quantised already (unless the options allow it; F32 always may be made of it), Error(kUnsupported) for
-// types that longspan cannot decode or encode, Error(kBadOption) where the importance matrix is of another
-// model's width or is missing for a type that needs one. Tensors that keep a quantised type are copied as
-// they are.
+// Error(kInvalidFile) for a tensor with a NaN, an infinity or, unless they may be clipped, values that its
+// new type cannot hold; the message counts them, and so does one for what was clipped. Error(kBadOption) for
+// a tensor that is quantised already (unless the options allow it; F32 always may be made of it),
+// Error(kUnsupported) for types that longspan cannot decode or encode, Error(kBadOption) where the importance
+// matrix is of another model's width or is missing for a type that needs one. Tensors that keep a quantised
+// type are copied as they are.
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress);
 

@@ -4,10 +4,33 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "encode/reencode.h"
+#include "formats/llama_gguf.h"
 
 namespace longspan {
+namespace {
+
+// `sum` in `type`, of the tensor that messages call `name`.
+Tensor Rounded(const Tensor& sum, Type type, const std::string& name, TooLarge too_large,
+               Progress& progress) {
+  Tensor rounded = Tensor::Allocate(type, sum.shape());
+  const EncodingError error =
+      Reencode(Type::kF32, sum.bytes(), type, rounded.mutable_bytes(), sum.rows(), sum.cols());
+  try {
+    CheckUnfit(error.unfit, type, too_large);
+  } catch (const Error& e) {
+    throw Error(e.kind(), fmt::format("base and adapter added up, tensor {}: {}", name, e.what()));
+  }
+  if (error.unfit.any()) {
+    progress.Message(fmt::format("tensor {}: {}", name, DescribeClipped(error.unfit, type)));
+  }
+  return rounded;
+}
+
+}  // namespace
+
 Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kernels& kernels,
-                     Progress& progress) {
+                     Progress& progress, TooLarge too_large) {
   CheckBaseLayers(adapter, base);
   Weights out = base;
   std::int64_t done = 0;
@@ -28,7 +51,8 @@ Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kern
     kernels.Scale(static_cast<float>(adapter.Scale()), delta.span());
     Tensor sum = tensor.ToF32();
     kernels.Add(delta, Rows(sum.mutable_floats().data(), sum.rows(), sum.cols()));
-    tensor = sum.ToFloat(IsFloat(tensor.type()) ? tensor.type() : Type::kF16);
+    const Type type = IsFloat(tensor.type()) ? tensor.type() : Type::kF16;
+    tensor = Rounded(sum, type, GgufTensorName(name), too_large, progress);
     progress.Update(++done);
   });
   progress.Finish();

@@ -165,6 +165,41 @@ TEST(Merge, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].b = Tensor::Allocate(Type::kF32, {32, 5}); }));
 }
 
+// An adapter of one projection, of zeros but for one element of B, which is times `x`.
+LoraAdapter OneElement(const LlamaConfig& config, float x) {
+  LoraAdapter adapter{1, 1, false, 0, "", {}};
+  Tensor a = Tensor::Allocate(Type::kF32, {1, config.dim}),
+         b = Tensor::Allocate(Type::kF32, {config.q_dim(), 1});
+  a.mutable_floats()[3] = 1;
+  b.mutable_floats()[2] = x;
+  adapter.pairs.push_back({"layers.1.q", a, b});
+  return adapter;
+}
+
+TEST(Merge, SumsThatAreNotFiniteAreRefusedByTensorAndCount) {
+  const LlamaConfig config = ToyConfig();
+  const Weights base = oracle::LivelyWeights(config, 2);
+  const std::string error = ErrorOf([&] { Merged(base, OneElement(config, NAN)); });
+  EXPECT_NE(error.find("tensor blk.1.attn_q.weight"), std::string::npos) << error;
+  // 0 times NaN is one too: the whole row.
+  EXPECT_NE(error.find(fmt::format("{} NaN", config.dim)), std::string::npos) << error;
+  EXPECT_EQ(KindOf([&] { Merged(base, OneElement(config, INFINITY)); }), ErrorKind::kInvalidFile);
+}
+
+TEST(Merge, SumsBeyondF16AreClippedOnlyWhereAsked) {
+  const LlamaConfig config = ToyConfig();
+  const Weights base = oracle::LivelyWeights(config, 2);
+  EXPECT_NEAR(Merged(base, OneElement(config, 1e6f)).layers[1].q.AsRows().at(2, 3), 1e6f, 10);
+  const Weights half = oracle::InType(base, false, Type::kF16);
+  const LoraAdapter adapter = OneElement(config, -1e6f);
+  const std::string error = ErrorOf([&] { Merged(half, adapter); });
+  EXPECT_NE(error.find("1 beyond 65504"), std::string::npos) << error;
+  const Weights clipped = MergeAdapter(half, adapter, ReferenceKernels(), NoProgress(), TooLarge::kClip);
+  EXPECT_EQ(clipped.layers[1].q.ToF32().AsRows().at(2, 3), -65504);
+  EXPECT_THROW(MergeAdapter(half, OneElement(config, NAN), ReferenceKernels(), NoProgress(), TooLarge::kClip),
+               Error);
+}
+
 TEST(Merge, StopsAtCtrlC) {
   const LlamaConfig config = ToyConfig();
   const Weights base = oracle::LivelyWeights(config, 2);

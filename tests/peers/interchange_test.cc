@@ -53,13 +53,13 @@ class Interchange : public Peers {
   static void Quantize(const Source& source, const std::filesystem::path& out, Type type) {
     QuantizeOptions options;
     options.overrides.output_type = options.overrides.embedding_type = type;
-    options.force = true;
+    options.allow_no_imatrix = true;
     QuantizeFile(source.path, out, {.name = Traits(type).name, .base = type, .file_type = 0}, options,
                  NoProgress());
   }
   static void Quantize(const Source& source, const std::filesystem::path& out, const Mix& mix) {
     QuantizeOptions options;
-    options.force = true;
+    options.allow_no_imatrix = true;
     QuantizeFile(source.path, out, mix, options, NoProgress());
   }
 
