@@ -1,30 +1,44 @@
 // The program: finds the subcommand, and turns what it throws into one line and an exit code.
 #include <fmt/format.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <new>
+#include <string_view>
 
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/parallel.h"
 #include "cli/commands.h"
+#include "cli/terminal.h"
 
 namespace longspan {
 namespace {
 
-// The first Ctrl-C asks for a clean stop; the second ends the program at once.
-void HandleInterrupt(int signal) {
-  if (CancelRequested()) std::_Exit(128 + signal);
+// The first signal asks for a clean stop, and a second Ctrl-C ends the program at once. Only Ctrl-C does,
+// because shells and timeout(1) send SIGHUP and SIGTERM twice; what comes within a tenth of a second is no
+// second press.
+void HandleSignal(int signal) {
+  if (signal == SIGINT && SinceCancelRequest() > std::chrono::milliseconds(100)) std::_Exit(128 + signal);
   RequestCancel();
 }
 
 void InstallSignalHandlers() {
   struct sigaction action {};
-  action.sa_handler = HandleInterrupt;
+  action.sa_handler = HandleSignal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction inherited {};
+  sigaction(SIGHUP, nullptr, &inherited);
+  if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup(1) ignores it
   std::signal(SIGPIPE, SIG_DFL);
+}
+
+// Does not throw where stderr is gone, as that of a closed terminal is.
+void PrintError(std::string_view text) {
+  Terminal().Leave();
+  std::fputs(fmt::format("longspan: {}\n", text).c_str(), stderr);
 }
 
 int Main(int argc, char** argv) {
@@ -66,13 +80,13 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : ExitCode(ErrorKind::kBadOption);
   } catch (const Error& error) {
-    fmt::print(stderr, "longspan: {}\n", error.what());
+    PrintError(error.what());
     return ExitCode(error.kind());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "longspan: out of memory\n");
+    PrintError("out of memory");
     return ExitCode(ErrorKind::kOutOfMemory);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "longspan: internal error: {}\n", error.what());
+    PrintError(fmt::format("internal error: {}", error.what()));
     return ExitCode(ErrorKind::kInternal);
   }
 }

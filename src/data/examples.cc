@@ -58,6 +58,7 @@ class Examples::Row {
     Tokens positions(n);
     std::iota(positions.begin(), positions.end(), 0);
     Add(Tokens(n, token), Tokens(n, Batch::kIgnore), positions);
+    batch_.padding += std::ssize(positions);
   }
 
  private:

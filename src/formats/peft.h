@@ -27,6 +27,7 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder);
 
 // `config` is the base model's: it says which shapes must be, and how heads divide q and k.
 LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& config);
+// Replaces an adapter that is in the folder, once both of the new files are whole.
 void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config);
 
 // Either: a folder is PEFT's, a file is GGUF.

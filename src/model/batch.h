@@ -20,6 +20,7 @@ struct Batch {
   std::vector<std::int32_t> targets;  // the token to predict at this place, or kIgnore
   std::vector<std::int32_t> positions;
   std::vector<std::int32_t> documents;  // non-decreasing within a row
+  std::int64_t padding = 0;             // tokens that only fill rows up
 
   Batch() = default;
   Batch(std::int64_t sequences_in, std::int64_t length_in)
@@ -31,6 +32,7 @@ struct Batch {
         documents(tokens.size()) {}
 
   std::int64_t size() const { return sequences * length; }
+  std::int64_t text_tokens() const { return size() - padding; }
 };
 
 }  // namespace longspan

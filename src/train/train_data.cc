@@ -1,8 +1,24 @@
 #include "train/train_data.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "base/file.h"
+#include "base/hash.h"
+
 namespace longspan {
+namespace {
+
+// Of the shards' files, validation included: its losses are part of a run's log.
+std::string ContentDigest(const ShardSet& shards) {
+  Hash64 hash;
+  hash.Update(MappedFile::Open(shards.train.path())->bytes());
+  if (shards.validation) hash.Update(MappedFile::Open(shards.validation->path())->bytes());
+  return fmt::format("{:016x}", hash.value());
+}
+
+}  // namespace
 
 TrainData MakeTrainData(const ShardSet& shards, const ExampleOptions& example_options,
                         const TrainOptions& options, const TextEncoder& encoder) {
@@ -10,6 +26,7 @@ TrainData MakeTrainData(const ShardSet& shards, const ExampleOptions& example_op
   const auto examples = std::make_shared<Examples>(shards.train, example_options, encoder);
   data.examples = [examples](std::int64_t first, std::int64_t count) { return examples->Make(first, count); };
   data.examples_per_epoch = examples->size();
+  data.content = ContentDigest(shards);
   if (!shards.validation || options.eval_examples == 0) return data;
   ExampleOptions validation_options = example_options;
   validation_options.retrieval_share = 0;
