@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -19,17 +20,22 @@
 namespace longspan {
 namespace {
 
-// The first Ctrl-C asks for a clean stop; the second ends the program at once.
-void HandleInterrupt(int signal) {
-  if (CancelRequested()) std::_Exit(128 + signal);
+// The first signal asks for a clean stop, and a second Ctrl-C ends the program at once. Only Ctrl-C does,
+// because shells and timeout(1) send SIGHUP and SIGTERM twice; what comes within a tenth of a second is no
+// second press.
+void HandleSignal(int signal) {
+  if (signal == SIGINT && SinceCancelRequest() > std::chrono::milliseconds(100)) std::_Exit(128 + signal);
   RequestCancel();
 }
 
 void InstallSignalHandlers() {
   struct sigaction action {};
-  action.sa_handler = HandleInterrupt;
+  action.sa_handler = HandleSignal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction inherited {};
+  sigaction(SIGHUP, nullptr, &inherited);
+  if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup(1) ignores it
   std::signal(SIGPIPE, SIG_DFL);
 }
 
@@ -42,8 +48,9 @@ void OpenStandardStreams() {
   }
 }
 
-// One line on standard error. That it cannot be written changes nothing.
+// One line on standard error. That it cannot be written, as where a terminal was closed, changes nothing.
 int Report(ErrorKind kind, std::string_view message) {
+  Terminal().Leave();
   std::fputs(fmt::format("longspan: {}\n", message).c_str(), stderr);
   return ExitCode(kind);
 }

@@ -3,30 +3,34 @@
 
 #include <chrono>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "base/progress.h"
+#include "cli/progress_line.h"
 
 namespace longspan {
 
-// A bar with rate and time left where stderr is a terminal; a plain line now and then where it is a log.
+// A bar with rate and time left where stderr is a terminal; a plain line now and then where it is a log. A
+// stderr that is gone, such as that of a closed terminal, stops nothing.
 class TerminalProgress : public Progress {
  public:
   TerminalProgress();
   void Start(std::string_view label, std::int64_t total, std::string_view unit) override;
   void Resume(std::int64_t done) override;
   void Update(std::int64_t done, std::string_view note) override;
+  void Work(std::int64_t done, std::int64_t total) override;
   void Finish(std::string_view note) override;
   void Message(std::string_view line) override;
+  // Ends the line of work that was broken off, so that what follows begins a new one.
+  void Leave();
 
  private:
   using Clock = std::chrono::steady_clock;
-  void Draw(bool final);
+  void DrawIfTime();
+  void Draw(ProgressEnd end);
 
   bool terminal_;
-  std::string label_, unit_, note_;
-  std::int64_t total_ = 0, done_ = 0, resumed_ = 0;
+  ProgressNumbers numbers_;
   Clock::time_point start_, drawn_;
 };
 
@@ -35,6 +39,6 @@ class TerminalProgress : public Progress {
 void FlushOutput();
 
 // The one listener of this process.
-Progress& Terminal();
+TerminalProgress& Terminal();
 
 }  // namespace longspan

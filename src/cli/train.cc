@@ -12,7 +12,6 @@
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
 #include "model/induction.h"
-#include "release/checksums.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
 #include "train/config.h"
@@ -43,16 +42,13 @@ Start LoadStart(const TrainConfig& c) {
   return start;
 }
 
-// Everything that the result depends on, besides the training options.
-std::string Describe(const TrainConfig& c, const LlamaConfig& m, const ShardSet& shards) {
+// What the result depends on besides the training options, the text and the base, as names and values.
+std::string Describe(const TrainConfig& c, const LlamaConfig& m) {
   const RopeScaling& rope = m.rope_scaling;
   return fmt::format(
-      "start {} {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} "
-      "retrieval {} echo {} pose {}",
-      Sha256File(c.base.empty() ? c.vocabulary : c.base), c.induction ? "induction" : "normal", m.dim,
-      m.layers, m.heads, m.kv_heads, m.head_dim, m.hidden_dim, m.vocab_size, m.norm_epsilon, m.rope_theta,
-      Name(rope.kind), rope.factor, rope.original_context, shards.train.documents(), shards.train.tokens(),
-      c.examples.length, c.examples.pack, c.examples.retrieval_share, c.examples.echo_share,
+      "theta {} scaling {} factor {} original_context {} length {} pack {} retrieval {} echo {} pose {}",
+      m.rope_theta, Name(rope.kind), rope.factor, rope.original_context, c.examples.length, c.examples.pack,
+      c.examples.retrieval_share, c.examples.echo_share,
       c.examples.pose ? Describe(*c.examples.pose) : "none");
 }
 
@@ -94,8 +90,9 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
       fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
                   path.string(), start.config.Parameters(), network.TrainedParameters(),
                   data.examples_per_epoch, c.examples.length, kernels.name()));
-  const TrainState state =
-      Train(network, data, c.train, Describe(c, start.config, shards), c.out, Terminal());
+  const TrainState state = Train(network, data, c.train, Describe(c, start.config), c.out, Terminal());
+  // The result first: nothing else of the run is as dear.
+  SaveResult(c, start, network);
   const nlohmann::ordered_json summary{{"steps", state.step},
                                        {"tokens", state.tokens},
                                        {"seconds", state.seconds},
@@ -104,7 +101,8 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
                                        {"kernels", kernels.name()},
                                        {"threads", Threads()}};
   WriteFile(c.out / "summary.json", summary.dump(2) + "\n");
-  SaveResult(c, start, network);
+  if (!state.unsaved.empty())
+    Fail(ErrorKind::kIo, "the result is written, but not its checkpoint: {}", state.unsaved);
 }
 
 }  // namespace

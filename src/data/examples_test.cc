@@ -255,7 +255,7 @@ TEST(Examples, PackedRowsBearEmptyDocuments) {
   CheckTargets(examples.Make(0, 20));
 }
 
-TEST(Examples, ABatchKnowsItsRealTokens) {
+TEST(Examples, ABatchKnowsItsTextTokens) {
   const TestFolder folder;
   for (const bool pack : {false, true}) {
     ExampleOptions options = Options(10);
@@ -264,7 +264,7 @@ TEST(Examples, ABatchKnowsItsRealTokens) {
     const Batch batch = examples.Make(0, examples.size());
     std::int64_t real = 0;
     for (const std::int32_t token : batch.tokens) real += token != kEos;  // EOS is the padding here
-    EXPECT_EQ(batch.RealTokens(), real);
+    EXPECT_EQ(batch.text_tokens(), real);
     EXPECT_GT(batch.padding, 0);
   }
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/atomic_folder.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "formats/adapter_targets.h"
@@ -190,8 +191,10 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
   return adapter;
 }
 
-void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config) {
-  ValidateAdapter(adapter, config, folder.string());
+namespace {
+
+// The two files, in a folder that has neither.
+void WriteFiles(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config) {
   SafetensorsWriter writer(folder / kTensorsName);
   std::set<std::string_view> modules;
   for (const LoraAdapter::Pair& ours : adapter.pairs) {
@@ -219,8 +222,35 @@ void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, 
                     {"inference_mode", true},
                     {"init_lora_weights", true},
                     {"modules_to_save", nullptr}};
-  // After the tensors: a folder with a configuration is a complete one.
   WriteFile(folder / kConfigName, JsonText(out));
+}
+
+// Replaces the pair in `folder` by that in `from`. New weights never stand beside an old configuration: for a
+// moment there is none, and the folder is refused rather than misread.
+void ReplaceFiles(const std::filesystem::path& from, const std::filesystem::path& folder) {
+  try {
+    std::filesystem::remove(folder / kConfigName);
+    for (const std::string_view name : {kTensorsName, kConfigName})
+      std::filesystem::rename(from / name, folder / name);
+  } catch (const std::filesystem::filesystem_error& e) {
+    Fail(ErrorKind::kIo, "{}: cannot replace the adapter: {}", folder.string(), e.code().message());
+  }
+}
+
+}  // namespace
+
+void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config) {
+  ValidateAdapter(adapter, config, folder.string());
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error) || std::filesystem::is_empty(folder, error)) {
+    AtomicFolder whole(folder);
+    WriteFiles(whole.path(), adapter, config);
+    return whole.Commit();
+  }
+  // Whatever else is in the folder stays.
+  const AtomicFolder aside(folder / "new-adapter");
+  WriteFiles(aside.path(), adapter, config);
+  ReplaceFiles(aside.path(), folder);
 }
 
 LoraAdapter ReadAdapter(const std::filesystem::path& path, const LlamaConfig& config) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -86,6 +87,43 @@ TEST(Peft, FolderHasTheNamesAndRowsOfHuggingFace) {
   EXPECT_EQ(std::memcmp(b.row(1).data(), ours.row(2).data(), ours.row(2).size()), 0);
   EXPECT_EQ(std::memcmp(b.row(5).data(), ours.row(3).data(), ours.row(3).size()), 0);
   EXPECT_FALSE(file->LoadTensor("base_model.model.model.layers.10.mlp.down_proj.lora_A.weight").empty());
+}
+
+std::set<std::string> Names(const std::filesystem::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.insert(entry.path().filename().string());
+  return names;
+}
+
+// A configuration that cannot be replaced must not end up beside new weights.
+TEST(Peft, WeightsAndConfigurationChangeTogether) {
+  const TestFolder folder;
+  LoraAdapter first = Sample();
+  first.pairs.pop_back();
+  WritePeft(folder / "adapter", first, Small());
+  EXPECT_THAT(Names(folder.path()), ElementsAre("adapter"));
+  const std::string weights = ReadFile(folder / "adapter/adapter_model.safetensors");
+  std::filesystem::remove(folder / "adapter/adapter_config.json");
+  std::filesystem::create_directories(folder / "adapter/adapter_config.json/in-the-way");
+  EXPECT_THROW(WritePeft(folder / "adapter", Sample(), Small()), Error);
+  EXPECT_EQ(ReadFile(folder / "adapter/adapter_model.safetensors"), weights);
+  EXPECT_EQ(Names(folder / "adapter").size(), 2u);
+}
+
+TEST(Peft, ReplacesAnAdapterAndNothingElse) {
+  const TestFolder folder;
+  LoraAdapter first = Sample();
+  first.pairs.pop_back();
+  first.alpha = 4;
+  WritePeft(folder.path(), first, Small());
+  WriteFile(folder / "README.md", "mine");
+  WritePeft(folder.path(), Sample(), Small());
+  const LoraAdapter read = ReadPeft(folder.path(), Small());
+  EXPECT_EQ(read.alpha, 16.0);
+  ExpectSamePairs(read, Sample());
+  EXPECT_EQ(ReadFile(folder / "README.md"), "mine");
+  EXPECT_EQ(Names(folder.path()).size(), 3u);
 }
 
 // Qwen2's rows are in one order everywhere.

@@ -32,7 +32,7 @@ struct Batch {
         documents(tokens.size()) {}
 
   std::int64_t size() const { return sequences * length; }
-  std::int64_t RealTokens() const { return size() - padding; }
+  std::int64_t text_tokens() const { return size() - padding; }
 };
 
 }  // namespace longspan

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "base/hash.h"
+#include "base/parallel.h"
 
 namespace longspan {
 namespace {
@@ -54,6 +57,33 @@ std::uint64_t Fingerprint(const Transformer& model) {
     hash.Update(std::as_bytes(block.attention_norm));
     hash.Update(std::as_bytes(block.mlp_norm));
     for (const NamedLinear& l : kLinears) AddLinear(block.*l.linear, hash);
+  }
+  return hash.value();
+}
+
+std::uint64_t Fingerprint(const LlamaConfig& config, const Weights& weights) {
+  struct Part {
+    std::string name;
+    const Tensor* tensor;
+    std::uint64_t hash = 0;
+  };
+  std::vector<Part> parts{{"rope_factors", &weights.rope_factors}};
+  const bool tied = weights.output.bytes().data() == weights.embedding.bytes().data();
+  ForEachTensor(weights, tied, [&](const std::string& name, const Tensor& tensor) {
+    parts.push_back({name, &tensor});
+  });
+  ParallelFor(std::ssize(parts), [&](std::int64_t i) {
+    Hash64 hash;
+    hash.Update(parts[i].tensor->bytes());
+    parts[i].hash = hash.value();
+  });
+  Hash64 hash;
+  AddConfig(config, hash);
+  for (const Part& part : parts) {
+    hash.Update(part.name);
+    hash.Add(part.tensor->type());
+    for (const std::int64_t n : part.tensor->shape()) hash.Add(n);
+    hash.Add(part.hash);
   }
   return hash.value();
 }

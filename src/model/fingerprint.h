@@ -1,4 +1,4 @@
-// Which model a file of keys and values belongs to.
+// Which model a file belongs to: saved keys and values, or a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -11,5 +11,9 @@ namespace longspan {
 // of its bytes, and adapters likewise. Samples, because a whole model would have to be read from disk; two
 // models that agree in them are the same in practice.
 std::uint64_t Fingerprint(const Transformer& model);
+
+// Covers the measures and every byte of every weight, the LM head's too: what a training run starts from.
+// RoPE's angles are settings, so they are left out.
+std::uint64_t Fingerprint(const LlamaConfig& config, const Weights& weights);
 
 }  // namespace longspan

@@ -47,6 +47,28 @@ TEST(FingerprintTest, AllThatChangesKeysChangesIt) {
   });
 }
 
+// Every byte counts, also where the other fingerprint takes samples.
+TEST(FingerprintTest, OfWeightsCoversAllOfThem) {
+  LlamaConfig config = oracle::SmallConfig();
+  config.attention_bias = true;
+  const Weights weights = oracle::LivelyWeights(config, 1);
+  const std::uint64_t one = Fingerprint(config, weights);
+  EXPECT_EQ(Fingerprint(config, ToF32(weights)), one);
+  ForEachTensor(weights, false, [&](const std::string& name, const Tensor& original) {
+    for (const std::int64_t at : {std::int64_t{0}, original.elements() / 2, original.elements() - 1}) {
+      Weights changed = ToF32(weights);
+      ForEachTensor(changed, false, [&](const std::string& other, Tensor& tensor) {
+        if (other == name) tensor.mutable_floats()[at] += 1;
+      });
+      EXPECT_NE(Fingerprint(config, changed), one) << name << " " << at;
+    }
+  });
+  EXPECT_NE(Fingerprint(config, ToFloat(weights, Type::kF16)), one);
+  LlamaConfig other = config;
+  other.norm_epsilon *= 2;
+  EXPECT_NE(Fingerprint(other, weights), one);
+}
+
 TEST(FingerprintTest, CoversAdapters) {
   const LlamaConfig config = oracle::SmallConfig();
   Transformer model(config, oracle::LivelyWeights(config, 1), ReferenceKernels());

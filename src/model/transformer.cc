@@ -8,11 +8,15 @@
 
 #include <fmt/format.h>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "nn/embedding.h"
 
 namespace longspan {
 namespace {
+
+// Rows of a pass that Ctrl-C ends between two layers.
+constexpr std::int64_t kLongPass = 32;
 
 void DecodeNorm(Tensor& norm) {
   if (norm.type() != Type::kF32) norm = norm.ToF32();
@@ -172,7 +176,10 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
   context.kv_layout = sequences.front().cache->layout();
   context.cached = cached;
   BlockActivations activations;
+  // Passes of a few tokens are short, and their callers look between them. A listener must see whole passes.
+  const bool cancellable = listener == nullptr && hidden.rows >= kLongPass;
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    if (cancellable) ThrowIfCancelled();
     for (std::size_t s = 0; s < sequences.size(); ++s) {
       const auto& [tokens, cache] = sequences[s];
       cache->LayerPages(static_cast<std::int64_t>(layer), pages[s]);

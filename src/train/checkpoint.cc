@@ -1,7 +1,12 @@
 #include "train/checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
+#include <string_view>
+#include <utility>
 
+#include "base/hash.h"
+#include "base/parallel.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
 
@@ -9,32 +14,111 @@ namespace longspan {
 namespace {
 
 constexpr std::string_view kKind = "longspan-checkpoint";
+constexpr std::int64_t kVersion = 2;
 
 // The three arrays of a parameter, under the names that a checkpoint gives them.
-template <class P, class Visitor>
-void ForEachArray(P& p, Visitor&& visit) {
+template <class Visitor>
+void ForEachArray(const Parameter& p, Visitor&& visit) {
   visit("value." + p.name, p.value.floats());
-  visit("m." + p.name, std::span<const float>(std::as_const(p.m).span()));
-  visit("v." + p.name, std::span<const float>(std::as_const(p.v).span()));
+  visit("m." + p.name, p.m.span());
+  visit("v." + p.name, p.v.span());
+}
+
+template <class Visitor>
+void ForEachArray(Parameter& p, Visitor&& visit) {
+  visit("value." + p.name, p.value.mutable_floats());
+  visit("m." + p.name, p.m.span());
+  visit("v." + p.name, p.v.span());
+}
+
+// Of all that a checkpoint holds: GGUF itself would not notice a flipped bit.
+std::int64_t Digest(const TrainState& state, std::span<const Parameter> parameters) {
+  std::vector<std::span<const float>> arrays;
+  for (const Parameter& p : parameters) {
+    ForEachArray(p, [&](const std::string&, std::span<const float> x) { arrays.push_back(x); });
+  }
+  std::vector<std::uint64_t> hashes(arrays.size());
+  ParallelFor(std::ssize(arrays), [&](std::int64_t i) {
+    Hash64 hash;
+    hash.Update(std::as_bytes(arrays[i]));
+    hashes[i] = hash.value();
+  });
+  Hash64 hash;
+  hash.Update(std::as_bytes(std::span(hashes)));
+  hash.Add(state.step);
+  hash.Add(state.tokens);
+  hash.Add(state.seconds);
+  hash.Update(state.log.ToJsonLines());
+  return static_cast<std::int64_t>(hash.value());
+}
+
+// The first word that differs, with the one before it: "rank 8".
+std::pair<std::string, std::string> FirstDifference(std::string_view a, std::string_view b) {
+  const auto split = [](std::string_view text) {
+    std::vector<std::string_view> words;
+    while (!text.empty()) {
+      const std::size_t end = std::min(text.find(' '), text.size());
+      words.push_back(text.substr(0, end));
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return words;
+  };
+  const auto x = split(a), y = split(b);
+  std::size_t i = 0;
+  while (i < x.size() && i < y.size() && x[i] == y[i]) ++i;
+  const auto words = [i](const std::vector<std::string_view>& of) {
+    return fmt::format("{}{}{}", i > 0 ? of[i - 1] : "", i > 0 ? " " : "",
+                       i < of.size() ? of[i] : "(nothing)");
+  };
+  return {words(x), words(y)};
+}
+
+void CheckIdentity(const std::filesystem::path& path, const RunIdentity& saved, const RunIdentity& wanted) {
+  std::vector<std::string> differences;
+  if (saved.base != wanted.base) differences.emplace_back("another base model");
+  if (saved.text != wanted.text) differences.emplace_back("other text");
+  if (saved.settings != wanted.settings) {
+    const auto [theirs, ours] = FirstDifference(saved.settings, wanted.settings);
+    differences.push_back(fmt::format("other settings ('{}' there, '{}' now)", theirs, ours));
+  }
+  if (differences.empty()) return;
+  Fail(ErrorKind::kBadOption,
+       "{}: the checkpoint is of a run with {}; name another folder as out, or remove the checkpoint to "
+       "begin anew",
+       path.string(), fmt::join(differences, " and "));
+}
+
+void CheckState(const std::filesystem::path& path, const TrainState& state) {
+  if (state.step < 0 || state.tokens < 0 || std::ssize(state.log.points) != state.step) {
+    Fail(ErrorKind::kInvalidFile, "{}: step {}, {} tokens and {} points of the log do not go together",
+         path.string(), state.step, state.tokens, state.log.points.size());
+  }
 }
 
 }  // namespace
 
-void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, std::string_view fingerprint,
+void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, const RunIdentity& identity,
                     std::span<const Parameter> parameters) {
   GgufMetadata metadata;
   metadata.Set("general.type", std::string(kKind));
-  metadata.Set("checkpoint.fingerprint", std::string(fingerprint));
+  metadata.Set("checkpoint.version", kVersion);
+  metadata.Set("checkpoint.settings", identity.settings);
+  metadata.Set("checkpoint.text", identity.text);
+  metadata.Set("checkpoint.base", identity.base);
   metadata.Set("checkpoint.step", state.step);
   metadata.Set("checkpoint.tokens", state.tokens);
   metadata.Set("checkpoint.seconds", state.seconds);
   metadata.Set("checkpoint.log", state.log.ToJsonLines());
+  metadata.Set("checkpoint.digest", Digest(state, parameters));
   GgufWriter writer(path, std::move(metadata));
+  std::uint64_t bytes = 0;
   for (const Parameter& p : parameters) {
     ForEachArray(p, [&](const std::string& name, std::span<const float> x) {
-      writer.Declare(name, Type::kF32, {static_cast<std::int64_t>(x.size())});
+      writer.Declare(name, Type::kF32, {std::ssize(x)});
+      bytes += x.size_bytes();
     });
   }
+  CheckFreeSpace(path, bytes);
   for (const Parameter& p : parameters) {
     ForEachArray(
         p, [&](const std::string& name, std::span<const float> x) { writer.Write(name, std::as_bytes(x)); });
@@ -42,33 +126,36 @@ void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, 
   writer.Commit();
 }
 
-TrainState LoadCheckpoint(const std::filesystem::path& path, std::string_view fingerprint,
+TrainState LoadCheckpoint(const std::filesystem::path& path, const RunIdentity& identity,
                           std::span<Parameter> parameters) {
   const auto file = GgufFile::Open(path);
-  if (file->Get<std::string_view>("general.type") != kKind) {
+  if (file->Find<std::string_view>("general.type") != kKind)
     Fail(ErrorKind::kInvalidFile, "{}: not a checkpoint", path.string());
+  if (const auto version = file->Find<std::int64_t>("checkpoint.version"); version != kVersion) {
+    Fail(ErrorKind::kInvalidFile, "{}: a checkpoint of version {}, expected {}", path.string(),
+         version.value_or(1), kVersion);
   }
-  if (file->Get<std::string_view>("checkpoint.fingerprint") != fingerprint) {
-    Fail(ErrorKind::kBadOption,
-         "{}: the checkpoint is of a run with other settings; remove it or use another folder",
-         path.string());
-  }
+  const auto text = [&](std::string_view key) { return std::string(file->Get<std::string_view>(key)); };
+  CheckIdentity(path, {text("checkpoint.settings"), text("checkpoint.text"), text("checkpoint.base")},
+                identity);
   TrainState state;
   state.step = file->Get<std::int64_t>("checkpoint.step");
   state.tokens = file->Get<std::int64_t>("checkpoint.tokens");
   state.seconds = file->Get<double>("checkpoint.seconds");
   state.log = TrainLog::FromJsonLines(file->Get<std::string_view>("checkpoint.log"), path);
+  CheckState(path, state);
   for (Parameter& p : parameters) {
-    p.value.mutable_floats();  // must be writable, like its moments
-    ForEachArray(p, [&](const std::string& name, std::span<const float> x) {
+    ForEachArray(p, [&](const std::string& name, std::span<float> x) {
       const Tensor tensor = file->LoadTensor(name);
       if (tensor.type() != Type::kF32 || tensor.bytes().size() != x.size_bytes()) {
         Fail(ErrorKind::kInvalidFile, "{}: {} has {} bytes, expected {}", path.string(), name,
              tensor.bytes().size(), x.size_bytes());
       }
-      std::memcpy(const_cast<float*>(x.data()), tensor.bytes().data(), x.size_bytes());
+      std::memcpy(x.data(), tensor.bytes().data(), x.size_bytes());
     });
   }
+  if (file->Get<std::int64_t>("checkpoint.digest") != Digest(state, parameters))
+    Fail(ErrorKind::kInvalidFile, "{}: damaged, its digest does not fit what it holds", path.string());
   return state;
 }
 

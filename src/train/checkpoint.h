@@ -13,20 +13,28 @@
 
 namespace longspan {
 
-struct TrainState {
-  std::int64_t step = 0;    // steps done
-  std::int64_t tokens = 0;  // tokens seen, padding included
-  double seconds = 0;       // of training, over all runs
-  TrainLog log;
+// What a run is. It goes on from a checkpoint only where all three are the checkpoint's.
+struct RunIdentity {
+  std::string settings;  // words: names and values
+  std::string text;      // a digest of what is trained on
+  std::string base;      // a digest of the model that it starts from
 };
 
-// `fingerprint` says what the run is; a checkpoint of another run is refused.
-void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, std::string_view fingerprint,
+struct TrainState {
+  std::int64_t step = 0;    // steps done
+  std::int64_t tokens = 0;  // tokens seen, padding left out
+  double seconds = 0;       // of training, over all runs
+  TrainLog log;             // a point for each step
+  std::string unsaved;      // why the state at the end could not be saved; empty: it was
+};
+
+// Replaces `path` once the new file is whole. Error(kIo).
+void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, const RunIdentity& identity,
                     std::span<const Parameter> parameters);
 
-// Fills the parameters and returns the state. Error(kInvalidFile) where the file does not fit them,
-// Error(kBadOption) where its fingerprint differs.
-TrainState LoadCheckpoint(const std::filesystem::path& path, std::string_view fingerprint,
+// Fills the parameters and returns the state. Error(kBadOption) where the checkpoint is of another run: the
+// message says what differs. Error(kInvalidFile) where the file is damaged or does not fit the parameters.
+TrainState LoadCheckpoint(const std::filesystem::path& path, const RunIdentity& identity,
                           std::span<Parameter> parameters);
 
 }  // namespace longspan

@@ -4,11 +4,20 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/cancel.h"
 #include "base/random.h"
+#include "model/fingerprint.h"
 #include "nn/embedding.h"
 
 namespace longspan {
 namespace {
+
+constexpr std::int64_t kBlockForwardWork = 100;  // of a token
+// Writing a parameter and its moments takes as long as so many products with it: 12 bytes at 1 GB/s, where
+// products run at some 100 GFLOP/s.
+constexpr double kSavedTokens = 600;
+// Rows that go through the LM head between two looks for Ctrl-C.
+constexpr std::int64_t kHeadRows = 1024;
 
 bool IsTied(const Weights& w) { return w.output.bytes().data() == w.embedding.bytes().data(); }
 
@@ -17,10 +26,23 @@ void CopyRows(ConstRows from, Rows to) {
     std::memcpy(to[i].data(), from[i].data(), from[i].size_bytes());
 }
 
+// Done between the parts of a pass.
+void Next(const WorkListener& worked, std::int64_t work) {
+  if (worked) worked(work);
+  ThrowIfCancelled();
+}
+
+// Calls visit(first, rows) for the pieces of a batch that go through the LM head one by one.
+template <class Visit>
+void ForHeadRows(std::int64_t n, Visit&& visit) {
+  for (std::int64_t first = 0; first < n; first += kHeadRows) visit(first, std::min(kHeadRows, n - first));
+}
+
 }  // namespace
 
 Network::Network(LlamaConfig config, const Weights& base, const TrainOptions& options, const Kernels& kernels)
     : options_(options),
+      base_(fmt::format("{:016x}", Fingerprint(config, base))),
       kernels_(kernels),
       transformer_(std::move(config), options.adapter == AdapterKind::kFull ? ToF32(base) : base, kernels),
       tied_(IsTied(transformer_.weights())),
@@ -120,30 +142,50 @@ struct Network::Pass {
   Matrix dx;  // its gradient
 };
 
-// The loss after the last block; with `backward`, pass.dx becomes the gradient of the residual stream there.
-Loss Network::HiddenLoss(const Batch& batch, Pass& pass, bool backward, float scale) {
-  const std::int64_t n = batch.size(), dim = config().dim;
-  const Weights& w = weights();
-  Matrix hidden(n, dim);
+// The loss after the last block.
+Loss Network::HiddenLoss(const Batch& batch, Pass& pass, const WorkListener& worked) {
+  Matrix hidden(batch.size(), config().dim);
   kernels_.RmsNorm(pass.x, transformer_.output_norm(), pass.context.norm_epsilon, hidden);
-  if (!backward) return CrossEntropyForward(kernels_, hidden, w.output, batch.targets);
-  Matrix dhidden(n, dim);
-  const Loss loss = CrossEntropyBackward(kernels_, hidden, w.output, batch.targets, scale, dhidden,
-                                         full() ? GradientOf(w.output) : Rows());
-  pass.dx = Matrix(n, dim);
-  kernels_.RmsNormBackward(pass.x, transformer_.output_norm(), pass.context.norm_epsilon, dhidden, pass.dx,
-                           full() ? GradientOf(w.output_norm)[0] : std::span<float>());
+  Loss loss;
+  ForHeadRows(batch.size(), [&](std::int64_t first, std::int64_t rows) {
+    loss += CrossEntropyForward(kernels_, ConstRows(hidden).Slice(first, rows), weights().output,
+                                std::span(batch.targets).subspan(first, rows));
+    Next(worked, rows * HeadWork());
+  });
   return loss;
 }
 
-Loss Network::Forward(const Batch& batch) {
-  Pass pass(*this, batch, {});
-  BlockActivations scratch;
-  for (const Block& block : transformer_.blocks()) BlockForward(block, pass.context, pass.x, scratch);
-  return HiddenLoss(batch, pass, false, 0);
+// The same; pass.dx becomes the gradient of the residual stream there.
+Loss Network::HiddenLossBackward(const Batch& batch, Pass& pass, float scale, const WorkListener& worked) {
+  const std::int64_t n = batch.size(), dim = config().dim;
+  Matrix hidden(n, dim), dhidden(n, dim);
+  kernels_.RmsNorm(pass.x, transformer_.output_norm(), pass.context.norm_epsilon, hidden);
+  const Rows dhead = full() ? GradientOf(weights().output) : Rows();
+  Loss loss;
+  ForHeadRows(n, [&](std::int64_t first, std::int64_t rows) {
+    loss += CrossEntropyBackward(kernels_, ConstRows(hidden).Slice(first, rows), weights().output,
+                                 std::span(batch.targets).subspan(first, rows), scale,
+                                 Rows(dhidden).Slice(first, rows), dhead);
+    Next(worked, rows * HeadWork() * (full() ? 3 : 2));
+  });
+  pass.dx = Matrix(n, dim);
+  kernels_.RmsNormBackward(pass.x, transformer_.output_norm(), pass.context.norm_epsilon, dhidden, pass.dx,
+                           full() ? GradientOf(weights().output_norm)[0] : std::span<float>());
+  return loss;
 }
 
-Loss Network::ForwardBackward(const Batch& batch, float scale, const DropoutStep& dropout) {
+Loss Network::Forward(const Batch& batch, const WorkListener& worked) {
+  Pass pass(*this, batch, {});
+  BlockActivations scratch;
+  for (const Block& block : transformer_.blocks()) {
+    BlockForward(block, pass.context, pass.x, scratch);
+    Next(worked, batch.size() * kBlockForwardWork);
+  }
+  return HiddenLoss(batch, pass, worked);
+}
+
+Loss Network::ForwardBackward(const Batch& batch, float scale, const DropoutStep& dropout,
+                              const WorkListener& worked) {
   const std::span<const Block> blocks = transformer_.blocks();
   Pass pass(*this, batch, dropout);
   inputs_.resize(blocks.size());
@@ -152,18 +194,53 @@ Loss Network::ForwardBackward(const Batch& batch, float scale, const DropoutStep
     inputs_[i].Resize(pass.x.rows(), pass.x.cols());
     CopyRows(pass.x, inputs_[i]);
     BlockForward(blocks[i], pass.context, pass.x, activations_[options_.recompute ? 0 : i]);
+    Next(worked, batch.size() * kBlockForwardWork);
   }
-  const Loss loss = HiddenLoss(batch, pass, true, scale);
+  const Loss loss = HiddenLossBackward(batch, pass, scale, worked);
   for (std::size_t i = blocks.size(); i-- > 0;) {
     if (options_.recompute) {
       CopyRows(inputs_[i], pass.x);
       BlockForward(blocks[i], pass.context, pass.x, activations_[0]);
+      Next(worked, batch.size() * kBlockForwardWork);
     }
     BlockBackward(blocks[i], pass.context, inputs_[i], activations_[options_.recompute ? 0 : i], pass.dx,
                   gradients_[i]);
+    Next(worked, batch.size() * BlockBackwardWork());
   }
   if (full()) EmbeddingBackward(batch.tokens, pass.dx, GradientOf(weights().embedding));
   return loss;
+}
+
+void Network::ClearGradients() {
+  for (Parameter& p : parameters_) std::ranges::fill(p.gradient.span(), 0.0f);
+}
+
+// Products cost by the weights they read.
+double Network::ShareOfBlock(std::int64_t weights) const {
+  std::int64_t block = 0;
+  for (const NamedLinear& l : kLinears) block += (transformer_.blocks().front().*l.linear).weight.elements();
+  return static_cast<double>(weights) / static_cast<double>(block);
+}
+
+std::int64_t Network::HeadWork() const {
+  return std::max<std::int64_t>(1,
+                                std::llround(kBlockForwardWork * ShareOfBlock(weights().output.elements())));
+}
+
+// As many products again as forward where weights are frozen, twice as many where they learn.
+std::int64_t Network::BlockBackwardWork() const { return kBlockForwardWork * (full() ? 2 : 1); }
+
+std::int64_t Network::ForwardWork(std::int64_t tokens) const {
+  return tokens * (config().layers * kBlockForwardWork + HeadWork());
+}
+
+std::int64_t Network::TrainWork(std::int64_t tokens) const {
+  const std::int64_t block = kBlockForwardWork * (options_.recompute ? 2 : 1) + BlockBackwardWork();
+  return tokens * (config().layers * block + HeadWork() * (full() ? 3 : 2));
+}
+
+std::int64_t Network::SaveWork() const {
+  return std::llround(kSavedTokens * kBlockForwardWork * ShareOfBlock(TrainedParameters()));
 }
 
 }  // namespace longspan

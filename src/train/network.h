@@ -1,7 +1,9 @@
 // A model in training: a transformer, the parameters that change, and the walk forward and back.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "model/adapter.h"
@@ -13,6 +15,9 @@
 
 namespace longspan {
 
+// Hears of work as it is done, layer by layer, in the units of Network::TrainWork.
+using WorkListener = std::function<void(std::int64_t work)>;
+
 class Network {
  public:
   // With AdapterKind::kFull every weight is decoded to F32 and trained. Otherwise the base stays as it is, in
@@ -21,14 +26,25 @@ class Network {
   Network(LlamaConfig config, const Weights& base, const TrainOptions& options, const Kernels& kernels);
 
   // Runs the batch forward and back; gradients of the loss's sum times `scale` are added to the parameters'.
-  Loss ForwardBackward(const Batch& batch, float scale, const DropoutStep& dropout);
+  // Ctrl-C is looked for between layers: Error(kCancelled), with gradients that are good for nothing.
+  Loss ForwardBackward(const Batch& batch, float scale, const DropoutStep& dropout,
+                       const WorkListener& worked = {});
   // The loss alone.
-  Loss Forward(const Batch& batch);
+  Loss Forward(const Batch& batch, const WorkListener& worked = {});
+  void ClearGradients();
+
+  // What the two cost for a batch of so many tokens, attention left out: a unit is a hundredth of what a
+  // token costs on its way forward through a block.
+  std::int64_t TrainWork(std::int64_t tokens) const;
+  std::int64_t ForwardWork(std::int64_t tokens) const;
+  // What a checkpoint costs: an estimate, because a disk is no processor.
+  std::int64_t SaveWork() const;
 
   std::span<Parameter> parameters() { return parameters_; }
   const LlamaConfig& config() const { return transformer_.config(); }
   const Transformer& transformer() const { return transformer_; }
   std::int64_t TrainedParameters() const;
+  const std::string& base() const { return base_; }  // a digest of the weights that training began with
   bool full() const { return adapters_.empty(); }
 
   // The result: weights where all were trained, an adapter otherwise. Both share memory with the parameters.
@@ -41,9 +57,14 @@ class Network {
   void AddAdapters(const TrainOptions& options);
   void TrainAll();
   Rows GradientOf(const Tensor& value);
-  Loss HiddenLoss(const Batch& batch, Pass& pass, bool backward, float scale);
+  Loss HiddenLoss(const Batch& batch, Pass& pass, const WorkListener& worked);
+  Loss HiddenLossBackward(const Batch& batch, Pass& pass, float scale, const WorkListener& worked);
+  double ShareOfBlock(std::int64_t weights) const;
+  std::int64_t HeadWork() const;           // of a token
+  std::int64_t BlockBackwardWork() const;  // the same
 
   TrainOptions options_;
+  std::string base_;
   const Kernels& kernels_;
   Transformer transformer_;
   bool tied_;

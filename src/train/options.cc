@@ -74,6 +74,7 @@ TrainOptions ReadTrainOptions(YamlSection& s) {
   s.Read("recompute", o.recompute);
   s.Read("seed", o.seed);
   s.Read<std::int64_t>("checkpoint_every", o.checkpoint_every, 1, kMany);
+  s.Read("checkpoint_minutes", o.checkpoint_minutes, 0.0, 1e6);
   s.Read<std::int64_t>("eval_every", o.eval_every, 1, kMany);
   s.Read<std::int64_t>("eval_examples", o.eval_examples, 0, kMany);
   return o;

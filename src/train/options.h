@@ -36,6 +36,7 @@ struct TrainOptions {
   bool recompute = true;     // keep only each block's input, and run the block again on the way back
   std::uint64_t seed = 42;
   std::int64_t checkpoint_every = 100;  // steps
+  double checkpoint_minutes = 10;       // a checkpoint is due after so long, too; 0: by steps alone
   std::int64_t eval_every = 50;
   std::int64_t eval_examples = 32;
 

@@ -14,7 +14,7 @@ double OptimizerStep(const Kernels& kernels, const TrainOptions& o, std::int64_t
   const double norm = std::sqrt(squares);
   // A step that is not a number would destroy the model for good.
   if (!std::isfinite(norm))
-    Fail(ErrorKind::kInternal, "the gradient of step {} is not finite; lower learning_rate", step);
+    Fail(ErrorKind::kBadOption, "the gradient of step {} is not finite; lower learning_rate", step);
   const bool clip = o.max_grad_norm > 0 && norm > o.max_grad_norm;
   const auto t = static_cast<double>(step + 1);
   AdamWStep adamw{static_cast<float>(LearningRate(o, step)),

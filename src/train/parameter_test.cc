@@ -93,7 +93,7 @@ TEST(Optimizer, RefusesGradientsThatAreNotNumbers) {
     std::vector<Parameter> parameters{Make({1, 2}, {1, 2})};
     parameters[0].gradient.span()[1] = bad;
     EXPECT_EQ(KindOf([&] { OptimizerStep(ChooseKernels("auto"), Options(), 0, parameters); }),
-              ErrorKind::kInternal);
+              ErrorKind::kBadOption);
     EXPECT_EQ(parameters[0].value.floats()[0], 1);
     EXPECT_EQ(parameters[0].value.floats()[1], 2);
   }

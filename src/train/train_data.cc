@@ -1,9 +1,10 @@
 #include "train/train_data.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace longspan {
-
 TrainData MakeTrainData(const ShardSet& shards, const ExampleOptions& example_options,
                         const TrainOptions& options, const TextEncoder& encoder) {
   CheckFits(shards, encoder);
@@ -11,6 +12,7 @@ TrainData MakeTrainData(const ShardSet& shards, const ExampleOptions& example_op
   const auto examples = std::make_shared<Examples>(shards.train, example_options, encoder);
   data.examples = [examples](std::int64_t first, std::int64_t count) { return examples->Make(first, count); };
   data.examples_per_epoch = examples->size();
+  data.content = fmt::format("{:016x}", shards.content_digest());
   if (!shards.validation || options.eval_examples == 0) return data;
   ExampleOptions validation_options = example_options;
   validation_options.retrieval_share = 0;

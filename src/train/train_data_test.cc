@@ -58,6 +58,31 @@ TEST(TrainDataOfShards, ValidationIsHeldOutTextInBatches) {
   EXPECT_TRUE(MakeTrainData(MakeShards(folder, false), Windows(), options, encoder).validation.empty());
 }
 
+// As many documents and tokens, but other ones.
+TEST(TrainDataOfShards, KnowsItsText) {
+  const TestFolder a, b;
+  const TextEncoder encoder = ByteEncoder();
+  const ShardSet shards = MakeShards(a), same = MakeShards(b);
+  const std::string content = MakeTrainData(shards, Windows(), {}, encoder).content;
+  EXPECT_EQ(MakeTrainData(same, Windows(), {}, encoder).content, content);
+  const TestFolder c;
+  std::vector<std::vector<std::int32_t>> documents;
+  for (std::int64_t i = 0; i < shards.train.documents(); ++i)
+    documents.push_back(shards.train.ReadDocument(i));
+  documents[4][39] += 1;
+  const ShardSet other{MakeShard(c / "train.lsd", documents), shards.validation};
+  EXPECT_NE(MakeTrainData(other, Windows(), {}, encoder).content, content);
+}
+
+TEST(TrainDataOfShards, CountsPadding) {
+  const TestFolder folder;
+  const TextEncoder encoder = ByteEncoder();
+  const ShardSet shards{MakeShard(folder / "train.lsd", {std::vector<std::int32_t>(9, 'x')}), {}};
+  const Batch batch = MakeTrainData(shards, Windows(), {}, encoder).examples(0, 2);
+  EXPECT_EQ(batch.text_tokens(), 2 * (1 + 9));  // with BOS
+  EXPECT_EQ(batch.padding, 2 * 6);
+}
+
 TEST(TrainDataOfShards, ValidationHidesNoPasskeys) {
   const TestFolder folder;
   const TextEncoder encoder = ByteEncoder();

@@ -3,90 +3,184 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/cancel.h"
-#include "base/file.h"
+#include "base/error.h"
 #include "train/schedule.h"
 
 namespace longspan {
 namespace {
 
-constexpr const char* kCheckpoint = "checkpoint.gguf";
-constexpr const char* kLog = "log.jsonl";
+// How much work a run is, in the units of Network::TrainWork, so that the time left is known before the first
+// step ends: training, validation, and the checkpoints that come by steps.
+class WorkPlan {
+ public:
+  WorkPlan(const Network& network, const TrainData& data, const TrainOptions& o, std::int64_t batch_tokens,
+           bool saves)
+      : options_(o), step_(o.gradient_accumulation * network.TrainWork(batch_tokens)) {
+    for (const Batch& batch : data.validation) validation_ += network.ForwardWork(batch.size());
+    if (saves) save_ = network.SaveWork();
+  }
 
-// One step's worth of examples: loss and gradients, averaged over all its scored tokens.
-Loss AccumulateStep(Network& network, const TrainData& data, const TrainOptions& o, std::int64_t step,
-                    std::int64_t& tokens) {
-  std::vector<Batch> batches;
-  std::int64_t scored = 0;
-  for (std::int64_t i = 0; i < o.gradient_accumulation; ++i) {
-    batches.push_back(data.examples(step * o.ExamplesPerStep() + i * o.batch_size, o.batch_size));
-    tokens += batches.back().size();
-    scored += std::ranges::count_if(batches.back().targets, [](std::int32_t t) { return t >= 0; });
+  std::int64_t Total() const { return Until(options_.steps); }
+  // Up to the end of a step, its validation and checkpoint included.
+  std::int64_t Until(std::int64_t step) const {
+    return step * step_ + Passes(step, options_.eval_every) * validation_ +
+           Passes(step, options_.checkpoint_every) * save_;
   }
-  const float scale = scored > 0 ? 1.0f / static_cast<float>(scored) : 0.0f;
-  Loss loss;
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    const DropoutStep dropout{true, o.seed, static_cast<std::uint64_t>(step * o.gradient_accumulation) + i};
-    loss += network.ForwardBackward(batches[i], scale, dropout);
+
+ private:
+  // How often what comes every so many steps, and at the last one, has come.
+  std::int64_t Passes(std::int64_t step, std::int64_t every) const {
+    return step / every + (step == options_.steps && step % every != 0 ? 1 : 0);
   }
-  return loss;
-}
+
+  const TrainOptions& options_;
+  std::int64_t step_, validation_ = 0, save_ = 0;
+};
+
+class Run {
+ public:
+  Run(Network& network, const TrainData& data, const TrainOptions& options, CheckpointSaver& saver,
+      Progress& progress, const TrainClock& clock)
+      : network_(network),
+        data_(data),
+        options_(options),
+        saver_(saver),
+        progress_(progress),
+        clock_(clock),
+        plan_(network, data, options, data.examples(0, options.batch_size).size(), saver.enabled()) {}
+
+  TrainState ToTheEnd() {
+    if (auto saved = saver_.Load(network_.parameters())) {
+      state_ = std::move(*saved);
+      progress_.Message(fmt::format("going on from step {} of {}", state_.step, options_.steps));
+    }
+    progress_.Start("train", options_.steps, "steps");
+    progress_.Resume(state_.step);
+    ReportWork(plan_.Until(state_.step));
+    try {
+      if (NeedsValidation()) AddValidation();  // it was interrupted
+      while (state_.step < options_.steps) OneStep();
+    } catch (const Error& error) {
+      Abandon();
+      if (error.kind() != ErrorKind::kCancelled) throw;
+      FailInterrupted();
+    } catch (...) {
+      Abandon();
+      throw;
+    }
+    progress_.Finish();
+    if (!saver_.SaveAtEnd(state_, network_.parameters())) state_.unsaved = saver_.failure();
+    return std::move(state_);
+  }
+
+ private:
+  void OneStep() {
+    const double start = clock_.now();
+    TrainLogPoint point;
+    point.learning_rate = LearningRate(options_, state_.step);
+    std::int64_t tokens = 0;
+    point.loss = AccumulateStep(tokens).mean();
+    point.grad_norm =
+        OptimizerStep(network_.transformer().kernels(), options_, state_.step, network_.parameters());
+    point.step = ++state_.step;
+    point.tokens = state_.tokens += tokens;
+    point.seconds = state_.seconds += clock_.now() - start;
+    state_.log.points.push_back(point);
+    if (NeedsValidation()) AddValidation();
+    progress_.Update(state_.step, Note());
+    saver_.SaveIfDue(state_, network_.parameters());
+    ReportWork(plan_.Until(state_.step));
+    ThrowIfCancelled();
+  }
+
+  // Loss and gradients of one step's examples, averaged over all scored tokens.
+  Loss AccumulateStep(std::int64_t& tokens) {
+    std::vector<Batch> batches;
+    std::int64_t scored = 0;
+    for (std::int64_t i = 0; i < options_.gradient_accumulation; ++i) {
+      const std::int64_t first = state_.step * options_.ExamplesPerStep() + i * options_.batch_size;
+      const Batch& batch = batches.emplace_back(data_.examples(first, options_.batch_size));
+      tokens += batch.text_tokens();
+      scored += std::ranges::count_if(batch.targets, [](std::int32_t t) { return t >= 0; });
+    }
+    const float scale = scored > 0 ? 1.0f / static_cast<float>(scored) : 0.0f;
+    Loss loss;
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      const auto pass = static_cast<std::uint64_t>(state_.step * options_.gradient_accumulation) + i;
+      loss += network_.ForwardBackward(batches[i], scale, {true, options_.seed, pass}, worked_);
+    }
+    return loss;
+  }
+
+  bool NeedsValidation() const {
+    const auto& points = state_.log.points;
+    if (data_.validation.empty() || points.empty() || points.back().validation_loss) return false;
+    return state_.step % options_.eval_every == 0 || state_.step == options_.steps;
+  }
+
+  void AddValidation() {
+    const double loss = Validate(network_, data_.validation, worked_).mean();
+    state_.log.points.back().validation_loss = loss;
+    validation_note_ = fmt::format(" val {:.3f}", loss);
+  }
+
+  std::string Note() const {
+    return fmt::format("loss {:.3f}{}  {:.0f} tokens/s", state_.log.points.back().loss, validation_note_,
+                       static_cast<double>(state_.tokens) / state_.seconds);
+  }
+
+  void ReportWork(std::int64_t done) {
+    work_ = done;
+    progress_.Work(std::min(done, plan_.Total()), plan_.Total());
+  }
+
+  // Parameters change in OptimizerStep alone, so after an error they are those of the last whole step.
+  void Abandon() {
+    network_.ClearGradients();
+    if (!saver_.Save(state_, network_.parameters()) && !CancelRequested())
+      progress_.Message(fmt::format("step {} is not saved: {}", state_.step, saver_.failure()));
+  }
+
+  [[noreturn]] void FailInterrupted() const {
+    if (!saver_.enabled()) Fail(ErrorKind::kCancelled, "interrupted at step {}", state_.step);
+    if (saver_.failure().empty()) {
+      Fail(ErrorKind::kCancelled, "interrupted at step {}; run the same command again to go on", state_.step);
+    }
+    Fail(ErrorKind::kIo,
+         "interrupted at step {}, which could not be saved: {}; step {} is the last that is saved",
+         state_.step, saver_.failure(), saver_.saved_step());
+  }
+
+  Network& network_;
+  const TrainData& data_;
+  const TrainOptions& options_;
+  CheckpointSaver& saver_;
+  Progress& progress_;
+  const TrainClock& clock_;
+  WorkPlan plan_;
+  TrainState state_;
+  std::string validation_note_;
+  std::int64_t work_ = 0;
+  const WorkListener worked_ = [this](std::int64_t work) { ReportWork(work_ + work); };
+};
 
 }  // namespace
 
-Loss Validate(Network& network, const std::vector<Batch>& validation) {
+Loss Validate(Network& network, const std::vector<Batch>& validation, const WorkListener& worked) {
   Loss loss;
-  for (const Batch& batch : validation) loss += network.Forward(batch);
+  for (const Batch& batch : validation) loss += network.Forward(batch, worked);
   return loss;
 }
 
-TrainState Train(Network& network, const TrainData& data, const TrainOptions& o, std::string_view rest,
-                 const std::filesystem::path& folder, Progress& progress) {
-  using Clock = std::chrono::steady_clock;
-  const std::string fingerprint = fmt::format("{}; {}", Describe(o), rest);
-  const auto checkpoint = folder / kCheckpoint;
-  TrainState state;
-  if (!folder.empty() && std::filesystem::exists(checkpoint)) {
-    state = LoadCheckpoint(checkpoint, fingerprint, network.parameters());
-    progress.Message(fmt::format("going on from step {} of {}", state.step, checkpoint.string()));
-  }
-  const auto save = [&] {
-    if (folder.empty()) return;
-    SaveCheckpoint(checkpoint, state, fingerprint, network.parameters());
-    WriteFile(folder / kLog, state.log.ToJsonLines());
-  };
-
-  progress.Start("train", o.steps, "steps");
-  progress.Resume(state.step);
-  double validation = 0;
-  while (state.step < o.steps) {
-    const auto start = Clock::now();
-    const double rate = LearningRate(o, state.step);
-    const Loss loss = AccumulateStep(network, data, o, state.step, state.tokens);
-    const double norm = OptimizerStep(network.transformer().kernels(), o, state.step, network.parameters());
-    ++state.step;
-    state.seconds += std::chrono::duration<double>(Clock::now() - start).count();
-
-    TrainLogPoint point{state.step, state.tokens, loss.mean(), rate, norm, state.seconds, {}};
-    if (!data.validation.empty() && (state.step % o.eval_every == 0 || state.step == o.steps)) {
-      validation = Validate(network, data.validation).mean();
-      point.validation_loss = validation;
-    }
-    state.log.points.push_back(point);
-    progress.Update(state.step, fmt::format("loss {:.3f}{}  {:.0f} tokens/s", point.loss,
-                                            validation > 0 ? fmt::format(" val {:.3f}", validation) : "",
-                                            static_cast<double>(state.tokens) / state.seconds));
-    const bool cancelled = CancelRequested();
-    if (cancelled || state.step % o.checkpoint_every == 0 || state.step == o.steps) save();
-    if (cancelled) {
-      Fail(ErrorKind::kCancelled, "interrupted at step {}{}", state.step,
-           folder.empty() ? "" : "; run the same command again to go on");
-    }
-  }
-  progress.Finish();
-  return state;
+TrainState Train(Network& network, const TrainData& data, const TrainOptions& options,
+                 std::string_view settings, const std::filesystem::path& folder, Progress& progress,
+                 const TrainClock& clock) {
+  const RunIdentity identity{fmt::format("{}; {}", Describe(options), settings), data.content,
+                             network.base()};
+  CheckpointSaver saver(folder, identity, options, clock, progress);
+  return Run(network, data, options, saver, progress, clock).ToTheEnd();
 }
 
 }  // namespace longspan

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_saver.h"
 #include "train/network.h"
 #include "train/options.h"
 
@@ -18,15 +19,23 @@ struct TrainData {
   std::function<Batch(std::int64_t first, std::int64_t count)> examples;
   std::int64_t examples_per_epoch = 0;
   std::vector<Batch> validation;  // may be empty
+  std::string content;            // a digest of the text behind the examples
 };
 
 // Trains `network` up to options.steps. Where `folder` is not empty, a checkpoint and log.jsonl are kept
-// there, and a run that finds a checkpoint goes on from it. Ctrl-C saves a checkpoint and throws
-// Error(kCancelled). `fingerprint` describes everything besides the options that the result depends on.
+// there (train/checkpoint_saver.h), and a run that finds a checkpoint goes on from it. `settings` describes
+// what the result depends on besides the options, the text and the base.
+//
+// Ctrl-C is looked for between layers. The step that it interrupts is thrown away, the last whole one is
+// saved, and Error(kCancelled) says so. Any other error in a step saves the last whole one, too.
+//
+// Where the state at the end cannot be saved, even after some minutes, the network holds the result all the
+// same and `unsaved` of what is returned says why: callers then save the result and fail.
 TrainState Train(Network& network, const TrainData& data, const TrainOptions& options,
-                 std::string_view fingerprint, const std::filesystem::path& folder, Progress& progress);
+                 std::string_view settings, const std::filesystem::path& folder, Progress& progress,
+                 const TrainClock& clock = {});
 
-// The mean validation loss; empty data gives zero tokens.
-Loss Validate(Network& network, const std::vector<Batch>& validation);
+// The mean validation loss; empty data gives zero tokens. Error(kCancelled).
+Loss Validate(Network& network, const std::vector<Batch>& validation, const WorkListener& worked = {});
 
 }  // namespace longspan

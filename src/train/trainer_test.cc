@@ -1,6 +1,9 @@
 #include "train/trainer.h"
 
+#include <gmock/gmock.h>
+
 #include <cmath>
+#include <new>
 
 #include "base/cancel.h"
 #include "base/file.h"
@@ -9,6 +12,10 @@
 
 namespace longspan {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
 
 LlamaConfig Config() { return ToyConfig(); }
 
@@ -33,6 +40,25 @@ std::string Timeless(TrainLog log) {
   for (TrainLogPoint& point : log.points) point.seconds = 0;
   return log.ToJsonLines();
 }
+
+// Presses Ctrl-C when so much work is done, wherever that is: in the middle of a step, as a rule.
+class MidStepInterrupter : public Progress {
+ public:
+  explicit MidStepInterrupter(double share) : share_(share) {}
+  ~MidStepInterrupter() override { ClearCancel(); }
+  void Work(std::int64_t done, std::int64_t total) override {
+    if (CancelRequested()) ++heard_after_;
+    if (static_cast<double>(done) >= share_ * static_cast<double>(total)) RequestCancel();
+  }
+  void Update(std::int64_t done, std::string_view) override { steps_ = done; }
+  int heard_after() const { return heard_after_; }
+  std::int64_t steps() const { return steps_; }
+
+ private:
+  double share_;
+  int heard_after_ = 0;
+  std::int64_t steps_ = 0;
+};
 
 // Presses Ctrl-C when step `at` is done.
 class Interrupter : public Progress {
@@ -81,6 +107,230 @@ TEST(Trainer, ResumesBitForBit) {
       EXPECT_EQ(ReadFile(folder / "log.jsonl"), resumed.log.ToJsonLines());
     }
   }
+}
+
+TEST(Trainer, AStepThatCtrlCInterruptsIsThrownAway) {
+  for (const AdapterKind kind : {AdapterKind::kFull, AdapterKind::kRsLora}) {
+    TrainOptions options = WithEverything(kind);
+    options.recompute = kind == AdapterKind::kFull;
+    options.checkpoint_every = 1000;
+    const Outcome straight = TrainAlone(options);
+    for (const double share : {0.02, 0.3, 0.31, 0.33, 0.35, 0.37, 0.39, 0.6, 0.75}) {
+      const TestFolder folder;
+      Network network = MakeNetwork(options);
+      MidStepInterrupter interrupter(share);
+      const TrainData data = ToyTask(Config().vocab_size);
+      const std::string message =
+          ErrorOf([&] { Train(network, data, options, "toy", folder.path(), interrupter); });
+      EXPECT_THAT(message, HasSubstr("interrupted at step"));
+      EXPECT_LE(interrupter.heard_after(), 1) << "a layer at most";
+      if (share < 0.5) {
+        EXPECT_LT(interrupter.steps(), options.steps);
+      }
+      ClearCancel();
+      // The same network goes on as well as a new one.
+      const Outcome resumed = TrainAlone(options, folder.path());
+      EXPECT_EQ(resumed.values, straight.values) << share;
+      EXPECT_EQ(Timeless(resumed.log), Timeless(straight.log)) << share;
+      Train(network, data, options, "toy", folder.path(), NoProgress());
+      EXPECT_EQ(AllValues(network), straight.values) << share;
+    }
+  }
+}
+
+// Interrupted in its validation, a step is whole already: the loss is measured when the run goes on.
+TEST(Trainer, AnInterruptedValidationIsMadeUpFor) {
+  TrainOptions options = WithEverything(AdapterKind::kRsLora);
+  options.steps = options.eval_every = 1;
+  const Outcome straight = TrainAlone(options);
+  ASSERT_TRUE(straight.log.points.back().validation_loss.has_value());
+  const TestFolder folder;
+  Network network = MakeNetwork(options);
+  const Batch step = ToyTask(Config().vocab_size).examples(0, 2);
+  const std::int64_t training = options.gradient_accumulation * network.TrainWork(step.size());
+  class AfterTraining : public Progress {
+   public:
+    explicit AfterTraining(std::int64_t work) : work_(work) {}
+    ~AfterTraining() override { ClearCancel(); }
+    void Work(std::int64_t done, std::int64_t) override {
+      if (done > work_) RequestCancel();
+    }
+
+   private:
+    std::int64_t work_;
+  } interrupter(training);
+  EXPECT_THAT(ErrorOf([&] {
+                Train(network, ToyTask(Config().vocab_size), options, "toy", folder.path(), interrupter);
+              }),
+              HasSubstr("interrupted at step 1"));
+  ClearCancel();
+  for (int i = 0; i < 2; ++i) {
+    const Outcome resumed = TrainAlone(options, folder.path());
+    EXPECT_EQ(Timeless(resumed.log), Timeless(straight.log));
+    EXPECT_EQ(ReadFile(folder / "log.jsonl"), resumed.log.ToJsonLines());
+  }
+}
+
+// What the time left is taken from.
+TEST(Trainer, AllWorkIsCounted) {
+  class Listener : public Progress {
+   public:
+    void Start(std::string_view, std::int64_t, std::string_view) override { seen = {}; }
+    void Work(std::int64_t done, std::int64_t of) override {
+      EXPECT_TRUE(total == 0 || total == of);
+      EXPECT_TRUE(seen.empty() || done >= seen.back());
+      total = of;
+      seen.push_back(done);
+    }
+    std::vector<std::int64_t> seen;
+    std::int64_t total = 0;
+  };
+  for (const AdapterKind kind : {AdapterKind::kFull, AdapterKind::kLora}) {
+    const TrainOptions options = WithEverything(kind);
+    const TestFolder folder;
+    Network network = MakeNetwork(options);
+    Listener listener;
+    Train(network, ToyTask(Config().vocab_size), options, "toy", folder.path(), listener);
+    EXPECT_EQ(listener.seen.front(), 0);
+    EXPECT_EQ(listener.seen.back(), listener.total);
+    // Forward, again, and back through each layer for each batch of each step, and more for heads and
+    // validation.
+    const std::int64_t layers = Config().layers;
+    EXPECT_GE(std::ssize(listener.seen), options.steps * options.gradient_accumulation * 3 * layers);
+    // Steps come to their ends where the plan says, so nothing was left out or counted twice.
+    const std::int64_t training = options.steps * options.gradient_accumulation * network.TrainWork(2 * 12);
+    const std::int64_t validation = 4 * network.ForwardWork(4 * 12), saves = 3 * network.SaveWork();
+    EXPECT_EQ(listener.total, training + validation + saves);
+    // A run that goes on begins with what is done.
+    Listener again;
+    Train(network, ToyTask(Config().vocab_size), options, "toy", folder.path(), again);
+    EXPECT_EQ(again.seen, (std::vector<std::int64_t>{listener.total}));
+  }
+}
+
+TEST(Trainer, SavesWhenTimeHasPassed) {
+  TrainOptions options = ToyOptions(AdapterKind::kLora);
+  options.checkpoint_minutes = 10;
+  double now = 0;
+  TrainClock clock;
+  clock.now = [&now] { return now += 60; };  // each look at it takes a minute: a step is long
+  const TestFolder folder;
+  class Looker : public Progress {
+   public:
+    explicit Looker(std::filesystem::path path) : path_(std::move(path)) {}
+    void Update(std::int64_t done, std::string_view) override {
+      if (std::filesystem::exists(path_) && first == 0) first = done;
+    }
+    std::int64_t first = 0;
+
+   private:
+    std::filesystem::path path_;
+  } looker(folder / "checkpoint.gguf");
+  Network network = MakeNetwork(options);
+  Train(network, ToyTask(Config().vocab_size), options, "toy", folder.path(), looker, clock);
+  EXPECT_GT(looker.first, 1);
+  EXPECT_LT(looker.first, options.steps);
+}
+
+// A full disk costs checkpoints, not the run.
+TEST(Trainer, GoesOnWhereItCannotBeSaved) {
+  TrainOptions options = ToyOptions(AdapterKind::kLora);
+  options.checkpoint_every = 1;
+  const Outcome straight = TrainAlone(options);
+  const TestFolder folder;
+  class InTheWay : public Progress {
+   public:
+    explicit InTheWay(std::filesystem::path path) : path_(std::move(path)) {}
+    void Update(std::int64_t done, std::string_view) override {
+      if (done != 3) return;
+      std::filesystem::remove_all(path_);
+      std::filesystem::create_directories(path_ / "in-the-way");
+    }
+    void Message(std::string_view line) override { lines.emplace_back(line); }
+    std::vector<std::string> lines;
+
+   private:
+    std::filesystem::path path_;
+  } progress(folder / "checkpoint.gguf");
+  double now = 0;
+  TrainClock clock;
+  clock.now = [&now] { return now; };
+  clock.sleep = [&now](double seconds) { now += seconds; };
+  Network network = MakeNetwork(options);
+  const TrainState state =
+      Train(network, ToyTask(Config().vocab_size), options, "toy", folder.path(), progress, clock);
+  EXPECT_EQ(state.step, options.steps);
+  EXPECT_EQ(AllValues(network), straight.values);
+  EXPECT_THAT(progress.lines, Contains(HasSubstr("step 3 is not saved")));
+  EXPECT_THAT(progress.lines, Contains(HasSubstr("the result is not saved")));
+  EXPECT_THAT(state.unsaved, HasSubstr("checkpoint.gguf"));
+
+  Network another = MakeNetwork(options);
+  std::filesystem::remove_all(folder / "checkpoint.gguf");
+  class Both : public MidStepInterrupter {
+   public:
+    Both(double share, std::filesystem::path path) : MidStepInterrupter(share), path_(std::move(path)) {}
+    void Update(std::int64_t done, std::string_view note) override {
+      MidStepInterrupter::Update(done, note);
+      std::filesystem::remove_all(path_);
+      std::filesystem::create_directories(path_ / "in-the-way");
+    }
+
+   private:
+    std::filesystem::path path_;
+  } both(0.5, folder / "checkpoint.gguf");
+  const std::string message = ErrorOf(
+      [&] { Train(another, ToyTask(Config().vocab_size), options, "toy", folder.path(), both, clock); });
+  EXPECT_THAT(message, AllOf(HasSubstr("could not be saved"), HasSubstr("checkpoint.gguf")));
+}
+
+TEST(Trainer, AnErrorInAStepSavesTheStepsBefore) {
+  TrainOptions options = ToyOptions(AdapterKind::kLora);
+  const TestFolder folder;
+  TrainData data = ToyTask(Config().vocab_size);
+  const auto examples = data.examples;
+  data.examples = [&](std::int64_t first, std::int64_t count) {
+    if (first >= 4 * options.batch_size) throw std::bad_alloc();
+    return examples(first, count);
+  };
+  Network network = MakeNetwork(options);
+  EXPECT_THROW(Train(network, data, options, "toy", folder.path(), NoProgress()), std::bad_alloc);
+  EXPECT_TRUE(std::filesystem::exists(folder / "checkpoint.gguf"));
+  EXPECT_EQ(TrainAlone(options, folder.path()).values, TrainAlone(options).values);
+}
+
+TEST(Trainer, PaddingIsNotCountedAsTokens) {
+  const TrainOptions options = ToyOptions(AdapterKind::kLora);
+  Network network = MakeNetwork(options);
+  TrainData data = ToyTask(Config().vocab_size);
+  const auto examples = data.examples;
+  data.examples = [&](std::int64_t first, std::int64_t count) {
+    Batch batch = examples(first, count);
+    batch.padding = 5;
+    return batch;
+  };
+  const TrainState state = Train(network, data, options, "", {}, NoProgress());
+  EXPECT_EQ(state.tokens, 8 * (2 * 12 - 5));
+  EXPECT_EQ(state.log.points.front().tokens, 2 * 12 - 5);
+}
+
+TEST(Trainer, RefusesACheckpointOfOtherTextOrAnotherBase) {
+  const TestFolder folder;
+  const TrainOptions options = ToyOptions(AdapterKind::kLora);
+  TrainAlone(options, folder.path());
+  TrainData other_text = ToyTask(Config().vocab_size);
+  other_text.content = "another";
+  Network network = MakeNetwork(options);
+  EXPECT_THAT(ErrorOf([&] { Train(network, other_text, options, "toy", folder.path(), NoProgress()); }),
+              HasSubstr("a run with other text;"));
+  // One weight of the LM head: no sample of the weights would find it.
+  Weights weights = RandomWeights(Config(), 4);
+  weights.output.mutable_floats().back() += 1;
+  Network another(Config(), weights, options, ChooseKernels("auto"));
+  EXPECT_THAT(ErrorOf([&] {
+                Train(another, ToyTask(Config().vocab_size), options, "toy", folder.path(), NoProgress());
+              }),
+              HasSubstr("a run with another base model;"));
 }
 
 TEST(Trainer, ResumesFromItsLastCheckpointAfterAKill) {

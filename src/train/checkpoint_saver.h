@@ -1,0 +1,72 @@
+// When a run is saved, and what happens where that fails.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/progress.h"
+#include "train/checkpoint.h"
+#include "train/options.h"
+
+namespace longspan {
+
+void SleepUnlessCancelled(double seconds);
+
+// Time as a run sees it, in seconds. Tests bring their own.
+struct TrainClock {
+  std::function<double()> now;
+  std::function<void(double seconds)> sleep = SleepUnlessCancelled;
+
+  TrainClock();  // the system's
+};
+
+// Keeps checkpoint.gguf and log.jsonl in a folder; does nothing where the folder's name is empty.
+//
+// A checkpoint is due every checkpoint_every steps, at the last step, and when checkpoint_minutes have passed
+// since the last one. A save that fails is reported and tried again a minute later, or when the next one is
+// due; training goes on meanwhile, and the checkpoint before it stays as it is.
+class CheckpointSaver {
+ public:
+  // Error(kIo) where the folder cannot be written to. The options, the clock and the listener must outlive
+  // it.
+  CheckpointSaver(std::filesystem::path folder, RunIdentity identity, const TrainOptions& options,
+                  const TrainClock& clock, Progress& progress);
+
+  // What an earlier run saved, if anything; fills the parameters. An unreadable checkpoint is an error that
+  // says what to do.
+  std::optional<TrainState> Load(std::span<Parameter> parameters);
+
+  void SaveIfDue(const TrainState& state, std::span<const Parameter> parameters);
+  // Saves unless that state is saved already. False where it failed.
+  bool Save(const TrainState& state, std::span<const Parameter> parameters);
+  // Save, tried again for some minutes where it fails, or until Ctrl-C.
+  bool SaveAtEnd(const TrainState& state, std::span<const Parameter> parameters);
+
+  bool enabled() const { return !folder_.empty(); }
+  std::int64_t saved_step() const { return saved_.step; }
+  const std::string& failure() const { return failure_; }  // why the last attempt failed; empty: it did not
+
+ private:
+  // What a saved state is known by: a step's validation loss may come after the step.
+  struct Mark {
+    std::int64_t step = 0;
+    bool validated = false;
+    bool operator==(const Mark&) const = default;
+  };
+  static Mark MarkOf(const TrainState& state);
+  bool IsDue(std::int64_t step) const;
+
+  std::filesystem::path folder_, checkpoint_;
+  RunIdentity identity_;
+  const TrainOptions& options_;
+  const TrainClock& clock_;
+  Progress& progress_;
+  Mark saved_;  // before the first step there is nothing to save
+  double saved_at_, tried_at_;
+  std::string failure_;
+};
+
+}  // namespace longspan
