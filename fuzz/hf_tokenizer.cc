@@ -20,6 +20,7 @@ void MakeSeeds(const std::filesystem::path& folder) {
   Vocabulary bpe = SyntheticVocabulary(300);
   bpe.pre = "llama-bpe";
   bpe.chat_template = "{{ messages }}";
+  bpe.edges = {{256, {.lstrip = true, .single_word = true}}, {257, {.rstrip = true}}};
   GgufMetadata metadata;
   WriteVocabulary(bpe, metadata);
   const TestFolder as_bpe, as_spm;

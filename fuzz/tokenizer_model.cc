@@ -1,4 +1,4 @@
-// tokenizer.model, SentencePiece's and tiktoken's.
+// tokenizer.model, SentencePiece's and tiktoken's, with a tokenizer.json beside it.
 #include "fuzz/input.h"
 #include "fuzz/small_llama.h"
 #include "fuzz/tokenizer_folder.h"
@@ -7,14 +7,14 @@
 namespace longspan::fuzz {
 namespace {
 
-std::vector<std::string> Files() { return {"tokenizer.model", "tokenizer_config.json"}; }
+std::vector<std::string> Files() { return {"tokenizer.model", "tokenizer_config.json", "tokenizer.json"}; }
 
 }  // namespace
 
 void Parse(std::span<const std::byte> input) {
   // Whole, a tiktoken file has as many tokens as Llama 3, which no input here has.
   Attempt([&] {
-    VocabularyFromRanks(ParseTiktoken(SplitFiles(input, 2)[0], "tokenizer.model"), "tokenizer.model");
+    VocabularyFromRanks(ParseTiktoken(SplitFiles(input, 3)[0], "tokenizer.model"), "tokenizer.model");
   });
   ReadTokenizerFolder(input, Files());
 }

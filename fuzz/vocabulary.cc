@@ -1,4 +1,5 @@
-// Vocabularies from GGUF and texts met by them: what is encoded comes back, and nothing takes for ever.
+// Vocabularies from GGUF and texts met by them: ids are tokens, streamed text is decoded text, and nothing
+// takes for ever.
 #include <cstdlib>
 
 #include "formats/gguf_reader.h"
@@ -7,6 +8,7 @@
 #include "fuzz/small_llama.h"
 #include "fuzz/target.h"
 #include "text/gguf_vocabulary.h"
+#include "text/stream_decoder.h"
 #include "text/synthetic_vocabulary.h"
 #include "text/tokenizer.h"
 
@@ -18,10 +20,13 @@ void Parse(std::span<const std::byte> input) {
   const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(memory.path())->metadata()));
   for (const bool special : {false, true}) {
     const auto ids = tokenizer->Encode(parts[1], {.parse_special = special, .add_bos = true});
-    tokenizer->Decode(ids, {.special = special});
+    StreamDecoder decoder(*tokenizer, {.special = special});
+    std::string streamed;
     for (const std::int32_t id : ids) {
       if (id < 0 || id >= tokenizer->vocab_size()) std::abort();
+      streamed += decoder.Push(id);
     }
+    if (streamed + decoder.Finish() != tokenizer->Decode(ids, {.special = special})) std::abort();
   }
 }
 
@@ -36,6 +41,7 @@ void MakeSeeds(const std::filesystem::path& folder) {
   write("spm", SmallVocabulary());
   Vocabulary bpe = SyntheticVocabulary(300);
   bpe.pre = "llama-bpe";
+  bpe.edges = {{256, {.lstrip = true, .single_word = true}}, {257, {.rstrip = true}}};
   GgufMetadata metadata;
   WriteVocabulary(bpe, metadata);
   write("bpe", metadata);

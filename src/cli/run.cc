@@ -18,6 +18,7 @@
 #include "infer/session.h"
 #include "infer/speculation.h"
 #include "text/stream_decoder.h"
+#include "text/warnings.h"
 
 namespace longspan {
 namespace {
@@ -115,10 +116,14 @@ double Seconds(std::chrono::steady_clock::time_point since) {
 void Run(const RunOptions& options) {
   const LoadedModel model = options.model.Load();
   const Tokenizer& tokenizer = model.tokenizer();
+  WarnAbout(tokenizer.vocabulary(), Terminal());
   const std::string text = PromptOf(options);
   const auto prompt = tokenizer.Encode(text, {.parse_special = options.special,
                                               .add_bos = tokenizer.add_bos() && !options.no_bos,
                                               .add_eos = false});
+  if (tokenizer.add_bos() && !options.no_bos)
+    WarnOfTwoBos(tokenizer, prompt, "leave it out of the prompt, or use --no-bos", Terminal());
+  WarnOfBytesLeftOut(tokenizer, Terminal());
   if (prompt.empty())
     Fail(ErrorKind::kBadOption, "the prompt is empty and the model has no token to begin with");
 
@@ -132,7 +137,7 @@ void Run(const RunOptions& options) {
   const double prefill_seconds = Seconds(prefill_start);
 
   Sampler sampler(options.sampler);
-  StreamDecoder decoder(tokenizer, {.special = options.special, .continues = !text.empty()});
+  StreamDecoder decoder(tokenizer, prompt, options.special);
   std::string written;
   std::vector<std::int32_t> tokens;
   const auto write = [&](const std::string& piece) {

@@ -12,9 +12,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/terminal.h"
 #include "formats/gguf_reader.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
+#include "text/warnings.h"
 
 namespace longspan {
 namespace {
@@ -81,6 +83,8 @@ void PrintText(const Tokenizer& tokenizer, const Options& options) {
 
 void PrintIds(const Tokenizer& tokenizer, const Options& options, const std::string& text) {
   const auto ids = tokenizer.Encode(text, {.parse_special = options.special, .add_bos = options.bos});
+  if (options.bos) WarnOfTwoBos(tokenizer, ids, "leave out --bos or the one in the text", Terminal());
+  WarnOfBytesLeftOut(tokenizer, Terminal());
   if (options.json) {
     nlohmann::json json = {{"bytes", text.size()}, {"count", ids.size()}};
     if (!options.count) {
@@ -119,6 +123,7 @@ void AddTokenize(CLI::App& app) {
   command->footer("Example:\n  longspan tokenize model.gguf \"Hello world\" --bos");
   command->callback([options, text, decode] {
     const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(options->model)->metadata()));
+    WarnAbout(tokenizer->vocabulary(), Terminal());
     if (decode->count() > 0)
       PrintText(*tokenizer, *options);
     else

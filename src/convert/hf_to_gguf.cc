@@ -132,7 +132,7 @@ GgufMetadata Describe(const std::filesystem::path& folder, const LlamaConfig& co
   GgufMetadata extra(folder.string());
   ReadHfCard(folder, extra, progress);
   if (type != "auto") extra.Set("general.file_type", FindMix(type).file_type);
-  for (const auto& [key, value] : ReadHfTokenizer(folder, config.vocab_size)) extra.Set(key, value);
+  for (const auto& [key, value] : ReadHfTokenizer(folder, config.vocab_size, progress)) extra.Set(key, value);
   LlamaConfig named = config;
   named.name = extra.Find<std::string>("general.name").value_or(config.name);
   return LlamaMetadata(named, extra, main_type);

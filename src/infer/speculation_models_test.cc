@@ -33,7 +33,7 @@ class VocabularyTest : public testing::Test {
 
 TEST_F(VocabularyTest, MustBeTheSame) {
   Vocabulary vocabulary = ByteVocabulary();
-  AddToken(vocabulary, "apple");
+  AddToken(vocabulary, "apple", TokenKind::kUserDefined);
   const LoadedModel model = Model("model.gguf", vocabulary), same = Model("same.gguf", vocabulary);
   EXPECT_NO_THROW(CheckSameVocabulary(same, model));
 
@@ -43,7 +43,7 @@ TEST_F(VocabularyTest, MustBeTheSame) {
   };
   vocabulary.tokens.back() = "pear";
   refused(Model("pear.gguf", vocabulary), "token 256 is 'pear', the model's 'apple'");
-  AddToken(vocabulary, "plum");
+  AddToken(vocabulary, "plum", TokenKind::kUserDefined);
   refused(Model("plum.gguf", vocabulary), "258 tokens, the model 257");
 }
 

@@ -1,10 +1,8 @@
 #include "text/bpe_tokenizer.h"
 
-#include <algorithm>
 #include <limits>
-#include <queue>
+#include <optional>
 #include <span>
-#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -23,22 +21,6 @@ std::uint64_t Pair(std::int32_t left, std::int32_t right) {
   return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
 }
 
-// A word while it is merged: a doubly linked list of symbols in a vector.
-struct Symbol {
-  std::int32_t id;
-  std::int32_t previous, next;  // -1: none
-};
-
-struct Candidate {
-  std::int32_t rank;
-  std::int32_t at;           // index of the left symbol
-  std::int32_t left, right;  // the ids when this was pushed: if they have changed, it is void
-  std::int32_t joined;
-
-  // std::priority_queue yields the greatest: the lowest rank, and of equal ones the leftmost.
-  bool operator<(const Candidate& other) const { return std::tie(other.rank, other.at) < std::tie(rank, at); }
-};
-
 }  // namespace
 
 BpeTokenizer::BpeTokenizer(Vocabulary from)
@@ -55,11 +37,12 @@ void BpeTokenizer::CollectBytes() {
   for (int byte = 0; byte < 256; ++byte) {
     const char text = static_cast<char>(byte);
     const auto found = ids_.find(std::string_view(&text, 1));
-    if (found == ids_.end()) {
+    // A vocabulary without a letter or a space is none for text, or not byte-level.
+    if (found == ids_.end() && byte >= 0x20 && byte <= 0x7E) {
       Fail(ErrorKind::kInvalidFile,
-           "tokenizer: a byte-level vocabulary has a token for every byte; 0x{:02X} has none", byte);
+           "tokenizer: a byte-level vocabulary without a token for \"{}\" (0x{:02X})", text, byte);
     }
-    byte_ids_[byte] = found->second;
+    byte_ids_[byte] = found == ids_.end() ? -1 : found->second;
   }
 }
 
@@ -80,19 +63,30 @@ void BpeTokenizer::CollectMerges() {
     const auto l = ids_.find(left), r = ids_.find(right), j = ids_.find(joined);
     // A merge of or into what is no token could not be written down as ids.
     if (l == ids_.end() || r == ids_.end() || j == ids_.end()) continue;
-    merges_.try_emplace(Pair(l->second, r->second), Merge{static_cast<std::int32_t>(rank), j->second});
+    merges_.try_emplace(Pair(l->second, r->second),
+                        SymbolCells::Join{static_cast<std::uint32_t>(rank), j->second});
   }
 }
 
-const BpeTokenizer::Merge* BpeTokenizer::FindMerge(std::int32_t left, std::int32_t right) const {
-  const auto found = merges_.find(Pair(left, right));
-  return found == merges_.end() ? nullptr : &found->second;
-}
+struct BpeTokenizer::Pairs {
+  const BpeTokenizer& tokenizer;
+
+  // A symbol is a token, and covers as many cells as it has bytes.
+  std::int64_t Size(std::int32_t id) const { return std::ssize(tokenizer.Piece(id)); }
+  std::optional<SymbolCells::Join> Find(std::int64_t /*at*/, std::int32_t left, std::int32_t right) const {
+    const auto found = tokenizer.merges_.find(Pair(left, right));
+    return found == tokenizer.merges_.end() ? std::nullopt : std::optional(found->second);
+  }
+};
 
 void BpeTokenizer::EncodeText(std::string_view text, bool /*first*/, std::vector<std::int32_t>& ids) const {
   pre_tokenizer_.Split(text, [&](std::string_view word) {
     if (word.size() == 1) {
-      ids.push_back(byte_ids_[static_cast<std::uint8_t>(word[0])]);
+      const std::int32_t id = byte_ids_[static_cast<std::uint8_t>(word[0])];
+      if (id >= 0)
+        ids.push_back(id);
+      else
+        CountLeftOut(1);
       return;
     }
     if (pre_tokenizer_.takes_whole_words()) {
@@ -103,51 +97,31 @@ void BpeTokenizer::EncodeText(std::string_view text, bool /*first*/, std::vector
     }
     if (cache_.Find(word, ids)) return;
     const std::size_t begin = ids.size();
-    MergeWord(word, ids);
-    cache_.Add(word, std::span(ids).subspan(begin));
+    // A word that loses bytes is not remembered, so that it is counted each time.
+    if (const std::int64_t left_out = MergeWord(word, ids); left_out > 0)
+      CountLeftOut(left_out);
+    else
+      cache_.Add(word, std::span(ids).subspan(begin));
   });
 }
 
-void BpeTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& ids) const {
+std::int64_t BpeTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& ids) const {
   if (word.size() > std::numeric_limits<std::int32_t>::max()) {
     Fail(ErrorKind::kUnsupported, "a single word of {} bytes is too long to tokenize", word.size());
   }
-  const auto size = static_cast<std::int32_t>(word.size());
-  std::vector<Symbol> symbols(word.size());
-  std::vector<Candidate> storage;
-  storage.reserve(word.size() * 2);
-  std::priority_queue<Candidate> queue({}, std::move(storage));
-  const auto propose = [&](std::int32_t at) {
-    if (at < 0 || symbols[at].next < 0) return;
-    const Symbol& left = symbols[at];
-    const Symbol& right = symbols[left.next];
-    if (const Merge* merge = FindMerge(left.id, right.id))
-      queue.push({merge->rank, at, left.id, right.id, merge->id});
-  };
-
-  for (std::int32_t i = 0; i < size; ++i) {
-    const auto byte = static_cast<std::uint8_t>(word[i]);
-    symbols[i] = {byte_ids_[byte], i - 1, i + 1 < size ? i + 1 : -1};
+  std::int64_t left_out = 0;
+  SymbolCells cells(word.size());
+  for (const char c : word) {
+    const std::int32_t id = byte_ids_[static_cast<std::uint8_t>(c)];
+    if (id >= 0)
+      cells.Append(id, 1);
+    else
+      ++left_out;
   }
-  for (std::int32_t i = 0; i + 1 < size; ++i) propose(i);
-
-  while (!queue.empty()) {
-    const Candidate best = queue.top();
-    queue.pop();
-    Symbol& left = symbols[best.at];
-    if (left.id != best.left || left.next < 0) continue;
-    Symbol& right = symbols[left.next];
-    if (right.id != best.right) continue;
-    left.id = best.joined;
-    left.next = right.next;
-    right.id = -1;  // so that candidates that begin here are void
-    if (left.next >= 0) symbols[left.next].previous = best.at;
-    propose(left.previous);
-    propose(best.at);
-  }
-  for (std::int32_t i = 0; i >= 0; i = symbols[i].next) {
-    ids.push_back(symbols[i].id);
-  }
+  const Pairs pairs{*this};
+  cells.Merge(pairs);
+  cells.ForEach(pairs, [&](std::int64_t, std::int32_t id) { ids.push_back(id); });
+  return left_out;
 }
 
 }  // namespace longspan

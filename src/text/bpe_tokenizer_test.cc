@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "text/testing/peak_memory.h"
 #include "text/testing/vocabulary.h"
 
 namespace longspan {
@@ -28,6 +29,7 @@ TEST(PreTokenizer, CutsAsLlama3) {
   EXPECT_THAT(Words("a \n\n b"), ElementsAre("a", " \n\n", " b"));
   EXPECT_THAT(Words("end...\n(x)"), ElementsAre("end", "...\n", "(x", ")"));
   EXPECT_THAT(Words("\u00A0\u00A0x"), ElementsAre("\u00A0", "\u00A0x"));  // \s knows Unicode's spaces
+  EXPECT_THAT(Words("a \u180Eb"), ElementsAre("a", " \u180E", "b"));      // as it is no space
   EXPECT_THAT(Words("\u0418\u0432\u0430\u043D"), ElementsAre("\u0418\u0432\u0430\u043D"));
 }
 
@@ -57,6 +59,35 @@ TEST(BpeTokenizer, MergesByRankThenFromTheLeft) {
   EXPECT_THAT(tokenizer.Encode("abc"), ElementsAre('a', bc));
   EXPECT_THAT(tokenizer.Encode("abab"), ElementsAre(ab, ab));
   EXPECT_THAT(tokenizer.Encode("aaaaa"), ElementsAre(aa, aa, 'a'));
+}
+
+TEST(BpeTokenizer, LeavesOutBytesBeforeMerging) {
+  Vocabulary vocabulary = ByteVocabulary();
+  vocabulary.pre = "gpt-2";
+  vocabulary.tokens[4] = "<none>";
+  const auto marks = AddMerge(vocabulary, "!", "!");
+  const BpeTokenizer tokenizer(vocabulary);
+  EXPECT_THAT(tokenizer.Encode("!\4!"), ElementsAre(marks));  // llama.cpp gives two tokens
+  EXPECT_THAT(tokenizer.Encode("\4"), ElementsAre());
+  EXPECT_EQ(tokenizer.bytes_left_out(), 2);
+  EXPECT_EQ(tokenizer.Decode(tokenizer.Encode("a\4b")), "ab");
+}
+
+TEST(BpeTokenizer, ALongWordTakesItsTimeAndLittleMemory) {
+  // Eight megabytes without a space; a queue of all its pairs took 52 bytes for each.
+  Vocabulary vocabulary = ByteVocabulary();
+  vocabulary.pre = "gpt-2";
+  const auto ab = AddMerge(vocabulary, "a", "b");
+  const auto abab = AddMerge(vocabulary, "ab", "ab");
+  const BpeTokenizer tokenizer(vocabulary);
+  std::string word;
+  for (int i = 0; i < 4'000'001; ++i) word += "ab";
+  const std::int64_t before = PeakMemory();
+  const auto ids = tokenizer.Encode(word);
+  EXPECT_LT(PeakMemory() - before, 20 * std::ssize(word));  // with a share for the ids
+  EXPECT_EQ(ids.size(), 2'000'001u);
+  EXPECT_EQ(ids.front(), abab);
+  EXPECT_EQ(ids.back(), ab);
 }
 
 TEST(BpeTokenizer, TakesWholeWordsForLlama3) {
@@ -130,6 +161,9 @@ TEST(BpeTokenizer, RefusesBrokenVocabularies) {
   Vocabulary no_bytes;
   no_bytes.tokens = {"a"};
   EXPECT_THROW(Tokenizer::Make(no_bytes), Error);
+  Vocabulary no_merges = ByteVocabulary();
+  AddToken(no_merges, "ab");
+  EXPECT_THROW(Tokenizer::Make(no_merges), Error);
   Vocabulary bad_merge = ByteVocabulary();
   bad_merge.merges = {"ab"};
   EXPECT_THROW(Tokenizer::Make(bad_merge), Error);

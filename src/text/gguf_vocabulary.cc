@@ -26,16 +26,28 @@ constexpr const char* kAddEos = "tokenizer.ggml.add_eos_token";
 constexpr const char* kAddSpacePrefix = "tokenizer.ggml.add_space_prefix";
 constexpr const char* kChatTemplate = "tokenizer.chat_template";
 
+// Our own, lists of ids: what Hugging Face knows of added tokens, and GGUF has no key for.
+struct EdgeKey {
+  const char* key;
+  bool TokenEdges::*flag;
+};
+constexpr std::array kEdgeKeys = {
+    EdgeKey{"longspan.tokenizer.lstrip_token_ids", &TokenEdges::lstrip},
+    EdgeKey{"longspan.tokenizer.rstrip_token_ids", &TokenEdges::rstrip},
+    EdgeKey{"longspan.tokenizer.single_word_token_ids", &TokenEdges::single_word},
+};
+
 struct SpecialKey {
   const char* key;
   std::int32_t Vocabulary::*id;
+  const char* dispensable = nullptr;  // its role, where a model runs without it
 };
 constexpr std::array kSpecialKeys = {
     SpecialKey{"tokenizer.ggml.bos_token_id", &Vocabulary::bos},
     SpecialKey{"tokenizer.ggml.eos_token_id", &Vocabulary::eos},
-    SpecialKey{"tokenizer.ggml.unknown_token_id", &Vocabulary::unknown},
-    SpecialKey{"tokenizer.ggml.padding_token_id", &Vocabulary::pad},
-    SpecialKey{"tokenizer.ggml.eot_token_id", &Vocabulary::eot},
+    SpecialKey{"tokenizer.ggml.unknown_token_id", &Vocabulary::unknown, "unknown"},
+    SpecialKey{"tokenizer.ggml.padding_token_id", &Vocabulary::pad, "padding"},
+    SpecialKey{"tokenizer.ggml.eot_token_id", &Vocabulary::eot, "end-of-turn"},
 };
 
 Vocabulary::Kind KindOf(std::string_view model, const std::string& source) {
@@ -61,6 +73,30 @@ std::vector<TokenKind> ReadKinds(const GgufMetadata& metadata) {
   return kinds;
 }
 
+void ReadEdges(const GgufMetadata& metadata, Vocabulary& vocabulary) {
+  for (const auto& [key, flag] : kEdgeKeys) {
+    const auto ids = metadata.Find<std::vector<std::int32_t>>(key);
+    if (!ids) continue;
+    for (const std::int32_t id : *ids) {
+      if (id < 0 || std::cmp_greater_equal(id, vocabulary.tokens.size())) {
+        Fail(ErrorKind::kInvalidFile, "{}: {} holds {}, of {} tokens", metadata.source(), key, id,
+             vocabulary.tokens.size());
+      }
+      vocabulary.edges[id].*flag = true;
+    }
+  }
+}
+
+void WriteEdges(const Vocabulary& vocabulary, GgufMetadata& metadata) {
+  for (const auto& [key, flag] : kEdgeKeys) {
+    std::vector<std::int32_t> ids;
+    for (const auto& [id, edges] : vocabulary.edges) {
+      if (edges.*flag) ids.push_back(id);
+    }
+    if (!ids.empty()) metadata.Set(key, std::move(ids));
+  }
+}
+
 }  // namespace
 
 Vocabulary ReadVocabulary(const GgufMetadata& metadata) {
@@ -76,7 +112,10 @@ Vocabulary ReadVocabulary(const GgufMetadata& metadata) {
     // An id that does not fit is as wrong as one beyond the vocabulary. Some files store -1 as 2^32 - 1.
     const std::int64_t id = metadata.Find<std::int64_t>(special.key).value_or(-1);
     if (id == 0xFFFFFFFF) continue;
-    vocabulary.*special.id = std::in_range<std::int32_t>(id) ? static_cast<std::int32_t>(id) : -2;
+    if (special.dispensable != nullptr && id != -1)
+      vocabulary.*special.id = KnownIdOrNone(vocabulary, id, special.dispensable, metadata.source());
+    else
+      vocabulary.*special.id = std::in_range<std::int32_t>(id) ? static_cast<std::int32_t>(id) : -2;
   }
   // Where files are silent, the makers' tokenizers decide: those of Llama 2 and 3 and Mistral begin with bos.
   constexpr std::array<std::string_view, 4> kBeginWithBos = {"llama-bpe", "llama3", "llama-v3", "tekken"};
@@ -86,6 +125,13 @@ Vocabulary ReadVocabulary(const GgufMetadata& metadata) {
   vocabulary.add_eos = metadata.Find<bool>(kAddEos).value_or(false);
   vocabulary.add_space_prefix = metadata.Find<bool>(kAddSpacePrefix).value_or(spm);
   vocabulary.chat_template = metadata.Find<std::string>(kChatTemplate).value_or("");
+  ReadEdges(metadata, vocabulary);
+  if (!spm && vocabulary.pre.empty()) {
+    vocabulary.warnings.push_back(
+        fmt::format("{}: {} is missing, so text is cut into words as \"default\" does; another way than the "
+                    "model's costs quality, so convert it again from its original",
+                    metadata.source(), kPre));
+  }
   CheckVocabulary(vocabulary, metadata.source());
   return vocabulary;
 }
@@ -102,7 +148,8 @@ void WriteVocabulary(const Vocabulary& vocabulary, GgufMetadata& metadata) {
     for (const TokenKind kind : vocabulary.kinds) kinds.push_back(static_cast<std::int32_t>(kind));
     metadata.Set(kKinds, std::move(kinds));
   }
-  if (!vocabulary.merges.empty()) metadata.Set(kMerges, vocabulary.merges);
+  // Readers of byte-level BPE want the list, even where it is empty.
+  if (!spm || !vocabulary.merges.empty()) metadata.Set(kMerges, vocabulary.merges);
   for (const SpecialKey& special : kSpecialKeys) {
     const std::int32_t id = vocabulary.*special.id;
     if (id >= 0) metadata.Set(special.key, static_cast<std::uint32_t>(id));
@@ -111,6 +158,7 @@ void WriteVocabulary(const Vocabulary& vocabulary, GgufMetadata& metadata) {
   metadata.Set(kAddEos, vocabulary.add_eos);
   if (spm) metadata.Set(kAddSpacePrefix, vocabulary.add_space_prefix);
   if (!vocabulary.chat_template.empty()) metadata.Set(kChatTemplate, vocabulary.chat_template);
+  WriteEdges(vocabulary, metadata);
 }
 
 }  // namespace longspan

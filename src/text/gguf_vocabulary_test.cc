@@ -10,6 +10,10 @@
 namespace longspan {
 namespace {
 
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
 Vocabulary SmallVocabulary() {
   Vocabulary vocabulary = ByteVocabulary();
   AddMerge(vocabulary, "a", "b");
@@ -59,6 +63,45 @@ TEST(GgufVocabulary, RefusesWhatIsBroken) {
   EXPECT_TRUE(fails("tokenizer.ggml.eos_token_id", std::int32_t{-7}));
   EXPECT_FALSE(fails("tokenizer.ggml.eos_token_id", std::uint32_t{0xFFFFFFFF}));
   EXPECT_THROW(ReadVocabulary(GgufMetadata()), Error);
+}
+
+TEST(GgufVocabulary, WarnsOfWhatItDoesWithout) {
+  const auto warnings = [](const auto& change) {
+    GgufMetadata metadata("a.gguf");
+    WriteVocabulary(SmallVocabulary(), metadata);
+    change(metadata);
+    const Vocabulary vocabulary = ReadVocabulary(metadata);
+    EXPECT_EQ(vocabulary.pad, -1);
+    return vocabulary.warnings;
+  };
+  EXPECT_THAT(warnings([](GgufMetadata&) {}), IsEmpty());
+  EXPECT_THAT(warnings([](GgufMetadata& m) { m.Set("tokenizer.ggml.padding_token_id", std::uint32_t{259}); }),
+              ElementsAre("a.gguf: the padding token's id is 259, of 259 tokens: there is no such token"));
+  EXPECT_THAT(warnings([](GgufMetadata& m) { m.Set("tokenizer.ggml.unknown_token_id", std::int32_t{-7}); }),
+              ElementsAre(HasSubstr("unknown token's id is -7")));
+  EXPECT_THAT(warnings([](GgufMetadata& m) { m.Set("tokenizer.ggml.pre", ""); }),
+              ElementsAre(HasSubstr("a.gguf: tokenizer.ggml.pre is missing")));
+}
+
+TEST(GgufVocabulary, ByteLevelNeedsMerges) {
+  GgufMetadata metadata("a.gguf");
+  WriteVocabulary(SmallVocabulary(), metadata);
+  metadata.Set("tokenizer.ggml.merges", std::vector<std::string>());
+  EXPECT_THAT(ErrorOf([&] { ReadVocabulary(metadata); }), HasSubstr("a.gguf: byte-level BPE of 259 tokens"));
+  // Where all tokens are bytes there is nothing to merge.
+  GgufMetadata bytes;
+  WriteVocabulary(ByteVocabulary(), bytes);
+  EXPECT_TRUE(ReadVocabulary(bytes).merges.empty());
+}
+
+TEST(GgufVocabulary, KeepsWhatTokensAskOfTheTextAround) {
+  Vocabulary vocabulary = SmallVocabulary();
+  vocabulary.edges = {{257, {.rstrip = true}}, {258, {.lstrip = true, .single_word = true}}};
+  GgufMetadata metadata;
+  WriteVocabulary(vocabulary, metadata);
+  EXPECT_EQ(ReadVocabulary(metadata).edges, vocabulary.edges);
+  metadata.Set("longspan.tokenizer.rstrip_token_ids", std::vector<std::int32_t>{259});
+  EXPECT_THAT(ErrorOf([&] { ReadVocabulary(metadata); }), HasSubstr("rstrip_token_ids holds 259"));
 }
 
 TEST(GgufVocabulary, ItsWordsCannotBreakAMessage) {

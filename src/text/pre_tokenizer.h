@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/regex.h"
+
 namespace longspan {
 
 // Thread-safe: Split may run in several threads at once.
@@ -13,9 +15,6 @@ class PreTokenizer {
  public:
   // `name` as in GGUF's tokenizer.ggml.pre. Error(kUnsupported) for one that longspan does not know.
   explicit PreTokenizer(std::string_view name);
-  ~PreTokenizer();
-  PreTokenizer(const PreTokenizer&) = delete;
-  PreTokenizer& operator=(const PreTokenizer&) = delete;
 
   // Calls `each` with the words of `text` in order; they cover it without gaps. Bytes that are not UTF-8 are
   // words of their own.
@@ -25,12 +24,11 @@ class PreTokenizer {
   bool takes_whole_words() const { return takes_whole_words_; }
 
  private:
-  struct Pattern;  // a compiled regular expression
   // Cuts by stage `stage` and those after it.
   void SplitValid(std::string_view text, std::size_t stage,
                   const std::function<void(std::string_view)>& each) const;
 
-  std::vector<Pattern> stages_;
+  std::vector<Regex> stages_;
   bool takes_whole_words_;
 };
 

@@ -1,13 +1,15 @@
 #include "text/spm_tokenizer.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
-#include <queue>
+#include <optional>
 #include <span>
 #include <utility>
 
 #include "base/error.h"
 #include "text/spm_pieces.h"
+#include "text/symbol_merger.h"
 #include "text/utf8.h"
 
 namespace longspan {
@@ -30,34 +32,11 @@ std::size_t WordEnd(std::string_view text, std::size_t begin) {
   return std::min(text.find(' ', letters), text.size());
 }
 
-// A word while it is merged: a doubly linked list of pieces of the text.
-struct Symbol {
-  std::string_view text;        // empty: merged into the one before it
-  std::int32_t previous, next;  // -1: none
-};
-
-struct Candidate {
-  float score;
-  std::int32_t at;   // index of the left symbol
-  std::size_t size;  // of both together: if theirs has changed, this is void
-
-  // std::priority_queue yields the greatest: the best score, and of equal ones the leftmost.
-  bool operator<(const Candidate& other) const {
-    return score != other.score ? score < other.score : at > other.at;
-  }
-};
-
-std::vector<Symbol> Characters(std::string_view text) {
-  std::vector<Symbol> symbols;
-  symbols.reserve(text.size());
-  for (std::int32_t i = 0; !text.empty(); ++i) {
-    const Utf8Char c = FirstUtf8Char(text);
-    const std::size_t length = c.state == Utf8Char::State::kValid ? c.length : 1;
-    symbols.push_back({text.substr(0, length), i - 1, i + 1});
-    text.remove_prefix(length);
-  }
-  symbols.back().next = -1;
-  return symbols;
+// Scores in reverse: the best has the lowest rank, and equal ones have the same. The bits of a positive float
+// grow with it, those of a negative one fall.
+std::uint32_t RankOf(float score) {
+  const auto bits = std::bit_cast<std::uint32_t>(score + 0.0f);  // -0 becomes 0
+  return (bits & 0x80000000) != 0 ? bits : ~(bits | 0x80000000);
 }
 
 }  // namespace
@@ -89,8 +68,13 @@ void SpmTokenizer::CollectTokens() {
 }
 
 void SpmTokenizer::EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const {
-  std::string plain = first && vocabulary().add_space_prefix ? " " : "";
-  plain += text.find(kSpaceMark) == std::string_view::npos ? std::string(text) : WithPlainSpaces(text);
+  std::string plain;
+  plain.reserve(text.size() + 1);
+  if (first && vocabulary().add_space_prefix) plain += ' ';
+  if (text.find(kSpaceMark) == std::string_view::npos)
+    plain += text;
+  else
+    plain += WithPlainSpaces(text);
   if (!splits_at_spaces_) {
     MergeWord(plain, ids);
     return;
@@ -111,42 +95,41 @@ void SpmTokenizer::EncodeWord(std::string_view word, std::vector<std::int32_t>& 
   cache_.Add(word, std::span(ids).subspan(begin));
 }
 
+struct SpmTokenizer::Pairs {
+  const SpmTokenizer& tokenizer;
+  std::string_view word;
+
+  // A symbol is a piece of the word, by its length.
+  static std::int64_t Size(std::int32_t length) { return length; }
+  std::optional<SymbolCells::Join> Find(std::int64_t at, std::int32_t left, std::int32_t right) const {
+    const std::int32_t length = left + right;
+    const auto found = tokenizer.ids_.find(word.substr(static_cast<std::size_t>(at), length));
+    if (found == tokenizer.ids_.end()) return std::nullopt;
+    return SymbolCells::Join{RankOf(tokenizer.vocabulary().scores[found->second]), length};
+  }
+};
+
 void SpmTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& ids) const {
   if (word.size() > std::numeric_limits<std::int32_t>::max()) {
     Fail(ErrorKind::kUnsupported, "a text of {} bytes is too long to tokenize at once", word.size());
   }
-  std::vector<Symbol> symbols = Characters(word);
-  std::priority_queue<Candidate> queue;
-  const auto propose = [&](std::int32_t at) {
-    if (at < 0 || symbols[at].next < 0) return;
-    const std::string_view left = symbols[at].text, right = symbols[symbols[at].next].text;
-    const std::string_view joined(left.data(), left.size() + right.size());
-    const auto found = ids_.find(joined);
-    if (found != ids_.end()) queue.push({vocabulary().scores[found->second], at, joined.size()});
-  };
-
-  for (std::size_t i = 0; i < symbols.size(); ++i) propose(static_cast<std::int32_t>(i));
-  while (!queue.empty()) {
-    const Candidate best = queue.top();
-    queue.pop();
-    Symbol& left = symbols[best.at];
-    if (left.text.empty() || left.next < 0) continue;
-    Symbol& right = symbols[left.next];
-    if (left.text.size() + right.text.size() != best.size) continue;
-    left.text = std::string_view(left.text.data(), best.size);
-    left.next = right.next;
-    right.text = {};
-    if (left.next >= 0) symbols[left.next].previous = best.at;
-    propose(left.previous);
-    propose(best.at);
+  SymbolCells cells(word.size());
+  for (std::string_view rest = word; !rest.empty();) {
+    const Utf8Char c = FirstUtf8Char(rest);
+    const std::size_t length = c.state == Utf8Char::State::kValid ? c.length : 1;
+    cells.Append(static_cast<std::int32_t>(length), length);
+    rest.remove_prefix(length);
   }
-  for (std::int32_t i = 0; i >= 0; i = symbols[i].next) {
-    const auto found = ids_.find(symbols[i].text);
+  const Pairs pairs{*this, word};
+  cells.Merge(pairs);
+  cells.ForEach(pairs, [&](std::int64_t at, std::int32_t length) {
+    const std::string_view symbol = word.substr(static_cast<std::size_t>(at), length);
+    const auto found = ids_.find(symbol);
     if (found != ids_.end())
       ids.push_back(found->second);
     else
-      AppendBytes(symbols[i].text, ids);
-  }
+      AppendBytes(symbol, ids);
+  });
 }
 
 void SpmTokenizer::AppendBytes(std::string_view bytes, std::vector<std::int32_t>& ids) const {

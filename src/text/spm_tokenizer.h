@@ -24,6 +24,7 @@ class SpmTokenizer : public Tokenizer {
   void EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const override;
 
  private:
+  struct Pairs;  // of neighbours, as SymbolCells asks for them
   void CollectTokens();
   void EncodeWord(std::string_view word, std::vector<std::int32_t>& ids) const;
   void MergeWord(std::string_view word, std::vector<std::int32_t>& ids) const;

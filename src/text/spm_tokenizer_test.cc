@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "text/testing/peak_memory.h"
 #include "text/testing/vocabulary.h"
 
 namespace longspan {
@@ -56,6 +57,20 @@ TEST_F(SpmTokenizerTest, MergesAcrossSpacesWhereATokenDoes) {
   const SpmTokenizer tokenizer(vocabulary_);
   EXPECT_THAT(tokenizer.Encode("a a a"), ElementsAre(space, asa, space, a));
   EXPECT_THAT(tokenizer.Encode("a "), ElementsAre(space, as));
+}
+
+TEST_F(SpmTokenizerTest, ALongWordTakesItsTimeAndLittleMemory) {
+  Add("\u2581");
+  Add("a", TokenKind::kNormal, -3);
+  Add("aa", TokenKind::kNormal, -1);
+  const auto four = Add("aaaa", TokenKind::kNormal, -2);
+  const SpmTokenizer tokenizer(vocabulary_);
+  const std::string word(8'000'000, 'a');
+  const std::int64_t before = PeakMemory();
+  const auto ids = tokenizer.Encode(word);
+  EXPECT_LT(PeakMemory() - before, 20 * std::ssize(word));  // it was 48 for the pairs alone
+  EXPECT_EQ(ids.size(), 2'000'001u);
+  EXPECT_EQ(ids.back(), four);
 }
 
 TEST_F(SpmTokenizerTest, RefusesBrokenVocabularies) {

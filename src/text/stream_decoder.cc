@@ -1,6 +1,5 @@
 #include "text/stream_decoder.h"
 
-#include <span>
 #include <utility>
 
 #include "text/utf8.h"
@@ -8,9 +7,7 @@
 namespace longspan {
 
 std::string StreamDecoder::Push(std::int32_t id) {
-  pending_ += tokenizer_.Decode(std::span(&id, 1), options_);
-  // Decode starts anew after a control token, so that one must not be forgotten between calls.
-  options_.continues = !tokenizer_.IsControl(id);
+  tokenizer_.AppendDecoded(id, special_, begins_, pending_);
   std::string whole = std::exchange(pending_, {});
   const std::size_t unfinished = UnfinishedUtf8Suffix(whole);
   pending_ = whole.substr(whole.size() - unfinished);

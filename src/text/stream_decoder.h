@@ -2,18 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "text/tokenizer.h"
 
 namespace longspan {
 
-// A character may be spread over several tokens; it is held back until it is whole. The tokenizer must
-// outlive the decoder.
+// The pieces together are what Tokenizer::Decode makes of all the tokens. A character may be spread over
+// several tokens; it is held back until it is whole. The tokenizer must outlive the decoder.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, DecodeOptions options = {})
-      : tokenizer_(tokenizer), options_(options) {}
+      : tokenizer_(tokenizer), special_(options.special), begins_(!options.continues) {}
+
+  // For the tokens that follow `before`, such as a prompt.
+  StreamDecoder(const Tokenizer& tokenizer, std::span<const std::int32_t> before, bool special)
+      : tokenizer_(tokenizer), special_(special), begins_(tokenizer.BeginsAfter(before)) {}
 
   // The text that has become whole with `id`; may be empty.
   std::string Push(std::int32_t id);
@@ -23,7 +28,8 @@ class StreamDecoder {
 
  private:
   const Tokenizer& tokenizer_;
-  DecodeOptions options_;
+  bool special_;
+  bool begins_;  // as Tokenizer::AppendDecoded has it
   std::string pending_;
 };
 

@@ -1,9 +1,12 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "base/error.h"
 #include "text/bpe_tokenizer.h"
+#include "text/character_class.h"
 #include "text/spm_tokenizer.h"
 
 namespace longspan {
@@ -27,22 +30,21 @@ Tokenizer::Tokenizer(Vocabulary vocabulary, PieceOf piece_of) : vocabulary_(std:
   const auto size = static_cast<std::int32_t>(vocabulary_.tokens.size());
   pieces_.reserve(vocabulary_.tokens.size());
   for (std::int32_t id = 0; id < size; ++id) pieces_.push_back(piece_of(vocabulary_, id));
-  CollectLiterals();
+  CollectWholeTokens();
   CollectEnds();
 }
 
-void Tokenizer::CollectLiterals() {
+bool Tokenizer::IsWhole(std::int32_t id) const {
+  const TokenKind kind = vocabulary_.KindOf(id);
+  return kind == TokenKind::kControl || kind == TokenKind::kUserDefined || kind == TokenKind::kUnknown;
+}
+
+void Tokenizer::CollectWholeTokens() {
+  std::vector<TokenTrie::Entry> entries;
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
-    const TokenKind kind = vocabulary_.KindOf(id);
-    const bool always = kind == TokenKind::kUserDefined;
-    if (!always && kind != TokenKind::kControl && kind != TokenKind::kUnknown) continue;
-    const std::string_view text = pieces_[static_cast<std::size_t>(id)];
-    if (!text.empty()) literals_[static_cast<std::uint8_t>(text[0])].push_back({text, id, always});
+    if (IsWhole(id)) entries.push_back({pieces_[id], id});
   }
-  for (auto& literals : literals_) {
-    std::stable_sort(literals.begin(), literals.end(),
-                     [](const Literal& a, const Literal& b) { return a.text.size() > b.text.size(); });
-  }
+  whole_tokens_ = TokenTrie(std::move(entries));
 }
 
 void Tokenizer::CollectEnds() {
@@ -52,16 +54,47 @@ void Tokenizer::CollectEnds() {
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
     const TokenKind kind = vocabulary_.KindOf(id);
     if (kind != TokenKind::kControl && kind != TokenKind::kUserDefined) continue;
-    const auto& name = vocabulary_.tokens[static_cast<std::size_t>(id)];
+    const auto& name = vocabulary_.tokens[id];
     if (std::find(kEndNames.begin(), kEndNames.end(), name) != kEndNames.end()) ends_.push_back(id);
   }
 }
 
-const Tokenizer::Literal* Tokenizer::LiteralAt(std::string_view text, bool parse_special) const {
-  for (const Literal& literal : literals_[static_cast<std::uint8_t>(text[0])]) {
-    if ((literal.always || parse_special) && text.starts_with(literal.text)) return &literal;
+// The longest token at `at`, with the text that it has itself.
+std::optional<Tokenizer::Found> Tokenizer::LongestAt(std::string_view text, std::size_t at,
+                                                     bool parse_special) const {
+  std::optional<Found> longest;
+  whole_tokens_.ForEachPrefix(text.substr(at), [&](std::size_t length, std::span<const std::int32_t> ids) {
+    for (const std::int32_t id : ids) {
+      if (!parse_special && vocabulary_.KindOf(id) != TokenKind::kUserDefined) continue;
+      longest = Found{id, at, at + length};
+      return;
+    }
+  });
+  return longest;
+}
+
+// The first token at or after `from`. Its rules are those of huggingface/tokenizers (added_vocabulary.rs):
+// a token that would be part of a word is passed by as a whole, and only then are spaces stripped.
+std::optional<Tokenizer::Found> Tokenizer::NextWhole(std::string_view text, std::size_t from,
+                                                     bool parse_special) const {
+  for (std::size_t at = from; at < text.size();) {
+    std::optional<Found> found = LongestAt(text, at, parse_special);
+    if (!found) {
+      ++at;
+      continue;
+    }
+    const auto edges = vocabulary_.edges.find(found->id);
+    if (edges == vocabulary_.edges.end()) return found;
+    const std::string_view before = text.substr(0, found->begin), after = text.substr(found->end);
+    if (edges->second.single_word && (EndsInsideWord(before) || BeginsInsideWord(after))) {
+      at = found->end;
+      continue;
+    }
+    if (edges->second.lstrip) found->begin = std::max(from, found->begin - TrailingWhiteSpace(before));
+    if (edges->second.rstrip) found->end += LeadingWhiteSpace(after);
+    return found;
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 std::vector<std::int32_t> Tokenizer::Encode(std::string_view text, const EncodeOptions& options) const {
@@ -69,25 +102,18 @@ std::vector<std::int32_t> Tokenizer::Encode(std::string_view text, const EncodeO
   ids.reserve(text.size() / 4 + 8);
   if (options.add_bos && bos() >= 0) ids.push_back(bos());
   bool first = true;
-  std::size_t begin = 0, at = 0;
-  const auto encode_up_to = [&](std::size_t end) {
-    if (end == begin) return;
-    EncodeText(text.substr(begin, end - begin), first, ids);
-    first = false;
-  };
-  while (at < text.size()) {
-    const Literal* literal = LiteralAt(text.substr(at), options.parse_special);
-    if (literal == nullptr) {
-      ++at;
-      continue;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::optional<Found> token = NextWhole(text, at, options.parse_special);
+    const std::size_t end = token ? token->begin : text.size();
+    if (end > at) {
+      EncodeText(text.substr(at, end - at), first, ids);
+      first = false;
     }
-    encode_up_to(at);
-    ids.push_back(literal->id);
+    if (!token) break;
+    ids.push_back(token->id);
     first = true;
-    at += literal->text.size();
-    begin = at;
+    at = token->end;
   }
-  encode_up_to(text.size());
   if (options.add_eos && eos() >= 0) ids.push_back(eos());
   return ids;
 }
@@ -99,28 +125,33 @@ bool Tokenizer::TakesSpacePrefix() const {
 std::string Tokenizer::Decode(std::span<const std::int32_t> ids, const DecodeOptions& options) const {
   std::string text;
   text.reserve(ids.size() * 4);
-  bool first = !options.continues;
-  for (const std::int32_t id : ids) {
-    std::string_view piece = Piece(id);
-    const TokenKind kind = vocabulary_.KindOf(id);
-    if (kind == TokenKind::kControl || kind == TokenKind::kUserDefined || kind == TokenKind::kUnknown) {
-      if (options.special || kind != TokenKind::kControl) text += piece;
-      first = true;
-      continue;
-    }
-    // The space that encoding put there. A control token that is left out hides such a space just as well.
-    if (first && TakesSpacePrefix() && piece.starts_with(' ')) piece.remove_prefix(1);
-    first = false;
-    text += piece;
-  }
+  bool begins = !options.continues;
+  for (const std::int32_t id : ids) AppendDecoded(id, options.special, begins, text);
   return text;
+}
+
+void Tokenizer::AppendDecoded(std::int32_t id, bool special, bool& begins, std::string& text) const {
+  std::string_view piece = Piece(id);
+  if (IsWhole(id)) {
+    if (special || !IsControl(id)) text += piece;
+    begins = true;
+    return;
+  }
+  // The space that encoding put there. A control token that is left out hides such a space just as well.
+  if (begins && TakesSpacePrefix() && piece.starts_with(' ')) piece.remove_prefix(1);
+  begins = false;
+  text += piece;
+}
+
+bool Tokenizer::BeginsAfter(std::span<const std::int32_t> ids) const {
+  return ids.empty() || (ids.back() >= 0 && ids.back() < vocab_size() && IsWhole(ids.back()));
 }
 
 std::string_view Tokenizer::Piece(std::int32_t id) const {
   if (id < 0 || id >= vocab_size()) {
     Fail(ErrorKind::kBadOption, "token {} does not exist: ids are 0 to {}", id, vocab_size() - 1);
   }
-  return pieces_[static_cast<std::size_t>(id)];
+  return pieces_[id];
 }
 
 std::optional<std::int32_t> Tokenizer::Find(std::string_view token) const {

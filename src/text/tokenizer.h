@@ -1,7 +1,7 @@
 // Text to token ids and back.
 #pragma once
 
-#include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "text/token_trie.h"
 #include "text/vocabulary.h"
 
 namespace longspan {
@@ -35,11 +36,21 @@ class Tokenizer {
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  // Bytes that are not UTF-8 are encoded as well, and come back from Decode unchanged.
+  // Bytes that are not UTF-8 are encoded as well, and come back from Decode unchanged, unless the vocabulary
+  // has no token for a byte: that is left out, and counted in bytes_left_out().
   std::vector<std::int32_t> Encode(std::string_view text, const EncodeOptions& options = {}) const;
 
   // The bytes of `ids`. Error(kBadOption) for an id that names no token.
   std::string Decode(std::span<const std::int32_t> ids, const DecodeOptions& options = {}) const;
+
+  // Appends the bytes of one token. `begins`: whether a text begins here, so that a first space is the one
+  // that encoding put there; it is then set to what holds after this token. Decode is this for each of its
+  // ids.
+  void AppendDecoded(std::int32_t id, bool special, bool& begins, std::string& text) const;
+
+  // Whether what follows `ids` begins a text, as AppendDecoded has it: after nothing, or after a token that
+  // is found in text as a whole.
+  bool BeginsAfter(std::span<const std::int32_t> ids) const;
 
   // The bytes that a token stands for; for a control token, its name.
   std::string_view Piece(std::int32_t id) const;
@@ -56,6 +67,9 @@ class Tokenizer {
   // Whether a model that says this token has nothing more to say: end of text, of turn, of message.
   bool IsEndOfGeneration(std::int32_t id) const;
 
+  // The bytes of all texts so far that no token stands for, and so were left out.
+  std::int64_t bytes_left_out() const { return left_out_.load(std::memory_order_relaxed); }
+
  protected:
   // The bytes that a token stands for.
   using PieceOf = std::string (*)(const Vocabulary& vocabulary, std::int32_t id);
@@ -65,22 +79,26 @@ class Tokenizer {
   // it.
   virtual void EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const = 0;
 
+  void CountLeftOut(std::int64_t bytes) const { left_out_.fetch_add(bytes, std::memory_order_relaxed); }
+
  private:
-  // The tokens that are found in text as a whole, by their first byte, longest first.
-  struct Literal {
-    std::string_view text;
+  // A token in a text. It takes the bytes from `begin` to `end`: spaces, where it strips them, too.
+  struct Found {
     std::int32_t id;
-    bool always;  // user-defined, rather than control
+    std::size_t begin, end;
   };
-  const Literal* LiteralAt(std::string_view text, bool parse_special) const;
-  bool TakesSpacePrefix() const;
-  void CollectLiterals();
+  bool IsWhole(std::int32_t id) const;
+  void CollectWholeTokens();
   void CollectEnds();
+  std::optional<Found> LongestAt(std::string_view text, std::size_t at, bool parse_special) const;
+  std::optional<Found> NextWhole(std::string_view text, std::size_t from, bool parse_special) const;
+  bool TakesSpacePrefix() const;
 
   Vocabulary vocabulary_;
   std::vector<std::string> pieces_;
-  std::array<std::vector<Literal>, 256> literals_;
+  TokenTrie whole_tokens_;  // those that are found in text before anything is merged
   std::vector<std::int32_t> ends_;
+  mutable std::atomic<std::int64_t> left_out_ = 0;
 };
 
 }  // namespace longspan

@@ -19,8 +19,9 @@ inline constexpr std::size_t kMaxTokenBytes = std::size_t{1} << 16;
 struct AddedToken {
   std::int32_t id = 0;
   std::string content;
-  bool special = false;  // control, rather than text
-  std::string file;      // who says so
+  bool special = false;             // control, rather than text
+  std::string file;                 // who says so
+  std::optional<TokenEdges> edges;  // where the file has a place for them
 };
 
 // What is put before and after a text; nothing where that is no single token.

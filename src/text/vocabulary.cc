@@ -1,10 +1,28 @@
 #include "text/vocabulary.h"
 
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
+#include "text/byte_alphabet.h"
 
 namespace longspan {
+namespace {
+
+// Without merges byte-level BPE cuts every word into bytes, and a model reads nonsense.
+void CheckMerges(const Vocabulary& vocabulary, std::string_view name) {
+  if (vocabulary.kind != Vocabulary::Kind::kBpe || !vocabulary.merges.empty()) return;
+  for (std::int32_t id = 0; std::cmp_less(id, vocabulary.tokens.size()); ++id) {
+    if (vocabulary.KindOf(id) != TokenKind::kNormal) continue;
+    if (FromByteAlphabet(vocabulary.tokens[id]).size() < 2) continue;
+    Fail(ErrorKind::kInvalidFile,
+         "{}: byte-level BPE of {} tokens without merges (GGUF's tokenizer.ggml.merges), which would cut "
+         "every word into bytes; convert the model again from its original",
+         name, vocabulary.tokens.size());
+  }
+}
+
+}  // namespace
 
 void CheckVocabulary(const Vocabulary& vocabulary, std::string_view name) {
   const std::size_t size = vocabulary.tokens.size();
@@ -27,6 +45,17 @@ void CheckVocabulary(const Vocabulary& vocabulary, std::string_view name) {
   check_id("unknown", vocabulary.unknown);
   check_id("eot", vocabulary.eot);
   check_id("padding", vocabulary.pad);
+  for (const auto& [id, edges] : vocabulary.edges) check_id("stripping", id);
+  CheckMerges(vocabulary, name);
+}
+
+std::int32_t KnownIdOrNone(Vocabulary& vocabulary, std::int64_t id, std::string_view what,
+                           std::string_view name) {
+  if (id >= 0 && std::cmp_less(id, vocabulary.tokens.size())) return static_cast<std::int32_t>(id);
+  vocabulary.warnings.push_back(
+      fmt::format("{}: the {} token's id is {}, of {} tokens: there is no such token", name, what, id,
+                  vocabulary.tokens.size()));
+  return -1;
 }
 
 }  // namespace longspan

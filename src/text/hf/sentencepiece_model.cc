@@ -248,6 +248,7 @@ TokenizerDraft ParseSentencePiece(std::span<const std::byte> bytes, const std::s
   }
   for (std::int32_t* id : {&vocabulary.unknown, &vocabulary.bos, &vocabulary.eos, &vocabulary.pad})
     if (*id < 0) *id = -1;
+  if (vocabulary.pad >= 0) vocabulary.pad = KnownIdOrNone(vocabulary, vocabulary.pad, "padding", file);
   CheckVocabulary(vocabulary, file);
   CheckUnique(vocabulary, file);
   return draft;

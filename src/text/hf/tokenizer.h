@@ -4,19 +4,23 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "base/progress.h"
 #include "formats/gguf_value.h"
 
 namespace longspan {
 
-// The tokenizer.* keys of the tokenizer in `folder`. Read are, in this order, a SentencePiece
-// tokenizer.model, a tokenizer.json, a tiktoken tokenizer.model (Llama 3's); then the files beside them
-// (hf_tokenizer_config.h). What the tokenizer's own files say of special tokens goes before the ids in
-// generation_config.json and config.json. Ids without a token, up to `vocab_size`, become unused tokens
-// "[PADn]"; 0 is for as many tokens as there are. Error(kInvalidFile), naming the file, for what is broken,
+// The tokenizer.* keys of the tokenizer in `folder`. Reads the first of these: a SentencePiece
+// tokenizer.model with the added tokens of the tokenizer.json beside it, a tokenizer.json, a tiktoken
+// tokenizer.model (Llama 3's); then the files beside them (hf/tokenizer_config.h). What the tokenizer's own
+// files say of special tokens goes before the ids in generation_config.json and config.json. Ids without a
+// token, up to `vocab_size`, become unused tokens
+// "[PADn]"; 0 is for as many tokens as there are. A special token's id beyond the tokens is a message, unless
+// it is bos or eos. Error(kInvalidFile), naming the file, for what is broken,
 // for two tokens with one id or two ids of one token, for a special token that is no token, and for more
 // tokens than `vocab_size`. Error(kUnsupported) for what GGUF's readers would do differently. Error(kIo)
 // where there is no tokenizer.
-GgufMetadata ReadHfTokenizer(const std::filesystem::path& folder, std::int64_t vocab_size);
+GgufMetadata ReadHfTokenizer(const std::filesystem::path& folder, std::int64_t vocab_size,
+                             Progress& progress = NoProgress());
 
 // Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json to
 // `folder`, which exists; for a SentencePiece vocabulary, tokenizer.model too, for that alone holds its

@@ -85,8 +85,9 @@ void ReadAddedDecoder(const json& object, const std::string& file, HfTokenizerCo
       Fail(ErrorKind::kInvalidFile, "{}: \"added_tokens_decoder\" has \"{}\", expected an id and its content",
            file, Printable(key));
     }
-    config.added.push_back(
-        {CheckId(id, *content, file), *content, BoolMember(token, "special", file).value_or(false), file});
+    config.added.push_back({CheckId(id, *content, file), *content,
+                            BoolMember(token, "special", file).value_or(false), file,
+                            ReadTokenEdges(token, file)});
   }
 }
 
@@ -99,7 +100,7 @@ void ReadAddedTokens(const json& object, const std::string& file, const std::set
       Fail(ErrorKind::kInvalidFile, "{}: the token \"{}\" has no whole number for its id", file,
            Printable(content));
     config.added.push_back(
-        {CheckId(id.get<std::int64_t>(), content, file), content, special.contains(content), file});
+        {CheckId(id.get<std::int64_t>(), content, file), content, special.contains(content), file, {}});
   }
 }
 
@@ -170,6 +171,11 @@ std::string RoleKey(SpecialRole role) {
     case SpecialRole::kPad: return "pad_token";
   }
   Fail(ErrorKind::kInternal, "no such role of a token");
+}
+
+TokenEdges ReadTokenEdges(const json& token, const std::string& file) {
+  const auto flag = [&](const char* name) { return BoolMember(token, name, file).value_or(false); };
+  return {flag("lstrip"), flag("rstrip"), flag("single_word")};
 }
 
 HfTokenizerConfig ReadHfTokenizerConfig(const fs::path& folder) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,6 +36,9 @@ struct HfTokenizerConfig {
   // By name, the template without one as "default".
   std::vector<std::pair<std::string, std::string>> chat_templates;
 };
+
+// lstrip, rstrip and single_word of an added token's entry, as tokenizer.json has it too.
+TokenEdges ReadTokenEdges(const nlohmann::json& token, const std::string& file);
 
 // Files that are missing say nothing. Error(kInvalidFile), naming the file, for what is broken.
 HfTokenizerConfig ReadHfTokenizerConfig(const std::filesystem::path& folder);

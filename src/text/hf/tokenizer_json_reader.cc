@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "formats/byte_reader.h"
 #include "formats/json_file.h"
+#include "text/hf/tokenizer_config.h"
 #include "text/pre_tokenizer_rules.h"
 #include "text/spm_pieces.h"
 #include "text/token_merges.h"
@@ -110,6 +111,11 @@ class Reader {
     const JsonLimits limits{.bytes = kMaxTokenizerJson};
     root_ = ParseJson(text, file, limits, ListCollector(draft_.file, lists_));
     if (!root_.is_object()) Bad("expected a JSON object");
+  }
+
+  JsonTokens ReadTokensAlone() {
+    ReadAdded();
+    return {std::move(lists_.vocab), std::move(draft_.added)};
   }
 
   TokenizerDraft Read() {
@@ -221,8 +227,8 @@ class Reader {
       if (base != ids_.end() && base->second != *id)
         Bad("the added token \"{}\" has id {}, and {} in the vocabulary", Printable(*content), *id,
             base->second);
-      draft_.added.push_back(
-          {static_cast<std::int32_t>(*id), *content, Flag(token, "special", false), draft_.file});
+      draft_.added.push_back({static_cast<std::int32_t>(*id), *content, Flag(token, "special", false),
+                              draft_.file, ReadTokenEdges(token, draft_.file)});
     }
   }
 
@@ -373,6 +379,10 @@ class Reader {
 
 TokenizerDraft ParseTokenizerJson(std::string_view text, const std::string& file) {
   return Reader(text, file).Read();
+}
+
+JsonTokens ParseTokensOfJson(std::string_view text, const std::string& file) {
+  return Reader(text, file).ReadTokensAlone();
 }
 
 }  // namespace longspan

@@ -56,10 +56,9 @@ class Writer {
     const char* separator = "\n    ";
     for (std::size_t id = 0; id < size_; ++id) {
       if (!IsAdded(Kind(id))) continue;
-      out_ += fmt::format(
-          R"({}{{"id": {}, "content": {}, "single_word": false, "lstrip": false, "rstrip": false, )"
-          R"("normalized": false, "special": {}}})",
-          separator, id, Quoted(Token(id), source_), Kind(id) != TokenKind::kUserDefined);
+      const std::string flags = AddedTokenFlags(vocabulary_, static_cast<std::int32_t>(id)).dump();
+      out_ += fmt::format(R"({}{{"id": {}, "content": {}, {})", separator, id, Quoted(Token(id), source_),
+                          flags.substr(1));
       separator = ",\n    ";
     }
   }
@@ -225,6 +224,16 @@ std::string TokenizerJson(const Vocabulary& vocabulary, std::size_t size, const 
 
 bool IsAdded(TokenKind kind) {
   return kind == TokenKind::kControl || kind == TokenKind::kUserDefined || kind == TokenKind::kUnknown;
+}
+
+json AddedTokenFlags(const Vocabulary& vocabulary, std::int32_t id) {
+  const auto found = vocabulary.edges.find(id);
+  const TokenEdges edges = found == vocabulary.edges.end() ? TokenEdges() : found->second;
+  return {{"single_word", edges.single_word},
+          {"lstrip", edges.lstrip},
+          {"rstrip", edges.rstrip},
+          {"normalized", false},
+          {"special", vocabulary.KindOf(id) != TokenKind::kUserDefined}};
 }
 
 std::string Quoted(std::string_view text, const std::string& source) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
@@ -16,6 +18,9 @@ std::string TokenizerJson(const Vocabulary& vocabulary, std::size_t size, const 
 
 // Whether a token is found in text as a whole, before anything is merged.
 bool IsAdded(TokenKind kind);
+
+// What is said of the token `id` in a list of added tokens, without its content and id.
+nlohmann::ordered_json AddedTokenFlags(const Vocabulary& vocabulary, std::int32_t id);
 
 // `text` as a JSON string. Error(kInvalidFile), naming `source`, where it is not UTF-8.
 std::string Quoted(std::string_view text, const std::string& source);

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -18,6 +20,7 @@
 #include "text/hf/tokenizer_config.h"
 #include "text/hf/tokenizer_json_reader.h"
 #include "text/spm_pieces.h"
+#include "text/warnings.h"
 
 namespace longspan {
 namespace {
@@ -32,28 +35,51 @@ constexpr std::array<std::string_view, 5> kTurnEnds = {"<|eot_id|>", "<|im_end|>
                                                        "<EOT>"};
 constexpr std::string_view kMessageEnd = "<|eom_id|>";
 
+// Whether a tokenizer.json has the pieces of the tokenizer.model beside it, apart from what it adds.
+bool HasPieces(const JsonTokens& json, const Vocabulary& model) {
+  std::unordered_map<std::int64_t, std::string_view> tokens;
+  tokens.reserve(json.vocabulary.size());
+  for (const auto& [token, id] : json.vocabulary) tokens.insert_or_assign(id, token);
+  for (const AddedToken& token : json.added) tokens.insert_or_assign(token.id, token.content);
+  std::unordered_set<std::int64_t> added;
+  for (const AddedToken& token : json.added) added.insert(token.id);
+  for (std::size_t id = 0; id < model.tokens.size(); ++id) {
+    const auto token = tokens.find(static_cast<std::int64_t>(id));
+    if (token == tokens.end()) return false;
+    if (token->second != model.tokens[id] && !added.contains(token->first)) return false;
+    tokens.erase(token);
+  }
+  return std::ranges::all_of(tokens, [&](const auto& token) { return added.contains(token.first); });
+}
+
+// A SentencePiece model has the scores, and the tokenizer.json beside it the tokens that were added later.
+// Where even their pieces differ, tokenizer.json alone counts, as it does for Hugging Face's loader.
+TokenizerDraft ReadSentencePiece(std::string_view model, const fs::path& path, const fs::path& json) {
+  TokenizerDraft draft = ParseSentencePiece(std::as_bytes(std::span(model)), path.string());
+  if (!fs::exists(json)) return draft;
+  const std::string text = ReadFile(json, kMaxTokenizerJson);
+  JsonTokens tokens = ParseTokensOfJson(text, json.string());
+  if (HasPieces(tokens, draft.vocabulary)) {
+    draft.added = std::move(tokens.added);
+    return draft;
+  }
+  draft = ParseTokenizerJson(text, json.string());
+  draft.vocabulary.warnings.push_back(
+      fmt::format("{}: its tokens are not those of {}, which is ignored", json.string(), path.string()));
+  return draft;
+}
+
 TokenizerDraft ReadDraft(const fs::path& folder) {
   const fs::path model = folder / "tokenizer.model", json = folder / "tokenizer.json";
   const bool has_model = fs::exists(model), has_json = fs::exists(json);
   std::string text;
   if (has_model) {
     text = ReadFile(model, kMaxModelFile);
-    const auto bytes = std::as_bytes(std::span(text));
-    if (IsSentencePiece(bytes)) return ParseSentencePiece(bytes, model.string());
+    if (IsSentencePiece(std::as_bytes(std::span(text)))) return ReadSentencePiece(text, model, json);
   }
   if (has_json) return ParseTokenizerJson(ReadFile(json, kMaxTokenizerJson), json.string());
   if (has_model) return Llama3FromTiktoken(text, model.string());
   Fail(ErrorKind::kIo, "{}: neither tokenizer.json nor tokenizer.model is there", folder.string());
-}
-
-// Tokens that makers mark as text, although they are control tokens by their look.
-bool LooksSpecial(std::string_view token) {
-  constexpr std::array<std::string_view, 4> kNames = {"<pad>", "<mask>", "<2mass>", "[@BOS@]"};
-  const auto between = [&](std::string_view begin, std::string_view end) {
-    return token.starts_with(begin) && token.ends_with(end);
-  };
-  return std::find(kNames.begin(), kNames.end(), token) != kNames.end() || between("<|", "|>") ||
-         between("<\uFF5C", "\uFF5C>") || between("<unused", ">");
 }
 
 class Assembler {
@@ -65,7 +91,7 @@ class Assembler {
         vocab_size_(vocab_size),
         vocabulary_(draft_.vocabulary) {}
 
-  GgufMetadata Make() {
+  GgufMetadata Make(Progress& progress) {
     for (const AddedToken& token : draft_.added) Add(token);
     for (const AddedToken& token : config_.added) Add(token);
     FillUp();
@@ -74,6 +100,7 @@ class Assembler {
     SetEnds();
     SetFlags();
     CheckVocabulary(vocabulary_, draft_.file);
+    WarnAbout(vocabulary_, progress);
     GgufMetadata metadata(folder_);
     SetTemplates();
     WriteVocabulary(vocabulary_, metadata);
@@ -100,6 +127,7 @@ class Assembler {
           Printable(known->second));
     }
     const auto id = static_cast<std::size_t>(token.id);
+    if (token.edges) SetEdges(token.id, *token.edges);
     if (!first) {  // nothing new, unless that it is special
       if (token.special && vocabulary_.kinds[id] == TokenKind::kUserDefined)
         vocabulary_.kinds[id] = TokenKind::kControl;
@@ -111,7 +139,6 @@ class Assembler {
     if (id >= vocabulary_.tokens.size()) Resize(id + 1);
     std::string& place = vocabulary_.tokens[id];
     TokenKind& kind = vocabulary_.kinds[id];
-    const bool control = token.special || LooksSpecial(token.content);
     const bool same = WithPlainSpaces(place) == WithPlainSpaces(token.content);
     if (!same) {
       if (!place.empty() && !IsSpm()) {
@@ -119,11 +146,19 @@ class Assembler {
             Printable(token.content), Printable(place));
       }
       // Text is found as it stands, so its spaces are plain ones.
-      place = control || !IsSpm() ? token.content : WithPlainSpaces(token.content);
+      place = token.special || !IsSpm() ? token.content : WithPlainSpaces(token.content);
       if (IsSpm()) vocabulary_.scores[id] = kAddedScore;
     }
     if (same && (kind == TokenKind::kUnknown || kind == TokenKind::kByte)) return;
-    kind = control ? TokenKind::kControl : TokenKind::kUserDefined;
+    kind = token.special ? TokenKind::kControl : TokenKind::kUserDefined;
+  }
+
+  // Of two lists the later counts, as for Hugging Face's loader.
+  void SetEdges(std::int32_t id, const TokenEdges& edges) {
+    if (edges.any())
+      vocabulary_.edges[id] = edges;
+    else
+      vocabulary_.edges.erase(id);
   }
 
   void Resize(std::size_t size) {
@@ -167,29 +202,37 @@ class Assembler {
     return id == ids_.end() ? std::nullopt : std::optional(id->second);
   }
 
-  // An id out of a configuration. One beyond the vocabulary is an error; beyond the tokens, it is nobody's.
+  // An id out of a configuration, which a model needs.
   std::int32_t CheckedId(std::int64_t id, std::string_view what) const {
-    if (id < 0 || id >= static_cast<std::int64_t>(vocabulary_.tokens.size())) {
+    if (id < 0 || std::cmp_greater_equal(id, vocabulary_.tokens.size())) {
       Bad(folder_, "generation_config.json or config.json has {} {}, of {} tokens", what, id,
           vocabulary_.tokens.size());
     }
     return static_cast<std::int32_t>(id);
   }
 
+  // One that a model runs without; fine-tunes leave such ids beyond the vocabulary.
+  std::int32_t OptionalId(std::int64_t id, std::string_view what) {
+    return KnownIdOrNone(vocabulary_, id, what,
+                         fmt::format("{}: generation_config.json or config.json", folder_));
+  }
+
   void SetRole(SpecialRole role, std::optional<std::string> from_template, std::int32_t& id) {
+    // Texts begin and end with these. Without the others a model runs as well.
+    const bool needed = role == SpecialRole::kBos || role == SpecialRole::kEos;
     const HfTokenizerConfig::Role& said = config_.role(role);
     const std::optional<std::string>& name = said.name ? said.name : from_template;
     const auto found = name ? IdOf(*name) : std::nullopt;
     if (found) {
       id = *found;
-      // A token that is named for a role is found as a whole, even where no list of added tokens has it.
-      TokenKind& kind = vocabulary_.kinds[static_cast<std::size_t>(id)];
-      if (kind == TokenKind::kNormal) kind = TokenKind::kControl;
-    } else if (name && (role == SpecialRole::kBos || role == SpecialRole::kEos)) {
-      // Texts begin and end with these. Without the others a model runs as well.
+      // A token that is named for a role is special, whatever a list of added tokens says of it.
+      TokenKind& kind = vocabulary_.kinds[id];
+      if (kind == TokenKind::kNormal || kind == TokenKind::kUserDefined) kind = TokenKind::kControl;
+    } else if (name && needed) {
       Bad(folder_, "the {} is \"{}\", which is no token", RoleKey(role), Printable(*name));
     } else if (id < 0 && said.id) {
-      id = CheckedId(*said.id, RoleKey(role) + "_id");
+      id = needed ? CheckedId(*said.id, RoleKey(role) + "_id")
+                  : OptionalId(*said.id, role == SpecialRole::kPad ? "padding" : "unknown");
     }
   }
 
@@ -209,8 +252,8 @@ class Assembler {
       if (kind == TokenKind::kControl || kind == TokenKind::kUserDefined) vocabulary_.eot = *id;
     }
     for (const std::int64_t end : config_.ends) {
-      const std::int32_t id = CheckedId(end, "eos_token_id");
-      if (vocabulary_.eot < 0 && id != vocabulary_.eos) vocabulary_.eot = id;
+      const std::int32_t id = OptionalId(end, "eos");
+      if (id >= 0 && vocabulary_.eot < 0 && id != vocabulary_.eos) vocabulary_.eot = id;
     }
   }
 
@@ -260,8 +303,9 @@ class Assembler {
 
 }  // namespace
 
-GgufMetadata ReadHfTokenizer(const fs::path& folder, std::int64_t vocab_size) {
-  return Assembler(ReadDraft(folder), ReadHfTokenizerConfig(folder), folder.string(), vocab_size).Make();
+GgufMetadata ReadHfTokenizer(const fs::path& folder, std::int64_t vocab_size, Progress& progress) {
+  return Assembler(ReadDraft(folder), ReadHfTokenizerConfig(folder), folder.string(), vocab_size)
+      .Make(progress);
 }
 
 }  // namespace longspan

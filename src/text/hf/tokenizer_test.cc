@@ -20,6 +20,7 @@ namespace {
 using nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 // A small tokenizer like Qwen2's: bytes, two merges, three special tokens, one that is text.
 Vocabulary ByteSample() {
@@ -69,6 +70,15 @@ class HfTokenizer : public testing::Test {
 
   GgufMetadata Metadata(std::int64_t vocab_size = 0) { return ReadHfTokenizer(folder_.path(), vocab_size); }
   Vocabulary Read(std::int64_t vocab_size = 0) { return ReadVocabulary(Metadata(vocab_size)); }
+  // What reading says.
+  std::vector<std::string> Messages() {
+    struct Listener : Progress {
+      void Message(std::string_view line) override { lines.emplace_back(line); }
+      std::vector<std::string> lines;
+    } listener;
+    ReadHfTokenizer(folder_.path(), 0, listener);
+    return listener.lines;
+  }
   std::string Message(std::int64_t vocab_size = 0) {
     return ErrorOf([&] { Metadata(vocab_size); });
   }
@@ -168,7 +178,18 @@ TEST_F(HfTokenizer, OtherEndsComeFromTheGenerationConfig) {
   PutJson("generation_config.json", {{"eos_token_id", {258, 260}}});
   EXPECT_EQ(Read().eot, 260);
   PutJson("generation_config.json", {{"eos_token_id", {258, 999}}});
-  EXPECT_THAT(Message(), HasSubstr("eos_token_id 999, of 262 tokens"));
+  EXPECT_EQ(Read().eot, -1);
+  EXPECT_THAT(Messages(), ElementsAre(HasSubstr("the eos token's id is 999, of 262 tokens")));
+}
+
+TEST_F(HfTokenizer, IdsBeyondTheTokensAreNobodys) {
+  Vocabulary vocabulary = ByteSample();
+  vocabulary.pad = -1;
+  Put(vocabulary);
+  EXPECT_THAT(Messages(), IsEmpty());
+  PutJson("config.json", {{"pad_token_id", 262}});
+  EXPECT_EQ(Read().pad, -1);
+  EXPECT_THAT(Messages(), ElementsAre(HasSubstr("the padding token's id is 262, of 262 tokens")));
 }
 
 TEST_F(HfTokenizer, KindsOfAddedTokens) {
@@ -181,10 +202,35 @@ TEST_F(HfTokenizer, KindsOfAddedTokens) {
   EXPECT_EQ(vocabulary.KindOf(262), TokenKind::kUserDefined);
   EXPECT_EQ(vocabulary.KindOf(263), TokenKind::kControl);
   EXPECT_EQ(vocabulary.tokens[264], "[PAD264]");
-  EXPECT_EQ(vocabulary.KindOf(265), TokenKind::kControl);
+  EXPECT_EQ(vocabulary.KindOf(265), TokenKind::kUserDefined);  // looks decide nothing
   // A token that is named for a role is a control token, whatever list it is in.
   Change("tokenizer_config.json", "/pad_token", "ab");
   EXPECT_EQ(Read().KindOf(256), TokenKind::kControl);
+  Change("tokenizer_config.json", "/pad_token", "<tool_call>");
+  EXPECT_EQ(Read().KindOf(261), TokenKind::kControl);
+}
+
+TEST_F(HfTokenizer, AddedTokensThatOnlyLookSpecialComeBack) {
+  Vocabulary vocabulary = ByteSample();
+  AddToken(vocabulary, "<|tag|>", TokenKind::kUserDefined);
+  ExpectBack(MetadataOf(vocabulary), 0);
+  const json added = json::parse(ReadFile(folder_ / "tokenizer.json"))["added_tokens"];
+  EXPECT_EQ(added.back()["content"], "<|tag|>");
+  EXPECT_EQ(added.back()["special"], false);
+}
+
+TEST_F(HfTokenizer, StrippingComesBack) {
+  Vocabulary vocabulary = ByteSample();
+  vocabulary.edges = {{260, {.rstrip = true}}, {261, {.lstrip = true, .single_word = true}}};
+  ExpectBack(MetadataOf(vocabulary), 0);
+  const json added = json::parse(ReadFile(folder_ / "tokenizer.json"))["added_tokens"];
+  EXPECT_EQ(added[2]["rstrip"], true);
+  EXPECT_EQ(added[3]["single_word"], true);
+  // tokenizer_config.json has the last word.
+  Change("tokenizer_config.json", "/added_tokens_decoder/260/rstrip", false);
+  EXPECT_FALSE(Read().edges.contains(260));
+  Remove("tokenizer_config.json");
+  EXPECT_TRUE(Read().edges.at(260).rstrip);
 }
 
 TEST_F(HfTokenizer, SentencePiecesGiveWayToAddedTokens) {
@@ -198,8 +244,32 @@ TEST_F(HfTokenizer, SentencePiecesGiveWayToAddedTokens) {
   EXPECT_EQ(vocabulary.bos, 1);
   EXPECT_EQ(vocabulary.tokens[264], "  x");  // text, so its spaces are plain
   EXPECT_EQ(vocabulary.KindOf(264), TokenKind::kUserDefined);
-  EXPECT_EQ(vocabulary.KindOf(265), TokenKind::kControl);
+  EXPECT_EQ(vocabulary.KindOf(265), TokenKind::kUserDefined);
   EXPECT_EQ(vocabulary.scores[265], -1000.0f);
+}
+
+TEST_F(HfTokenizer, ASentencePieceModelTakesTheTokensAddedInTokenizerJson) {
+  Put(PieceSample());
+  const json end{{"id", 265}, {"content", "<|im_end|>"}, {"special", true}, {"rstrip", true}};
+  Change("tokenizer.json", "/added_tokens/-", end);
+  Change("tokenizer.json", "/added_tokens/-", {{"id", 266}, {"content", "<tag>"}, {"special", false}});
+  Change("tokenizer_config.json", "/added_tokens_decoder", json::object());
+  Change("tokenizer_config.json", "/eos_token", "<|im_end|>");
+  const Vocabulary vocabulary = Read();
+  EXPECT_EQ(vocabulary.tokens[265], "<|im_end|>");
+  EXPECT_EQ(vocabulary.KindOf(265), TokenKind::kControl);
+  EXPECT_EQ(vocabulary.KindOf(266), TokenKind::kUserDefined);
+  EXPECT_TRUE(vocabulary.edges.at(265).rstrip);
+  EXPECT_EQ(vocabulary.eos, 265);
+  EXPECT_EQ(vocabulary.scores[259], PieceSample().scores[259]);
+  EXPECT_THAT(Messages(), IsEmpty());
+
+  // Of two vocabularies tokenizer.json's is Hugging Face's.
+  Change("tokenizer.json", "/model/vocab/c", 265);
+  Change("tokenizer.json", "/added_tokens", json::array());
+  Change("tokenizer_config.json", "/eos_token", "</s>");
+  EXPECT_EQ(Read().tokens[265], "c");
+  EXPECT_THAT(Messages(), ElementsAre(HasSubstr("its tokens are not those of")));
 }
 
 TEST_F(HfTokenizer, ChatTemplates) {

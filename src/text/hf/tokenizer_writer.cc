@@ -84,15 +84,10 @@ class Writer {
     // An ordered_json looks through all its members for each new one; this list can be long.
     nlohmann::ordered_json::object_t added;
     for (std::size_t id = 0; id < size_; ++id) {
-      const TokenKind kind = vocabulary_.KindOf(static_cast<std::int32_t>(id));
-      if (!IsAdded(kind)) continue;
-      added.push_back({std::to_string(id),
-                       {{"content", vocabulary_.tokens[id]},
-                        {"lstrip", false},
-                        {"normalized", false},
-                        {"rstrip", false},
-                        {"single_word", false},
-                        {"special", kind != TokenKind::kUserDefined}}});
+      if (!IsAdded(vocabulary_.KindOf(static_cast<std::int32_t>(id)))) continue;
+      json token = AddedTokenFlags(vocabulary_, static_cast<std::int32_t>(id));
+      token["content"] = vocabulary_.tokens[id];
+      added.push_back({std::to_string(id), std::move(token)});
     }
     return added;
   }
