@@ -59,6 +59,12 @@ void AddExtend(CLI::App& app) {
       ->check(CLI::ExistingFile);
   command->add_option("--isa", options->extend.isa, "Instruction set: auto, amx, avx512, avx2, reference")
       ->capture_default_str();
+  command->add_flag(
+      "--keep-foreign", options->extend.outputs.keep_foreign,
+      "Go on beside files of the release folder that this job did not make; they are not touched");
+  command->add_flag(
+      "--force", options->extend.outputs.force,
+      "Replace files of the release folder that are in the way, or were changed since they were written");
   command->add_flag("--json", options->json, "Print every measurement as JSON");
   command->footer(
       "Stages that are done and whose inputs have not changed are skipped; run the same command again to go "

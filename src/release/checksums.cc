@@ -66,43 +66,36 @@ std::string Sha256Text(std::string_view text) {
   return digest.Hex();
 }
 
-std::string Sha256File(const fs::path& path) {
+std::string Sha256File(const fs::path& path, Progress& progress) {
+  std::error_code error;
   std::ifstream file(path, std::ios::binary);
-  if (!file || !fs::is_regular_file(path))
+  if (!file || !fs::is_regular_file(path, error))
     Fail(ErrorKind::kIo, "{}: cannot open: expected a readable file", path.string());
+  progress.Start(fmt::format("digest of {}", path.filename().string()),
+                 static_cast<std::int64_t>(fs::file_size(path, error)), "bytes");
   Sha256 digest;
   std::vector<char> piece(kPiece);
+  std::int64_t done = 0;
   while (file) {
     ThrowIfCancelled();
     file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
     digest.Update(std::string_view(piece.data(), static_cast<std::size_t>(file.gcount())));
+    done += file.gcount();
+    progress.Update(done);
   }
   if (file.bad()) Fail(ErrorKind::kIo, "{}: cannot read: {}", path.string(), std::strerror(errno));
+  progress.Finish();
   return digest.Hex();
 }
 
-void WriteChecksums(const fs::path& folder) {
-  std::vector<std::string> names;
-  try {
-    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-      if (!entry.is_regular_file()) continue;
-      const std::string name = entry.path().lexically_relative(folder).generic_string();
-      if (name != kChecksumsFile) names.push_back(name);
-    }
-  } catch (const fs::filesystem_error& error) {
-    Fail(ErrorKind::kIo, "{}: cannot list: {}", folder.string(), error.code().message());
-  }
-  std::ranges::sort(names);
-
+std::string ChecksumLines(const std::map<std::string, std::string>& digests) {
   std::string lines;
-  for (const std::string& name : names) {
-    if (name.find_first_of("\\\n\r") != std::string::npos) {
-      Fail(ErrorKind::kUnsupported, "{}: the file name {:?} cannot be listed in {}", folder.string(), name,
-           kChecksumsFile);
-    }
-    lines += fmt::format("{}  {}\n", Sha256File(folder / name), name);
+  for (const auto& [name, digest] : digests) {
+    if (name.find_first_of("\\\n\r") != std::string::npos)
+      Fail(ErrorKind::kUnsupported, "the file name {:?} cannot be listed in {}", name, kChecksumsFile);
+    lines += fmt::format("{}  {}\n", digest, name);
   }
-  WriteFile(folder / kChecksumsFile, lines);
+  return lines;
 }
 
 std::vector<ChecksumFault> VerifyChecksums(const fs::path& folder) {

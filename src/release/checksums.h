@@ -3,11 +3,14 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/progress.h"
 
 namespace longspan {
 
@@ -33,11 +36,11 @@ class Sha256 {
 std::string Sha256Text(std::string_view text);
 
 // Reads the file in pieces, so memory does not grow with it; stops at Ctrl-C. Error(kIo).
-std::string Sha256File(const std::filesystem::path& path);
+std::string Sha256File(const std::filesystem::path& path, Progress& progress = NoProgress());
 
-// Writes `folder`/SHA256SUMS: one line for each regular file below the folder, sorted by name, but for
-// SHA256SUMS itself. Error(kIo), Error(kUnsupported) for a name that holds a line break or a backslash.
-void WriteChecksums(const std::filesystem::path& folder);
+// What SHA256SUMS says: one line for each file, given as digests by name relative to the folder.
+// Error(kUnsupported) for a name that holds a line break or a backslash.
+std::string ChecksumLines(const std::map<std::string, std::string>& digests);
 
 struct ChecksumFault {
   std::string file;  // relative to the folder

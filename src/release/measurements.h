@@ -36,6 +36,16 @@ struct DataFacts {
   std::int64_t validation_tokens = 0;
 };
 
+// The documents that perplexity and divergence are measured on.
+struct EvalTextFacts {
+  std::int64_t documents = 0;
+  std::int64_t tokens = 0;
+  std::int64_t longest = 0;        // tokens of the longest document
+  std::int64_t skipped_lines = 0;  // of the inputs, that could not be used
+  std::int64_t skipped_files = 0;
+  std::string first_skipped;  // where and why
+};
+
 struct TrainingPoint {
   std::int64_t step = 0;
   std::int64_t tokens = 0;  // trained on so far

@@ -202,7 +202,12 @@ std::vector<fs::path> ResolveInputs(const Recipe& recipe, const std::vector<std:
   }
   // One document must not count twice because a link leads to it too: it could be trained on and held out at
   // once.
-  for (fs::path& path : paths) path = fs::canonical(path);
+  for (fs::path& path : paths) {
+    std::error_code error;
+    const fs::path found = fs::canonical(path, error);
+    if (error) Fail(ErrorKind::kIo, "{}: a link that leads to no file: {}", path.string(), error.message());
+    path = found;
+  }
   std::ranges::sort(paths);
   paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
   return paths;

@@ -2,18 +2,18 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "release/checksums.h"
+#include "release/leftovers.h"
 
 namespace longspan {
 namespace {
@@ -22,21 +22,40 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kVersion = 1;
-constexpr std::uint64_t kMaxState = 64 << 20;
+constexpr int kVersion = 2;
+constexpr const char* kRecords = "stages.json";
+constexpr const char* kLock = ".lock";
+constexpr const char* kDigests = "digests.sqlite3";
 
-// Text joined so that no two different lists give the same result.
-void AppendField(std::string& text, std::string_view field) {
-  text += fmt::format("{}:{};", field.size(), field);
+bool Exists(const fs::path& path) {
+  std::error_code error;  // a link that leads nowhere, or round and round, is no file
+  return fs::exists(path, error);
 }
 
-// Changes whenever the file's contents do: writing sets both times, and ctime cannot be set back.
-std::string Stamp(const fs::path& path) {
-  struct stat info;
-  if (::stat(path.c_str(), &info) != 0)
-    Fail(ErrorKind::kIo, "{}: cannot stat: {}", path.string(), std::strerror(errno));
-  return fmt::format("{} {}.{:09} {}.{:09} {}", info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
-                     info.st_ctim.tv_sec, info.st_ctim.tv_nsec, info.st_ino);
+// What a first run may have left before it wrote its record.
+bool IsOwnFile(const std::string& name) {
+  return name == kLock || name.starts_with(kDigests) || (name.starts_with(kRecords) && IsLeftover(name));
+}
+
+void CheckIsWorkFolder(const fs::path& work) {
+  for (const auto& entry : fs::directory_iterator(work)) {
+    const std::string name = entry.path().filename().string();
+    if (IsOwnFile(name)) continue;
+    Fail(ErrorKind::kBadOption,
+         "{}: expected an empty folder or one with {}, found '{}' alone; without the record nothing says "
+         "which "
+         "stages are done: move the folder away to begin anew, or name another release.out",
+         work.string(), kRecords, name);
+  }
+}
+
+double MegabytesBelow(const fs::path& folder) {
+  double bytes = 0;
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, error)) {
+    if (entry.is_regular_file(error)) bytes += static_cast<double>(entry.file_size(error));
+  }
+  return bytes / 1e6;
 }
 
 }  // namespace
@@ -46,16 +65,27 @@ class StageRunner::Lock {
  public:
   explicit Lock(const fs::path& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
     if (fd_ < 0) Fail(ErrorKind::kIo, "{}: cannot open: {}", path.string(), std::strerror(errno));
-    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-      ::close(fd_);
-      Fail(ErrorKind::kIo, "{}: another longspan is at work in this folder", path.parent_path().string());
+    if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) {
+      Sign();
+      return;
     }
+    char holder[16] = {};
+    const ssize_t size = ::pread(fd_, holder, sizeof holder - 1, 0);
+    ::close(fd_);
+    Fail(ErrorKind::kIo, "{}: another longspan works in this folder{}; wait for it, or stop it",
+         path.parent_path().string(), size > 0 ? fmt::format(" (process {})", holder) : "");
   }
   ~Lock() { ::close(fd_); }
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
 
  private:
+  // Only for the message above: whether it works does not matter.
+  void Sign() const {
+    const std::string pid = std::to_string(::getpid());
+    if (::ftruncate(fd_, 0) == 0) static_cast<void>(::pwrite(fd_, pid.data(), pid.size(), 0) > 0);
+  }
+
   int fd_;
 };
 
@@ -63,153 +93,170 @@ StageRunner::StageRunner(fs::path work, Progress& progress) : work_(std::move(wo
   std::error_code error;
   fs::create_directories(work_, error);
   if (error) Fail(ErrorKind::kIo, "{}: cannot create folder: {}", work_.string(), error.message());
-  lock_ = std::make_unique<Lock>(work_ / ".lock");
+  lock_ = std::make_unique<Lock>(work_ / kLock);
   Load();
+  RemoveLeftovers(work_);
+  digests_ = std::make_unique<FileDigests>(work_ / kDigests, progress_);
 }
 
 StageRunner::~StageRunner() = default;
 
 void StageRunner::Load() {
-  const fs::path file = work_ / "stages.json";
-  if (!fs::exists(file)) return;
-  try {
-    const json state = json::parse(ReadFile(file, kMaxState));
-    if (state.at("version") != kVersion) throw std::runtime_error("written by another version");
-    std::map<std::string, Record, std::less<>> records;
-    for (const auto& [name, value] : state.at("stages").items()) {
-      Record record{value.at("fingerprint"), value.at("finished"), value.at("seconds"), {}};
-      for (const json& output : value.at("outputs"))
-        record.outputs.push_back({output.at("path"), output.at("sha256")});
-      records.emplace(name, std::move(record));
+  const fs::path file = work_ / kRecords;
+  if (!Exists(file)) {
+    CheckIsWorkFolder(work_);
+    Save();  // from here on the folder is known as the job's own
+    return;
+  }
+  const auto read = [](const json& value) {
+    Attempt attempt{value.at("fingerprint"), value.at("seconds"), {}};
+    for (const json& output : value.at("outputs")) {
+      attempt.outputs.push_back({output.at("path"), output.at("sha256")});
     }
-    std::map<std::string, FileDigest, std::less<>> digests;
-    for (const auto& [path, value] : state.at("files").items())
-      digests[path] = {value.at("stamp"), value.at("sha256")};
-    records_ = std::move(records);
-    digests_ = std::move(digests);
-  } catch (const std::exception& error) {
-    progress_.Message(
-        fmt::format("{}: unreadable ({}); every stage runs again", file.string(), error.what()));
+    return attempt;
+  };
+  const std::string next = fmt::format(
+      "move {} and the release folder away, and every stage runs again from the start", work_.string());
+  try {
+    const json state = json::parse(ReadFile(file));
+    const int version = state.at("version");
+    if (version != kVersion) {
+      Fail(ErrorKind::kUnsupported,
+           "{}: a record of version {}, expected {}; end the job with the longspan that began it, or {}",
+           file.string(), version, kVersion, next);
+    }
+    for (const auto& [name, value] : state.at("stages").items()) {
+      Record& record = records_[name];
+      for (const auto& [key, attempt] : value.get_ref<const json::object_t&>()) {
+        if (key == "done") record.done = read(attempt);
+        if (key == "running") record.running = read(attempt);
+      }
+    }
+  } catch (const json::exception& error) {
+    Fail(ErrorKind::kInvalidFile,
+         "{}: damaged ({}); it says which stages are done: put back a copy of it, or {}", file.string(),
+         error.what(), next);
   }
 }
 
 void StageRunner::Save() const {
-  json state = {{"version", kVersion}, {"stages", json::object()}, {"files", json::object()}};
-  for (const auto& [name, record] : records_) {
+  const auto write = [](const Attempt& attempt) {
     json outputs = json::array();
-    for (const Output& output : record.outputs)
+    for (const Output& output : attempt.outputs) {
       outputs.push_back({{"path", output.path}, {"sha256", output.digest}});
-    state["stages"][name] = {{"fingerprint", record.fingerprint},
-                             {"finished", record.finished},
-                             {"seconds", record.seconds},
-                             {"outputs", outputs}};
+    }
+    return json{{"fingerprint", attempt.fingerprint}, {"seconds", attempt.seconds}, {"outputs", outputs}};
+  };
+  json stages = json::object();
+  for (const auto& [name, record] : records_) {
+    json& stage = stages[name] = json::object();
+    if (record.done) stage["done"] = write(*record.done);
+    if (record.running) stage["running"] = write(*record.running);
   }
-  for (const auto& [path, file] : digests_)
-    state["files"][path] = {{"stamp", file.stamp}, {"sha256", file.digest}};
-  WriteFile(work_ / "stages.json", state.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
-}
-
-std::string StageRunner::DigestFile(const fs::path& path) {
-  const std::string key = fs::absolute(path).lexically_normal().string();
-  const std::string stamp = Stamp(path);
-  const auto known = digests_.find(key);
-  if (known != digests_.end() && known->second.stamp == stamp) return known->second.digest;
-  const std::string digest = Sha256File(path);
-  digests_[key] = {stamp, digest};
-  return digest;
-}
-
-std::string StageRunner::Digest(const fs::path& path) {
-  if (!fs::is_directory(path)) return DigestFile(path);
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(path)) {
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  }
-  std::ranges::sort(files);
-  std::string tree = "folder;";
-  for (const fs::path& file : files) {
-    AppendField(tree, file.lexically_relative(path).generic_string());
-    AppendField(tree, DigestFile(file));
-  }
-  return Sha256Text(tree);
+  const json state = {{"version", kVersion}, {"stages", stages}};
+  WriteFile(work_ / kRecords, state.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
 std::string StageRunner::Fingerprint(const StageInputs& inputs) {
-  std::string text;
-  for (const std::string& value : inputs.values) AppendField(text, value);
-  text += '\n';
-  for (const fs::path& file : inputs.files) AppendField(text, Digest(file));
-  return Sha256Text(text);
+  // Sizes before texts, so that no two different lists give the same bytes.
+  Sha256 digest;
+  digest.Update(fmt::format("version {}\n", inputs.version));
+  for (const std::string& value : inputs.values) digest.Update(fmt::format("{}:{};", value.size(), value));
+  digest.Update("\n");
+  for (const fs::path& file : inputs.files) digest.Update(digests_->Of(file) + ";");
+  return digest.Hex();
 }
 
-std::optional<std::string> StageRunner::Stale(const Record* record, const std::string& fingerprint,
+std::optional<std::string> StageRunner::Stale(const Record& record, const std::string& fingerprint,
                                               const std::vector<fs::path>& outputs) {
-  if (record == nullptr) return "never run";
-  if (record->fingerprint != fingerprint) return "its inputs changed";
-  if (!record->finished) return "it was interrupted";
-  if (record->outputs.size() != outputs.size()) return "its outputs changed";
+  if (!record.done) return record.running ? "it was interrupted" : "it never ran";
+  const Attempt& done = *record.done;
+  if (done.fingerprint != fingerprint) return "its inputs changed";
+  if (done.outputs.size() != outputs.size()) return "its outputs changed";
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const std::string name = outputs[i].lexically_relative(work_).generic_string();
-    if (record->outputs[i].path != name) return "its outputs changed";
-    if (!fs::exists(outputs[i])) return fmt::format("{} is missing", outputs[i].string());
-    if (Digest(outputs[i]) != record->outputs[i].digest)
+    if (done.outputs[i].path != name) return "its outputs changed";
+    if (!Exists(outputs[i])) return fmt::format("{} is missing", outputs[i].string());
+    if (digests_->Of(outputs[i]) != done.outputs[i].digest)
       return fmt::format("{} was changed", outputs[i].string());
   }
   return std::nullopt;
 }
 
+fs::path StageRunner::ScratchOf(std::string_view name, std::string_view fingerprint) const {
+  return work_ / "scratch" / fmt::format("{}-{}", name, fingerprint.substr(0, 16));
+}
+
+void StageRunner::EnterScratch(std::string_view name, std::string_view fingerprint) {
+  scratch_ = ScratchOf(name, fingerprint);
+  const std::string prefix = fmt::format("{}-", name);
+  fs::create_directories(scratch_);
+  for (const auto& entry : fs::directory_iterator(scratch_.parent_path())) {
+    const std::string other = entry.path().filename().string();
+    if (!other.starts_with(prefix) || other.size() != scratch_.filename().string().size()) continue;
+    if (entry.path() == scratch_) continue;
+    progress_.Message(
+        fmt::format("{}: {} ({:.1f} MB) is kept, checkpoints of other settings; with those settings again it "
+                    "goes on from "
+                    "them, and where they are not wanted the folder can be removed",
+                    name, entry.path().string(), MegabytesBelow(entry.path())));
+  }
+}
+
 bool StageRunner::Run(std::string_view name, const StageInputs& inputs, const std::vector<fs::path>& outputs,
                       const std::function<void()>& body) {
   for (const fs::path& file : inputs.files) {
-    if (!fs::exists(file)) Fail(ErrorKind::kIo, "{}: needed by stage '{}', but missing", file.string(), name);
+    if (!Exists(file)) Fail(ErrorKind::kIo, "{}: needed by stage '{}', but missing", file.string(), name);
   }
   const std::string fingerprint = Fingerprint(inputs);
-  const auto found = records_.find(name);
-  const auto stale = Stale(found == records_.end() ? nullptr : &found->second, fingerprint, outputs);
+  const auto known = records_.find(name);
+  const Record earlier = known == records_.end() ? Record() : known->second;
+  const auto stale = Stale(earlier, fingerprint, outputs);
+  digests_->Save();
   if (!stale) {
+    fs::remove_all(ScratchOf(name, fingerprint));  // of a process that was killed when all was done
     progress_.Message(fmt::format("{}: up to date", name));
-    Save();  // digests taken on the way
     return false;
   }
-  if (found != records_.end()) progress_.Message(fmt::format("{}: runs again, for {}", name, *stale));
+  if (known != records_.end()) progress_.Message(fmt::format("{}: runs again, because {}", name, *stale));
 
   Record& record = records_[std::string(name)];
-  const bool resumes = record.fingerprint == fingerprint && !record.finished;
-  if (!resumes) {
-    fs::remove_all(Scratch(name));
-    record = {fingerprint, false, 0, {}};
+  if (!record.running || record.running->fingerprint != fingerprint) {
+    record.running = Attempt{fingerprint, 0, {}};
   }
-  // From here until the end the record says "unfinished", so a kill at any point makes the stage run again.
-  record.outputs.clear();
+  record.running->outputs.clear();
   Save();
-  fs::create_directories(Scratch(name));
+  EnterScratch(name, fingerprint);
 
   const Clock::time_point start = Clock::now();
   const auto elapsed = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
   try {
     body();
   } catch (...) {
-    record.seconds += elapsed();
-    Save();
+    record.running->seconds += elapsed();
+    try {
+      Save();
+    } catch (const Error&) {  // what stopped the stage is what matters
+    }
     throw;
   }
-  record.seconds += elapsed();
+  record.running->seconds += elapsed();
   for (const fs::path& output : outputs) {
-    if (!fs::exists(output))
+    if (!Exists(output))
       Fail(ErrorKind::kInternal, "stage '{}' ended without writing {}", name, output.string());
-    record.outputs.push_back({output.lexically_relative(work_).generic_string(), Digest(output)});
+    record.running->outputs.push_back(
+        {output.lexically_relative(work_).generic_string(), digests_->Of(output)});
   }
-  record.finished = true;
+  record.done = std::exchange(record.running, std::nullopt);
+  digests_->Save();
   Save();
-  fs::remove_all(Scratch(name));
+  fs::remove_all(scratch_);
   return true;
 }
 
-fs::path StageRunner::Scratch(std::string_view name) const { return work_ / "scratch" / name; }
-
 double StageRunner::Seconds(std::string_view name) const {
   const auto found = records_.find(name);
-  return found != records_.end() && found->second.finished ? found->second.seconds : 0;
+  return found != records_.end() && found->second.done ? found->second.done->seconds : 0;
 }
 
 }  // namespace longspan

@@ -1,8 +1,18 @@
 // Runs the stages of a job so that an interrupted job goes on where it stopped: a stage is skipped while what
 // it reads and what it wrote are as they were.
+//
+// In the work folder:
+//   stages.json      which stages are done, with digests of what they read and wrote: small, and needed
+//   digests.sqlite3  digests of files (release/file_digests.h): large, and can be lost
+//   scratch/STAGE-X  checkpoints of a stage that is not done; X stands for everything that the stage reads
+//   .lock            held by the process at work
+//
+// Nothing that took time is removed in silence. Each set of inputs has a scratch folder of its own: other
+// settings begin a new one, and going back to the earlier settings goes on from the earlier checkpoint. What
+// a stage wrote before counts until the stage has run to its end again. A record that cannot be read is an
+// error rather than a new beginning.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -13,21 +23,23 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "release/file_digests.h"
 
 namespace longspan {
 
 // What a stage reads. Everything that could change its outputs belongs here; paths themselves do not count,
 // only what is behind them, so a work folder may be moved.
 struct StageInputs {
+  int version = 1;  // of the code that computes the stage: raise it when the same inputs give other outputs
   std::vector<std::string> values;           // settings, as text
   std::vector<std::filesystem::path> files;  // files, and folders with all that is below them
 };
 
-// Keeps its records in `work`/stages.json. A stage's inputs and outputs are fingerprinted by content; a
-// file's digest is remembered with its size and times, so large files are read once.
 class StageRunner {
  public:
-  // Error(kIo) where another process works in the folder. Unreadable records are reported and begun anew.
+  // Error(kIo) where another process works in the folder, Error(kBadOption) where the folder holds files but
+  // no record, Error(kInvalidFile) and Error(kUnsupported) for a record that is damaged or of another
+  // version.
   StageRunner(std::filesystem::path work, Progress& progress);
   ~StageRunner();
   StageRunner(const StageRunner&) = delete;
@@ -39,14 +51,14 @@ class StageRunner {
   bool Run(std::string_view name, const StageInputs& inputs,
            const std::vector<std::filesystem::path>& outputs, const std::function<void()>& body);
 
-  // A folder for a stage's checkpoints, to be named inside its body. It survives an interruption, but is
-  // emptied before a run with other inputs, so that a stage never goes on from a state that belongs to other
-  // settings.
-  std::filesystem::path Scratch(std::string_view name) const;
+  // The folder for checkpoints of the stage that runs, for use inside its body. It survives an interruption
+  // until a run with the same inputs has ended.
+  const std::filesystem::path& Scratch() const { return scratch_; }
 
   // Time spent in the stage's latest complete run, over its interruptions; 0 where it never finished.
   double Seconds(std::string_view name) const;
 
+  FileDigests& digests() { return *digests_; }
   const std::filesystem::path& work() const { return work_; }
 
  private:
@@ -54,32 +66,32 @@ class StageRunner {
     std::string path;
     std::string digest;
   };
-  struct Record {
+  struct Attempt {
     std::string fingerprint;
-    bool finished = false;
     double seconds = 0;
-    std::vector<Output> outputs;
+    std::vector<Output> outputs;  // where it ended
   };
-  struct FileDigest {
-    std::string stamp;  // size and times
-    std::string digest;
+  struct Record {
+    std::optional<Attempt> done;     // the latest that ended
+    std::optional<Attempt> running;  // the one under way, or interrupted
   };
   class Lock;
 
   void Load();
   void Save() const;
   std::string Fingerprint(const StageInputs& inputs);
-  std::string Digest(const std::filesystem::path& path);  // of a file or a folder's tree
-  std::string DigestFile(const std::filesystem::path& path);
   // Why the stage must run, or nothing.
-  std::optional<std::string> Stale(const Record* record, const std::string& fingerprint,
+  std::optional<std::string> Stale(const Record& record, const std::string& fingerprint,
                                    const std::vector<std::filesystem::path>& outputs);
+  std::filesystem::path ScratchOf(std::string_view name, std::string_view fingerprint) const;
+  void EnterScratch(std::string_view name, std::string_view fingerprint);
 
   std::filesystem::path work_;
   Progress& progress_;
   std::unique_ptr<Lock> lock_;
+  std::unique_ptr<FileDigests> digests_;
   std::map<std::string, Record, std::less<>> records_;
-  std::map<std::string, FileDigest, std::less<>> digests_;
+  std::filesystem::path scratch_;  // of the stage that runs
 };
 
 }  // namespace longspan

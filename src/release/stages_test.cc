@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <fstream>
 #include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/expect_error.h"
 #include "release/testing/sample_measurements.h"
 
 namespace longspan {
@@ -30,11 +34,11 @@ class StagesTest : public ::testing::Test {
   std::string RunAll(const std::string& setting = "x") {
     StageRunner runner(work_, listener_);
     std::string ran;
-    if (runner.Run("copy", {{setting}, {folder_ / "in"}}, {work_ / "mid"},
+    if (runner.Run("copy", {1, {setting}, {folder_ / "in"}}, {work_ / "mid"},
                    [&] { WriteFile(work_ / "mid", ReadFile(folder_ / "in") + setting); })) {
       ran += "copy ";
     }
-    if (runner.Run("join", {{}, {work_ / "mid"}}, {work_ / "out"}, [&] {
+    if (runner.Run("join", {1, {}, {work_ / "mid"}}, {work_ / "out"}, [&] {
           const std::string text = ReadFile(work_ / "mid");
           WriteFile(work_ / "out", text + text);
         })) {
@@ -87,37 +91,86 @@ TEST_F(StagesTest, CorruptionOfSameSizeAndTimeIsSeen) {
   EXPECT_EQ(RunAll(), "copy ");
 }
 
-TEST_F(StagesTest, InterruptedStageGoesOnFromItsScratch) {
-  int attempts = 0;
-  bool fail = true;
-  const auto run = [&](const std::string& setting) {
+TEST_F(StagesTest, AnotherVersionOfTheCodeRunsAgain) {
+  const auto run = [&](int version) {
     StageRunner runner(work_, listener_);
-    return runner.Run("train", {{setting}, {}}, {work_ / "model"}, [&] {
-      const auto checkpoint = runner.Scratch("train") / "checkpoint";
-      attempts = std::filesystem::exists(checkpoint) ? std::stoi(ReadFile(checkpoint)) + 1 : 1;
-      WriteFile(checkpoint, std::to_string(attempts));
-      if (fail) throw Error(ErrorKind::kCancelled, "Ctrl-C");
-      WriteFile(work_ / "model", "done");
-    });
+    return runner.Run("copy", {version, {}, {folder_ / "in"}}, {work_ / "mid"},
+                      [&] { WriteFile(work_ / "mid", "x"); });
   };
-  EXPECT_THROW(run("a"), Error);
-  EXPECT_EQ(attempts, 1);
-  EXPECT_THROW(run("a"), Error);
-  EXPECT_EQ(attempts, 2);  // went on
-  EXPECT_THROW(run("b"), Error);
-  EXPECT_EQ(attempts, 1);  // other settings begin anew
-  fail = false;
-  EXPECT_TRUE(run("b"));
-  EXPECT_EQ(attempts, 2);
-  EXPECT_FALSE(run("b"));
-  EXPECT_FALSE(std::filesystem::exists(work_ / "scratch/train"));
+  EXPECT_TRUE(run(1));
+  EXPECT_FALSE(run(1));
+  EXPECT_TRUE(run(2));
+}
+
+// A stage that counts its attempts in a checkpoint, and ends when it may.
+class CheckpointsTest : public StagesTest {
+ protected:
+  bool Train(const std::string& setting) {
+    StageRunner runner(work_, listener_);
+    return runner.Run("train", {1, {setting}, {}}, {work_ / "model"}, [&] {
+      const auto checkpoint = runner.Scratch() / "checkpoint";
+      attempts_ = std::filesystem::exists(checkpoint) ? std::stoi(ReadFile(checkpoint)) + 1 : 1;
+      WriteFile(checkpoint, std::to_string(attempts_));
+      if (fail_) throw Error(ErrorKind::kCancelled, "Ctrl-C");
+      WriteFile(work_ / "model", "done with " + setting);
+    });
+  }
+
+  int attempts_ = 0;
+  bool fail_ = true;
+};
+
+TEST_F(CheckpointsTest, AreGoneOnFrom) {
+  EXPECT_THROW(Train("a"), Error);
+  EXPECT_EQ(attempts_, 1);
+  EXPECT_THROW(Train("a"), Error);
+  EXPECT_EQ(attempts_, 2);
+  fail_ = false;
+  EXPECT_TRUE(Train("a"));
+  EXPECT_EQ(attempts_, 3);
+  EXPECT_FALSE(Train("a"));
+  EXPECT_TRUE(std::filesystem::is_empty(work_ / "scratch"));
+}
+
+TEST_F(CheckpointsTest, OfOtherSettingsAreKeptAndNamed) {
+  EXPECT_THROW(Train("a"), Error);
+  EXPECT_THROW(Train("b"), Error);
+  EXPECT_EQ(attempts_, 1);  // other settings begin anew
+  EXPECT_THAT(listener_.lines, HasSubstr("is kept, checkpoints of other settings"));
+  EXPECT_THROW(Train("a"), Error);
+  EXPECT_EQ(attempts_, 2);  // and what the first had is still there
+  fail_ = false;
+  EXPECT_TRUE(Train("b"));
+  EXPECT_EQ(attempts_, 2);
+  EXPECT_TRUE(Train("a"));
+  EXPECT_EQ(attempts_, 3);
+}
+
+TEST_F(CheckpointsTest, AnInterruptedRunWithOtherSettingsLosesNoResult) {
+  fail_ = false;
+  EXPECT_TRUE(Train("a"));
+  fail_ = true;
+  EXPECT_THROW(Train("b"), Error);
+  fail_ = false;
+  EXPECT_FALSE(Train("a"));
+  EXPECT_EQ(ReadFile(work_ / "model"), "done with a");
+}
+
+TEST_F(CheckpointsTest, SurviveARecordThatCannotBeRead) {
+  EXPECT_THROW(Train("a"), Error);
+  const std::string record = ReadFile(work_ / "stages.json");
+  WriteFile(work_ / "stages.json", record.substr(0, record.size() / 2));
+  EXPECT_EQ(KindOf([&] { Train("a"); }), ErrorKind::kInvalidFile);
+  WriteFile(work_ / "stages.json", record);
+  EXPECT_THROW(Train("a"), Error);
+  EXPECT_EQ(attempts_, 2);
 }
 
 TEST_F(StagesTest, InterruptedRerunIsNotTakenForTheFinishedOne) {
   RunAll();
   {
     StageRunner runner(work_, listener_);
-    EXPECT_THROW(runner.Run("copy", {{"other"}, {folder_ / "in"}}, {work_ / "mid"},
+    EXPECT_THROW(runner.Run("copy", {1, {"other"}, {folder_ / "in"}}, {work_ / "mid"},
                             [&] {
                               WriteFile(work_ / "mid", "half");
                               throw Error(ErrorKind::kCancelled, "Ctrl-C");
@@ -131,7 +184,7 @@ TEST_F(StagesTest, FoldersAreInputsAndOutputs) {
   WriteFile(folder_ / "corpus/a.txt", "1");
   const auto run = [&] {
     StageRunner runner(work_, listener_);
-    return runner.Run("prepare", {{}, {folder_ / "corpus"}}, {work_ / "shards"},
+    return runner.Run("prepare", {1, {}, {folder_ / "corpus"}}, {work_ / "shards"},
                       [&] { WriteFile(work_ / "shards/0.bin", "shard"); });
   };
   EXPECT_TRUE(run());
@@ -142,30 +195,67 @@ TEST_F(StagesTest, FoldersAreInputsAndOutputs) {
   EXPECT_TRUE(run());
 }
 
-TEST_F(StagesTest, UnreadableRecordsBeginAnew) {
+TEST_F(StagesTest, ARecordThatCannotBeReadIsAnErrorThatSaysWhatToDo) {
   RunAll();
-  for (const char* bad :
-       {"", "{", "[]", R"({"version": 1, "stages": {"copy": 3}, "files": {}})", R"({"version": 99})"}) {
+  const std::string record = ReadFile(work_ / "stages.json");
+  for (const std::string& bad :
+       {std::string(), std::string("{"), std::string("[]"), record.substr(0, 100),
+        std::string(R"({"version": 2, "stages": {"copy": 3}})"),
+        std::string(R"({"version": 1, "stages": {}, "files": {}})"), std::string(R"({"version": 99})")}) {
     WriteFile(work_ / "stages.json", bad);
-    EXPECT_EQ(RunAll(), "copy join ") << bad;
+    const std::string message = ErrorOf([&] { RunAll(); });
+    EXPECT_THAT(message, HasSubstr("stages.json")) << bad;
+    EXPECT_THAT(message, HasSubstr("away, and every stage runs again")) << bad;
+    EXPECT_EQ(ReadFile(work_ / "stages.json"), bad);  // left for whoever wants to mend it
   }
-  EXPECT_THAT(listener_.lines, HasSubstr("every stage runs again"));
+  WriteFile(work_ / "stages.json", record);
+  EXPECT_EQ(RunAll(), "");
+}
+
+TEST_F(StagesTest, AFolderOfSomebodyElsesIsRefused) {
+  WriteFile(work_ / "mid", "not the job's");
+  EXPECT_THAT(ErrorOf([&] { RunAll(); }), HasSubstr("found 'mid'"));
+  EXPECT_EQ(ReadFile(work_ / "mid"), "not the job's");
+}
+
+TEST_F(StagesTest, WhatAKilledProcessLeftIsRemoved) {
+  RunAll();
+  WriteFile(work_ / "mid.tmp-a1B2c3", "half");
+  WriteFile(work_ / "scratch/train-1/checkpoint.gguf.tmp-a1B2c3", "half");
+  EXPECT_EQ(RunAll(), "");
+  EXPECT_FALSE(std::filesystem::exists(work_ / "mid.tmp-a1B2c3"));
+  EXPECT_FALSE(std::filesystem::exists(work_ / "scratch/train-1/checkpoint.gguf.tmp-a1B2c3"));
+}
+
+// What is recorded of a stage does not grow with what it reads.
+TEST_F(StagesTest, TheNumberOfInputsHasNoLimit) {
+  std::filesystem::create_directories(folder_ / "inputs");
+  for (int i = 0; i < 1000; ++i) std::ofstream(folder_ / fmt::format("inputs/{}", i)) << i;
+  const auto run = [&] {
+    StageRunner runner(work_, listener_);
+    return runner.Run("read", {1, {}, {folder_ / "inputs"}}, {work_ / "mid"},
+                      [&] { WriteFile(work_ / "mid", "x"); });
+  };
+  EXPECT_TRUE(run());
+  EXPECT_FALSE(run());
+  EXPECT_LT(std::filesystem::file_size(work_ / "stages.json"), 4096u);
 }
 
 TEST_F(StagesTest, FaultsAreNamed) {
   StageRunner runner(work_, listener_);
   EXPECT_THAT(
       [&] {
-        runner.Run("s", {{}, {}}, {work_ / "never"}, [] {});
+        runner.Run("s", {1, {}, {}}, {work_ / "never"}, [] {});
       },
       ThrowsMessage<Error>(HasSubstr("stage 's' ended without writing")));
   EXPECT_THAT(
       [&] {
-        runner.Run("s", {{}, {folder_ / "absent"}}, {}, [] {});
+        runner.Run("s", {1, {}, {folder_ / "absent"}}, {}, [] {});
       },
       ThrowsMessage<Error>(HasSubstr("absent: needed by stage 's', but missing")));
   EXPECT_THAT([&] { StageRunner second(work_, listener_); },
-              ThrowsMessage<Error>(HasSubstr("another longspan is at work")));
+              ThrowsMessage<Error>(
+                  HasSubstr(fmt::format("another longspan works in this folder (process {})", ::getpid()))));
 }
 
 TEST_F(StagesTest, TimeIsKept) {

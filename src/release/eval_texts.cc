@@ -1,0 +1,67 @@
+#include "release/eval_texts.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/error.h"
+#include "data/prepare.h"
+#include "data/shard.h"
+
+namespace longspan {
+namespace {
+
+std::optional<Shard> ShardOf(const std::filesystem::path& shards, EvalTexts which) {
+  ShardSet set = ShardSet::Open(shards);
+  return which == EvalTexts::kHeldOut ? std::move(set.validation) : std::move(set.train);
+}
+
+}  // namespace
+
+EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options,
+                               const TextEncoder& encoder, const std::filesystem::path& out,
+                               Progress& progress) {
+  PrepareOptions prepare;
+  prepare.corpus = options;
+  prepare.append_eos = false;
+  CorpusSkips skips;
+  try {
+    skips = Prepare(inputs, encoder, prepare, out, progress).skips;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kBadOption) throw;
+    Fail(ErrorKind::kBadOption, "eval.inputs: {}", error.what());
+  }
+  EvalTextFacts facts = MeasureEvalTexts(out, EvalTexts::kAll);
+  facts.skipped_lines = skips.lines;
+  facts.skipped_files = skips.files;
+  facts.first_skipped = skips.first;
+  return facts;
+}
+
+std::vector<TokenDocument> ReadEvalTexts(const std::filesystem::path& shards, EvalTexts which) {
+  std::vector<TokenDocument> documents;
+  const std::optional<Shard> shard = ShardOf(shards, which);
+  if (!shard) return documents;
+  documents.reserve(static_cast<std::size_t>(shard->documents()));
+  for (std::int64_t i = 0; i < shard->documents(); ++i) documents.push_back(shard->ReadDocument(i));
+  return documents;
+}
+
+EvalTextFacts MeasureEvalTexts(const std::filesystem::path& shards, EvalTexts which) {
+  EvalTextFacts facts;
+  const std::optional<Shard> shard = ShardOf(shards, which);
+  if (!shard) return facts;
+  facts.documents = shard->documents();
+  facts.tokens = shard->tokens();
+  for (std::int64_t i = 0; i < shard->documents(); ++i)
+    facts.longest = std::max(facts.longest, shard->Length(i));
+  return facts;
+}
+
+void ReportSkips(std::string_view what, std::int64_t lines, std::int64_t files, const std::string& first,
+                 Progress& progress) {
+  if (lines + files == 0) return;
+  progress.Message(
+      fmt::format("{}: {} lines and {} files could not be used; first: {}", what, lines, files, first));
+}
+
+}  // namespace longspan

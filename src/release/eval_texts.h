@@ -1,0 +1,34 @@
+// The documents that a job measures on: the recipe's own texts, or those held out from training. They are
+// tokenised once, into shards, and read from there by every measurement.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/progress.h"
+#include "data/corpus.h"
+#include "data/encoder.h"
+#include "eval/window.h"
+#include "release/measurements.h"
+
+namespace longspan {
+
+// Tokenises `inputs` into shards in the folder `out`. Error(kBadOption) where there is no text in them.
+EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options,
+                               const TextEncoder& encoder, const std::filesystem::path& out,
+                               Progress& progress);
+
+// Which of a shard folder's documents are meant.
+enum class EvalTexts { kAll, kHeldOut };
+
+std::vector<TokenDocument> ReadEvalTexts(const std::filesystem::path& shards, EvalTexts which);
+EvalTextFacts MeasureEvalTexts(const std::filesystem::path& shards, EvalTexts which);
+
+// Says what of `what`, such as "eval.inputs", was not used and why; nothing where all was.
+void ReportSkips(std::string_view what, std::int64_t lines, std::int64_t files, const std::string& first,
+                 Progress& progress);
+
+}  // namespace longspan

@@ -1,0 +1,16 @@
+// A text that a released model writes, for its card.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "release/measurements.h"
+#include "release/recipe.h"
+
+namespace longspan {
+
+// `name` is what the card calls the model.
+SampleText WriteSample(const std::filesystem::path& model, const std::string& name,
+                       const SampleRecipe& recipe, const std::string& isa);
+
+}  // namespace longspan
