@@ -95,11 +95,13 @@ std::string YamlText(const KeyValue& key) {
 
 std::string TypeText(const KeyValue& key) {
   std::string text(Name(key.type));
-  if (key.type == KeyType::kChoice) {
-    text = fmt::format("one of {}", fmt::join(key.choices, ", "));
-  } else if (key.key.range) {
-    text += fmt::format(", {:.15g} to {:.15g}", key.key.range->low, key.key.range->high);
+  if (key.type == KeyType::kChoice) text = fmt::format("one of {}", fmt::join(key.choices, ", "));
+  if (const auto& range = key.key.range; range && range->high >= kNoLimit) {
+    text += fmt::format(", {:.15g} or more", range->low);
+  } else if (range) {
+    text += fmt::format(", {:.15g} to {:.15g}", range->low, range->high);
   }
+  if (!key.key.unit.empty()) text += fmt::format(" {}", key.key.unit);
   return key.is_list ? "list of " + text : text;
 }
 

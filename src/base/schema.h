@@ -31,6 +31,8 @@ namespace longspan {
 template <class T, class U>
 concept Is = std::same_as<std::remove_const_t<T>, U>;
 
+inline constexpr double kNoLimit = 1e12;  // as Range::high: more than anybody means
+
 struct Range {
   double low = 0, high = 0;  // both allowed; integers up to 2^53 are exact
 };
@@ -212,7 +214,8 @@ std::string QuoteYaml(std::string_view text);
 // The value as YAML has it on one line: "64", "[q, k]", "\"a b\"".
 std::string YamlText(const KeyValue& key);
 
-// What may be written for a key: "integer, 1 to 65536", "one of full, lora, rslora", "list of text".
+// What may be written for a key: "integer, 1 to 64 tokens", "number, 0 or more", "one of full, lora", "list
+// of text".
 std::string TypeText(const KeyValue& key);
 
 // Comments by the name of a key or a section.

@@ -61,8 +61,10 @@ class SchemaReader {
     if (!key.range) return;
     const auto number = static_cast<double>(value);
     if (number >= key.range->low && number <= key.range->high) return;
-    section().FailAt(key.name, fmt::format("expected {:.15g} to {:.15g}, found {}", key.range->low,
-                                           key.range->high, value));
+    const std::string limits = key.range->high >= kNoLimit && number < key.range->low
+                                   ? fmt::format("{:.15g} or more", key.range->low)
+                                   : fmt::format("{:.15g} to {:.15g}", key.range->low, key.range->high);
+    section().FailAt(key.name, fmt::format("expected {}, found {}", limits, value));
   }
 
   void Read(const Key& key, std::string& out) { section().Read(key.name, out); }

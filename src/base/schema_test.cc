@@ -150,13 +150,16 @@ TEST(SchemaReader, NumbersAreExactOrRefused) {
 
 TEST(SchemaReader, HostileYamlIsAnError) {
   EXPECT_THAT(ErrorOf("inside:\n\trooms: 1\n"), HasSubstr("dir/h.yml:"));  // a tab
-  EXPECT_THAT(ErrorOf("seed: 1\n---\nseed: 2\n"), HasSubstr("one YAML document, found 2"));
+  EXPECT_THAT(ErrorOf("seed: 1\n---\nseed: 2\n"),
+              HasSubstr("h.yml:2: expected the end of the file, found another YAML"));
   EXPECT_THAT(ErrorOf("inside: *nowhere\n"), HasSubstr("not YAML"));
   EXPECT_THAT(ErrorOf("<<: {seed: 1}\n"), HasSubstr("unknown key"));
   EXPECT_THAT(ErrorOf("\"a\\nb\\e[1m\": 1\n"), HasSubstr("a\\x0ab"));  // one line all the same
   EXPECT_THAT(ErrorOf("color: \"" + std::string(100'000, 'x') + "\"\n"), HasSubstr("..."));
   EXPECT_THAT(ErrorOf(std::string(1'000, 'x') + ": 1\n"), HasSubstr("xxx...: unknown key"));
   EXPECT_THAT(ErrorOf("? " + std::string(500'000, 'x') + "\n: 1\n"), HasSubstr("xxx...: unknown key"));
+  EXPECT_THAT(ErrorOf("{seed: 1}, {seed: 2}\n"),
+              HasSubstr("h.yml:1: expected the end of the file"));  // not for ever
   std::string bomb = "a0: &a0 [x]\n";
   for (int i = 1; i < 60; ++i) bomb += fmt::format("a{0}: &a{0} [*a{1}, *a{1}, *a{1}]\n", i, i - 1);
   EXPECT_THAT(ErrorOf(bomb), HasSubstr("a0: unknown key"));

@@ -1,10 +1,14 @@
 #include "base/yaml_section.h"
 
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/parser.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <numeric>
 #include <set>
+#include <sstream>
 
 #include "base/file.h"
 #include "base/printable.h"
@@ -103,6 +107,36 @@ void CheckDepth(const std::filesystem::path& path, std::string_view text) {
     Fail(ErrorKind::kInvalidFile, "{}: expected text, found a zero byte", path.string());
 }
 
+// Hears where documents begin, and nothing else.
+class DocumentStarts : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override { line = mark.line + 1; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+
+  int line = 1;
+};
+
+// YAML::Load ignores what follows the first document, and YAML::LoadAll takes "{a: b}," for documents without
+// end.
+void CheckOneDocument(const std::filesystem::path& path, const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  DocumentStarts starts;
+  if (parser.HandleNextDocument(starts) && parser.HandleNextDocument(starts)) {
+    Fail(ErrorKind::kInvalidFile, "{}:{}: expected the end of the file, found another YAML document",
+         path.string(), starts.line);
+  }
+}
+
 }  // namespace
 
 std::string ReadYamlFile(const std::filesystem::path& path) { return ReadFile(path, kMaxYaml); }
@@ -110,11 +144,8 @@ std::string ReadYamlFile(const std::filesystem::path& path) { return ReadFile(pa
 YAML::Node ParseYaml(const std::filesystem::path& path, const std::string& text) {
   CheckDepth(path, text);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() > 1)
-      Fail(ErrorKind::kInvalidFile, "{}: expected one YAML document, found {}", path.string(),
-           documents.size());
-    return documents.empty() ? YAML::Node() : documents.front();
+    CheckOneDocument(path, text);
+    return YAML::Load(text);
   } catch (const YAML::Exception& error) {
     Fail(ErrorKind::kInvalidFile, "{}:{}: not YAML: {}", path.string(), error.mark.line + 1,
          Printable(error.msg, 200));

@@ -150,7 +150,7 @@ Recipe ParseRecipe(const fs::path& path, std::string text, RecipeUse use) {
 }
 
 std::string Fingerprint(const Recipe& recipe, Stage stage) {
-  return fmt::format("version {}; {}", StageVersion(stage), Fingerprint(ListKeys(recipe).keys, stage));
+  return Fingerprint(ListKeys(recipe).keys, stage);
 }
 
 fs::path WorkFolder(const Recipe& recipe) { return recipe.release.out.lexically_normal().string() + ".work"; }

@@ -154,8 +154,7 @@ Recipe ParseRecipe(const std::filesystem::path& path, std::string text, RecipeUs
 // What LoadRecipe does after reading, for a recipe that a program made up.
 void CompleteRecipe(Recipe& recipe, RecipeUse use = kForExtend);
 
-// Everything besides files that `stage` depends on, as text: the keys that change its results, and the
-// version of what computes it.
+// Everything besides files that `stage` depends on, as text: the keys that change its results, with values.
 std::string Fingerprint(const Recipe& recipe, Stage stage);
 
 // Where a job keeps its intermediate results: `<release.out>.work`.

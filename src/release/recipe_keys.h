@@ -122,7 +122,7 @@ void Fields(R& f, auto& visit) {
             .help = "Window to reach",
             .unit = "tokens",
             .range = kWindow,
-            .otherwise = "none, for longspan train: nothing is stretched",
+            .otherwise = "none: nothing is stretched",
             .changes = kTrainStage | kMergeStage,
             .required = kForExtend},
         f.target);

@@ -57,10 +57,14 @@ bool IsRequired(const KeyValue& key) { return key.key.required != 0; }
 
 // What a key is without being given.
 std::string DefaultText(const KeyValue& key) {
-  if (!key.key.otherwise.empty()) return std::string(key.key.otherwise);
-  if (key.key.required == kForExtend) return "required by extend";
-  if (key.key.required == kForTrain) return "required by train";
-  if (IsRequired(key)) return "required";
+  std::string text(key.key.otherwise);
+  if (IsRequired(key)) {
+    const char* by = key.key.required == kForExtend  ? " by extend"
+                     : key.key.required == kForTrain ? " by train"
+                                                     : "";
+    return fmt::format("{}{}required{}", text, text.empty() ? "" : "; ", by);
+  }
+  if (!text.empty()) return text;
   if (key.values.empty() || (key.values.size() == 1 && key.values.front().empty())) return "none";
   return YamlText(key);
 }
@@ -70,12 +74,16 @@ std::string UseText(const KeyValue& key) {
   return (key.key.ignored & kForExtend) != 0 ? "train" : "both";
 }
 
+// Every key, with its default.
 KeyLister AllKeys() {
-  static const Recipe defaults;
+  static const Recipe defaults = [] {
+    Recipe recipe;
+    recipe.new_model.emplace();
+    return recipe;
+  }();
   return ListKeys(defaults);
 }
 
-// The dimensions of a new model have no defaults, although an absent section has no values either.
 std::vector<const KeyValue*> KeysOf(const KeyLister& all, const SectionHelp& section) {
   std::vector<const KeyValue*> keys;
   for (const KeyValue& key : all.keys) {
@@ -137,9 +145,8 @@ std::string RecipeKeysText() {
   for (const SectionHelp& section : all.sections) {
     text += fmt::format("{}{}: {}\n", text.empty() ? "" : "\n", section.name, section.help);
     for (const KeyValue* key : KeysOf(all, section)) {
-      text += fmt::format("  {:<24} {} [{}]\n  {:<24} {}{}\n", SplitName(key->name).second, TypeText(*key),
-                          DefaultText(*key), "", key->key.help,
-                          key->key.unit.empty() ? "" : fmt::format(" ({})", key->key.unit));
+      text += fmt::format("  {:<24} {} [{}]\n  {:<24} {}\n", SplitName(key->name).second, TypeText(*key),
+                          DefaultText(*key), "", key->key.help);
     }
   }
   return text;
@@ -151,11 +158,10 @@ std::string RecipeKeysMarkdown() {
   for (const SectionHelp& section : all.sections) {
     text += fmt::format("{}### {}\n\n{}.{}\n\n", text.empty() ? "" : "\n", section.name, section.help,
                         (section.ignored & kForTrain) != 0 ? " `train` ignores this section." : "");
-    MarkdownTable table({"key", "what it is", "value", "unit", "default", "read by"}, 6);
+    MarkdownTable table({"key", "what it is", "value", "default", "read by"}, 5);
     for (const KeyValue* key : KeysOf(all, section)) {
       table.Add({InlineCode(SplitName(key->name).second), EscapeMarkdown(key->key.help),
-                 EscapeMarkdown(TypeText(*key)), EscapeMarkdown(key->key.unit),
-                 EscapeMarkdown(DefaultText(*key)), UseText(*key)});
+                 EscapeMarkdown(TypeText(*key)), EscapeMarkdown(DefaultText(*key)), UseText(*key)});
     }
     text += table.text();
   }

@@ -22,9 +22,6 @@ std::string_view NameIn(const Table& table, typename Table::value_type::first_ty
 std::string_view Name(AdapterKind kind) { return NameIn(kAdapters, kind); }
 std::string_view Name(ScheduleKind kind) { return NameIn(kSchedules, kind); }
 
-std::string Describe(const TrainOptions& options) {
-  return fmt::format("version {}; {}", StageVersion(kTrainStage),
-                     Fingerprint(ListKeys(options).keys, kTrainStage));
-}
+std::string Describe(const TrainOptions& options) { return Fingerprint(ListKeys(options).keys, kTrainStage); }
 
 }  // namespace longspan

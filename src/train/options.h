@@ -38,7 +38,7 @@ struct TrainOptions {
   bool recompute = true;     // keep only each block's input, and run the block again on the way back
   std::uint64_t seed = 42;
   std::int64_t checkpoint_every = 100;  // steps
-  double checkpoint_minutes = 10;       // a checkpoint is due after so long, too
+  double checkpoint_minutes = 10;       // a checkpoint is due after so long, too; 0: by steps alone
   std::int64_t eval_every = 50;
   std::int64_t eval_examples = 32;
 
@@ -57,7 +57,6 @@ inline constexpr int kEnumSize<ScheduleKind> = 2;
 template <Is<TrainOptions> T>
 void Fields(T& f, auto& visit) {
   constexpr unsigned result = kTrainStage;
-  constexpr double many = 1e12;
   visit(
       Key{.name = "adapter",
           .help = "What is trained: a low-rank adapter, scaled by alpha / rank (lora) or alpha / sqrt(rank) "
@@ -98,13 +97,13 @@ void Fields(T& f, auto& visit) {
   visit(Key{.name = "warmup",
             .help = "Steps in which the rate rises to its peak",
             .unit = "steps",
-            .range = Range{0, many},
+            .range = Range{0, kNoLimit},
             .changes = result},
         f.warmup);
   visit(Key{.name = "steps",
             .help = "Optimizer steps; give either steps or epochs",
             .unit = "steps",
-            .range = Range{1, many},
+            .range = Range{1, kNoLimit},
             .otherwise = "from epochs",
             .changes = result},
         f.steps);
@@ -156,22 +155,22 @@ void Fields(T& f, auto& visit) {
   visit(Key{.name = "checkpoint_every",
             .help = "Steps between checkpoints",
             .unit = "steps",
-            .range = Range{1, many}},
+            .range = Range{1, kNoLimit}},
         f.checkpoint_every);
   visit(Key{.name = "checkpoint_minutes",
-            .help = "Longest time between checkpoints",
+            .help = "Longest time between checkpoints; 0: by steps alone",
             .unit = "minutes",
-            .range = Range{0.01, 1e6}},
+            .range = Range{0, 1e6}},
         f.checkpoint_minutes);
   visit(Key{.name = "eval_every",
             .help = "Steps between measurements of the validation loss",
             .unit = "steps",
-            .range = Range{1, many}},
+            .range = Range{1, kNoLimit}},
         f.eval_every);
   visit(Key{.name = "eval_examples",
             .help = "Examples that the validation loss is measured on; 0: none",
             .unit = "examples",
-            .range = Range{0, many}},
+            .range = Range{0, kNoLimit}},
         f.eval_examples);
 }
 

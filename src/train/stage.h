@@ -1,10 +1,6 @@
 // The stages of a job whose results settings can change, as bits for Key::changes.
 #pragma once
 
-#include <fmt/format.h>
-
-#include <string>
-
 namespace longspan {
 
 enum Stage : unsigned {
@@ -16,9 +12,5 @@ enum Stage : unsigned {
   kCompareStage = 32,   // KL divergence of each type
   kSampleStage = 64,
 };
-
-// Raised when the same settings and files give other results than before; what was made before is then made
-// anew.
-constexpr int StageVersion(Stage) { return 1; }
 
 }  // namespace longspan
