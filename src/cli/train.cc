@@ -11,6 +11,7 @@
 #include "cli/terminal.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
+#include "formats/rope_override.h"
 #include "model/induction.h"
 #include "release/checksums.h"
 #include "release/recipe_check.h"
