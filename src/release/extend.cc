@@ -17,6 +17,8 @@
 #include "release/eval_texts.h"
 #include "release/evaluate.h"
 #include "release/job_paths.h"
+#include "release/recipe_check.h"
+#include "release/recipe_text.h"
 #include "release/sample.h"
 #include "release/stages.h"
 #include "train/merge.h"
@@ -73,14 +75,12 @@ class Job {
   // The base, and what only it can tell about the recipe before hours are spent.
   void Base() {
     // A wrong recipe should be known before gigabytes are digested.
-    if (!runner_.digests().Knows(recipe_.base))
-      CheckTarget(FactsOfBase(recipe_.base, recipe_.base_id, options_.isa));
-    const std::string settings = fmt::format("{} {}", recipe_.base_id, recipe_.base.filename().string());
-    runner_.Run("base", {kBaseVersion, {settings}, {recipe_.base}}, {Facts("base")}, [&] {
+    if (!runner_.digests().Knows(recipe_.base)) CheckRecipe(recipe_);
+    runner_.Run("base", {kBaseVersion, {RecipeText(recipe_)}, {recipe_.base}}, {Facts("base")}, [&] {
+      CheckRecipe(recipe_);
       SaveMeasurement(Facts("base"), FactsOfBase(recipe_.base, recipe_.base_id, options_.isa));
     });
     m_.base = LoadMeasurement<BaseFacts>(Facts("base"));
-    CheckTarget(m_.base);
     m_.longspan_version = options_.version;
     m_.energy = {recipe_.release.power_watts, recipe_.release.power_source, recipe_.release.grid_g_per_kwh,
                  recipe_.release.grid_source};
@@ -88,16 +88,11 @@ class Job {
     rope_.theta = recipe_.rope.theta;
     if (recipe_.rope.scaling != RopeScaling::Kind::kNone) {
       rope_.scaling = recipe_.rope.scaling;
-      rope_.original_context = m_.base.context;
+      rope_.original_context =
+          recipe_.rope.original_context > 0 ? recipe_.rope.original_context : m_.base.context;
       rope_.factor = recipe_.rope.factor.value_or(static_cast<double>(recipe_.context.target) /
-                                                  static_cast<double>(m_.base.context));
+                                                  static_cast<double>(rope_.original_context));
     }
-  }
-
-  void CheckTarget(const BaseFacts& base) const {
-    if (recipe_.context.target > base.context) return;
-    Fail(ErrorKind::kBadOption, "{}: context.target is {}, the base's window is {} already",
-         recipe_.file.string(), recipe_.context.target, base.context);
   }
 
   fs::path Facts(std::string_view name) const { return paths_.work / fmt::format("{}.json", name); }
@@ -106,9 +101,7 @@ class Job {
     const DataRecipe& d = recipe_.data;
     shards_ = paths_.work / "shards";
     const StageInputs stage{
-        kPrepareVersion,
-        {fmt::format("{} {} {} {} {}", d.text_field, d.min_tokens, d.max_tokens, d.slice, d.validation)},
-        WithBase(paths_.data)};
+        kPrepareVersion, {Fingerprint(recipe_, kPrepareStage)}, WithBase(paths_.data)};
     RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
       const LoadedModel base(recipe_.base, {}, options_.isa);
       PrepareOptions options;
@@ -154,7 +147,7 @@ class Job {
     }
     const auto found = LoadMeasurement<EvalTextFacts>(facts);
     ReportSkips("eval.inputs", found.skipped_lines, found.skipped_files, found.first_skipped, progress_);
-    const std::int64_t wanted = std::max(recipe_.context.target, recipe_.eval.contexts.back());
+    const std::int64_t wanted = recipe_.eval.LongestWindow();
     if (found.longest < wanted) {
       Fail(ErrorKind::kBadOption,
            "{}: the longest document to measure on has {} tokens, contexts reach {}; name longer texts in "
@@ -166,43 +159,32 @@ class Job {
   ExampleOptions Examples() const {
     ExampleOptions examples;
     examples.length = window_;
+    examples.pack = recipe_.train.pack;
     examples.retrieval_share = recipe_.train.retrieval_share;
+    examples.echo_share = recipe_.train.echo_share;
     examples.seed = recipe_.train.seed;
     if (recipe_.pose.enabled) examples.pose = recipe_.pose.options;
     return examples;
   }
 
-  // Settings as text: what a stage depends on besides files.
-  std::string TrainSettings() const {
-    return fmt::format("{} epochs {}; window {} retrieval {} pose {}; rope theta {} {} factor {}",
-                       Describe(recipe_.train), recipe_.train.epochs.value_or(0), window_,
-                       recipe_.train.retrieval_share,
-                       recipe_.pose.enabled ? Describe(recipe_.pose.options) : "none",
-                       rope_.theta.value_or(0), Name(recipe_.rope.scaling), rope_.factor);
-  }
-
   void Train() {
     trained_ = paths_.work / (recipe_.train.adapter == AdapterKind::kFull ? "trained.gguf" : "adapter");
-    RunStage("train", {kTrainVersion, {TrainSettings()}, {recipe_.base, shards_}}, {trained_, Facts("train")},
-             [&] {
-               ModelFile base = LoadModel(recipe_.base);
-               const LoadedModel tokens(recipe_.base, {}, options_.isa);
-               const TextEncoder encoder = EncoderOf(tokens.tokenizer());
-               Apply(rope_, base.config, base.weights);
-               const ShardSet shards = ShardSet::Open(shards_);
-               TrainOptions options = recipe_.train;
-               const TrainData data = MakeTrainData(shards, Examples(), options, encoder);
-               if (recipe_.train.epochs) {
-                 const double examples = *recipe_.train.epochs * static_cast<double>(data.examples_per_epoch);
-                 options.steps = std::max<std::int64_t>(
-                     1, std::llround(examples / static_cast<double>(options.ExamplesPerStep())));
-               }
-               Network network(base.config, base.weights, options, ChooseKernels(options_.isa));
-               const TrainState state =
-                   longspan::Train(network, data, options, TrainSettings(), runner_.Scratch(), progress_);
-               SaveTrained(base, network);
-               SaveMeasurement(Facts("train"), FactsOf(network, state));
-             });
+    const std::string settings = Fingerprint(recipe_, kTrainStage);
+    RunStage("train", {kTrainVersion, {settings}, {recipe_.base, shards_}}, {trained_, Facts("train")}, [&] {
+      ModelFile base = LoadModel(recipe_.base);
+      const LoadedModel tokens(recipe_.base, {}, options_.isa);
+      const TextEncoder encoder = EncoderOf(tokens.tokenizer());
+      Apply(rope_, base.config, base.weights);
+      const ShardSet shards = ShardSet::Open(shards_);
+      TrainOptions options = recipe_.train;
+      const TrainData data = MakeTrainData(shards, Examples(), options, encoder);
+      options.steps = recipe_.train.Steps(data.examples_per_epoch);
+      Network network(base.config, base.weights, options, ChooseKernels(options_.isa));
+      const TrainState state =
+          longspan::Train(network, data, options, settings, runner_.Scratch(), progress_);
+      SaveTrained(base, network);
+      SaveMeasurement(Facts("train"), FactsOf(network, state));
+    });
     m_.training = LoadMeasurement<TrainingFacts>(Facts("train"));
   }
 
@@ -243,9 +225,8 @@ class Job {
     merged_ = paths_.work / "merged.gguf";
     const std::int64_t declared =
         recipe_.context.release > 0 ? recipe_.context.release : recipe_.context.target;
-    const std::string settings =
-        fmt::format("{} {} {}", recipe_.release.name, declared, recipe_.rope.release_theta.value_or(0));
-    RunStage("merge", {kMergeVersion, {settings, TrainSettings()}, {recipe_.base, trained_}}, {merged_}, [&] {
+    const StageInputs inputs{kMergeVersion, {Fingerprint(recipe_, kMergeStage)}, {recipe_.base, trained_}};
+    RunStage("merge", inputs, {merged_}, [&] {
       const bool full = recipe_.train.adapter == AdapterKind::kFull;
       ModelFile model = LoadModel(full ? trained_ : recipe_.base);
       Apply(rope_, model.config, model.weights);
@@ -268,7 +249,7 @@ class Job {
 
   void Quantize() {
     for (const std::string& type : recipe_.quantize) {
-      RunStage("quantize-" + type, {kQuantizeVersion, {type}, {merged_}}, {FileOf(type)}, [&] {
+      RunStage("quantize-" + type, {kQuantizeVersion, {type, Fingerprint(recipe_, kQuantizeStage)}, {merged_}}, {FileOf(type)}, [&] {
         QuantizeOptions options;
         options.allow_requantize = true;  // tensors that no adapter touched may be quantised already
         QuantizeFile(merged_, folder_.staging() / NameOf(type), FindMix(type), options, progress_);
@@ -279,10 +260,7 @@ class Job {
 
   Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const std::string& name) {
     const EvalRecipe& e = recipe_.eval;
-    const std::string settings =
-        fmt::format("{} {} {} {} | {} {} {} {}", name, fmt::join(e.contexts, ","), e.stride, e.max_tokens,
-                    fmt::join(e.passkey.lengths, ","), e.passkey.depths, e.passkey.trials, e.passkey.seed);
-    RunStage(stage, {kEvaluateVersion, {settings}, {file, texts_}}, {Facts(stage)}, [&] {
+    RunStage(stage, {kEvaluateVersion, {name, Fingerprint(recipe_, kEvaluateStage)}, {file, texts_}}, {Facts(stage)}, [&] {
       Evaluation evaluation = Evaluate(file, ReadEvalTexts(texts_, which_texts_), e, options_.isa, progress_);
       evaluation.file = name;
       evaluation.text =
@@ -293,12 +271,11 @@ class Job {
   }
 
   void CompareTypes() {
-    m_.quantization.context = recipe_.context.target;
-    const KldOptions kld{.context = recipe_.context.target, .max_tokens = recipe_.eval.max_tokens};
+    m_.quantization.context = recipe_.eval.kld.context;
+    const KldOptions kld{.context = recipe_.eval.kld.context, .max_tokens = recipe_.eval.kld.max_tokens};
     for (const std::string& type : recipe_.quantize) {
       const std::string stage = "compare-" + type;
-      const std::string settings = fmt::format("{} {}", kld.context, kld.max_tokens);
-      const StageInputs inputs{kCompareVersion, {settings}, {FileOf(type), merged_, texts_}};
+      const StageInputs inputs{kCompareVersion, {Fingerprint(recipe_, kCompareStage)}, {FileOf(type), merged_, texts_}};
       RunStage(stage, inputs, {Facts(stage)}, [&] {
         QuantizationFacts facts = CompareQuantized(
             FileOf(type), type, merged_, ReadEvalTexts(texts_, which_texts_), kld, options_.isa, progress_);
@@ -315,9 +292,7 @@ class Job {
   void Sample() {
     const SampleRecipe& s = recipe_.release.sample;
     if (s.prompt.empty()) return;
-    const std::string settings = fmt::format("{} {} {} {} {} {}", recipe_.release.name, s.prompt, s.tokens,
-                                             s.temperature, s.repeat_penalty, s.seed);
-    RunStage("sample", {kSampleVersion, {settings}, {merged_}}, {Facts("sample")}, [&] {
+    RunStage("sample", {kSampleVersion, {recipe_.release.name, Fingerprint(recipe_, kSampleStage)}, {merged_}}, {Facts("sample")}, [&] {
       SaveMeasurement(Facts("sample"), WriteSample(merged_, recipe_.release.name, s, options_.isa));
     });
     m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
@@ -383,7 +358,8 @@ class Job {
 }  // namespace
 
 Measurements Extend(const Recipe& recipe, const ExtendOptions& options, Progress& progress) {
-  for (const std::string& type : recipe.quantize) FindMix(type);  // before a folder is made
+  // A wrong recipe should leave nothing behind.
+  if (!fs::exists(WorkFolder(recipe))) CheckRecipe(recipe);
   try {
     return Job(recipe, options, progress).Run();
   } catch (const fs::filesystem_error& error) {  // the system refused; that is no fault of ours

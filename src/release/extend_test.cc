@@ -400,5 +400,16 @@ TEST_F(ExtendTest, RefusesATargetThatTheBaseReachesAlready) {
   }
 }
 
+// At a target of 65,536 windows of the target would be hours for each type.
+TEST_F(ExtendTest, TypesAreComparedInTheRecipesWindows) {
+  EXPECT_EQ(Run().quantization.context, 384);
+  std::string text = ReadFile(folder_ / "recipe.yml");
+  text.replace(text.find("  passkey:"), 0, "  kld: {context: 64, max_tokens: 96}\n");
+  WriteFile(folder_ / "recipe.yml", text);
+  const Measurements m = Extend(LoadRecipe(folder_ / "recipe.yml"), {"test"}, NoProgress());
+  EXPECT_EQ(m.quantization.context, 64);
+  EXPECT_LE(m.quantization.tokens, 96);
+}
+
 }  // namespace
 }  // namespace longspan

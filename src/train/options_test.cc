@@ -1,0 +1,43 @@
+#include "train/options.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+namespace longspan {
+namespace {
+
+TEST(TrainOptions, DescribeHoldsWhatTheResultDependsOn) {
+  const std::string before = Describe(TrainOptions{});
+  TrainOptions options;
+  options.checkpoint_every = 1;
+  options.checkpoint_minutes = 1;
+  options.eval_every = 1;
+  options.eval_examples = 1;
+  options.recompute = false;
+  EXPECT_EQ(Describe(options), before);
+  const auto changed = [&](auto member, auto value) {
+    TrainOptions other;
+    other.*member = value;
+    return Describe(other) != before;
+  };
+  EXPECT_TRUE(changed(&TrainOptions::rank, 8));
+  EXPECT_TRUE(changed(&TrainOptions::alpha, 8));
+  EXPECT_TRUE(changed(&TrainOptions::adapter, AdapterKind::kLora));
+  EXPECT_TRUE(changed(&TrainOptions::schedule, ScheduleKind::kConstant));
+  EXPECT_TRUE(changed(&TrainOptions::steps, 8));
+  EXPECT_TRUE(changed(&TrainOptions::learning_rate, 1e-4));
+  EXPECT_TRUE(changed(&TrainOptions::seed, 8));
+  EXPECT_TRUE(changed(&TrainOptions::targets, std::vector<std::string>{"q"}));
+}
+
+// A learning rate that differs in its last digit is another one.
+TEST(TrainOptions, DescribeKeepsEveryDigit) {
+  TrainOptions a, b;
+  a.learning_rate = 1e-5;
+  b.learning_rate = std::nextafter(1e-5, 1);
+  EXPECT_NE(Describe(a), Describe(b));
+}
+
+}  // namespace
+}  // namespace longspan
