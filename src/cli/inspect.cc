@@ -11,15 +11,20 @@
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "convert/hf_checkpoint.h"
 #include "formats/byte_reader.h"
 #include "formats/gguf_reader.h"
+#include "formats/json_object.h"
+#include "formats/json_reader.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
 #include "formats/safetensors.h"
+#include "formats/wrong_file.h"
 
 namespace longspan {
 namespace {
 
+using nlohmann::json;
 using nlohmann::ordered_json;
 
 struct InspectOptions {
@@ -44,15 +49,17 @@ struct Report {
   std::vector<std::pair<std::string, std::string>> lines;  // the same for people
   std::vector<TensorFacts> tensors;
 
+  // Keys are told once each. (An ordered_json's [] would look through all that are there, and a file can have
+  // many.)
+  void Add(const std::string& key, ordered_json fact, std::string line) {
+    facts.get_ref<ordered_json::object_t&>().push_back({key, std::move(fact)});
+    lines.emplace_back(Printable(key), std::move(line));
+  }
   template <class T>
   void Add(const std::string& key, const T& value) {
-    facts[key] = value;
-    lines.emplace_back(key, fmt::format("{}", value));
+    Add(key, value, fmt::format("{}", value));
   }
-  void Add(const std::string& key, const std::string& text) {
-    facts[key] = text;
-    lines.emplace_back(key, Printable(text));
-  }
+  void Add(const std::string& key, const std::string& text) { Add(key, text, Printable(text)); }
 };
 
 std::string ShapeText(const std::vector<std::int64_t>& shape) {
@@ -84,12 +91,11 @@ Report InspectGguf(const std::filesystem::path& path) {
   report.format = fmt::format("GGUF {}", file->version());
   report.file_bytes = file->file_bytes();
   for (const auto& [key, value] : file->metadata()) {
-    report.facts[key] = ToJson(value);
     std::string text = Summary(value);
     if (key == "general.file_type") {
       if (const auto id = value.As<std::uint32_t>()) text += fmt::format(" ({})", FileTypeName(*id));
     }
-    report.lines.emplace_back(Printable(key), std::move(text));
+    report.Add(key, ToJson(value), std::move(text));
   }
   for (const GgufTensor& t : file->tensors()) {
     report.tensors.push_back({t.name, t.type, t.shape, t.elements(), t.bytes.size()});
@@ -97,21 +103,39 @@ Report InspectGguf(const std::filesystem::path& path) {
   return report;
 }
 
-Report InspectSafetensors(const std::filesystem::path& path) {
-  const auto file = SafetensorsFile::Open(path);
+TensorFacts FactsOf(const SafetensorsEntry& e) {
+  return {e.name, e.type, e.shape, Elements(e.shape), e.bytes.size()};
+}
+
+Report InspectSafetensors(const SafetensorsFile& file) {
   Report report;
   report.format = "safetensors";
-  report.file_bytes = file->file_bytes();
-  for (const auto& [key, value] : file->metadata()) report.Add(Printable(key), value);
-  for (const SafetensorsEntry& e : file->entries()) {
-    report.tensors.push_back({e.name, e.type, e.shape, Elements(e.shape), e.bytes.size()});
+  report.file_bytes = file.file_bytes();
+  for (const auto& [key, value] : file.metadata()) report.Add(key, value);
+  for (const SafetensorsEntry& e : file.entries()) report.tensors.push_back(FactsOf(e));
+  return report;
+}
+
+// The keys of config.json as they are, whatever the architecture, and the tensors of all shards by name.
+Report InspectHuggingFace(const std::filesystem::path& folder) {
+  const JsonObject config = JsonObject::Read(folder / "config.json", JsonLimits().bytes);
+  const HfCheckpoint checkpoint = HfCheckpoint::Open(folder);
+  Report report;
+  report.format = "Hugging Face folder";
+  report.file_bytes = checkpoint.file_bytes();
+  for (const auto& [key, value] : config.value().items()) {
+    constexpr std::size_t kShown = 160;
+    const std::string text = value.is_string() ? value.get<std::string>()
+                                               : value.dump(-1, ' ', true, json::error_handler_t::replace);
+    report.Add(key, ordered_json(value), Printable(text, kShown));
   }
+  for (const auto& [name, entry] : checkpoint.tensors()) report.tensors.push_back(FactsOf(*entry));
   return report;
 }
 
 Report InspectPeft(const std::filesystem::path& folder) {
   const PeftConfig config = ReadPeftConfig(folder);
-  Report report = InspectSafetensors(folder / "adapter_model.safetensors");
+  Report report = InspectSafetensors(*OpenPeftTensors(folder));
   report.format = "PEFT adapter";
   report.Add("base model", config.base_model);
   report.Add("rank", config.rank);
@@ -126,13 +150,22 @@ Report InspectPeft(const std::filesystem::path& folder) {
 Report Inspect(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
     if (std::filesystem::exists(path / "adapter_config.json")) return InspectPeft(path);
-    Fail(ErrorKind::kUnsupported, "{}: a folder without adapter_config.json", path.string());
+    if (std::filesystem::exists(path / "config.json")) return InspectHuggingFace(path);
+    Fail(ErrorKind::kUnsupported,
+         "{}: a folder with neither config.json (a model) nor adapter_config.json (an adapter)",
+         path.string());
   }
-  std::string magic(kGgufMagic.size(), '\0');
-  std::ifstream(path, std::ios::binary).read(magic.data(), static_cast<std::streamsize>(magic.size()));
-  if (magic == kGgufMagic) return InspectGguf(path);
-  if (path.extension() == ".safetensors") return InspectSafetensors(path);
-  Fail(ErrorKind::kUnsupported, "{}: neither GGUF, safetensors nor a PEFT folder", path.string());
+  constexpr std::size_t kHead = 4096;
+  std::string head(kHead, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(head.data(), kHead);
+  head.resize(file.gcount());
+  if (head.starts_with(kGgufMagic)) return InspectGguf(path);
+  if (path.extension() == ".safetensors") return InspectSafetensors(*SafetensorsFile::Open(path));
+  RefuseWrongFile(head, path.string());
+  Fail(ErrorKind::kUnsupported,
+       "{}: neither GGUF nor safetensors, nor the folder of a Hugging Face model or a PEFT adapter",
+       path.string());
 }
 
 // Sums over tensors: how many parameters, in how many bytes, by type.
@@ -203,9 +236,11 @@ void PrintText(const Report& report, bool tensors) {
 
 void AddInspect(CLI::App& app) {
   CLI::App* command =
-      app.add_subcommand("inspect", "Show what a GGUF file, safetensors file or adapter holds");
+      app.add_subcommand("inspect", "Show what a model's file or folder, or an adapter, holds");
   const auto options = std::make_shared<InspectOptions>();
-  command->add_option("file", options->path, "GGUF or safetensors file, or a PEFT adapter's folder")
+  command
+      ->add_option("file", options->path,
+                   "GGUF or safetensors file, or the folder of a Hugging Face model or a PEFT adapter")
       ->required()
       ->check(CLI::ExistingPath);
   command->add_flag("--json", options->json, "Print JSON");
