@@ -78,8 +78,7 @@ void Pages(benchmark::State& state, const char* isa, std::int64_t sequences) {
   Matrix out(sequences * n, q.cols());
   std::vector<AttentionSequence> all;
   for (std::int64_t s = 0; s < sequences; ++s) {
-    const auto own = std::span<std::byte* const>(pointers).subspan(static_cast<std::size_t>(s * pages),
-                                                                   static_cast<std::size_t>(pages));
+    const auto own = std::span<std::byte* const>(pointers).subspan(s * pages, pages);
     all.push_back({{q, KvView::OfPages(layout, own, length), depth}, longspan::Rows(out).Slice(s * n, n)});
   }
   for (auto _ : state) kernels.Attention(shape, all);

@@ -136,7 +136,7 @@ std::vector<std::int32_t> LlamaModel::Encode(std::string_view text, bool parse_s
   const std::int32_t count = library_.tokenize_(library_.words_(model_), text.data(), size, ids.data(),
                                                 static_cast<std::int32_t>(ids.size()), false, parse_special);
   if (count < 0) Fail(ErrorKind::kUnsupported, "llama.cpp does not tokenise {} bytes: {}", size, count);
-  ids.resize(static_cast<std::size_t>(count));
+  ids.resize(count);
   return ids;
 }
 

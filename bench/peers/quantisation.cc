@@ -65,7 +65,7 @@ class Encoding {
 
   double Seconds() const {
     const auto start = std::chrono::steady_clock::now();
-    ParallelFor(std::ssize(tasks_), [&](std::int64_t i) { Run(tasks_[static_cast<std::size_t>(i)]); });
+    ParallelFor(std::ssize(tasks_), [&](std::int64_t i) { Run(tasks_[i]); });
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
@@ -74,11 +74,11 @@ class Encoding {
   double Error() const {
     std::vector<std::pair<double, double>> sums(tasks_.size());
     ParallelFor(std::ssize(tasks_), [&](std::int64_t i) {
-      const Task& task = tasks_[static_cast<std::size_t>(i)];
+      const Task& task = tasks_[i];
       const Matrix& matrix = matrices_[task.matrix];
       const std::int64_t cols = matrix.values.cols();
       std::vector<float> decoded(static_cast<std::size_t>(cols));
-      auto& [error, square] = sums[static_cast<std::size_t>(i)];
+      auto& [error, square] = sums[i];
       for (std::int64_t row = task.row; row < task.row + task.rows; ++row) {
         DecodeRow(type_, Blocks(task.matrix, row), decoded.data(), cols);
         const std::span<const float> values = matrix.values.AsRows()[row];

@@ -55,7 +55,7 @@ class Pool {
     unfinished_.store(tasks);
     helpers_.store(helpers);
     unclaimed_.store(tasks);
-    for (int i = 0; i < helpers; ++i) workers_[static_cast<std::size_t>(i)]->waiter.Wake();
+    for (int i = 0; i < helpers; ++i) workers_[i]->waiter.Wake();
 
     in_parallel_loop = true;
     WorkOff();

@@ -27,7 +27,7 @@ TEST_F(ParallelForTest, VisitsEveryIndexOnce) {
     SetThreads(threads);
     for (const std::size_t n : {0, 1, 2, 3, 4, 5, 1000}) {
       std::vector<int> seen(n, 0);
-      ParallelFor(std::ssize(seen), [&](std::int64_t i) { ++seen[static_cast<std::size_t>(i)]; });
+      ParallelFor(std::ssize(seen), [&](std::int64_t i) { ++seen[i]; });
       EXPECT_EQ(seen, std::vector<int>(n, 1)) << threads << " threads";
     }
   }
@@ -40,7 +40,7 @@ TEST_F(ParallelForTest, ALoopInATaskStaysOnItsThread) {
   ParallelFor(10, [&](std::int64_t i) {
     const auto here = std::this_thread::get_id();
     ParallelFor(10, [&](std::int64_t j) {
-      ++seen[static_cast<std::size_t>(10 * i + j)];
+      ++seen[10 * i + j];
       strangers += std::this_thread::get_id() != here;
     });
   });
@@ -102,7 +102,7 @@ TEST_F(ParallelForTest, SeveralThreadsMayCallAtOnce) {
       callers.emplace_back([&sum = sums[c], c] {
         for (int loop = 0; loop < 2000; ++loop) {
           std::array<std::int64_t, 5> squares{};
-          ParallelFor(5, [&](std::int64_t i) { squares[static_cast<std::size_t>(i)] += i * i; });
+          ParallelFor(5, [&](std::int64_t i) { squares[i] += i * i; });
           sum += std::accumulate(squares.begin(), squares.end(), std::int64_t{0});
           if (c != 0 || loop % 100 != 0) continue;
           EXPECT_THROW(ParallelFor(3, [](std::int64_t i) { Fail(ErrorKind::kInternal, "{}", i); }), Error);
@@ -120,9 +120,7 @@ TEST_F(ParallelForTest, ManyTinyLoops) {
     std::vector<std::int64_t> seen(8, 0), expected = seen;
     for (std::int64_t loop = 0; loop < 20000; ++loop) {
       const std::int64_t n = 2 + loop % 7;
-      const auto body = [n](std::vector<std::int64_t>& to, std::int64_t i) {
-        to[static_cast<std::size_t>(i)] += n;
-      };
+      const auto body = [n](std::vector<std::int64_t>& to, std::int64_t i) { to[i] += n; };
       ParallelFor(n, [&](std::int64_t i) { body(seen, i); });
       for (std::int64_t i = 0; i < n; ++i) body(expected, i);
     }

@@ -110,9 +110,7 @@ class Benchmark {
   }
 
  private:
-  std::span<const std::int32_t> First(std::int64_t n) const {
-    return std::span(tokens_).first(static_cast<std::size_t>(n));
-  }
+  std::span<const std::int32_t> First(std::int64_t n) const { return std::span(tokens_).first(n); }
 
   BenchmarkResult Reading(BenchmarkWork work, std::int64_t depth, std::int64_t tokens) const {
     BenchmarkResult result{work, depth, tokens};

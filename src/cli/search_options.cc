@@ -49,7 +49,7 @@ std::optional<std::int64_t> ParseSize(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || !(number > 0)) return std::nullopt;
   std::string unit;
-  for (const char c : text.substr(static_cast<std::size_t>(end - text.data()))) {
+  for (const char c : text.substr(end - text.data())) {
     if (c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
   constexpr std::pair<std::string_view, double> kUnits[] = {

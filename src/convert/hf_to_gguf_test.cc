@@ -57,8 +57,7 @@ std::vector<float> FirstColumn(const GgufFile& file, const char* name) {
   const Tensor tensor = file.LoadTensor(name);
   const std::int64_t rows = tensor.shape().front(), cols = tensor.elements() / rows;
   std::vector<float> column;
-  for (std::int64_t i = 0; i < rows; ++i)
-    column.push_back(tensor.floats()[static_cast<std::size_t>(i * cols)]);
+  for (std::int64_t i = 0; i < rows; ++i) column.push_back(tensor.floats()[i * cols]);
   return column;
 }
 

@@ -23,8 +23,7 @@ UnfitValues StreamTensor(const TensorStream& s, FunctionRef<void(std::span<const
   for (std::int64_t row = 0; row < s.rows; row += step) {
     ThrowIfCancelled();
     const std::int64_t n = std::min(step, s.rows - row);
-    const auto source =
-        s.bytes.subspan(static_cast<std::size_t>(row * from_bytes), static_cast<std::size_t>(n * from_bytes));
+    const auto source = s.bytes.subspan(row * from_bytes, n * from_bytes);
     std::span<const std::byte> piece = source;
     if (s.order) {
       permuted.resize(piece.size());
@@ -32,7 +31,7 @@ UnfitValues StreamTensor(const TensorStream& s, FunctionRef<void(std::span<const
       piece = permuted;
     }
     if (s.from != s.to) {
-      encoded.resize(static_cast<std::size_t>(n * to_bytes));
+      encoded.resize(n * to_bytes);
       UnfitValues found = Reencode(s.from, piece, s.to, encoded, n, s.cols).unfit;
       if (found.any()) found.row += row;
       unfit.Add(found);

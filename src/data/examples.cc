@@ -18,7 +18,7 @@ constexpr std::int64_t kLeastPiece = 8;
 template <class T>
 void Shuffle(std::vector<T>& items, Random& random) {
   for (std::size_t i = items.size(); i > 1; --i) {
-    std::swap(items[i - 1], items[static_cast<std::size_t>(random.Below(static_cast<std::int64_t>(i)))]);
+    std::swap(items[i - 1], items[random.Below(static_cast<std::int64_t>(i))]);
   }
 }
 
@@ -178,16 +178,16 @@ Batch Examples::Make(std::int64_t first, std::int64_t count) const {
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t index = first + i, in_epoch = index % size_;
     const std::shared_ptr<const Epoch> epoch = Plan(index / size_);
-    const auto row_number = static_cast<std::size_t>(epoch->order[static_cast<std::size_t>(in_epoch)]);
+    const auto row_number = static_cast<std::size_t>(epoch->order[in_epoch]);
     const std::int64_t begin = epoch->row_begin[row_number], end = epoch->row_begin[row_number + 1];
     Random positions(options_.seed, static_cast<std::uint64_t>(index), RandomPurpose::kPose);
     Row row(batch, i);
     if (IsRetrieval(in_epoch)) {
       Random draws(options_.seed, static_cast<std::uint64_t>(index), RandomPurpose::kPasskey);
-      AddRetrieval(epoch->pieces[static_cast<std::size_t>(begin)], draws, positions, row);
+      AddRetrieval(epoch->pieces[begin], draws, positions, row);
     } else {
       for (std::int64_t p = begin; p < end; ++p) {
-        AddPiece(epoch->pieces[static_cast<std::size_t>(p)], positions, row);
+        AddPiece(epoch->pieces[p], positions, row);
       }
     }
     row.Pad(pad_);

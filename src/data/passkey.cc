@@ -132,10 +132,10 @@ PasskeyPrompt Passkey::Make(std::int64_t length, double depth, Random& random) c
   if (depth == 1) before = room;
 
   Tokens& tokens = prompt.tokens;
-  tokens.reserve(static_cast<std::size_t>(length));
+  tokens.reserve(length);
   const auto Fill = [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t i = from; i < to; ++i) {
-      tokens.push_back(filler_[static_cast<std::size_t>((start + i) % round)]);
+      tokens.push_back(filler_[(start + i) % round]);
     }
   };
   Append(tokens, task_);

@@ -149,7 +149,7 @@ std::vector<std::int32_t> RandomPositions(std::int64_t length, std::int64_t targ
   // Selection sampling (Knuth, volume 2, 3.4.2, algorithm S): each position is taken with the chance that
   // leaves every set of the right size equally likely.
   std::vector<std::int32_t> positions;
-  positions.reserve(static_cast<std::size_t>(length));
+  positions.reserve(length);
   std::int64_t wanted = length;
   for (std::int64_t p = 0; wanted > 0; ++p) {
     if (random.Below(target - p) < wanted) {

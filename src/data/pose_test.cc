@@ -207,7 +207,7 @@ TEST(RandomPositions, EveryPositionIsAsLikely) {
   constexpr int kDraws = 10'000;
   for (std::uint64_t step = 0; step < kDraws; ++step) {
     Random random = At(step);
-    for (const auto p : RandomPositions(5, 20, random)) ++count[static_cast<std::size_t>(p)];
+    for (const auto p : RandomPositions(5, 20, random)) ++count[p];
   }
   for (const int n : count) EXPECT_NEAR(n, kDraws / 4, 4.5 * std::sqrt(kDraws * .25 * .75));
 }

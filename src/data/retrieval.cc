@@ -77,10 +77,9 @@ std::vector<Retrieval::Insertion> Retrieval::DrawSentences(std::int64_t length, 
   std::vector<Insertion> result;
   for (std::int64_t i = 0; i < pairs; ++i) {
     // A thing is used once, so that a question has one answer.
-    std::swap(things[static_cast<std::size_t>(i)],
-              things[static_cast<std::size_t>(i + random.Below(std::ssize(things) - i))]);
-    const std::string_view kind = kKinds[static_cast<std::size_t>(random.Below(kKinds.size()))];
-    const std::string what = fmt::format("{} of the {}", kind, things[static_cast<std::size_t>(i)]);
+    std::swap(things[i], things[i + random.Below(std::ssize(things) - i)]);
+    const std::string_view kind = kKinds[random.Below(kKinds.size())];
+    const std::string what = fmt::format("{} of the {}", kind, things[i]);
     const std::int64_t number = 1 + random.Below(Passkey::kMaxKey);
     result.push_back({0, EncodeAround(encoder_, fmt::format(" The {} is", what), number, "."), false});
     result.push_back(
@@ -92,7 +91,7 @@ std::vector<Retrieval::Insertion> Retrieval::DrawSentences(std::int64_t length, 
 std::int64_t Retrieval::SentenceEnd(const std::vector<std::int32_t>& text, std::int64_t place) const {
   const std::int64_t end = std::min(place + kStopSearch, Size(text));
   for (std::int64_t i = place; i < end; ++i) {
-    const std::int32_t token = text[static_cast<std::size_t>(i)];
+    const std::int32_t token = text[i];
     if (std::find(stops_.begin(), stops_.end(), token) != stops_.end()) return i + 1;
   }
   return place;

@@ -95,7 +95,7 @@ void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, 
   const std::int64_t together = cols == 0 ? 1 : kGroupValues / std::gcd(kGroupValues, cols);
   AlignedVector<float> repeated;
   if (together > 1) {
-    repeated.resize(static_cast<std::size_t>(together * cols));
+    repeated.resize(together * cols);
     for (std::int64_t row = 0; row < together; ++row)
       std::copy_n(importance, cols, repeated.data() + row * cols);
     importance = repeated.data();

@@ -105,7 +105,7 @@ class Fit {
       hn::Store(cost, tag, costs.data() + i);
     }
     const auto least = std::min_element(costs.begin(), costs.end()) - costs.begin();
-    return candidates[static_cast<std::size_t>(least)];
+    return candidates[least];
   }
 
   // Points for each sub-block at the scale nearest to its own, and at the next ones.

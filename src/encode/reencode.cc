@@ -45,7 +45,7 @@ EncodingError ReencodeRows(Type from_type, std::span<const std::byte> from, Type
       DecodeHalves(source, values.data(), elements);
     else
       DecodeRow(from_type, source, values.data(), elements);
-    EncodingError& error = errors[static_cast<std::size_t>(task)];
+    EncodingError& error = errors[task];
     error.unfit = TakeUnfit(to_type, values.data(), count, cols, first_row + first);
     EncodeRows(to_type, values.data(), encoded, count, cols, importance, first_row + first);
     for (std::int64_t row = 0; row < count; ++row) {
@@ -83,15 +83,13 @@ EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take,
                                                      std::max<std::int64_t>(1, rows));
   if (rows == 0) take({});
   std::array<AlignedVector<std::byte>, 2> pieces;
-  for (auto& piece : pieces) piece.resize(static_cast<std::size_t>(step * to_bytes));
+  for (auto& piece : pieces) piece.resize(step * to_bytes);
   EncodingError total;
   std::future<void> taking;  // after the pieces, so that it ends before they go
   for (std::int64_t row = 0, turn = 0; row < rows; row += step, turn ^= 1) {
     const std::int64_t count = std::min(step, rows - row);
-    const std::span piece(pieces[static_cast<std::size_t>(turn)].data(),
-                          static_cast<std::size_t>(count * to_bytes));
-    const auto source = from.subspan(static_cast<std::size_t>(row * from_bytes),
-                                     static_cast<std::size_t>(count * from_bytes));
+    const std::span piece(pieces[turn].data(), static_cast<std::size_t>(count * to_bytes));
+    const auto source = from.subspan(row * from_bytes, count * from_bytes);
     total.Add(ReencodeRows(from_type, source, to_type, piece, count, cols, importance, row));
     release(source);
     if (taking.valid()) taking.get();

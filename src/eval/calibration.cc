@@ -24,7 +24,7 @@ std::vector<double> ColumnSquares(ConstRows x) {
     const std::int64_t first = task * kColumns, end = std::min(x.cols, first + kColumns);
     for (std::int64_t i = 0; i < x.rows; ++i) {
       const float* row = x[i].data();
-      for (std::int64_t j = first; j < end; ++j) sums[static_cast<std::size_t>(j)] += double{row[j]} * row[j];
+      for (std::int64_t j = first; j < end; ++j) sums[j] += double{row[j]} * row[j];
     }
   });
   return sums;
@@ -95,7 +95,7 @@ void CollectImportance(const Transformer& model, std::span<const TokenDocument> 
   while (matrix.chunks < end) {
     if (CancelRequested()) save();
     ThrowIfCancelled();
-    const TokenDocument& chunk = chunks[static_cast<std::size_t>(matrix.chunks)];
+    const TokenDocument& chunk = chunks[matrix.chunks];
     KvCache cache(model.config(), Type::kF32);
     hidden.Resize(std::ssize(chunk), model.config().dim);
     Collector collector(matrix);

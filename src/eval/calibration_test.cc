@@ -84,10 +84,9 @@ TEST(CollectImportance, SumsWhatEveryLayerIsGiven) {
    public:
     void Saw(std::string_view weight, ConstRows x) override {
       auto& sums = squares[std::string(weight)];
-      sums.resize(static_cast<std::size_t>(x.cols));
+      sums.resize(x.cols);
       for (std::int64_t i = 0; i < x.rows; ++i) {
-        for (std::int64_t j = 0; j < x.cols; ++j)
-          sums[static_cast<std::size_t>(j)] += double{x.at(i, j)} * x.at(i, j);
+        for (std::int64_t j = 0; j < x.cols; ++j) sums[j] += double{x.at(i, j)} * x.at(i, j);
       }
     }
     std::map<std::string, std::vector<double>> squares;

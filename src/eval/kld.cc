@@ -158,7 +158,7 @@ KldResult Measure(Sequence& model, Reference& reference, std::span<const TokenDo
   WindowReader reader(model, bos, listener);
   reference.Listen(listener);
   for (const Window& window : windows) {
-    const TokenDocument& document = documents[static_cast<std::size_t>(window.document)];
+    const TokenDocument& document = documents[window.document];
     reader.Open(document, window);
     reference.Open(document, window);
     while (reader.Next()) {
@@ -194,7 +194,7 @@ std::vector<Window> WindowsOf(std::span<const TokenDocument> documents, bool bos
 // in the place of a chunk's first token again.
 void AppendChunk(const TokenDocument& document, const Window& window, std::optional<std::int32_t> bos,
                  std::vector<std::int32_t>& tokens) {
-  if (bos) tokens.push_back(window.begin == 0 ? *bos : document[static_cast<std::size_t>(window.begin - 1)]);
+  if (bos) tokens.push_back(window.begin == 0 ? *bos : document[window.begin - 1]);
   tokens.insert(tokens.end(), document.begin() + window.begin, document.begin() + window.end);
 }
 
@@ -240,11 +240,11 @@ SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> docum
       Fail(ErrorKind::kBadOption, "{} tokens: a window of {} alone has {} to be saved", options.max_tokens,
            options.context, shape.rows_of_chunk());
     }
-    windows.resize(static_cast<std::size_t>(shape.chunks));
+    windows.resize(shape.chunks);
   }
   std::vector<std::int32_t> tokens;
   for (const Window& window : windows) {
-    AppendChunk(documents[static_cast<std::size_t>(window.document)], window, bos, tokens);
+    AppendChunk(documents[window.document], window, bos, tokens);
   }
 
   LogitsWriter writer(path, shape, tokens);
@@ -254,7 +254,7 @@ SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> docum
   SavedLogits saved{0, shape.chunks, 0};
   double nll = 0;
   for (const Window& window : windows) {
-    reader.Open(documents[static_cast<std::size_t>(window.document)], window);
+    reader.Open(documents[window.document], window);
     while (reader.Next()) {
       writer.Write(reader.logits());
       const auto targets = reader.targets();

@@ -65,7 +65,7 @@ double LogSumExp(std::span<const float> logits) {
 }
 
 double NegativeLogLikelihood(std::span<const float> logits, std::int32_t target) {
-  return LogSumExp(logits) - logits[static_cast<std::size_t>(target)];
+  return LogSumExp(logits) - logits[target];
 }
 
 double KlDivergence(std::span<const float> p, std::span<const float> q) {

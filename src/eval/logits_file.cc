@@ -63,7 +63,7 @@ LogitsFile::LogitsFile(const std::filesystem::path& path) : file_(MappedFile::Op
     reader.FailAt("{} bytes remain, expected {} chunks of {} bytes (context {}, vocabulary {})",
                   reader.remaining(), shape_.chunks, chunk, shape_.context, shape_.vocab_size);
   }
-  tokens_.resize(static_cast<std::size_t>(shape_.chunks * shape_.context));
+  tokens_.resize(shape_.chunks * shape_.context);
   const auto bytes = reader.Take(tokens_.size() * sizeof(std::int32_t), "tokens");
   std::memcpy(tokens_.data(), bytes.data(), bytes.size());
   for (const std::int32_t token : tokens_) {
@@ -76,8 +76,7 @@ LogitsFile::LogitsFile(const std::filesystem::path& path) : file_(MappedFile::Op
 }
 
 std::span<const std::int32_t> LogitsFile::Chunk(std::int64_t chunk) const {
-  return std::span(tokens_).subspan(static_cast<std::size_t>(chunk * shape_.context),
-                                    static_cast<std::size_t>(shape_.context));
+  return std::span(tokens_).subspan(chunk * shape_.context, shape_.context);
 }
 
 LogProbabilities LogitsFile::Row(std::int64_t row) const {
@@ -112,7 +111,7 @@ LogitsWriter::LogitsWriter(const std::filesystem::path& path, const LogitsShape&
 
 void LogitsWriter::Write(ConstRows logits) {
   const std::int64_t values = shape_.row_values();
-  encoded_.resize(static_cast<std::size_t>(logits.rows * values));
+  encoded_.resize(logits.rows * values);
   ParallelFor(logits.rows, [&](std::int64_t i) { EncodeRow(logits[i], encoded_.data() + i * values); });
   file_.Write(std::as_bytes(std::span(encoded_)));
   rows_left_ -= logits.rows;

@@ -180,9 +180,7 @@ TEST_F(LogitsFileTest, ChunksAreLlamaCppsStream) {
   TokenDocument stream{20};
   stream.insert(stream.end(), documents_[0].begin(), documents_[0].end());
   for (std::int64_t i = 0; i < 3; ++i) {
-    EXPECT_TRUE(
-        std::ranges::equal(file.Chunk(i), std::span(stream).subspan(static_cast<std::size_t>(100 * i), 100)))
-        << i;
+    EXPECT_TRUE(std::ranges::equal(file.Chunk(i), std::span(stream).subspan(100 * i, 100))) << i;
   }
 }
 

@@ -99,15 +99,13 @@ PasskeyResult MeasurePasskey(Sequence& model, const PasskeyMaker& make, const To
     // them costs no more than reading their common tree.
     std::vector<std::int64_t> order(questions.size());
     std::iota(order.begin(), order.end(), 0);
-    const auto question = [&](std::int64_t i) -> const PasskeyQuestion& {
-      return questions[static_cast<std::size_t>(i)];
-    };
+    const auto question = [&](std::int64_t i) -> const PasskeyQuestion& { return questions[i]; };
     std::ranges::stable_sort(
         order, [&](std::int64_t a, std::int64_t b) { return question(a).tokens < question(b).tokens; });
     std::int64_t done = 0, found = 0;
     for (const std::int64_t i : order) {
       if (AnswersRight(session, question(i), decode, options.max_new_tokens)) {
-        ++tallies[static_cast<std::size_t>(i / options.trials)].found;
+        ++tallies[i / options.trials].found;
         ++found;
       }
       progress.Update(tokens_done += length, fmt::format("{} tokens: {} of {} found", length, found, ++done));

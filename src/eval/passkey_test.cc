@@ -40,9 +40,8 @@ FakeSequence Reader(std::int64_t reach) {
     const auto mark = std::ranges::find(tokens, kMark) - tokens.begin();
     const auto written = std::ssize(tokens) - 1 - ask;
     std::int32_t next = kWord;
-    if (ask - mark <= reach && written >= 1 && written <= 3)
-      next = tokens[static_cast<std::size_t>(mark + written)];
-    logits[static_cast<std::size_t>(next)] = 1.0f;
+    if (ask - mark <= reach && written >= 1 && written <= 3) next = tokens[mark + written];
+    logits[next] = 1.0f;
   });
 }
 

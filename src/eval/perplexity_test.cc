@@ -32,7 +32,7 @@ FakeSequence Uniform(std::int64_t vocab) {
 FakeSequence Bigram(std::int64_t vocab) {
   return FakeSequence(vocab, [vocab](std::span<const std::int32_t> tokens, std::span<float> logits) {
     std::ranges::fill(logits, static_cast<float>(std::log(0.25 / static_cast<double>(vocab - 1))));
-    logits[static_cast<std::size_t>((tokens.back() + 1) % vocab)] = static_cast<float>(std::log(0.75));
+    logits[(tokens.back() + 1) % vocab] = static_cast<float>(std::log(0.75));
   });
 }
 

@@ -28,10 +28,9 @@ constexpr std::int64_t kLogitRows = 64;                          // of logits th
 using Squares = std::vector<double>;  // a column's sum of squares
 
 void AddSquares(ConstRows x, Squares& squares) {
-  squares.resize(static_cast<std::size_t>(x.cols));
+  squares.resize(x.cols);
   for (std::int64_t i = 0; i < x.rows; ++i) {
-    for (std::int64_t j = 0; j < x.cols; ++j)
-      squares[static_cast<std::size_t>(j)] += double{x.at(i, j)} * x.at(i, j);
+    for (std::int64_t j = 0; j < x.cols; ++j) squares[j] += double{x.at(i, j)} * x.at(i, j);
   }
 }
 
@@ -135,8 +134,7 @@ class Walk {
       model_.kernels().MatMul(reference.Slice(first, rows), model_.weights().output, p_, Store::kSet);
       model_.kernels().MatMul(hidden.Slice(first, rows), output, q_, Store::kSet);
       std::vector<double> of_rows(static_cast<std::size_t>(rows));
-      ParallelFor(rows,
-                  [&](std::int64_t i) { of_rows[static_cast<std::size_t>(i)] = KlDivergence(p_[i], q_[i]); });
+      ParallelFor(rows, [&](std::int64_t i) { of_rows[i] = KlDivergence(p_[i], q_[i]); });
       sum = std::accumulate(of_rows.begin(), of_rows.end(), sum);
     }
     return sum;
@@ -182,7 +180,7 @@ double RelativeError(const Tensor& weight, Type type, const float* importance, c
     DecodeRow(weight.type(), from.data(), values.data(), cols);
     EncodeRow(type, values.data(), encoded.data(), cols, importance);
     DecodeRow(type, encoded.data(), decoded.data(), cols);
-    Sums& sum = sums[static_cast<std::size_t>(i)];
+    Sums& sum = sums[i];
     for (std::size_t j = 0; j < values.size(); ++j) {
       const double miss = double{values[j]} - decoded[j];
       sum.error += squares[j] * miss * miss;

@@ -10,7 +10,7 @@ namespace longspan {
 namespace {
 
 std::span<const std::int32_t> Part(std::span<const std::int32_t> all, std::int64_t begin, std::int64_t end) {
-  return all.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+  return all.subspan(begin, static_cast<std::size_t>(end - begin));
 }
 
 }  // namespace

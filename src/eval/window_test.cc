@@ -16,7 +16,7 @@ namespace {
 std::vector<int> TimesScored(const std::vector<Window>& windows, std::int64_t tokens) {
   std::vector<int> times(static_cast<std::size_t>(tokens));
   for (const Window& w : windows) {
-    for (std::int64_t t = w.first_scored; t < w.end; ++t) ++times[static_cast<std::size_t>(t)];
+    for (std::int64_t t = w.first_scored; t < w.end; ++t) ++times[t];
   }
   return times;
 }
@@ -121,11 +121,10 @@ TEST(WindowReader, RowsSeeTheirContext) {
       ASSERT_LE(reader.logits().rows, WindowReader::kRows);
       ASSERT_EQ(std::ssize(reader.targets()), reader.logits().rows);
       for (std::int64_t i = 0; i < reader.logits().rows; ++i, ++target) {
-        ASSERT_EQ(reader.targets()[static_cast<std::size_t>(i)], document[static_cast<std::size_t>(target)]);
+        ASSERT_EQ(reader.targets()[i], document[target]);
         EXPECT_EQ(reader.logits().at(i, 0), static_cast<float>(target - 100 + (bos ? 1 : 0)));
         EXPECT_EQ(reader.logits().at(i, 1), static_cast<float>(bos ? 0 : document[100]));
-        EXPECT_EQ(reader.logits().at(i, 2),
-                  static_cast<float>(document[static_cast<std::size_t>(target - 1)]));
+        EXPECT_EQ(reader.logits().at(i, 2), static_cast<float>(document[target - 1]));
       }
     }
     EXPECT_EQ(target, 1300);

@@ -228,7 +228,7 @@ class GgufParser {
         fail(fmt::format("its {} bytes reach beyond the file's {}", size, all.size()));
       }
       tensor.offset += start;
-      tensor.bytes = all.subspan(tensor.offset, static_cast<std::size_t>(size));
+      tensor.bytes = all.subspan(tensor.offset, size);
     }
     CheckOverlap();
   }

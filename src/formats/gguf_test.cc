@@ -306,8 +306,7 @@ TEST(Gguf, SurvivesFlippedBytes) {
   for (int trial = 0; trial < 3000; ++trial) {
     std::string bent = whole;
     for (std::int64_t flips = 1 + random.Below(4); flips > 0; --flips) {
-      bent[static_cast<std::size_t>(random.Below(static_cast<std::int64_t>(bent.size())))] =
-          static_cast<char>(random.Below(256));
+      bent[random.Below(static_cast<std::int64_t>(bent.size()))] = static_cast<char>(random.Below(256));
     }
     std::ofstream(path, std::ios::binary) << bent;
     try {

@@ -73,7 +73,7 @@ Llama2cModel ReadLlama2c(const std::filesystem::path& path) {
   };
   Weights& w = model.weights;
   w.embedding = take("token embedding", {c.vocab_size, c.dim});
-  w.layers.resize(static_cast<std::size_t>(c.layers));
+  w.layers.resize(c.layers);
   const auto take_layers = [&](const char* what, Tensor LayerWeights::*member,
                                std::vector<std::int64_t> shape) {
     for (LayerWeights& layer : w.layers) layer.*member = take(what, shape);

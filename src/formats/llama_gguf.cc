@@ -253,7 +253,7 @@ ModelFile LoadModel(const std::filesystem::path& path) {
     Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", path.string(),
          file.tensors().size(), model.config.layers);
   }
-  model.weights.layers.resize(static_cast<std::size_t>(model.config.layers));
+  model.weights.layers.resize(model.config.layers);
   std::set<std::string_view> used{kRopeFactorsTensor};
   const auto load = [&](const std::string& name, Tensor& tensor) {
     const GgufTensor* found = file.FindTensor(GgufTensorName(name));

@@ -253,7 +253,7 @@ TEST(LlamaGguf, SurvivesFlippedBytes) {
   Random random(4, 0, RandomPurpose::kTest);
   for (int trial = 0; trial < 2000; ++trial) {
     std::string bent = whole;
-    bent[static_cast<std::size_t>(random.Below(header))] = static_cast<char>(random.Below(256));
+    bent[random.Below(header)] = static_cast<char>(random.Below(256));
     std::ofstream(path, std::ios::binary) << bent;
     try {
       LoadModel(path).weights.Validate(config, "flipped");

@@ -187,7 +187,7 @@ TEST_F(EngineSharingTest, TruncatesARestingSequence) {
     EXPECT_THROW(engine.Truncate(id, 105), Error);
     EXPECT_THROW(engine.Truncate(id, -1), Error);
     engine.Truncate(id, keep);
-    cut.resize(static_cast<std::size_t>(keep));
+    cut.resize(keep);
     EXPECT_EQ(Continued(engine, id, rest, 9), Alone(Joined(cut, rest), 9)) << keep;
     // The pages that the prefix cache holds were not overwritten.
     const auto outcome = RunTogether(engine, {Ask(prompt, 9)}).front();

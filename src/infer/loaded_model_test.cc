@@ -107,8 +107,7 @@ void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
         delta += static_cast<double>(pair->b.AsRows().at(i / sum.cols(), r)) *
                  static_cast<double>(pair->a.AsRows().at(r, i % sum.cols()));
       }
-      sum.mutable_floats()[static_cast<std::size_t>(i)] +=
-          static_cast<float>(factor * adapter.Scale() * delta);
+      sum.mutable_floats()[i] += static_cast<float>(factor * adapter.Scale() * delta);
     }
     tensor = sum;
   });

@@ -111,7 +111,7 @@ void SaveSequence(const std::filesystem::path& path, std::uint64_t fingerprint,
   file.Put(cache.length());
   file.Write(std::as_bytes(tokens));
   std::int64_t left = cache.length();
-  for (const KvPage& page : cache.pages().first(static_cast<std::size_t>(KvPages(left)))) {
+  for (const KvPage& page : cache.pages().first(KvPages(left))) {
     file.Write(HeldPart(page, pool.layout(), pool.layers(), std::min(left, kKvBlock)));
     left -= kKvBlock;
   }

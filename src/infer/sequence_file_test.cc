@@ -21,7 +21,7 @@ class SequenceFileTest : public testing::Test {
     const Tokens tokens = SomeTokens(length, 1);
     if (length > 1) {
       Matrix hidden(length - 1, model().config().dim);
-      model().Forward(std::span(tokens).first(static_cast<std::size_t>(length - 1)), cache, hidden);
+      model().Forward(std::span(tokens).first(length - 1), cache, hidden);
     }
     SaveSequence(folder_ / "a.lsq", fingerprint_, tokens, cache);
     return ReadFile(folder_ / "a.lsq");
@@ -66,8 +66,7 @@ TEST_F(SequenceFileTest, GoesOnAsIfItHadNeverStopped) {
     KvCache fresh(pool_);
     Matrix hidden(length - 1, model().config().dim), want(10, model().config().dim),
         got(10, model().config().dim);
-    if (length > 1)
-      model().Forward(std::span(tokens).first(static_cast<std::size_t>(length - 1)), fresh, hidden);
+    if (length > 1) model().Forward(std::span(tokens).first(length - 1), fresh, hidden);
     model().Forward(more, fresh, want);
     model().Forward(more, saved.cache, got);
     EXPECT_TRUE(std::ranges::equal(got.span(), want.span())) << length;

@@ -16,7 +16,7 @@ namespace {
 FakeSequence Counter() {
   return FakeSequence(10, [](std::span<const std::int32_t> tokens, std::span<float> logits) {
     std::ranges::fill(logits, 0.0f);
-    logits[static_cast<std::size_t>((tokens.back() + 1) % 10)] = 5.0f;
+    logits[(tokens.back() + 1) % 10] = 5.0f;
   });
 }
 

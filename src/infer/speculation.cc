@@ -17,9 +17,7 @@ constexpr double kWorth = 0.4;  // chance from which a guess is worth reading: o
 constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
 std::uint64_t PairBefore(std::span<const std::int32_t> tokens, std::int64_t place) {
-  const auto before = [&](std::int64_t i) {
-    return static_cast<std::uint32_t>(tokens[static_cast<std::size_t>(place - i)]);
-  };
+  const auto before = [&](std::int64_t i) { return static_cast<std::uint32_t>(tokens[place - i]); };
   return std::uint64_t{before(2)} << 32 | before(1);
 }
 
@@ -76,7 +74,7 @@ PromptLookup::Match PromptLookup::Find(std::span<const std::int32_t> tokens) con
     const auto last = tokens.rbegin();
     const auto length = std::mismatch(last, last + most, last + (end - place)).first - last;
     if (length > best.length) best = {place, length};
-    place = previous_[static_cast<std::size_t>(place)];
+    place = previous_[place];
   }
   return best;
 }

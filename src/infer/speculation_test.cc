@@ -19,7 +19,7 @@ using Tokens = std::vector<std::int32_t>;
 FakeSequence Counter() {
   return FakeSequence(100, [](std::span<const std::int32_t> tokens, std::span<float> logits) {
     std::ranges::fill(logits, 0.0f);
-    logits[static_cast<std::size_t>((tokens.back() + 1) % 100)] = 5.0f;
+    logits[(tokens.back() + 1) % 100] = 5.0f;
   });
 }
 
@@ -41,7 +41,7 @@ class Scripted : public Drafter {
 
   std::span<const std::int32_t> Draft(std::span<const std::int32_t> tokens, std::int64_t limit) override {
     draft_ = script_(tokens);
-    if (std::ssize(draft_) > limit) draft_.resize(static_cast<std::size_t>(limit));
+    if (std::ssize(draft_) > limit) draft_.resize(limit);
     return draft_;
   }
   void Accepted(std::int64_t count) override { accepted.push_back(count); }
@@ -367,7 +367,7 @@ TEST(DraftModel, ForgetsWhatWasRejected) {
   // Counts as the model does, but stumbles at every seventh number.
   FakeSequence small(100, [](std::span<const std::int32_t> tokens, std::span<float> logits) {
     std::ranges::fill(logits, 0.0f);
-    logits[static_cast<std::size_t>((tokens.back() + (tokens.back() % 7 == 0 ? 2 : 1)) % 100)] = 5.0f;
+    logits[(tokens.back() + (tokens.back() % 7 == 0 ? 2 : 1)) % 100] = 5.0f;
   });
   DraftModel drafter(small, 5);
   drafter.Prefill(Tokens{1, 2});

@@ -66,7 +66,7 @@ class KvView {
       return {type_, RowsFrom(k_, first, column), RowsFrom(v_, first, column), first, count};
     }
     const std::int64_t bytes = kKvBlock * row_bytes_;  // of K, or V, of one head
-    const std::byte* k = pages_[static_cast<std::size_t>(block)] + kv_head * 2 * bytes;
+    const std::byte* k = pages_[block] + kv_head * 2 * bytes;
     return {type_, {k, row_bytes_}, {k + bytes, row_bytes_}, first, count};
   }
 

@@ -80,7 +80,7 @@ class Builder {
     const double a = std::sqrt(kPreviousScore * std::sqrt(head_dim_) / contrast) / strength;
     const Rows q = View(layer.q), k = View(layer.k);
     for (std::int64_t j = 0; j < slow - frequencies_.begin(); ++j) {
-      const double f = frequencies_[static_cast<std::size_t>(j)];
+      const double f = frequencies_[j];
       AddScaled(k[2 * j], a, common_);
       AddScaled(q[2 * j], a * std::cos(f), common_);
       AddScaled(q[2 * j + 1], -a * std::sin(f), common_);
@@ -133,8 +133,7 @@ class Builder {
   std::int64_t FirstSlowPair() const {
     const auto window = static_cast<double>(config_.context);
     std::int64_t pair = 0;
-    while (pair < config_.head_dim / 2 - kLeastSlowPairs &&
-           frequencies_[static_cast<std::size_t>(pair)] * window > kSlow) {
+    while (pair < config_.head_dim / 2 - kLeastSlowPairs && frequencies_[pair] * window > kSlow) {
       ++pair;
     }
     return pair;

@@ -40,7 +40,7 @@ double CostOfRepetition(const LlamaConfig& c, const Weights& weights, std::int64
   for (std::int64_t i = run; i + 1 < 2 * run; ++i) {
     double sum = 0;
     for (const float x : logits[i]) sum += std::exp(static_cast<double>(x));
-    const auto next = static_cast<std::size_t>(tokens[static_cast<std::size_t>(i + 1)]);
+    const auto next = static_cast<std::size_t>(tokens[i + 1]);
     cost += std::log(sum) - static_cast<double>(logits[i][next]);
   }
   return cost / static_cast<double>(run - 1);

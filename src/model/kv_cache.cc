@@ -22,11 +22,11 @@ KvCache KvCache::Fork() const {
 
 void KvCache::Truncate(std::int64_t length) {
   length_ = std::min(length_, length);
-  pages_.resize(static_cast<std::size_t>(KvPages(length_)));
+  pages_.resize(KvPages(length_));
 }
 
 bool KvCache::SharesLastPage() const {
-  return length_ % kKvBlock != 0 && pages_[static_cast<std::size_t>(length_ / kKvBlock)].use_count() > 1;
+  return length_ % kKvBlock != 0 && pages_[length_ / kKvBlock].use_count() > 1;
 }
 
 std::int64_t KvCache::PagesFor(std::int64_t tokens) const {
@@ -39,7 +39,7 @@ void KvCache::Reserve(std::int64_t tokens) {
   if (PagesFor(tokens) == 0) return;
   std::vector<KvPage> taken = pool_->Take(PagesFor(tokens));
   if (SharesLastPage()) {
-    KvPage& last = pages_[static_cast<std::size_t>(length_ / kKvBlock)];
+    KvPage& last = pages_[length_ / kKvBlock];
     std::memcpy(taken.back().get(), last.get(), static_cast<std::size_t>(pool_->page_bytes()));
     last = std::move(taken.back());
     taken.pop_back();
@@ -49,7 +49,7 @@ void KvCache::Reserve(std::int64_t tokens) {
 
 void KvCache::Share(std::span<const KvPage> pages) {
   if (length_ % kKvBlock != 0) Fail(ErrorKind::kInternal, "whole pages cannot follow {} tokens", length_);
-  pages_.resize(static_cast<std::size_t>(KvPages(length_)));
+  pages_.resize(KvPages(length_));
   pages_.insert(pages_.end(), pages.begin(), pages.end());
   length_ += std::ssize(pages) * kKvBlock;
 }

@@ -23,9 +23,7 @@ class KvCacheTest : public testing::Test {
   Matrix Run(KvCache& cache, std::int64_t first, std::int64_t count) const {
     EXPECT_EQ(cache.length(), first);
     Matrix hidden(count, config_.dim);
-    model_.Forward(
-        std::span(tokens_).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), cache,
-        hidden);
+    model_.Forward(std::span(tokens_).subspan(first, count), cache, hidden);
     return hidden;
   }
   void ExpectSame(const Matrix& a, const Matrix& b, const std::string& what) const {
@@ -198,7 +196,7 @@ TEST(KvCacheTypeTest, EveryTypeGrowsForksAndTruncates) {
   config.head_dim = 32;
   const std::vector<std::int32_t> tokens = oracle::RandomTokens(200, config.vocab_size);
   const auto part = [&](std::int64_t first, std::int64_t count) {
-    return std::span(tokens).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    return std::span(tokens).subspan(first, static_cast<std::size_t>(count));
   };
   for (const std::string& isa : AvailableKernels()) {
     const Transformer model(config, oracle::LivelyWeights(config, 1), ChooseKernels(isa));

@@ -30,8 +30,7 @@ Matrix Logits(const Transformer& model, KvCache& cache, std::span<const std::int
   std::int64_t first = 0;
   for (const std::int64_t chunk : chunks) {
     const std::int64_t count = std::min(chunk, hidden.rows() - first);
-    model.Forward(tokens.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)), cache,
-                  Rows(hidden).Slice(first, count));
+    model.Forward(tokens.subspan(first, count), cache, Rows(hidden).Slice(first, count));
     first += count;
   }
   EXPECT_EQ(first, hidden.rows()) << "the chunks do not cover the sequence";
@@ -117,7 +116,7 @@ TEST_P(TransformerTest, AListenerSeesTheInputOfEveryLayer) {
     ForEachTensor(weights, tied, [&](const std::string& name, const Tensor& t) {
       const auto at = std::ranges::find(expected, name) - expected.begin();
       if (at == std::ssize(expected)) return;  // a norm
-      EXPECT_EQ(recorder.inputs[static_cast<std::size_t>(at)].cols(), t.cols()) << name;
+      EXPECT_EQ(recorder.inputs[at].cols(), t.cols()) << name;
     });
     EXPECT_TRUE(std::ranges::equal(recorder.inputs[0].span(), recorder.inputs[2].span()))
         << "q and v share one";
@@ -176,7 +175,7 @@ TEST_P(TransformerTest, TruncateAndRunAgainGivesTheSame) {
   const Transformer model(c, LivelyWeights(c, 3), kernels());
   const std::vector<std::int32_t> tokens = RandomTokens(140, c.vocab_size);
   for (const std::int64_t keep : {0, 1, 63, 64, 65, 128}) {
-    const std::span<const std::int32_t> rest = std::span(tokens).subspan(static_cast<std::size_t>(keep));
+    const std::span<const std::int32_t> rest = std::span(tokens).subspan(keep);
     const std::vector<std::int64_t> chunks{keep, 140 - keep}, rest_chunk{140 - keep};
     KvCache cache(c);
     const Matrix whole = Logits(model, cache, tokens, keep > 0 ? chunks : rest_chunk);
@@ -187,8 +186,7 @@ TEST_P(TransformerTest, TruncateAndRunAgainGivesTheSame) {
     Logits(model, cache, other, other_chunk);
     cache.Truncate(keep);
     const Matrix again = Logits(model, cache, rest, rest_chunk);
-    EXPECT_TRUE(
-        std::ranges::equal(again.span(), whole.span().subspan(static_cast<std::size_t>(keep * c.vocab_size))))
+    EXPECT_TRUE(std::ranges::equal(again.span(), whole.span().subspan(keep * c.vocab_size)))
         << "kept " << keep;
   }
 }
@@ -289,8 +287,7 @@ TEST_P(TransformerTest, RefusesTokensOutsideTheVocabulary) {
   EXPECT_THROW(model.Forward(bad, cache, hidden), Error);
   EXPECT_EQ(cache.length(), 12);
   const Matrix rest = Logits(model, cache, std::span(tokens).subspan(12), second);
-  EXPECT_TRUE(
-      std::ranges::equal(rest.span(), want.span().subspan(static_cast<std::size_t>(12 * c.vocab_size))));
+  EXPECT_TRUE(std::ranges::equal(rest.span(), want.span().subspan(12 * c.vocab_size)));
 }
 
 // Sequences of any lengths in one pass, each at its own place: some begin, some go on with one token, some
@@ -308,7 +305,7 @@ TEST_P(TransformerTest, SequencesOfAPassAreAsIfAlone) {
   std::int64_t rows = 0;
   const auto part = [&](std::size_t i, std::int64_t first, std::int64_t count) {
     // Each reads the same text from another place on.
-    return std::span(tokens).subspan(static_cast<std::size_t>(first) + i, static_cast<std::size_t>(count));
+    return std::span(tokens).subspan(static_cast<std::size_t>(first) + i, count);
   };
   for (std::size_t i = 0; i < cases.size(); ++i) {
     caches.emplace_back(c);
@@ -343,7 +340,7 @@ TEST_P(TransformerTest, APassThatFailsChangesNothing) {
   const Transformer model(c, LivelyWeights(c, 3), kernels());
   const std::vector<std::int32_t> tokens = RandomTokens(200, c.vocab_size);
   const auto part = [&](std::int64_t first, std::int64_t count) {
-    return std::span(tokens).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    return std::span(tokens).subspan(first, static_cast<std::size_t>(count));
   };
   const auto pool = KvPagePool::Make(c, Type::kF32, KvCache::Bytes(c, 3 * 64));
   KvCache a(pool), b(pool);

@@ -130,7 +130,7 @@ Weights RandomWeights(const LlamaConfig& c, std::uint64_t seed) {
     tensors[tensor.name] = tensor.deviation > 0 ? Normal(tensor, seed, stream++) : Ones(tensor.shape);
   }
   Weights w;
-  w.layers.resize(static_cast<std::size_t>(c.layers));
+  w.layers.resize(c.layers);
   ForEachTensor(w, c.tied_embeddings, c.attention_bias,
                 [&](const std::string& name, Tensor& tensor) { tensor = tensors.at(name); });
   if (c.tied_embeddings) w.output = w.embedding;

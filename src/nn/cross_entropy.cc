@@ -19,9 +19,8 @@ Loss ForChunks(const Kernels& kernels, ConstRows hidden, const Tensor& head,
   for (std::int64_t first = 0; first < hidden.rows; first += kChunk) {
     const std::int64_t count = std::min(kChunk, hidden.rows - first);
     const Rows logits = Rows(storage).Slice(0, count);
-    const auto chunk_targets =
-        targets.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-    const std::span<double> chunk_losses = std::span(losses).first(static_cast<std::size_t>(count));
+    const auto chunk_targets = targets.subspan(first, count);
+    const std::span<double> chunk_losses = std::span(losses).first(count);
     kernels.MatMul(hidden.Slice(first, count), head, logits, Store::kSet);
     visit(first, logits, chunk_targets, chunk_losses);
     for (std::size_t i = 0; i < chunk_losses.size(); ++i) {

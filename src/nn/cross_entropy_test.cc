@@ -34,8 +34,7 @@ double ReferenceLoss(const DoubleMatrix& hidden, const DoubleMatrix& head,
   reference::MatMul<double>(hidden, head, logits, Store::kSet);
   double sum = 0;
   for (std::int64_t i = 0; i < logits.rows(); ++i) {
-    sum += reference::CrossEntropyRow<double>(RowsOf<double>(logits)[i], targets[static_cast<std::size_t>(i)],
-                                              false, 0);
+    sum += reference::CrossEntropyRow<double>(RowsOf<double>(logits)[i], targets[i], false, 0);
   }
   return sum;
 }

@@ -20,8 +20,7 @@ using oracle::Widen;
 DoubleMatrix Lookup(const DoubleMatrix& table, std::span<const std::int32_t> tokens) {
   DoubleMatrix x(static_cast<std::int64_t>(tokens.size()), table.cols());
   for (std::int64_t i = 0; i < x.rows(); ++i) {
-    std::ranges::copy(RowsOf<const double>(table)[tokens[static_cast<std::size_t>(i)]],
-                      RowsOf<double>(x)[i].begin());
+    std::ranges::copy(RowsOf<const double>(table)[tokens[i]], RowsOf<double>(x)[i].begin());
   }
   return x;
 }

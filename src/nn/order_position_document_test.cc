@@ -170,7 +170,7 @@ TEST_P(OrderPositionDocumentTest, PackedDocumentsDoNotSeeEachOther) {
       Rowwise alone_rows;
       for (std::int64_t i = 0; i < count; ++i) {
         std::ranges::copy(x[begin + i], alone[i].begin());
-        alone_rows.positions.push_back(rows.positions[static_cast<std::size_t>(begin + i)]);
+        alone_rows.positions.push_back(rows.positions[begin + i]);
       }
       const Matrix want = Output(alone, alone_rows);
       EXPECT_LT(Change(ConstRows(y).Slice(begin, count), want, 0, count), 2e-5f) << what << " from " << begin;

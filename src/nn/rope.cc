@@ -13,7 +13,7 @@ RopeTable::RopeTable(std::span<const std::int32_t> positions, std::span<const do
       sin_(cos_.rows(), cos_.cols()),
       pairing_(pairing) {
   ParallelFor(cos_.rows(), [&](std::int64_t i) {
-    const double position = positions[static_cast<std::size_t>(i)];
+    const double position = positions[i];
     for (std::size_t j = 0; j < inverse_frequencies.size(); ++j) {
       const double angle = position * inverse_frequencies[j];
       cos_[i][j] = static_cast<float>(std::cos(angle) * magnitude);

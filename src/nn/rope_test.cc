@@ -88,7 +88,7 @@ TEST_P(RopeTest, PairsAreNeighboursOrHalves) {
   sin[0][0] = sin[0][1] = 1;
   const auto turned = [&](RopePairing pairing) {
     Matrix x(1, 8);
-    for (int i = 0; i < 8; ++i) x[0][static_cast<std::size_t>(i)] = static_cast<float>(i + 1);
+    for (int i = 0; i < 8; ++i) x[0][i] = static_cast<float>(i + 1);
     kernels().Rope(x, 4, pairing, cos, sin, false);
     return std::vector<float>(x.span().begin(), x.span().end());
   };

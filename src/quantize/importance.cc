@@ -201,9 +201,8 @@ std::vector<float> ImportanceMatrix::MeanSquares(std::string_view weight, std::i
   }
   std::vector<float> squares(entry->sums);
   for (std::int64_t m = 0; m < matrices; ++m) {
-    const auto of_matrix =
-        std::span(squares).subspan(static_cast<std::size_t>(m * cols), static_cast<std::size_t>(cols));
-    const std::int64_t tokens = entry->counts[static_cast<std::size_t>(m * counts / matrices)];
+    const auto of_matrix = std::span(squares).subspan(m * cols, cols);
+    const std::int64_t tokens = entry->counts[m * counts / matrices];
     const double total = std::accumulate(of_matrix.begin(), of_matrix.end(), 0.0);
     if (tokens == 0 || total < kNothing) {
       std::ranges::fill(of_matrix, 1.0f);

@@ -173,7 +173,7 @@ std::optional<Place> PlaceOf(std::string_view name) {
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
   if (error != std::errc() || layer < 0 || end == name.data() + name.size() || *end != '.')
     return std::nullopt;
-  return Place{layer, name.substr(static_cast<std::size_t>(end + 1 - name.data()))};
+  return Place{layer, name.substr(end + 1 - name.data())};
 }
 
 Part LayerPart(std::string_view rest) {

@@ -52,7 +52,7 @@ class QuantizeFileTest : public testing::Test {
     };
     writer.Write("token_embd.weight", std::as_bytes(std::span<const float>(gaussian(64 * dim))));
     std::vector<float> down = gaussian(dim * dim);
-    if (bad != 0) down[static_cast<std::size_t>(3 * dim + 7)] = bad;
+    if (bad != 0) down[3 * dim + 7] = bad;
     writer.Write("blk.0.ffn_down.weight", std::as_bytes(std::span(down)));
     writer.Write("blk.0.ffn_norm.weight", std::as_bytes(std::span<const float>(gaussian(dim))));
     const std::vector<std::int32_t> ids{1, -2, 3, -4, 5, -6, 7, -8};

@@ -93,7 +93,7 @@ class TensorSource {
     for (std::int64_t first = 0; first < planned.rows(); first += step) {
       ThrowIfCancelled();
       const std::int64_t rows = std::min(step, planned.rows() - first);
-      piece_.resize(static_cast<std::size_t>(rows * row_bytes));
+      piece_.resize(rows * row_bytes);
       const std::int64_t task_rows = std::max<std::int64_t>(1, kTaskBytes / row_bytes);
       ParallelFor((rows + task_rows - 1) / task_rows, [&](std::int64_t task) {
         for (std::int64_t i = task * task_rows; i < std::min(rows, (task + 1) * task_rows); ++i) {
@@ -109,7 +109,7 @@ class TensorSource {
  private:
   void WriteOnes(const Planned& planned) {
     const std::vector<float> ones(static_cast<std::size_t>(planned.cols()), 1.0f);
-    piece_.resize(static_cast<std::size_t>(RowBytes(planned.type, planned.cols())));
+    piece_.resize(RowBytes(planned.type, planned.cols()));
     EncodeRow(planned.type, ones.data(), piece_.data(), planned.cols(), nullptr);
     writer_.Append(planned.name, piece_);
   }

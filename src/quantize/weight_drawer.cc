@@ -240,7 +240,7 @@ WeightDrawer::WeightDrawer(Type type, double deviation)
   if (!IsFloat(type)) return;
   std::vector<float> floats = NormalFloats();
   for (float& x : floats) x *= static_cast<float>(deviation);
-  values_.resize(static_cast<std::size_t>(RowBytes(type, kFloats)));
+  values_.resize(RowBytes(type, kFloats));
   EncodeRow(type, floats.data(), values_.data(), kFloats, nullptr);
 }
 

@@ -41,7 +41,7 @@ std::vector<TokenDocument> ReadEvalTexts(const std::filesystem::path& shards, Ev
   std::vector<TokenDocument> documents;
   const std::optional<Shard> shard = ShardOf(shards, which);
   if (!shard) return documents;
-  documents.reserve(static_cast<std::size_t>(shard->documents()));
+  documents.reserve(shard->documents());
   for (std::int64_t i = 0; i < shard->documents(); ++i) documents.push_back(shard->ReadDocument(i));
   return documents;
 }

@@ -37,7 +37,7 @@ std::string Story(std::uint64_t number, int sentences) {
   Random random(1, number, RandomPurpose::kTest);
   std::string text;
   for (int i = 0; i < sentences; ++i) {
-    const auto pick = [&](const auto& words) { return words[static_cast<std::size_t>(random.Below(5))]; };
+    const auto pick = [&](const auto& words) { return words[random.Below(5)]; };
     text += fmt::format("{} {} {}. ", pick(kWho), pick(kDoes), pick(kWhat));
   }
   return text;

@@ -19,8 +19,8 @@ std::vector<Point> Smoothed(const std::vector<Point>& points) {
     // The window shrinks at the ends but stays centred, or the mean would lag where the loss falls fastest.
     const std::ptrdiff_t reach = std::min({half, i, size - 1 - i});
     double sum = 0;
-    for (std::ptrdiff_t j = i - reach; j <= i + reach; ++j) sum += points[static_cast<std::size_t>(j)].y;
-    smooth.push_back({points[static_cast<std::size_t>(i)].x, sum / static_cast<double>(2 * reach + 1)});
+    for (std::ptrdiff_t j = i - reach; j <= i + reach; ++j) sum += points[j].y;
+    smooth.push_back({points[i].x, sum / static_cast<double>(2 * reach + 1)});
   }
   return smooth;
 }

@@ -58,7 +58,7 @@ class Matrix {
   void Resize(std::int64_t rows, std::int64_t cols) {
     rows_ = rows;
     cols_ = cols;
-    data_.resize(static_cast<std::size_t>(rows * cols));
+    data_.resize(rows * cols);
   }
 
  private:

@@ -95,7 +95,7 @@ Tensor Transposed(const Tensor& matrix) {
   Tensor out = Tensor::Allocate(Type::kF32, {from.cols, from.rows});
   float* to = out.mutable_floats().data();
   for (std::int64_t i = 0; i < from.rows; ++i) {
-    for (std::int64_t j = 0; j < from.cols; ++j) to[j * from.rows + i] = from[i][static_cast<std::size_t>(j)];
+    for (std::int64_t j = 0; j < from.cols; ++j) to[j * from.rows + i] = from[i][j];
   }
   return out;
 }

@@ -35,7 +35,7 @@ class Tensor {
   std::int64_t row_bytes() const { return RowBytes(type_, cols()); }
   std::span<const std::byte> bytes() const { return bytes_; }
   std::span<const std::byte> row(std::int64_t i) const {
-    return bytes_.subspan(static_cast<std::size_t>(i * row_bytes()), static_cast<std::size_t>(row_bytes()));
+    return bytes_.subspan(i * row_bytes(), static_cast<std::size_t>(row_bytes()));
   }
 
   // The bytes of a tensor made by Allocate; nobody else writes.

@@ -25,7 +25,7 @@ std::uint64_t Pair(std::int32_t left, std::int32_t right) {
 
 BpeTokenizer::BpeTokenizer(Vocabulary from)
     : Tokenizer(std::move(from), BytesOf), pre_tokenizer_(vocabulary().pre) {
-  ids_.reserve(static_cast<std::size_t>(vocab_size()));
+  ids_.reserve(vocab_size());
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
     if (vocabulary().KindOf(id) == TokenKind::kNormal) ids_.try_emplace(Piece(id), id);
   }

@@ -51,7 +51,7 @@ SpmTokenizer::SpmTokenizer(Vocabulary from) : Tokenizer(std::move(from), BytesOf
 
 void SpmTokenizer::CollectTokens() {
   byte_ids_.fill(-1);
-  ids_.reserve(static_cast<std::size_t>(vocab_size()));
+  ids_.reserve(vocab_size());
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
     const TokenKind kind = vocabulary().KindOf(id);
     const std::string_view piece = Piece(id);
@@ -103,7 +103,7 @@ struct SpmTokenizer::Pairs {
   static std::int64_t Size(std::int32_t length) { return length; }
   std::optional<SymbolCells::Join> Find(std::int64_t at, std::int32_t left, std::int32_t right) const {
     const std::int32_t length = left + right;
-    const auto found = tokenizer.ids_.find(word.substr(static_cast<std::size_t>(at), length));
+    const auto found = tokenizer.ids_.find(word.substr(at, length));
     if (found == tokenizer.ids_.end()) return std::nullopt;
     return SymbolCells::Join{RankOf(tokenizer.vocabulary().scores[found->second]), length};
   }
@@ -123,7 +123,7 @@ void SpmTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& i
   const Pairs pairs{*this, word};
   cells.Merge(pairs);
   cells.ForEach(pairs, [&](std::int64_t at, std::int32_t length) {
-    const std::string_view symbol = word.substr(static_cast<std::size_t>(at), length);
+    const std::string_view symbol = word.substr(at, length);
     const auto found = ids_.find(symbol);
     if (found != ids_.end())
       ids.push_back(found->second);

@@ -15,7 +15,7 @@ struct Table {
 
   static std::int64_t Size(std::int32_t symbol) { return symbol; }
   std::optional<SymbolCells::Join> Find(std::int64_t at, std::int32_t left, std::int32_t right) const {
-    const auto found = ranks.find(word.substr(static_cast<std::size_t>(at), left + right));
+    const auto found = ranks.find(word.substr(at, left + right));
     if (found == ranks.end()) return std::nullopt;
     return SymbolCells::Join{found->second, left + right};
   }
@@ -27,7 +27,7 @@ std::vector<std::string> Merged(const Table& table, std::size_t capacity) {
   cells.Merge(table, capacity);
   std::vector<std::string> symbols;
   cells.ForEach(table, [&](std::int64_t at, std::int32_t symbol) {
-    symbols.emplace_back(table.word.substr(static_cast<std::size_t>(at), symbol));
+    symbols.emplace_back(table.word.substr(at, symbol));
   });
   return symbols;
 }

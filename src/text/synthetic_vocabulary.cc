@@ -35,7 +35,7 @@ Vocabulary SyntheticVocabulary(std::int64_t size) {
   // Token `prefix` gets its 26 continuations in turn: first the letters, then the tokens that they became.
   std::int64_t prefix = 'a';
   while (std::ssize(vocabulary.tokens) < size) {
-    const std::string begun = vocabulary.tokens[static_cast<std::size_t>(prefix)];
+    const std::string begun = vocabulary.tokens[prefix];
     for (int i = 0; i < kLetters && std::ssize(vocabulary.tokens) < size; ++i) {
       const char letter = static_cast<char>('a' + i);
       vocabulary.merges.push_back(begun + ' ' + letter);

@@ -42,8 +42,7 @@ class LongestFirst {
 
  private:
   std::pair<std::size_t, std::size_t> Key(const TokenPair& pair) const {
-    return {characters_[static_cast<std::size_t>(pair.left)],
-            characters_[static_cast<std::size_t>(pair.right)]};
+    return {characters_[pair.left], characters_[pair.right]};
   }
   std::vector<std::size_t> characters_;
 };
@@ -51,11 +50,11 @@ class LongestFirst {
 // Cuts `merges` where no token is made on both sides: each piece is of tokens that have one score.
 std::vector<std::span<const TokenPair>> ByScore(std::span<const TokenPair> merges, std::size_t tokens) {
   std::vector<std::size_t> last(tokens, 0);
-  for (std::size_t i = 0; i < merges.size(); ++i) last[static_cast<std::size_t>(merges[i].joined)] = i;
+  for (std::size_t i = 0; i < merges.size(); ++i) last[merges[i].joined] = i;
   std::vector<std::span<const TokenPair>> pieces;
   std::size_t begin = 0, end = 0;
   for (std::size_t i = 0; i < merges.size(); ++i) {
-    end = std::max(end, last[static_cast<std::size_t>(merges[i].joined)] + 1);
+    end = std::max(end, last[merges[i].joined] + 1);
     if (i + 1 < end) continue;
     pieces.push_back(merges.subspan(begin, end - begin));
     begin = end;
@@ -67,11 +66,11 @@ std::vector<std::span<const TokenPair>> ByScore(std::span<const TokenPair> merge
 // equal in SentencePiece's file, and converters have listed them in several orders that all join from the
 // left.
 bool AreRuns(std::span<const TokenPair> merges, std::span<const std::string_view> tokens) {
-  const std::string_view first = tokens[static_cast<std::size_t>(merges[0].joined)];
+  const std::string_view first = tokens[merges[0].joined];
   const std::string_view character = first.substr(0, FirstUtf8Char(first).length);
   if (character.empty()) return false;
   return std::all_of(merges.begin(), merges.end(), [&](const TokenPair& pair) {
-    std::string_view token = tokens[static_cast<std::size_t>(pair.joined)];
+    std::string_view token = tokens[pair.joined];
     while (token.starts_with(character)) token.remove_prefix(character.size());
     return token.empty();
   });
@@ -93,8 +92,7 @@ void CheckComplete(std::span<const std::string_view> tokens, std::span<const Tok
          "{}: \"{}\" and \"{}\" together are a token and yet no merge, so no SentencePiece scores can stand "
          "for "
          "the merges",
-         file, Printable(tokens[static_cast<std::size_t>(pair.left)]),
-         Printable(tokens[static_cast<std::size_t>(pair.right)]));
+         file, Printable(tokens[pair.left]), Printable(tokens[pair.right]));
   }
 }
 
@@ -105,7 +103,7 @@ std::vector<TokenPair> AllMerges(std::span<const std::string_view> tokens,
   const auto ids = IdsOf(tokens);
   std::vector<TokenPair> merges;
   for (const std::int32_t joined : order) {
-    const std::string_view token = tokens[static_cast<std::size_t>(joined)];
+    const std::string_view token = tokens[joined];
     if (token.size() > kLongestToken) {
       Fail(ErrorKind::kUnsupported, "{}: token {} has {} bytes; merges are made for tokens of up to {}", file,
            joined, token.size(), kLongestToken);
@@ -134,8 +132,8 @@ std::vector<TokenPair> MergesFromScores(std::span<const std::string_view> tokens
   std::vector<TokenPair> merges = AllMerges(tokens, all, file);
   const LongestFirst longest_first(tokens);
   std::stable_sort(merges.begin(), merges.end(), [&](const TokenPair& a, const TokenPair& b) {
-    const float first = scores[static_cast<std::size_t>(a.joined)];
-    const float second = scores[static_cast<std::size_t>(b.joined)];
+    const float first = scores[a.joined];
+    const float second = scores[b.joined];
     return first != second ? first > second : longest_first(a, b);
   });
   return merges;
@@ -154,9 +152,9 @@ std::vector<float> ScoresFromMerges(std::span<const std::string_view> tokens,
     if (!one && !std::is_sorted(piece.begin(), piece.end(), longest_first) && !AreRuns(piece, tokens)) {
       Fail(ErrorKind::kUnsupported,
            "{}: the merges that make \"{}\" stand apart, so no SentencePiece scores can stand for them", file,
-           Printable(tokens[static_cast<std::size_t>(piece[0].joined)]));
+           Printable(tokens[piece[0].joined]));
     }
-    for (const TokenPair& pair : piece) scores[static_cast<std::size_t>(pair.joined)] = next;
+    for (const TokenPair& pair : piece) scores[pair.joined] = next;
     next -= 1.0f;
   }
   for (std::size_t id = 0; id < tokens.size(); ++id) {

@@ -48,9 +48,7 @@ struct Vocabulary {
   // What is odd about where this was read from, and what was made of it: sentences for the user.
   std::vector<std::string> warnings;
 
-  TokenKind KindOf(std::int32_t id) const {
-    return kinds.empty() ? TokenKind::kNormal : kinds[static_cast<std::size_t>(id)];
-  }
+  TokenKind KindOf(std::int32_t id) const { return kinds.empty() ? TokenKind::kNormal : kinds[id]; }
 };
 
 // Error(kInvalidFile) where lists have different lengths, a special id names no token, or byte-level BPE has

@@ -40,8 +40,7 @@ class ReferenceNetwork {
                                            rope.pairing};
     DoubleMatrix x(batch.size(), c.dim);
     for (std::int64_t i = 0; i < batch.size(); ++i) {
-      std::ranges::copy(RowsOf<const double>(embedding_)[batch.tokens[static_cast<std::size_t>(i)]],
-                        RowsOf<double>(x)[i].begin());
+      std::ranges::copy(RowsOf<const double>(embedding_)[batch.tokens[i]], RowsOf<double>(x)[i].begin());
     }
     for (const oracle::ReferenceBlock& block : blocks_) x = oracle::Forward(block, context, x);
     oracle::ReferenceLinear head;
@@ -49,11 +48,11 @@ class ReferenceNetwork {
     const DoubleMatrix logits = head.Forward(oracle::Normed(x, output_norm_, context.norm_epsilon));
     double loss = 0;
     for (std::int64_t i = 0; i < batch.size(); ++i) {
-      const std::int32_t target = batch.targets[static_cast<std::size_t>(i)];
+      const std::int32_t target = batch.targets[i];
       if (target < 0) continue;
       const auto row = RowsOf<const double>(logits)[i];
       double sum = 0;
-      for (const double logit : row) sum += std::exp(logit - row[static_cast<std::size_t>(target)]);
+      for (const double logit : row) sum += std::exp(logit - row[target]);
       loss += std::log(sum);
     }
     return loss;

@@ -22,7 +22,7 @@ class FakeSequence : public Sequence {
   std::int64_t vocab_size() const override { return vocab_size_; }
   std::int64_t dim() const override { return 1; }
   std::int64_t length() const override { return static_cast<std::int64_t>(tokens_.size()); }
-  void Truncate(std::int64_t length) override { tokens_.resize(static_cast<std::size_t>(length)); }
+  void Truncate(std::int64_t length) override { tokens_.resize(length); }
 
   // The hidden state is the number of tokens up to and including the row's own.
   void Forward(std::span<const std::int32_t> tokens, Rows hidden) override {
@@ -35,7 +35,7 @@ class FakeSequence : public Sequence {
 
   void Logits(ConstRows hidden, Rows logits) const override {
     for (std::int64_t i = 0; i < hidden.rows; ++i) {
-      logits_of_(std::span(tokens_).first(static_cast<std::size_t>(hidden.at(i, 0))), logits[i]);
+      logits_of_(std::span(tokens_).first(hidden.at(i, 0)), logits[i]);
     }
   }
 

@@ -131,7 +131,7 @@ class Task {
   std::int64_t query(std::int64_t c) const { return first_ + c % count_; }
   std::int64_t head(std::int64_t c) const { return kv_head_ * shape_.group() + c / count_; }
   std::int64_t steps() const { return width_ / kStep; }
-  Panel& panel(std::int64_t p) { return scratch_.panels[static_cast<std::size_t>(p)]; }
+  Panel& panel(std::int64_t p) { return scratch_.panels[p]; }
   float* sums(std::int64_t p) { return scratch_.sums.data() + p * kPanel * width_; }
   std::byte* queries(std::int64_t p) { return scratch_.queries.data() + p * kPanel * width_ * 2; }
 
@@ -142,8 +142,8 @@ class Task {
     std::ranges::fill(scratch_.columns, 0.0f);
     for (std::int64_t t = 0; t < kPanel; ++t) {
       const std::int64_t c = p * kPanel + std::min(t, used - 1), order = s_.first_order + query(c);
-      panel(p).order[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(order);
-      panel(p).start[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(FirstSeen(shape_, s_, order));
+      panel(p).order[t] = static_cast<std::int32_t>(order);
+      panel(p).start[t] = static_cast<std::int32_t>(FirstSeen(shape_, s_, order));
       if (t >= used) continue;
       const float* from = &s_.q.at(query(c), head(c) * shape_.head_dim);
       float* to = scratch_.columns.data() + t * width_;
@@ -170,8 +170,8 @@ class Task {
     }
     for (std::int64_t t = 0; t < kPanel && p * kPanel + t < columns_; ++t) {
       const std::int64_t c = p * kPanel + t;
-      const float maximum = panel(p).maximum[static_cast<std::size_t>(t)];
-      const float total = panel(p).total[static_cast<std::size_t>(t)], inverse = 1.0f / total;
+      const float maximum = panel(p).maximum[t];
+      const float total = panel(p).total[t], inverse = 1.0f / total;
       float* from = scratch_.columns.data() + t * width_;
       if (s_.kv.rotated()) Hadamard(shape_.head_dim, from, scratch_.rotated.data());
       float* to = &s_.out.at(query(c), head(c) * shape_.head_dim);
@@ -212,7 +212,7 @@ class Task {
     std::array<Bf16Rows, kBlocksAtOnce> keys;
     for (std::int64_t b = 0; b < count; ++b) {
       const KvBlock block = s_.kv.Block(kv_head_, first + b);
-      keys[static_cast<std::size_t>(b)] = AsBf16(block, block.k, scratch_.keys.data() + b * block_bytes);
+      keys[b] = AsBf16(block, block.k, scratch_.keys.data() + b * block_bytes);
       TransposeValues(AsBf16(block, block.v, scratch_.rows.data()), block.count, width_,
                       scratch_.values.data() + b * block_bytes);
     }
@@ -225,7 +225,7 @@ class Task {
     const auto scores = [&](std::size_t unit) { return scratch_.scores.data() + unit % 2 * kScoreFloats; };
     const auto score = [&](std::size_t unit, auto&& between) {
       const auto& [p, b] = units[unit];
-      Scores(tiles, keys[static_cast<std::size_t>(b)], queries(p), scores(unit), between);
+      Scores(tiles, keys[b], queries(p), scores(unit), between);
     };
     if (units.empty()) return;
     const std::int64_t next_key = (first + count) * kKvBlock;
@@ -302,7 +302,7 @@ void Attention(const AttentionShape& shape, std::span<const AttentionSequence> s
   }
   ParallelFor(static_cast<std::int64_t>(work.size()), [&](std::int64_t i) {
     static thread_local Scratch scratch;
-    const auto& [s, kv_head, first] = work[static_cast<std::size_t>(i)];
+    const auto& [s, kv_head, first] = work[i];
     Task<Tiles>(shape, *s, kv_head, first, std::min(queries, s->q.rows - first), scratch).Run();
   });
 }

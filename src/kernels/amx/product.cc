@@ -105,7 +105,7 @@ void Task(const PackedRows& x, const Tensor& weight, std::int64_t first, std::in
   static thread_local AlignedVector<float> sums;        // [tiles of outputs][count][16][16]
   strips.resize(2 * kStripBytes);
   const std::int64_t sums_stride = count * kTileFloats;
-  sums.resize(static_cast<std::size_t>(RoundUp(outs, kStripRows) / kTileRows * sums_stride));
+  sums.resize(RoundUp(outs, kStripRows) / kTileRows * sums_stride);
   const std::int64_t in_slab = (outs + kStripRows - 1) / kStripRows, units = in_slab * x.slabs();
   StripUnpacker unpacker(weight);
   const auto buffer = [&](std::int64_t unit) { return strips.data() + unit % 2 * kStripBytes; };
@@ -162,7 +162,7 @@ void PackedRows::Pack(ConstRows x) {
   rows_ = x.rows;
   cols_ = x.cols;
   const std::int64_t all_steps = (cols_ + kStep - 1) / kStep;
-  data_.resize(static_cast<std::size_t>(all_steps * tiles() * kTileBytes));
+  data_.resize(all_steps * tiles() * kTileBytes);
   ParallelFor(slabs() * tiles(), [&](std::int64_t task) {
     const std::int64_t slab = task / tiles(), tile = task % tiles();
     std::byte* to = data_.data() + Offset(slab, tile);

@@ -66,7 +66,7 @@ class ProductTest : public TilesTest<Tiles> {
     for (std::int64_t i = 0; i < n; ++i) {
       for (std::int64_t j = 0; j < out + 7; ++j) {
         if (j < 3 || j >= out + 3) {
-          ASSERT_EQ(wide[i][static_cast<std::size_t>(j)], 9.0f) << what;
+          ASSERT_EQ(wide[i][j], 9.0f) << what;
           continue;
         }
         const auto column = static_cast<std::size_t>(j - 3);

@@ -68,8 +68,8 @@ struct Panel {
 inline void MaskScores(const Panel& panel, std::int64_t first, float* scores) {
   const __m512 masked = _mm512_set1_ps(kMasked);
   for (std::int64_t half = 0; half < kPanel; half += kTileRows) {
-    const __m512i start = _mm512_load_si512(&panel.start[static_cast<std::size_t>(half)]);
-    const __m512i order = _mm512_load_si512(&panel.order[static_cast<std::size_t>(half)]);
+    const __m512i start = _mm512_load_si512(&panel.start[half]);
+    const __m512i order = _mm512_load_si512(&panel.order[half]);
     for (std::int64_t j = 0; j < kKvBlock; ++j) {
       const __m512i key = _mm512_set1_epi32(static_cast<std::int32_t>(first + j));
       const __mmask16 hidden = _mm512_cmpgt_epi32_mask(key, order) | _mm512_cmplt_epi32_mask(key, start);
@@ -100,8 +100,8 @@ inline void RaiseMaximum(Panel& panel, const float* scores, std::int64_t sum_til
     }
     const __m512 now =
         _mm512_max_ps(_mm512_max_ps(largest[0], largest[1]), _mm512_max_ps(largest[2], largest[3]));
-    float* const maximum = &panel.maximum[static_cast<std::size_t>(half * kTileRows)];
-    float* const total = &panel.total[static_cast<std::size_t>(half * kTileRows)];
+    float* const maximum = &panel.maximum[half * kTileRows];
+    float* const total = &panel.total[half * kTileRows];
     const __m512 before = _mm512_load_ps(maximum);
     const __mmask16 raised =
         _mm512_cmp_ps_mask(now, _mm512_add_ps(before, _mm512_set1_ps(kSlack)), _CMP_GT_OQ);

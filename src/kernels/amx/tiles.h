@@ -81,8 +81,8 @@ class PlainTiles {
   template <int kTile>
   void Load(const void* from, std::int64_t stride) {
     for (std::int64_t i = 0; i < kTileRows; ++i) {
-      std::memcpy(&tiles_[kTile][static_cast<std::size_t>(i * kTileRowBytes)],
-                  static_cast<const std::byte*>(from) + i * stride, kTileRowBytes);
+      std::memcpy(&tiles_[kTile][i * kTileRowBytes], static_cast<const std::byte*>(from) + i * stride,
+                  kTileRowBytes);
     }
   }
   template <int kTile>
@@ -92,8 +92,7 @@ class PlainTiles {
   template <int kTile>
   void Store(void* to, std::int64_t stride) {
     for (std::int64_t i = 0; i < kTileRows; ++i) {
-      std::memcpy(static_cast<std::byte*>(to) + i * stride,
-                  &tiles_[kTile][static_cast<std::size_t>(i * kTileRowBytes)], kTileRowBytes);
+      std::memcpy(static_cast<std::byte*>(to) + i * stride, &tiles_[kTile][i * kTileRowBytes], kTileRowBytes);
     }
   }
   template <int kC, int kA, int kB>

@@ -72,7 +72,7 @@ void UnpackRow(Type type, const std::byte* from, std::int64_t elements, std::uin
     default: break;
   }
   static thread_local AlignedVector<float> decoded;
-  decoded.resize(static_cast<std::size_t>(elements));
+  decoded.resize(elements);
   DecodeRow(type, from, decoded.data(), elements);
   UnpackF32(reinterpret_cast<const std::byte*>(decoded.data()), elements, to, stride);
 }

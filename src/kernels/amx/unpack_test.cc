@@ -38,7 +38,7 @@ TEST(UnpackTest, IsTheDecodedRowRounded) {
             ASSERT_EQ(got[at], 0) << Traits(type).name << " " << n << " past the end at " << column;
           } else {
             // Half a last place of BF16, and what a fused product leaves out where a minimum is taken off.
-            const float x = want[static_cast<std::size_t>(column)];
+            const float x = want[column];
             ASSERT_NEAR(BF16ToF32(got[at]), x, std::abs(x) / 256 + 1e-6f * largest)
                 << Traits(type).name << " " << n << " at " << column;
             if (floats) {

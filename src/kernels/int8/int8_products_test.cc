@@ -31,8 +31,8 @@ Matrix Widen(const RoundedRows& r) {
     for (std::int64_t j = 0; j < r.cols; ++j) {
       const std::size_t at = r.at(j / RoundedRows::kSlab, i);
       const auto column = static_cast<std::size_t>(j % RoundedRows::kSlab);
-      m[i][static_cast<std::size_t>(j)] = r.scales[at * RoundedRows::kGroups + column / 32] *
-                                          static_cast<float>(r.codes[at * RoundedRows::kSlab + column]);
+      m[i][j] = r.scales[at * RoundedRows::kGroups + column / 32] *
+                static_cast<float>(r.codes[at * RoundedRows::kSlab + column]);
     }
   }
   return m;
@@ -77,7 +77,7 @@ TEST_P(Int8ProductsTest, RoundingIsToTheNearestOf255Steps) {
       std::int32_t sum = 0;
       const std::size_t at = rounded.at(g / 8, i), group = at * 8 + static_cast<std::size_t>(g % 8);
       for (std::int64_t j = 32 * g; j < 32 * (g + 1); ++j) {
-        largest = std::max(largest, std::abs(x[i][static_cast<std::size_t>(j)]));
+        largest = std::max(largest, std::abs(x[i][j]));
         sum += rounded.codes[at * 256 + static_cast<std::size_t>(j % 256)];
       }
       EXPECT_EQ(rounded.scales[group], largest / 127.0f);

@@ -50,9 +50,7 @@ void MatMulWeightGradient(RowsOf<const T> dy, RowsOf<const T> x, RowsOf<T> dw) {
 // Whether the query of order q sees the key of order k.
 inline bool Sees(const AttentionShape& shape, std::int64_t q, std::int64_t k,
                  std::span<const std::int32_t> documents) {
-  return k <= q && q - k < shape.window &&
-         (documents.empty() ||
-          documents[static_cast<std::size_t>(k)] == documents[static_cast<std::size_t>(q)]);
+  return k <= q && q - k < shape.window && (documents.empty() || documents[k] == documents[q]);
 }
 
 // The softmax row of query `order`, head by head; key(j, d) gives keys. Returns probabilities of the keys
@@ -68,7 +66,7 @@ std::vector<T> Probabilities(const AttentionShape& shape, std::span<const T> q, 
     T sum = 0;
     for (std::size_t d = 0; d < q.size(); ++d)
       sum += q[d] * static_cast<T>(key(j, static_cast<std::int64_t>(d)));
-    p[static_cast<std::size_t>(j)] = sum * scale;
+    p[j] = sum * scale;
     largest = std::max(largest, sum * scale);
   }
   T total = 0;
@@ -149,8 +147,7 @@ template <class T>
 void RmsNorm(RowsOf<const T> x, std::span<const T> weight, T epsilon, RowsOf<T> y) {
   for (std::int64_t i = 0; i < x.rows; ++i) {
     const T r = InverseRms<T>(x[i], epsilon);
-    for (std::int64_t j = 0; j < x.cols; ++j)
-      y.at(i, j) = x.at(i, j) * r * weight[static_cast<std::size_t>(j)];
+    for (std::int64_t j = 0; j < x.cols; ++j) y.at(i, j) = x.at(i, j) * r * weight[j];
   }
 }
 
@@ -160,13 +157,12 @@ void RmsNormBackward(RowsOf<const T> x, std::span<const T> weight, T epsilon, Ro
   for (std::int64_t i = 0; i < x.rows; ++i) {
     const T r = InverseRms<T>(x[i], epsilon);
     T dot = 0;  // of the gradient with the normalised row
-    for (std::int64_t j = 0; j < x.cols; ++j)
-      dot += dy.at(i, j) * weight[static_cast<std::size_t>(j)] * x.at(i, j) * r;
+    for (std::int64_t j = 0; j < x.cols; ++j) dot += dy.at(i, j) * weight[j] * x.at(i, j) * r;
     dot /= static_cast<T>(x.cols);
     for (std::int64_t j = 0; j < x.cols; ++j) {
       const T normalised = x.at(i, j) * r;
-      if (!dweight.empty()) dweight[static_cast<std::size_t>(j)] += dy.at(i, j) * normalised;
-      dx.at(i, j) += r * (dy.at(i, j) * weight[static_cast<std::size_t>(j)] - normalised * dot);
+      if (!dweight.empty()) dweight[j] += dy.at(i, j) * normalised;
+      dx.at(i, j) += r * (dy.at(i, j) * weight[j] - normalised * dot);
     }
   }
 }
@@ -225,10 +221,10 @@ T CrossEntropyRow(std::span<T> logits, std::int32_t target, bool gradient, T sca
   for (const T x : logits) largest = std::max(largest, x);
   T total = 0;
   for (const T x : logits) total += std::exp(x - largest);
-  const T loss = largest + std::log(total) - logits[static_cast<std::size_t>(target)];
+  const T loss = largest + std::log(total) - logits[target];
   if (gradient) {
     for (T& x : logits) x = std::exp(x - largest) / total * scale;
-    logits[static_cast<std::size_t>(target)] -= scale;
+    logits[target] -= scale;
   }
   return loss;
 }

@@ -67,7 +67,7 @@ void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t firs
   std::vector<float> row(static_cast<std::size_t>(layout.head_dim));
   for (std::int64_t i = 0; i < k.rows; ++i) {
     const std::int64_t slot = first_slot + i;
-    std::byte* to = pages[static_cast<std::size_t>(slot / kKvBlock)] + slot % kKvBlock * row_bytes;
+    std::byte* to = pages[slot / kKvBlock] + slot % kKvBlock * row_bytes;
     for (std::int64_t h = 0; h < layout.kv_heads; ++h) {
       for (const ConstRows& rows : {k, v}) {
         std::copy_n(&rows.at(i, h * layout.head_dim), layout.head_dim, row.begin());

@@ -64,16 +64,16 @@ inline void AttentionForward(const AttentionShape& shape, std::span<const Attent
   const auto prefill_tasks = static_cast<std::int64_t>(prefill.size());
   ParallelFor(prefill_tasks + static_cast<std::int64_t>(pieces.size()), [&](std::int64_t task) {
     if (task < prefill_tasks) {
-      const auto& [s, kv_head, first] = prefill[static_cast<std::size_t>(task)];
+      const auto& [s, kv_head, first] = prefill[task];
       PrefillTask(shape, *s, kv_head, first, std::min(kQueryBlock, s->q.rows - first));
     } else {
-      const PieceWork& work = pieces[static_cast<std::size_t>(task - prefill_tasks)];
+      const PieceWork& work = pieces[task - prefill_tasks];
       const DecodeWork& head = heads[work.head];
       head.head.Piece(work.piece, sums + head.scratch);
     }
   });
   ParallelFor(static_cast<std::int64_t>(heads.size()), [&](std::int64_t h) {
-    const DecodeWork& head = heads[static_cast<std::size_t>(h)];
+    const DecodeWork& head = heads[h];
     head.head.Merge(sums + head.scratch);
   });
 }

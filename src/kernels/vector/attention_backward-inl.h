@@ -62,8 +62,7 @@ inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBa
       if (t >= used) continue;
       const std::int64_t query = columns.query(first + t), head = columns.head(first + t);
       lse[t] = s.log_sum_exp.at(head, query);
-      for (std::int64_t d = 0; d < hd; ++d)
-        dot[t] += s.out.at(query, head * hd + d) * dout[static_cast<std::size_t>(t * width + d)];
+      for (std::int64_t d = 0; d < hd; ++d) dot[t] += s.out.at(query, head * hd + d) * dout[t * width + d];
     }
     const QueryColumns::Span seen = columns.Seen(panel);
     for (std::int64_t k = seen.first_seen / kKvBlock; k <= seen.last_seen / kKvBlock; ++k) {
@@ -81,13 +80,12 @@ inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBa
     }
     for (std::int64_t t = 0; t < used; ++t) {
       float* to = &s.dq.at(columns.query(first + t), columns.head(first + t) * hd);
-      for (std::int64_t d = 0; d < hd; ++d)
-        to[d] = shape.scale * dq_t[static_cast<std::size_t>(d * kPanel + t)];
+      for (std::int64_t d = 0; d < hd; ++d) to[d] = shape.scale * dq_t[d * kPanel + t];
     }
   }
   for (std::int64_t i = 0; i < n; ++i) {
-    std::copy_n(&dk[static_cast<std::size_t>(i * width)], hd, &s.dk.at(i, kv_head * hd));
-    std::copy_n(&dv[static_cast<std::size_t>(i * width)], hd, &s.dv.at(i, kv_head * hd));
+    std::copy_n(&dk[i * width], hd, &s.dk.at(i, kv_head * hd));
+    std::copy_n(&dv[i * width], hd, &s.dv.at(i, kv_head * hd));
   }
 }
 
@@ -95,7 +93,7 @@ inline void AttentionBackward(const AttentionShape& shape,
                               std::span<const AttentionBackwardSequence> sequences) {
   const std::int64_t heads = shape.kv_heads;
   ParallelFor(static_cast<std::int64_t>(sequences.size()) * heads, [&](std::int64_t task) {
-    AttentionBackwardTask(shape, sequences[static_cast<std::size_t>(task / heads)], task % heads);
+    AttentionBackwardTask(shape, sequences[task / heads], task % heads);
   });
 }
 

@@ -76,12 +76,12 @@ class QueryColumns {
         columns_(shape.group() * count),
         row_(static_cast<std::size_t>(shape.head_dim)),
         scratch_(row_.size()) {
-    orders_.resize(static_cast<std::size_t>(panels() * kPanel));
+    orders_.resize(panels() * kPanel);
     starts_.resize(orders_.size());
     for (std::int64_t c = 0; c < panels() * kPanel; ++c) {
       const std::int64_t order = s.first_order + query(std::min(c, columns_ - 1));
-      orders_[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(order);
-      starts_[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(FirstSeen(shape, s, order));
+      orders_[c] = static_cast<std::int32_t>(order);
+      starts_[c] = static_cast<std::int32_t>(FirstSeen(shape, s, order));
     }
   }
 
@@ -91,8 +91,8 @@ class QueryColumns {
   std::int64_t head(std::int64_t c) const { return head_ + c / count_; }
 
   // A column sees the keys from its start to its own order.
-  std::int32_t start(std::int64_t c) const { return starts_[static_cast<std::size_t>(c)]; }
-  std::int32_t order(std::int64_t c) const { return orders_[static_cast<std::size_t>(c)]; }
+  std::int32_t start(std::int64_t c) const { return starts_[c]; }
+  std::int32_t order(std::int64_t c) const { return orders_[c]; }
 
   // Column c's share of `rows` [n, heads * head_dim] times `factor`, rotated where the keys are: out
   // [head_dim].
@@ -110,8 +110,7 @@ class QueryColumns {
         LoadColumn(rows, c, factor, row_.data());
       else
         std::fill(row_.begin(), row_.end(), 0.0f);
-      for (std::int64_t d = 0; d < shape_.head_dim; ++d)
-        out[d * kPanel + t] = row_[static_cast<std::size_t>(d)];
+      for (std::int64_t d = 0; d < shape_.head_dim; ++d) out[d * kPanel + t] = row_[d];
     }
   }
 
@@ -143,8 +142,8 @@ class QueryColumns {
     const IntTag di;
     const auto masked = hn::Set(d, kMasked);
     for (std::int64_t half = 0; half < kPanel; half += kLanes) {
-      const auto order = hn::LoadU(di, &orders_[static_cast<std::size_t>(panel * kPanel + half)]);
-      const auto start = hn::LoadU(di, &starts_[static_cast<std::size_t>(panel * kPanel + half)]);
+      const auto order = hn::LoadU(di, &orders_[panel * kPanel + half]);
+      const auto start = hn::LoadU(di, &starts_[panel * kPanel + half]);
       for (std::int64_t j = 0; j < block.count; ++j) {
         const auto key = hn::Set(di, static_cast<std::int32_t>(block.first + j));
         const auto hidden = hn::Or(hn::Gt(key, order), hn::Lt(key, start));

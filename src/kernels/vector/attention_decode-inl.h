@@ -205,7 +205,7 @@ class PieceTask {
         groups_((columns_.columns() + kQueries - 1) / kQueries) {
     static thread_local AlignedVector<float> queries, scores;
     queries.assign(static_cast<std::size_t>(groups_ * kQueries * head_dim_), 0.0f);
-    scores.resize(static_cast<std::size_t>(groups_ * kQueries * kPiece));
+    scores.resize(groups_ * kQueries * kPiece);
     queries_ = queries.data();
     scores_ = scores.data();
     for (std::int64_t c = 0; c < columns_.columns(); ++c) {

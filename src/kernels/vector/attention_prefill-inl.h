@@ -68,7 +68,7 @@ inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s,
   HWY_ALIGN float scores[kKvBlock * kPanel];
   std::vector<QueryColumns::Span> seen;
   for (std::int64_t p = 0; p < panels; ++p) {
-    columns.LoadTransposed(s.q, p, shape.scale, &queries[static_cast<std::size_t>(p * hd * kPanel)]);
+    columns.LoadTransposed(s.q, p, shape.scale, &queries[p * hd * kPanel]);
     seen.push_back(columns.Seen(p));
   }
 
@@ -78,7 +78,7 @@ inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s,
     const FloatBlock block = AsFloats(s.kv.Block(kv_head, b), hd, widened.data());
     for (std::int64_t p = 0; p < panels; ++p) {
       const auto at = static_cast<std::size_t>(p * hd * kPanel), row = static_cast<std::size_t>(p * kPanel);
-      const QueryColumns::Span& span = seen[static_cast<std::size_t>(p)];
+      const QueryColumns::Span& span = seen[p];
       if (block.first > span.last_seen || block.first + block.count <= span.first_seen) continue;
       columns.Scores(p, span, block, &queries[at], scores);
       SoftmaxStep(block.count, hd, scores, &maximum[row], &total[row], &out[at]);
@@ -87,8 +87,8 @@ inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s,
   }
   AlignedVector<float> sums(static_cast<std::size_t>(hd));
   for (std::int64_t c = 0; c < columns.columns(); ++c) {
-    const float* from = &out[static_cast<std::size_t>(c / kPanel * hd * kPanel + c % kPanel)];
-    for (std::int64_t d = 0; d < hd; ++d) sums[static_cast<std::size_t>(d)] = from[d * kPanel];
+    const float* from = &out[c / kPanel * hd * kPanel + c % kPanel];
+    for (std::int64_t d = 0; d < hd; ++d) sums[d] = from[d * kPanel];
     const auto column = static_cast<std::size_t>(c);
     columns.Finish(c, maximum[column], total[column], sums.data(), s);
   }

@@ -233,7 +233,7 @@ inline void StoreKvRows(const KvLayout& layout, ConstRows k, ConstRows v, std::i
       const std::int64_t first = task * kTokensPerTask, end = std::min(k.rows, first + kTokensPerTask);
       for (std::int64_t i = first; i < end; ++i) {
         const std::int64_t slot = first_slot + i;
-        std::byte* to = pages[static_cast<std::size_t>(slot / kKvBlock)] + slot % kKvBlock * row_bytes;
+        std::byte* to = pages[slot / kKvBlock] + slot % kKvBlock * row_bytes;
         for (std::int64_t h = 0; h < layout.kv_heads; ++h) {
           for (const ConstRows& rows : {k, v}) {
             const float* row = &rows.at(i, h * hd);

@@ -131,7 +131,7 @@ class Strips {
       : a_(a), depth_(depth), copied_(a.column_stride != 1) {
     if (!copied_) return;
     static thread_local AlignedVector<float> copy;
-    copy.resize(static_cast<std::size_t>((m + kTileRows) * depth));
+    copy.resize((m + kTileRows) * depth);
     copy_ = copy.data();
     for (std::int64_t i = 0; i < m; i += kTileRows) {
       const std::int64_t rows = std::min<std::int64_t>(kTileRows, m - i);
@@ -164,7 +164,7 @@ template <class B>
 void PackedProductTask(Strided a, const B& b, Rows c, std::int64_t first_m, std::int64_t m,
                        std::int64_t first_n, std::int64_t n, bool add) {
   static thread_local AlignedVector<float> packed;
-  packed.resize(static_cast<std::size_t>(kDepth * (B::kColumns + kPanel)));
+  packed.resize(kDepth * (B::kColumns + kPanel));
   HWY_ALIGN float edge[kTileRows * kPanel];
   for (std::int64_t first_k = 0; first_k < b.k(); first_k += kDepth) {
     const std::int64_t depth = std::min(kDepth, b.k() - first_k);
@@ -234,7 +234,7 @@ inline void FewRowsMatMul(ConstRows x, const Tensor& w, Rows y, bool add) {
   const std::int64_t tasks = (w.rows() + kRowsPerTask - 1) / kRowsPerTask;
   ParallelFor(tasks, [&](std::int64_t task) {
     static thread_local AlignedVector<float> decoded;
-    decoded.resize(static_cast<std::size_t>(w.cols()));
+    decoded.resize(w.cols());
     const std::int64_t end = std::min(w.rows(), (task + 1) * kRowsPerTask);
     for (std::int64_t o = task * kRowsPerTask; o < end; ++o) {
       const float* row = decoded.data();

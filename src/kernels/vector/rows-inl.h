@@ -74,7 +74,7 @@ inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, floa
   ForPieces(x.rows, kRowPiece, [&](std::int64_t first, std::int64_t count) {
     AlignedVector<float> weighted(static_cast<std::size_t>(x.cols));
     for (std::int64_t i = first; i < first + count; ++i) {
-      const float r = inverse[static_cast<std::size_t>(i)] = InverseRms(x[i], epsilon);
+      const float r = inverse[i] = InverseRms(x[i], epsilon);
       Map(
           x.cols, weighted.data(), [](FloatVec g, FloatVec w) { return hn::Mul(g, w); }, dy[i].data(),
           weight.data());
@@ -92,9 +92,8 @@ inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, floa
   // By columns, so that each sum has one order.
   ForPieces(x.cols, kLanes, [&](std::int64_t first, std::int64_t count) {
     for (std::int64_t i = 0; i < x.rows; ++i) {
-      const float r = inverse[static_cast<std::size_t>(i)];
-      for (std::int64_t j = first; j < first + count; ++j)
-        dweight[static_cast<std::size_t>(j)] += dy.at(i, j) * x.at(i, j) * r;
+      const float r = inverse[i];
+      for (std::int64_t j = first; j < first + count; ++j) dweight[j] += dy.at(i, j) * x.at(i, j) * r;
     }
   });
 }
@@ -183,7 +182,7 @@ inline double LogSumExp(std::span<const float> x, float* largest_out) {
       sum = hn::Add(sum, hn::Exp(d, hn::Sub(hn::LoadU(d, x.data() + i), shift)));
     hn::StoreU(sum, d, lanes);
     for (const float lane : lanes) total += lane;
-    for (; i < end; ++i) total += std::exp(x[static_cast<std::size_t>(i)] - largest);
+    for (; i < end; ++i) total += std::exp(x[i] - largest);
   }
   *largest_out = largest;
   return std::log(total) + largest;
@@ -248,7 +247,7 @@ inline double SumOfSquaresOf(std::span<const float> x) {
   const auto n = static_cast<std::int64_t>(x.size());
   std::vector<double> sums(static_cast<std::size_t>((n + kPiece - 1) / kPiece));
   ForPieces(n, kPiece, [&](std::int64_t first, std::int64_t count) {
-    sums[static_cast<std::size_t>(first / kPiece)] = Dot(x.data() + first, x.data() + first, count);
+    sums[first / kPiece] = Dot(x.data() + first, x.data() + first, count);
   });
   double total = 0;
   for (const double s : sums) total += s;

@@ -66,8 +66,7 @@ inline DoubleMatrix ReferenceLogits(const LlamaConfig& config, const Weights& we
   const DoubleMatrix embedding = Widen(weights.embedding);
   DoubleMatrix x(n, config.dim);
   for (std::int64_t i = 0; i < n; ++i) {
-    std::ranges::copy(RowsOf<const double>(embedding)[tokens[static_cast<std::size_t>(i)]],
-                      RowsOf<double>(x)[i].begin());
+    std::ranges::copy(RowsOf<const double>(embedding)[tokens[i]], RowsOf<double>(x)[i].begin());
   }
   const RopeFrequencies rope = MakeRopeFrequencies(config);
   ReferenceContext context{

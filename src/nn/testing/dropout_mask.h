@@ -14,7 +14,7 @@ inline DoubleMatrix DropoutMask(const Kernels& kernels, const Adapter& adapter, 
                                 std::int64_t rows) {
   const std::int64_t in = adapter.a.cols();
   Matrix identity(in, in), ones(rows, in), mask(rows, in);
-  for (std::int64_t i = 0; i < in; ++i) identity[i][static_cast<std::size_t>(i)] = 1;
+  for (std::int64_t i = 0; i < in; ++i) identity[i][i] = 1;
   for (float& x : ones.span()) x = 1;
   const Tensor one = Tensor::FromRows(identity);
   const Adapter probe{one, one, 1.0f, adapter.dropout, adapter.stream};

@@ -96,7 +96,7 @@ inline DoubleMatrix Attended(const ReferenceContext& c, const DoubleMatrix& q, c
     };
     std::span<const std::int32_t> documents = c.documents;
     if (!documents.empty()) {
-      documents = documents.subspan(static_cast<std::size_t>(s * length), static_cast<std::size_t>(length));
+      documents = documents.subspan(s * length, static_cast<std::size_t>(length));
     }
     reference::Attention<double>(c.attention, rows(q), 0, documents, element(rows(k)), element(rows(v)),
                                  RowsOf<double>(out).Slice(s * length, length), {});

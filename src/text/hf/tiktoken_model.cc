@@ -92,8 +92,7 @@ Vocabulary VocabularyFromRanks(const std::vector<std::string>& tokens, const std
   std::vector<std::int32_t> by_rank(tokens.size());
   std::iota(by_rank.begin(), by_rank.end(), 0);
   for (const TokenPair& pair : AllMerges(views, by_rank, file)) {
-    vocabulary.merges.push_back(vocabulary.tokens[static_cast<std::size_t>(pair.left)] + ' ' +
-                                vocabulary.tokens[static_cast<std::size_t>(pair.right)]);
+    vocabulary.merges.push_back(vocabulary.tokens[pair.left] + ' ' + vocabulary.tokens[pair.right]);
   }
   return vocabulary;
 }

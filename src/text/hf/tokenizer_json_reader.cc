@@ -202,12 +202,12 @@ class Reader {
     vocabulary.kinds.assign(size, TokenKind::kUnused);
     ids_.reserve(lists_.vocab.size());
     for (auto& [token, id] : lists_.vocab) {
-      std::string& place = vocabulary.tokens[static_cast<std::size_t>(id)];
+      std::string& place = vocabulary.tokens[id];
       if (token.empty() || token.size() > kMaxTokenBytes)
         Bad("token {} has {} bytes, expected 1 to {}", id, token.size(), kMaxTokenBytes);
       if (!place.empty()) Bad("\"{}\" and \"{}\" both have id {}", Printable(place), Printable(token), id);
       place = std::move(token);
-      vocabulary.kinds[static_cast<std::size_t>(id)] = TokenKind::kNormal;
+      vocabulary.kinds[id] = TokenKind::kNormal;
       if (!ids_.try_emplace(place, static_cast<std::int32_t>(id)).second)
         Bad("the token \"{}\" is there twice", Printable(place));
     }
@@ -278,7 +278,7 @@ class Reader {
     const auto id = ids_.find(*unknown);
     if (id == ids_.end()) Bad("the unknown token \"{}\" is no token", Printable(*unknown));
     vocabulary.unknown = id->second;
-    vocabulary.kinds[static_cast<std::size_t>(id->second)] = TokenKind::kUnknown;
+    vocabulary.kinds[id->second] = TokenKind::kUnknown;
   }
 
   // --- Byte-level BPE ---

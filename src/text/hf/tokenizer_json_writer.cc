@@ -93,7 +93,7 @@ class Writer {
   json Template() const {
     json special = json::object();
     const auto token = [&](std::int32_t id, int text) {
-      const std::string& name = vocabulary_.tokens[static_cast<std::size_t>(id)];
+      const std::string& name = vocabulary_.tokens[id];
       special[name] = {{"id", name}, {"ids", {id}}, {"tokens", {name}}};
       return json{{"SpecialToken", {{"id", name}, {"type_id", text}}}};
     };
@@ -186,8 +186,7 @@ class Writer {
     }
     std::vector<NamedMerge> merges;
     for (const TokenPair& pair : MergesFromScores(tokens, vocabulary_.scores, source_)) {
-      merges.push_back(
-          {tokens[static_cast<std::size_t>(pair.left)], tokens[static_cast<std::size_t>(pair.right)]});
+      merges.push_back({tokens[pair.left], tokens[pair.right]});
     }
     return merges;
   }

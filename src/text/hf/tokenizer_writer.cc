@@ -75,7 +75,7 @@ class Writer {
     json roles = json::object();
     for (const SpecialRole role : kSpecialRoles) {
       const std::int32_t id = IdOf(vocabulary_, role);
-      if (id >= 0) roles[RoleKey(role)] = vocabulary_.tokens[static_cast<std::size_t>(id)];
+      if (id >= 0) roles[RoleKey(role)] = vocabulary_.tokens[id];
     }
     return roles;
   }

@@ -29,8 +29,7 @@ inline void ExpectDamageIsBorne(const std::string& whole, int trials,
   for (int trial = 0; trial < trials; ++trial) {
     std::string bent = whole;
     for (std::int64_t flips = 1 + random.Below(4); flips > 0; --flips) {
-      bent[static_cast<std::size_t>(random.Below(static_cast<std::int64_t>(bent.size())))] =
-          static_cast<char>(random.Below(256));
+      bent[random.Below(static_cast<std::int64_t>(bent.size()))] = static_cast<char>(random.Below(256));
     }
     bear(bent);
   }
