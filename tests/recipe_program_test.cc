@@ -78,7 +78,7 @@ TEST_F(RecipeProgram, AMistakeOfEachKindIsAnsweredAtOnce) {
   ExpectFault("steps: 100", "steps: many", "11: train.steps", "expected an integer, found 'many'");
   ExpectFault("steps: 100", "steps: 0", "11: train.steps", "expected 1 or more, found 0");
   ExpectFault("steps: 100", "steps: 100\n  epochs: 1", "11: train.steps", "either steps or epochs");
-  ExpectFault("  learning_rate: 1e-3\n", "", "9: train.learning_rate",
+  ExpectFault("  learning_rate: 1e-3\n", "", "10: train.learning_rate",
               "is missing (Peak of the learning rate");
   ExpectFault("[512, 2_048]", "[512, 2_048]\n  stride: 512", "16: eval.stride", "write 256");
   ExpectFault("[512, 2_048]", "[512]\n  passkey: {lengths: 20}", "16: eval.passkey.lengths",

@@ -21,7 +21,7 @@ bool IsPlain(std::string_view text) {
   std::string lower(text);
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
   const bool number = std::isdigit(static_cast<unsigned char>(text.front())) || text.front() == '.';
-  // "1e5" and ".inf" are numbers, "8x/b" and "./a" are not worth telling from them.
+  // "1e5" and ".inf" are numbers. With a slash in it, text that begins so is a path.
   return safe && letters && std::ranges::find(kTaken, lower) == kTaken.end() &&
          !(number && text.find('/') == std::string_view::npos);
 }

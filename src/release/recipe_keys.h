@@ -336,8 +336,10 @@ void Fields(R& f, auto& visit) {
       [&] { Fields(f.pose, visit); });
   visit.Section(Key{.name = "train", .help = "How the model is trained"}, [&] { Fields(f.train, visit); });
   visit.Section(Key{.name = "quantize", .help = "The files of the release", .ignored = kForTrain}, [&] {
-    visit(Key{.name = "types", .help = "A file for each: F16, BF16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, ..."},
-          f.quantize);
+    visit(
+        Key{.name = "types",
+            .help = "A file for each: F16, BF16, Q8_0, Q6_K, Q5_K_M, Q4_K_M or another that quantize knows"},
+        f.quantize);
   });
   visit.Section(
       Key{.name = "eval", .help = "What is measured, on the base and on the result", .ignored = kForTrain},
