@@ -39,11 +39,11 @@ void InstallSignalHandlers() {
   std::signal(SIGPIPE, SIG_DFL);
 }
 
-// What an open file of the user's would get if it took the place of a closed standard stream: all that is
-// printed.
+// Opens the standard streams that are closed. The next file opened, which may be a model to write, would
+// otherwise take the place of standard output and receive what is printed.
 void OpenStandardStreams() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    // Printing to a closed output is an error, which a full device gives.
+    // Printing to a closed output must fail, and /dev/full makes it fail.
     if (::fcntl(fd, F_GETFD) < 0) ::open(fd == STDOUT_FILENO ? "/dev/full" : "/dev/null", O_RDWR);
   }
 }
