@@ -35,13 +35,21 @@ void AddSpm(Hash64& hash, const Vocabulary& vocabulary) {
 std::uint64_t Fingerprint(const Vocabulary& vocabulary) {
   // Names every field, so that a new one does not compile before somebody decides whether it counts.
   [[maybe_unused]] const auto& [kind, pre, tokens, scores, kinds, merges, bos, eos, unknown, eot, pad,
-                                add_bos, add_eos, add_space_prefix, chat_template] = vocabulary;
+                                add_bos, add_eos, add_space_prefix, chat_template, edges,
+                                warnings] = vocabulary;
   Hash64 hash;
   hash.Add(kind);
   hash.Add(tokens.size());
   for (std::size_t id = 0; id < tokens.size(); ++id) {
     Add(hash, tokens[id]);
     hash.Add(vocabulary.KindOf(static_cast<std::int32_t>(id)));
+  }
+  hash.Add(edges.size());
+  for (const auto& [id, edge] : edges) {
+    hash.Add(id);
+    hash.Add(edge.lstrip);
+    hash.Add(edge.rstrip);
+    hash.Add(edge.single_word);
   }
   kind == Vocabulary::Kind::kBpe ? AddBpe(hash, vocabulary) : AddSpm(hash, vocabulary);
   return hash.value();

@@ -26,8 +26,8 @@ struct HfTokenizerConfig {
     std::optional<std::string> name;  // tokenizer_config.json's word, or else special_tokens_map.json's
     std::optional<std::int64_t> id;   // generation_config.json's, or else config.json's
   };
-  Role& role(SpecialRole r) { return roles[r]; }
-  const Role& role(SpecialRole r) const { return roles[r]; }
+  Role& role(SpecialRole r) { return roles[static_cast<std::size_t>(r)]; }
+  const Role& role(SpecialRole r) const { return roles[static_cast<std::size_t>(r)]; }
 
   std::array<Role, kSpecialRoles.size()> roles;
   std::vector<std::int64_t> ends;  // all of generation_config.json's eos_token_id, where it has more than one
