@@ -26,9 +26,9 @@ void Rows(benchmark::State& state, bool backward) {
   const std::int64_t q_dim = shape.heads * shape.head_dim, kv_dim = shape.kv_heads * shape.head_dim;
   const Matrix q = RandomMatrix(n, q_dim), k = RandomMatrix(n, kv_dim), v = RandomMatrix(n, kv_dim);
   Matrix out(n, q_dim), lse(shape.heads, n), dq(n, q_dim), dk(n, kv_dim), dv(n, kv_dim);
-  const AttentionSequence one{q, KvView::OfRows(k, v, shape.head_dim), 0, {}, out, lse};
+  const AttentionSequence one{{q, KvView::OfRows(k, v, shape.head_dim)}, out, lse};
   const std::vector<AttentionSequence> all(static_cast<std::size_t>(sequences), one);
-  const std::vector<AttentionBackwardSequence> gradients(all.size(), {one, q, dq, dk, dv});
+  const std::vector<AttentionBackwardSequence> gradients(all.size(), {one, out, lse, q, dq, dk, dv});
   kernels.Attention(shape, all);
   for (auto _ : state) {
     if (backward)
@@ -80,8 +80,7 @@ void Pages(benchmark::State& state, const char* isa, std::int64_t sequences) {
   for (std::int64_t s = 0; s < sequences; ++s) {
     const auto own = std::span<std::byte* const>(pointers).subspan(static_cast<std::size_t>(s * pages),
                                                                    static_cast<std::size_t>(pages));
-    all.push_back(
-        {q, KvView::OfPages(layout, own, length), depth, {}, longspan::Rows(out).Slice(s * n, n), {}});
+    all.push_back({{q, KvView::OfPages(layout, own, length), depth}, longspan::Rows(out).Slice(s * n, n)});
   }
   for (auto _ : state) kernels.Attention(shape, all);
   const double pairs =

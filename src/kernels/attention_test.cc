@@ -82,11 +82,11 @@ TEST_P(AttentionTest, AttentionAndItsBackward) {
         r.dv.emplace_back(c.n, kv_dim);
       }
       for (std::size_t s = 0; s < 2; ++s) {
-        forward.push_back({q[s], KvView::OfRows(k[s], v[s], c.head_dim), 0, documents, r.out[s], r.lse[s]});
+        forward.push_back({{q[s], KvView::OfRows(k[s], v[s], c.head_dim), 0, documents}, r.out[s], r.lse[s]});
       }
       kernels.Attention(shape, forward);
       for (std::size_t s = 0; s < 2; ++s)
-        backward.push_back({forward[s], dout[s], r.dq[s], r.dk[s], r.dv[s]});
+        backward.push_back({forward[s], r.out[s], r.lse[s], dout[s], r.dq[s], r.dk[s], r.dv[s]});
       kernels.AttentionBackward(shape, backward);
       return r;
     };
@@ -158,7 +158,7 @@ AttentionShape ShapeOf(std::int64_t heads, std::int64_t kv_heads, std::int64_t h
 PagedResult Attend(const Kernels& kernels, const PagedCase& c, ConstRows q, const KvView& view,
                    std::span<const std::int32_t> documents = {}) {
   PagedResult r{Matrix(c.n, c.shape.heads * c.shape.head_dim), Matrix(c.shape.heads, c.n)};
-  const AttentionSequence sequence{q, view, c.before, documents, r.out, r.log_sum_exp};
+  const AttentionSequence sequence{{q, view, c.before, documents}, r.out, r.log_sum_exp};
   kernels.Attention(c.shape, {&sequence, 1});
   return r;
 }
@@ -265,7 +265,7 @@ TEST_P(AttentionTest, SequencesOfACallDoNotMix) {
   for (const PagedCase& c : cases) {
     const PagedInput& input = inputs.emplace_back(c, inputs.size());
     Matrix& out = outs.emplace_back(c.n, 256);
-    sequences.push_back({input.q, input.pages.view(), c.before, {}, out, {}});
+    sequences.push_back({{input.q, input.pages.view(), c.before}, out});
   }
   kernels().Attention(shape, sequences);
   for (std::size_t i = 0; i < cases.size(); ++i) {

@@ -96,20 +96,24 @@ struct AttentionShape {
   std::int64_t group() const { return heads / kv_heads; }
 };
 
-// One sequence's share of a call. Query i has order first_order + i and sees the keys of order up to its own
-// that belong to its document and to its window.
-struct AttentionSequence {
+// What attention reads of one sequence. Query i has order first_order + i and sees the keys of order up to
+// its own that belong to its document and to its window.
+struct AttentionInput {
   ConstRows q;  // [n, heads * head_dim], after RoPE
   KvView kv;    // at least first_order + n tokens
   std::int64_t first_order = 0;
-  std::span<const std::int32_t> documents;  // of every key, by order; empty where all are one document
-  Rows out;                                 // [n, heads * head_dim]
-  Rows log_sum_exp;                         // [heads, n], kept for the backward pass; may be empty
+  std::span<const std::int32_t> documents = {};  // of every key, by order; empty where all are one document
+};
+
+// One sequence's share of a forward call: what is read, and where the result goes.
+struct AttentionSequence : AttentionInput {
+  Rows out;               // [n, heads * head_dim]
+  Rows log_sum_exp = {};  // [heads, n], kept for the backward pass; may be empty
 };
 
 // The order of the first key that the query of order `order` sees; it sees all from there to its own.
 // Documents do not decrease.
-inline std::int64_t FirstSeen(const AttentionShape& shape, const AttentionSequence& s, std::int64_t order) {
+inline std::int64_t FirstSeen(const AttentionShape& shape, const AttentionInput& s, std::int64_t order) {
   std::int64_t document = 0;
   if (!s.documents.empty()) {
     const auto at = s.documents.begin() + order;
@@ -119,11 +123,11 @@ inline std::int64_t FirstSeen(const AttentionShape& shape, const AttentionSequen
 }
 
 // The backward pass of one sequence that attended to itself (first_order 0, keys as rows).
-struct AttentionBackwardSequence {
-  AttentionSequence forward;  // as it was called, with out and log_sum_exp filled
-  ConstRows dout;             // [n, heads * head_dim]
-  Rows dq;                    // [n, heads * head_dim]       overwritten
-  Rows dk, dv;                // [n, kv_heads * head_dim]    overwritten
+struct AttentionBackwardSequence : AttentionInput {
+  ConstRows out, log_sum_exp;  // what the forward pass wrote
+  ConstRows dout;              // [n, heads * head_dim]
+  Rows dq;                     // [n, heads * head_dim]       overwritten
+  Rows dk, dv;                 // [n, kv_heads * head_dim]    overwritten
 };
 
 }  // namespace longspan

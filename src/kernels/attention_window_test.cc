@@ -20,7 +20,7 @@ TEST_P(AttentionWindowTest, SeesItselfAndWhatIsLessThanItBefore) {
   const Matrix q(n, 32), k(n, 32);
   Matrix v(n, 32), out(n, 32), log_sum_exp(1, n);
   for (std::int64_t i = 0; i < n; ++i) std::ranges::fill(v[i], static_cast<float>(i));
-  const AttentionSequence sequence{q, KvView::OfRows(k, v, 32), 0, {}, out, log_sum_exp};
+  const AttentionSequence sequence{{q, KvView::OfRows(k, v, 32)}, out, log_sum_exp};
   kernels().Attention(shape, {&sequence, 1});
   for (std::int64_t i = 0; i < n; ++i) {
     const float seen = static_cast<float>(std::min<std::int64_t>(i + 1, 3));

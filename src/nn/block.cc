@@ -6,24 +6,13 @@
 namespace longspan {
 namespace {
 
-// All sequences of a pass in which they attend to themselves.
-std::vector<AttentionSequence> SelfSequences(const BlockContext& context, const BlockActivations& a, Rows out,
-                                             Rows log_sum_exp) {
-  const std::int64_t length = a.q.rows() / context.sequences, heads = context.attention.heads;
-  std::vector<AttentionSequence> sequences;
-  for (std::int64_t s = 0; s < context.sequences; ++s) {
-    const std::int64_t first = s * length;
-    const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, length); };
-    const KvView kv = KvView::OfRows(part(a.k), part(a.v), context.attention.head_dim);
-    AttentionSequence sequence{
-        part(a.q), kv, 0, {}, out.Slice(first, length), log_sum_exp.Slice(s * heads, heads)};
-    if (!context.documents.empty()) {
-      sequence.documents =
-          context.documents.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(length));
-    }
-    sequences.push_back(sequence);
-  }
-  return sequences;
+// What sequence `s` reads in a pass whose sequences attend to themselves.
+AttentionInput SelfInput(const BlockContext& context, const BlockActivations& a, std::int64_t s) {
+  const std::int64_t length = a.q.rows() / context.sequences, first = s * length;
+  const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, length); };
+  AttentionInput input{part(a.q), KvView::OfRows(part(a.k), part(a.v), context.attention.head_dim)};
+  if (!context.documents.empty()) input.documents = context.documents.subspan(first, length);
+  return input;
 }
 
 // Stores the keys and values of all rows. Each sequence comes with the whole of what its cache then holds.
@@ -35,7 +24,7 @@ std::vector<AttentionSequence> CachedSequences(const BlockContext& context, cons
     const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, s.rows); };
     context.kernels.StoreKv(context.kv_layout, part(a.k), part(a.v), s.first_order, s.pages);
     const KvView kv = KvView::OfPages(context.kv_layout, s.pages, s.first_order + s.rows);
-    sequences.push_back({part(a.q), kv, s.first_order, {}, out.Slice(first, s.rows), {}});
+    sequences.push_back({{part(a.q), kv, s.first_order}, out.Slice(first, s.rows)});
     first += s.rows;
   }
   return sequences;
@@ -46,8 +35,14 @@ void Attend(const BlockContext& context, BlockActivations& a) {
     context.kernels.Attention(context.attention, CachedSequences(context, a, a.attended));
     return;
   }
-  a.log_sum_exp.Resize(context.sequences * context.attention.heads, a.q.rows() / context.sequences);
-  context.kernels.Attention(context.attention, SelfSequences(context, a, a.attended, a.log_sum_exp));
+  const std::int64_t heads = context.attention.heads, length = a.q.rows() / context.sequences;
+  a.log_sum_exp.Resize(context.sequences * heads, length);
+  std::vector<AttentionSequence> sequences;
+  for (std::int64_t s = 0; s < context.sequences; ++s) {
+    sequences.push_back({SelfInput(context, a, s), Rows(a.attended).Slice(s * length, length),
+                         Rows(a.log_sum_exp).Slice(s * heads, heads)});
+  }
+  context.kernels.Attention(context.attention, sequences);
 }
 
 void Copy(ConstRows from, Matrix& to) {
@@ -108,14 +103,14 @@ void BlockBackward(const Block& block, const BlockContext& context, ConstRows x,
   // Attention, likewise.
   Matrix dattended(n, a.attended.cols()), dq(n, a.q.cols()), dk(n, a.k.cols()), dv(n, a.v.cols());
   linear(block.o, a.attended, dx, dattended, Store::kSet, gradient.o);
-  const std::int64_t length = n / context.sequences;
-  // The forward pass's outputs are only read here, though an AttentionSequence could write them.
-  auto& kept = const_cast<BlockActivations&>(a);
+  const std::int64_t heads = context.attention.heads, length = n / context.sequences;
   std::vector<AttentionBackwardSequence> sequences;
-  for (const AttentionSequence& s : SelfSequences(context, a, kept.attended, kept.log_sum_exp)) {
-    const std::int64_t first = static_cast<std::int64_t>(sequences.size()) * length;
-    const auto slice = [&](Matrix& m) { return Rows(m).Slice(first, length); };
-    sequences.push_back({s, slice(dattended), slice(dq), slice(dk), slice(dv)});
+  for (std::int64_t s = 0; s < context.sequences; ++s) {
+    const auto read = [&](const Matrix& m) { return ConstRows(m).Slice(s * length, length); };
+    const auto write = [&](Matrix& m) { return Rows(m).Slice(s * length, length); };
+    sequences.push_back({SelfInput(context, a, s), read(a.attended),
+                         ConstRows(a.log_sum_exp).Slice(s * heads, heads), read(dattended), write(dq),
+                         write(dk), write(dv)});
   }
   kernels.AttentionBackward(context.attention, sequences);
   RopeBackward(kernels, context.rope, head_dim, dq);

@@ -33,9 +33,9 @@ Tensor::Tensor(Type type, std::vector<std::int64_t> shape, std::span<const std::
 Tensor Tensor::Allocate(Type type, std::vector<std::int64_t> shape) {
   const auto size = static_cast<std::size_t>(TensorBytes(type, shape));
   auto memory = std::make_shared<AlignedVector<std::byte>>(size);
-  const std::span<const std::byte> bytes(*memory);
+  const std::span<std::byte> bytes(*memory);
   Tensor tensor(type, std::move(shape), bytes, std::move(memory));
-  tensor.writable_ = true;
+  tensor.own_ = bytes.data();
   return tensor;
 }
 
@@ -56,8 +56,9 @@ std::int64_t Tensor::rows() const {
 }
 
 std::span<std::byte> Tensor::mutable_bytes() {
-  if (!writable_) Fail(ErrorKind::kInternal, "write to a tensor that does not own its memory");
-  return {const_cast<std::byte*>(bytes_.data()), bytes_.size()};
+  if (own_ == nullptr && !empty())
+    Fail(ErrorKind::kInternal, "write to a tensor that does not own its memory");
+  return {own_, bytes_.size()};
 }
 
 std::span<const float> Tensor::floats() const {
@@ -66,9 +67,8 @@ std::span<const float> Tensor::floats() const {
 }
 
 std::span<float> Tensor::mutable_floats() {
-  const std::span<const float> view = floats();
-  mutable_bytes();
-  return {const_cast<float*>(view.data()), view.size()};
+  const std::size_t count = floats().size();  // of a tensor of floats
+  return {reinterpret_cast<float*>(mutable_bytes().data()), count};
 }
 
 ConstRows Tensor::AsRows() const { return {floats().data(), rows(), cols()}; }

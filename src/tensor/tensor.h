@@ -56,7 +56,7 @@ class Tensor {
   std::vector<std::int64_t> shape_;
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
-  bool writable_ = false;
+  std::byte* own_ = nullptr;  // the same bytes where Allocate made them
 };
 
 // A matrix of F32 with rows and columns exchanged. Error(kInternal) for another type.

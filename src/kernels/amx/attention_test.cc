@@ -73,7 +73,7 @@ struct Input {
     view = KvView::OfPages(layout, const_pages, length);
   }
   AttentionSequence Sequence(const Case& c, Rows out, Rows log_sum_exp) const {
-    return {q, view, c.before, documents, out, log_sum_exp};
+    return {{q, view, c.before, documents}, out, log_sum_exp};
   }
 
   std::int64_t length;

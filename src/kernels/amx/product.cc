@@ -165,7 +165,7 @@ void PackedRows::Pack(ConstRows x) {
   data_.resize(static_cast<std::size_t>(all_steps * tiles() * kTileBytes));
   ParallelFor(slabs() * tiles(), [&](std::int64_t task) {
     const std::int64_t slab = task / tiles(), tile = task % tiles();
-    std::byte* to = const_cast<std::byte*>(at(slab, tile));
+    std::byte* to = data_.data() + Offset(slab, tile);
     for (std::int64_t k = 0; k < steps(slab); ++k) {
       PackTile(x, tile * kTileRows, slab * kDepth + k * kStep, to + k * kTileBytes);
     }

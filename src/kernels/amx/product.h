@@ -33,10 +33,14 @@ class PackedRows {
   std::int64_t steps(std::int64_t slab) const { return (depth(slab) + kStep - 1) / kStep; }
   // The steps(slab) tiles of rows [16 tile, 16 tile + 16) in a slab, one behind another.
   const std::byte* at(std::int64_t slab, std::int64_t tile) const {
-    return data_.data() + (slab * (kDepth / kStep) * tiles() + tile * steps(slab)) * kTileBytes;
+    return data_.data() + Offset(slab, tile);
   }
 
  private:
+  std::int64_t Offset(std::int64_t slab, std::int64_t tile) const {
+    return (slab * (kDepth / kStep) * tiles() + tile * steps(slab)) * kTileBytes;
+  }
+
   std::int64_t rows_ = 0, cols_ = 0;
   AlignedVector<std::byte> data_;
 };

@@ -40,10 +40,9 @@ class Reference : public Kernels {
   void AttentionBackward(const AttentionShape& shape,
                          std::span<const AttentionBackwardSequence> sequences) const override {
     for (const AttentionBackwardSequence& s : sequences) {
-      const AttentionSequence& f = s.forward;
-      const Matrix k = ref::Decode(f.kv, &KvBlock::k, shape.kv_heads, shape.head_dim);
-      const Matrix v = ref::Decode(f.kv, &KvBlock::v, shape.kv_heads, shape.head_dim);
-      ref::AttentionBackward<float>(shape, f.q, k, v, f.documents, s.dout, s.dq, s.dk, s.dv);
+      const Matrix k = ref::Decode(s.kv, &KvBlock::k, shape.kv_heads, shape.head_dim);
+      const Matrix v = ref::Decode(s.kv, &KvBlock::v, shape.kv_heads, shape.head_dim);
+      ref::AttentionBackward<float>(shape, s.q, k, v, s.documents, s.dout, s.dq, s.dk, s.dv);
     }
   }
 

@@ -39,9 +39,8 @@ HWY_INLINE void SoftmaxBackward(std::int64_t keys, const float* log_sum_exp, con
 }
 
 // One task: one KV head of one sequence, all queries.
-inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBackwardSequence& b,
+inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBackwardSequence& s,
                                   std::int64_t kv_head) {
-  const AttentionSequence& s = b.forward;
   const std::int64_t n = s.q.rows, hd = shape.head_dim, width = (hd + kPanel - 1) / kPanel * kPanel;
   const QueryColumns columns(shape, s, kv_head * shape.group(), 0, n);
   const auto panel_floats = static_cast<std::size_t>(hd * kPanel),
@@ -53,9 +52,9 @@ inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBa
 
   for (std::int64_t panel = 0; panel < columns.panels(); ++panel) {
     columns.LoadTransposed(s.q, panel, shape.scale, q_t.data());
-    columns.LoadTransposed(b.dout, panel, 1.0f, dout_t.data());
+    columns.LoadTransposed(s.dout, panel, 1.0f, dout_t.data());
     columns.Load(s.q, panel, shape.scale, width, q.data());
-    columns.Load(b.dout, panel, 1.0f, width, dout.data());
+    columns.Load(s.dout, panel, 1.0f, width, dout.data());
     std::fill(dq_t.begin(), dq_t.end(), 0.0f);
     const std::int64_t first = panel * kPanel, used = std::min(kPanel, columns.columns() - first);
     for (std::int64_t t = 0; t < kPanel; ++t) {
@@ -81,14 +80,14 @@ inline void AttentionBackwardTask(const AttentionShape& shape, const AttentionBa
       }
     }
     for (std::int64_t t = 0; t < used; ++t) {
-      float* to = &b.dq.at(columns.query(first + t), columns.head(first + t) * hd);
+      float* to = &s.dq.at(columns.query(first + t), columns.head(first + t) * hd);
       for (std::int64_t d = 0; d < hd; ++d)
         to[d] = shape.scale * dq_t[static_cast<std::size_t>(d * kPanel + t)];
     }
   }
   for (std::int64_t i = 0; i < n; ++i) {
-    std::copy_n(&dk[static_cast<std::size_t>(i * width)], hd, &b.dk.at(i, kv_head * hd));
-    std::copy_n(&dv[static_cast<std::size_t>(i * width)], hd, &b.dv.at(i, kv_head * hd));
+    std::copy_n(&dk[static_cast<std::size_t>(i * width)], hd, &s.dk.at(i, kv_head * hd));
+    std::copy_n(&dv[static_cast<std::size_t>(i * width)], hd, &s.dv.at(i, kv_head * hd));
   }
 }
 

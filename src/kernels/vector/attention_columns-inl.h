@@ -66,7 +66,7 @@ inline FloatBlock AsFloats(const KvBlock& block, std::int64_t head_dim, float* s
 // zeros for data.
 class QueryColumns {
  public:
-  QueryColumns(const AttentionShape& shape, const AttentionSequence& s, std::int64_t head, std::int64_t first,
+  QueryColumns(const AttentionShape& shape, const AttentionInput& s, std::int64_t head, std::int64_t first,
                std::int64_t count)
       : shape_(shape),
         s_(s),
@@ -163,12 +163,12 @@ class QueryColumns {
   }
 
   // Writes column c's output, whose numerators are sums [head_dim] (overwritten), and its log-sum-exp.
-  void Finish(std::int64_t c, float maximum, float total, float* sums) const {
+  void Finish(std::int64_t c, float maximum, float total, float* sums, const AttentionSequence& s) const {
     Rotate(sums);
     const float inverse = 1.0f / total;
-    float* to = &s_.out.at(query(c), head(c) * shape_.head_dim);
+    float* to = &s.out.at(query(c), head(c) * shape_.head_dim);
     for (std::int64_t d = 0; d < shape_.head_dim; ++d) to[d] = sums[d] * inverse;
-    if (s_.log_sum_exp.data != nullptr) s_.log_sum_exp.at(head(c), query(c)) = maximum + std::log(total);
+    if (s.log_sum_exp.data != nullptr) s.log_sum_exp.at(head(c), query(c)) = maximum + std::log(total);
   }
 
  private:
@@ -177,7 +177,7 @@ class QueryColumns {
   }
 
   const AttentionShape& shape_;
-  const AttentionSequence& s_;
+  const AttentionInput& s_;
   std::int64_t head_, first_, count_, columns_;
   std::vector<std::int32_t> orders_, starts_;
   mutable AlignedVector<float> row_, scratch_;  // [head_dim]

@@ -341,7 +341,7 @@ class DecodeHead {
           hn::StoreU(i == 0 ? term : hn::Add(hn::LoadU(d, to + j), term), d, to + j);
         }
       }
-      columns.Finish(c, maximum, total, to);
+      columns.Finish(c, maximum, total, to, s_);
     }
   }
 

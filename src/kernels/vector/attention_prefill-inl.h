@@ -90,7 +90,7 @@ inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s,
     const float* from = &out[static_cast<std::size_t>(c / kPanel * hd * kPanel + c % kPanel)];
     for (std::int64_t d = 0; d < hd; ++d) sums[static_cast<std::size_t>(d)] = from[d * kPanel];
     const auto column = static_cast<std::size_t>(c);
-    columns.Finish(c, maximum[column], total[column], sums.data());
+    columns.Finish(c, maximum[column], total[column], sums.data(), s);
   }
 }
 
