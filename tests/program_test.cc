@@ -19,7 +19,7 @@ using Command = std::vector<std::string>;
 const std::vector<Command> kCommands{
     {"extend"},   {"prepare"},     {"tokenizer", "train"}, {"train"},           {"merge"}, {"convert"},
     {"quantize"}, {"eval", "ppl"}, {"eval", "kld"},        {"eval", "passkey"}, {"run"},   {"bench"},
-    {"inspect"},  {"tokenize"}};
+    {"inspect"},  {"tokenize"},    {"recipe", "keys"},     {"recipe", "check"}};
 
 Command operator+(Command command, const Command& more) {
   command.insert(command.end(), more.begin(), more.end());
@@ -250,15 +250,14 @@ TEST(Training, FromTextToAMergedModel) {
   run({"tokenizer", "train", place / "vocab.gguf", place / "texts", "--vocab-size", "300"});
   run({"prepare", place / "texts", "--tokenizer", place / "vocab.gguf", "--out", place / "shards",
        "--validation", "0.2"});
-  const std::string rest =
-      "data: {shards: shards, length: 32}\ntrain: {learning_rate: 1e-2, steps: 4, rank: 4}\n";
+  const std::string data = "data: {shards: shards}\n";
   WriteFile(
       place / "base.yml",
-      "model:\n  new: {vocabulary: vocab.gguf, dim: 32, layers: 1, heads: 2, hidden_dim: 64, context: 32}\n" +
-          rest + "out: base\n");
+      "base:\n  new: {vocabulary: vocab.gguf, dim: 32, layers: 1, heads: 2, hidden_dim: 64, context: 32}\n" +
+          data + "train: {learning_rate: 1e-2, steps: 4, out: base}\n");
   run({"train", place / "base.yml"});
-  WriteFile(place / "adapter.yml",
-            "model: {base: base/model.gguf}\npose: {target: 128}\n" + rest + "out: stretched\n");
+  WriteFile(place / "adapter.yml", "base: {model: base/model.gguf}\ncontext: {target: 128}\n" + data +
+                                       "train: {learning_rate: 1e-2, steps: 4, rank: 4, out: stretched}\n");
   run({"train", place / "adapter.yml"});
   run({"merge", place / "base/model.gguf", place / "stretched/adapter", place / "merged.gguf"});
   run({"convert", place / "stretched/adapter", place / "adapter.gguf", "--base", place / "base/model.gguf"});

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/printable.h"
 
 namespace longspan {
 namespace {
@@ -30,8 +31,25 @@ std::size_t Distance(std::string_view a, std::string_view b) {
 }
 
 bool AreNear(std::string_view found, std::string_view known) {
+  if (found.size() > 2 * known.size() + 2) return false;  // a key may be as long as the file
   return Distance(found, known) <= std::max<std::size_t>(1, found.size() / 3);
 }
+
+// The key that a misspelt one was meant to be, or nothing.
+std::string_view Nearest(std::string_view found, const std::vector<std::string>& known) {
+  std::string_view nearest;
+  std::size_t distance = 0;
+  for (const std::string& key : known) {
+    if (!AreNear(found, key)) continue;
+    if (const std::size_t d = Distance(found, key); nearest.empty() || d < distance) {
+      nearest = key;
+      distance = d;
+    }
+  }
+  return nearest;
+}
+
+std::string_view LastPart(std::string_view name) { return name.substr(name.rfind('.') + 1); }
 
 int Line(const YAML::Node& node, int otherwise) {
   const YAML::Mark mark = node.Mark();
@@ -42,7 +60,7 @@ std::string Kind(const YAML::Node& node) {
   switch (node.Type()) {
     case YAML::NodeType::Map: return "a mapping";
     case YAML::NodeType::Sequence: return "a list";
-    case YAML::NodeType::Scalar: return fmt::format("'{}'", node.Scalar());
+    case YAML::NodeType::Scalar: return fmt::format("'{}'", Printable(node.Scalar()));
     default: return "nothing";
   }
 }
@@ -87,15 +105,31 @@ void CheckDepth(const std::filesystem::path& path, std::string_view text) {
 
 }  // namespace
 
-YAML::Node LoadYaml(const std::filesystem::path& path) { return ParseYaml(path, ReadFile(path, kMaxYaml)); }
+std::string ReadYamlFile(const std::filesystem::path& path) { return ReadFile(path, kMaxYaml); }
 
 YAML::Node ParseYaml(const std::filesystem::path& path, const std::string& text) {
   CheckDepth(path, text);
   try {
-    return YAML::Load(text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1)
+      Fail(ErrorKind::kInvalidFile, "{}: expected one YAML document, found {}", path.string(),
+           documents.size());
+    return documents.empty() ? YAML::Node() : documents.front();
   } catch (const YAML::Exception& error) {
-    Fail(ErrorKind::kInvalidFile, "{}:{}: not YAML: {}", path.string(), error.mark.line + 1, error.msg);
+    Fail(ErrorKind::kInvalidFile, "{}:{}: not YAML: {}", path.string(), error.mark.line + 1,
+         Printable(error.msg, 200));
   }
+}
+
+std::optional<int> FindLine(const YAML::Node& document, std::string_view name) {
+  const std::string_view first = name.substr(0, name.find('.'));
+  if (!document.IsMap()) return std::nullopt;
+  for (const auto& entry : document) {
+    if (!entry.first.IsScalar() || entry.first.Scalar() != first) continue;
+    if (first == name) return Line(entry.first, 1);
+    return FindLine(entry.second, name.substr(first.size() + 1));
+  }
+  return std::nullopt;
 }
 
 YamlSection::YamlSection(const std::filesystem::path& file, std::string name, const YAML::Node& node)
@@ -119,7 +153,8 @@ YamlSection::YamlSection(const std::filesystem::path& file, std::string name, co
 }
 
 std::string YamlSection::FullName(std::string_view key) const {
-  return name_.empty() ? std::string(key) : fmt::format("{}.{}", name_, key);
+  const std::string printable = Printable(key);
+  return name_.empty() ? printable : fmt::format("{}.{}", name_, printable);
 }
 
 std::optional<YAML::Node> YamlSection::Find(std::string_view key) {
@@ -138,43 +173,38 @@ YamlSection YamlSection::Section(std::string_view key) {
   return YamlSection(file_, FullName(key), node ? *node : YAML::Node());
 }
 
-YamlSection YamlSection::RequireSection(std::string_view key) {
-  if (!Find(key)) FailMissing(key);
-  return Section(key);
+int YamlSection::LineOf(std::string_view key) const {
+  for (const auto& entry : node_) {
+    if (entry.first.Scalar() == key) return Line(entry.first, line_);
+  }
+  return line_;
 }
 
-void YamlSection::Finish() const {
+void YamlSection::Finish(std::span<const std::string> everywhere) const {
   for (const auto& entry : node_) {
     const std::string& key = entry.first.Scalar();
     if (std::ranges::find(asked_, key) != asked_.end()) continue;
-    const auto nearest =
-        std::ranges::min_element(asked_, {}, [&](const std::string& known) { return Distance(key, known); });
-    const bool near = nearest != asked_.end() && AreNear(key, *nearest);
+    std::string_view meant = Nearest(key, asked_);
+    if (meant.empty()) {
+      const auto same = std::ranges::find(everywhere, std::string_view(key), LastPart);
+      if (same != everywhere.end()) meant = *same;
+    }
     Fail(ErrorKind::kInvalidFile, "{}:{}: {}: unknown key{}", file_.string(), Line(entry.first, line_),
-         FullName(key), near ? fmt::format("; did you mean '{}'?", *nearest) : "");
+         FullName(key), meant.empty() ? "" : fmt::format("; did you mean '{}'?", meant));
   }
 }
 
 void YamlSection::FailAt(std::string_view key, std::string_view message) const {
-  int line = line_;
-  for (const auto& entry : node_) {
-    if (entry.first.Scalar() == key) line = Line(entry.first, line_);
-  }
-  Fail(ErrorKind::kInvalidFile, "{}:{}: {}: {}", file_.string(), line, FullName(key), message);
+  Fail(ErrorKind::kInvalidFile, "{}:{}: {}: {}", file_.string(), LineOf(key), FullName(key), message);
 }
 
-void YamlSection::FailMissing(std::string_view key) const {
+void YamlSection::FailMissing(std::string_view key, std::string_view help) const {
   for (const auto& entry : node_) {
     const std::string& present = entry.first.Scalar();
-    if (present != key && AreNear(present, key))
-      FailAt(present, fmt::format("unknown key; did you mean '{}'?", key));
+    const bool known = std::ranges::find(asked_, present) != asked_.end();
+    if (!known && AreNear(present, key)) FailAt(present, fmt::format("unknown key; did you mean '{}'?", key));
   }
-  FailAt(key, "is missing");
-}
-
-void YamlSection::FailRange(std::string_view key, const std::string& low, const std::string& high,
-                            const std::string& found) const {
-  FailAt(key, fmt::format("expected {} to {}, found {}", low, high, found));
+  FailAt(key, fmt::format("is missing ({})", help));
 }
 
 void YamlSection::FailType(std::string_view key, const YAML::Node& node, std::string_view expected) const {

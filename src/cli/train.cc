@@ -13,9 +13,10 @@
 #include "formats/peft.h"
 #include "model/induction.h"
 #include "release/checksums.h"
+#include "release/recipe_check.h"
+#include "release/recipe_rules.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
-#include "train/config.h"
 #include "train/train_data.h"
 
 namespace longspan {
@@ -27,75 +28,100 @@ struct Start {
   GgufMetadata metadata;  // of the source: its tokenizer
 };
 
-Start LoadStart(const TrainConfig& c) {
+// The file that the run starts from: the base, or the new model's tokenizer.
+const std::filesystem::path& StartFile(const Recipe& r) {
+  return r.new_model ? r.new_model->vocabulary : r.base;
+}
+
+RopeOverride RopeOf(const Recipe& r, const LlamaConfig& config) {
+  RopeOverride rope;
+  rope.theta = r.rope.theta;
+  if (r.rope.scaling == RopeScaling::Kind::kNone) return rope;
+  rope.scaling = r.rope.scaling;
+  rope.original_context = r.rope.original_context > 0 ? r.rope.original_context : config.context;
+  rope.factor = r.rope.factor.value_or(static_cast<double>(r.context.target) /
+                                       static_cast<double>(rope.original_context));
+  if (rope.factor < 1) {
+    r.places.FailAt("rope.scaling",
+                    fmt::format("the target, {}, is less than the window, {}; write scaling: none",
+                                r.context.target, rope.original_context));
+  }
+  return rope;
+}
+
+Start LoadStart(const Recipe& r) {
   Start start;
-  if (!c.base.empty()) {
-    ModelFile file = LoadModel(c.base);
+  if (!r.new_model) {
+    ModelFile file = LoadModel(r.base);
     start = {file.config, file.weights, file.file->metadata()};
   } else {
-    start.metadata = GgufFile::Open(c.vocabulary)->metadata();
-    start.config = c.new_model;
+    start.metadata = GgufFile::Open(r.new_model->vocabulary)->metadata();
+    start.config = r.new_model->config;
     start.config.vocab_size = static_cast<std::int64_t>(ReadVocabulary(start.metadata).tokens.size());
-    start.config.Validate(c.file.string());
-    start.weights = (c.induction ? InductionWeights : RandomWeights)(start.config, c.train.seed);
+    start.config.Validate(r.file.string());
+    const bool induction = r.new_model->start == NewModelRecipe::Start::kInduction;
+    start.weights = (induction ? InductionWeights : RandomWeights)(start.config, r.train.seed);
   }
-  Apply(c.rope, start.config, start.weights);
+  Apply(RopeOf(r, start.config), start.config, start.weights);
   return start;
 }
 
-// Everything that the result depends on, besides the training options.
-std::string Describe(const TrainConfig& c, const LlamaConfig& m, const ShardSet& shards) {
-  const RopeScaling& rope = m.rope_scaling;
-  return fmt::format(
-      "start {} {} model {} {} {} {} {} {} {} epsilon {} theta {} {} {} {} shards {} {} length {} pack {} "
-      "retrieval {} echo {} pose {}",
-      Sha256File(c.base.empty() ? c.vocabulary : c.base), c.induction ? "induction" : "normal", m.dim,
-      m.layers, m.heads, m.kv_heads, m.head_dim, m.hidden_dim, m.vocab_size, m.norm_epsilon, m.rope_theta,
-      Name(rope.kind), rope.factor, rope.original_context, shards.train.documents(), shards.train.tokens(),
-      c.examples.length, c.examples.pack, c.examples.retrieval_share, c.examples.echo_share,
-      c.examples.pose ? Describe(*c.examples.pose) : "none");
+ExampleOptions ExamplesOf(const Recipe& r, std::int64_t window) {
+  ExampleOptions examples;
+  examples.length = r.context.window > 0 ? r.context.window : window;
+  examples.pack = r.train.pack;
+  examples.retrieval_share = r.train.retrieval_share;
+  examples.echo_share = r.train.echo_share;
+  examples.seed = r.train.seed;
+  if (r.pose.enabled) examples.pose = r.pose.options;
+  return examples;
 }
 
-// What a fully trained model is written as: what the configuration says, or the base's own float type.
-Type ResultType(const TrainConfig& c, const Start& start) {
-  if (!c.type.empty()) {
-    const std::optional<Type> type = TypeFromName(c.type);
-    if (!type || !IsFloat(*type))
-      Fail(ErrorKind::kBadOption, "{}: type '{}', expected F32, F16 or BF16", c.file.string(), c.type);
-    return *type;
-  }
+// What a fully trained model is written as: what the recipe says, or the base's own float type.
+Type ResultType(const Recipe& r, const Start& start) {
+  if (!r.train.type.empty()) return TypeFromName(r.train.type).value();
   const Type type = MainType(start.weights, start.config.tied_embeddings);
-  return !c.base.empty() && IsFloat(type) ? type : Type::kF16;
+  return !r.new_model && IsFloat(type) ? type : Type::kF16;
 }
 
-void SaveResult(const TrainConfig& c, const Start& start, const Network& network) {
+void SaveResult(const Recipe& r, const Start& start, const Network& network) {
+  const std::filesystem::path& out = r.train.out;
   if (!network.full()) {
     LoraAdapter adapter = network.adapter();
-    adapter.base_model = c.base.filename().string();
-    WritePeft(c.out / "adapter", adapter, start.config);
-    fmt::print("{}\n", (c.out / "adapter").string());
+    adapter.base_model = r.base_id;
+    WritePeft(out / "adapter", adapter, start.config);
+    fmt::print("{}\n", (out / "adapter").string());
     return;
   }
-  const auto path = c.out / "model.gguf";
-  SaveModel(path, network.config(), ToFloat(network.weights(), ResultType(c, start)), start.metadata);
+  const auto path = out / "model.gguf";
+  SaveModel(path, network.config(), ToFloat(network.weights(), ResultType(r, start)), start.metadata);
   fmt::print("{}\n", path.string());
 }
 
 void RunTrain(const std::filesystem::path& path, std::string_view isa) {
-  const TrainConfig c = LoadTrainConfig(path);
-  const Start start = LoadStart(c);
+  const Recipe r = LoadRecipe(path, kForTrain);
+  CheckRecipe(r, kForTrain);
+  if (const auto unused = UnusedKeys(r, kForTrain); !unused.empty())
+    Terminal().Message(fmt::format("{}: not used by train: {}", path.string(), fmt::join(unused, ", ")));
+  const Start start = LoadStart(r);
   const auto tokenizer = Tokenizer::Make(ReadVocabulary(start.metadata));
   const TextEncoder encoder = EncoderOf(*tokenizer);
-  const ShardSet shards = ShardSet::Open(c.shards);
-  const TrainData data = MakeTrainData(shards, c.examples, c.train, encoder);
+  const ShardSet shards = ShardSet::Open(r.data.shards);
+  const ExampleOptions examples = ExamplesOf(r, start.config.context);
+  TrainOptions options = r.train;
+  const TrainData data = MakeTrainData(shards, examples, options, encoder);
+  options.steps = r.train.Steps(data.examples_per_epoch);
   const Kernels& kernels = ChooseKernels(isa);
-  Network network(start.config, start.weights, c.train, kernels);
+  Network network(start.config, start.weights, options, kernels);
   Terminal().Message(
       fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
                   path.string(), start.config.Parameters(), network.TrainedParameters(),
-                  data.examples_per_epoch, c.examples.length, kernels.name()));
-  const TrainState state =
-      Train(network, data, c.train, Describe(c, start.config, shards), c.out, Terminal());
+                  data.examples_per_epoch, examples.length, kernels.name()));
+  // Everything that the result depends on, besides the training options.
+  const std::string settings =
+      fmt::format("{}; start {}; shards {} {}", Fingerprint(r, kTrainStage), Sha256File(StartFile(r)),
+                  shards.train.documents(), shards.train.tokens());
+  const TrainState state = Train(network, data, options, settings, r.train.out, Terminal());
   const nlohmann::ordered_json summary{{"steps", state.step},
                                        {"tokens", state.tokens},
                                        {"seconds", state.seconds},
@@ -103,25 +129,26 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
                                        {"peak_memory_bytes", PeakMemoryBytes()},
                                        {"kernels", kernels.name()},
                                        {"threads", Threads()}};
-  WriteFile(c.out / "summary.json", summary.dump(2) + "\n");
-  SaveResult(c, start, network);
+  WriteFile(r.train.out / "summary.json", summary.dump(2) + "\n");
+  SaveResult(r, start, network);
 }
 
 }  // namespace
 
 void AddTrain(CLI::App& app) {
-  auto config = std::make_shared<std::string>();
+  auto recipe = std::make_shared<std::string>();
   auto isa = std::make_shared<std::string>("auto");
-  CLI::App* command = app.add_subcommand("train", "Train a model or an adapter as a YAML file says");
-  command->add_option("CONFIG", *config, "YAML file: model, data, pose, train, out")
+  CLI::App* command = app.add_subcommand("train", "Train a model or an adapter from a recipe");
+  command->add_option("RECIPE", *recipe, "YAML file; longspan recipe keys lists every key")
       ->required()
       ->check(CLI::ExistingFile);
   command->add_option("--isa", *isa, "Instruction set: auto, amx, avx512, avx2, reference")
       ->capture_default_str();
   command->footer(
+      "Reads the sections base, data, context, rope, pose and train; a recipe for extend may have more.\n"
       "Running the same command again goes on from the last checkpoint.\n\n"
       "Example:\n  longspan train recipes/base.yml");
-  command->callback([config, isa] { RunTrain(*config, *isa); });
+  command->callback([recipe, isa] { RunTrain(*recipe, *isa); });
 }
 
 }  // namespace longspan

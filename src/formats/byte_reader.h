@@ -13,15 +13,12 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/printable.h"
 
 namespace longspan {
 
 static_assert(std::endian::native == std::endian::little,
               "files are read by copying their little-endian values");
-
-// `text` from a file as it may stand in a one-line message: control and non-ASCII bytes escaped, long text
-// cut.
-std::string Printable(std::string_view text, std::size_t limit = 80);
 
 class ByteReader {
  public:

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <set>
@@ -11,6 +12,8 @@
 #include "release/charts.h"
 #include "release/markdown.h"
 #include "release/plots.h"
+#include "release/recipe_keys.h"
+#include "release/recipe_rules.h"
 
 namespace longspan {
 namespace {
@@ -40,15 +43,6 @@ std::string Energy(double kwh) {
 
 std::string Co2(double grams) {
   return grams < 1e3 ? fmt::format("{:.2f} g", grams) : fmt::format("{:.2f} kg", grams / 1e3);
-}
-
-std::string AdapterName(AdapterKind kind) {
-  switch (kind) {
-    case AdapterKind::kFull: return "full training, no adapter";
-    case AdapterKind::kLora: return "LoRA (scale alpha / rank)";
-    case AdapterKind::kRsLora: return "rank-stabilised LoRA (scale alpha / sqrt rank)";
-  }
-  return {};
 }
 
 const PerplexityPoint* FindContext(const Evaluation& evaluation, std::int64_t context) {
@@ -107,61 +101,56 @@ std::string Opening(const Recipe& recipe, const Measurements& m) {
   return text;
 }
 
-std::string Settings(const Recipe& recipe, const Measurements& m) {
-  MarkdownTable table({"setting", "value"}, 2);
-  const auto add = [&](const std::string& name, const std::string& value) { table.Add({name, value}); };
-  add("base",
-      fmt::format("{}: {} parameters, {} layers, width {}, {} heads over {} KV heads, vocabulary {}",
-                  EscapeMarkdown(m.base.name), WithCommas(m.base.parameters), m.base.layers,
-                  WithCommas(m.base.dim), m.base.heads, m.base.kv_heads, WithCommas(m.base.vocab_size)));
-  add("native window", fmt::format("{} tokens, rope theta {}", WithCommas(m.base.context),
-                                   WithCommas(std::llround(m.base.rope_theta))));
-  add("target window", WithCommas(recipe.context.target) + " tokens");
-  add("tokens an example holds",
-      WithCommas(recipe.context.window > 0 ? recipe.context.window : m.base.context));
-  if (recipe.context.release > 0)
-    add("window the files declare", WithCommas(recipe.context.release) + " tokens");
-  std::string rope(Name(recipe.rope.scaling));
-  if (recipe.rope.scaling != RopeScaling::Kind::kNone) {
-    const double stretch = static_cast<double>(recipe.context.target) / static_cast<double>(m.base.context);
-    rope += fmt::format(", factor {:g}", recipe.rope.factor.value_or(stretch));
-  }
-  if (recipe.rope.theta) rope += fmt::format(", theta {}", WithCommas(std::llround(*recipe.rope.theta)));
-  if (recipe.rope.release_theta)
-    rope +=
-        fmt::format("; theta {} in the released files", WithCommas(std::llround(*recipe.rope.release_theta)));
-  add("RoPE scaling", rope);
-  if (recipe.pose.enabled) {
-    add("PoSE", fmt::format("{} variant, {} chunks of {} length, {} of examples unmodified",
-                            Name(recipe.pose.options.variant), recipe.pose.options.chunks,
-                            recipe.pose.options.lengths == PoseOptions::Lengths::kEqual ? "equal" : "random",
-                            Percent(recipe.pose.options.unmodified_share)));
-  }
-  add("training", AdapterName(recipe.train.adapter));
-  if (recipe.train.adapter != AdapterKind::kFull) {
-    add("adapter", fmt::format("rank {}, alpha {:g}, scale {:.4g}, dropout {:g}, on {}", recipe.train.rank,
-                               recipe.train.alpha, m.training.adapter_scale, recipe.train.dropout,
-                               fmt::join(recipe.train.targets, ", ")));
-  }
-  add("trainable parameters", WithCommas(m.training.trainable_parameters));
-  add("learning rate", fmt::format("{:g}, {} schedule, {} warmup steps", recipe.train.learning_rate,
-                                   Name(recipe.train.schedule), WithCommas(recipe.train.warmup)));
-  add("batch", fmt::format("{} examples, accumulated {} times", recipe.train.batch_size,
-                           recipe.train.gradient_accumulation));
-  add("optimizer", fmt::format("AdamW, weight decay {:g}, gradients clipped to norm {:g}",
-                               recipe.train.weight_decay, recipe.train.max_grad_norm));
-  if (recipe.train.retrieval_share > 0)
-    add("examples that hide a passkey", Percent(recipe.train.retrieval_share));
-  add("seed", std::to_string(recipe.train.seed));
+std::string Facts(const Measurements& m) {
+  MarkdownTable table({"", ""}, 2);
+  table.Add(
+      {"base",
+       fmt::format("{}: {} parameters, {} layers, width {}, {} heads over {} KV heads, vocabulary {}",
+                   EscapeMarkdown(m.base.name), WithCommas(m.base.parameters), m.base.layers,
+                   WithCommas(m.base.dim), m.base.heads, m.base.kv_heads, WithCommas(m.base.vocab_size))});
+  table.Add({"its window", fmt::format("{} tokens, rope theta {}", WithCommas(m.base.context),
+                                       WithCommas(std::llround(m.base.rope_theta)))});
+  table.Add({"trainable parameters", WithCommas(m.training.trainable_parameters)});
+  if (m.training.adapter_scale > 0)
+    table.Add({"the adapter's scale", fmt::format("{:.4g}", m.training.adapter_scale)});
   std::string sources;
   for (const std::string& source : m.data.sources)
     sources += (sources.empty() ? "" : ", ") + InlineCode(source);
-  add("data", fmt::format("{} documents, {} tokens{}{}", WithCommas(m.data.documents_kept),
-                          WithCommas(m.data.tokens), sources.empty() ? "" : ", from ", sources));
-  add("data left out", fmt::format("{} documents too short, {} too long", WithCommas(m.data.documents_short),
-                                   WithCommas(m.data.documents_long)));
-  add("data held out", WithCommas(m.data.validation_tokens) + " tokens");
-  return "## What was done\n\n" + table.text() + "\n";
+  table.Add({"data", fmt::format("{} documents, {} tokens{}{}", WithCommas(m.data.documents_kept),
+                                 WithCommas(m.data.tokens), sources.empty() ? "" : ", from ", sources)});
+  table.Add(
+      {"data left out", fmt::format("{} documents too short, {} too long", WithCommas(m.data.documents_short),
+                                    WithCommas(m.data.documents_long))});
+  table.Add({"data held out", WithCommas(m.data.validation_tokens) + " tokens"});
+  return table.text();
+}
+
+// What a key was, for people: numbers of something with commas, and words where nothing was given.
+std::string ShownValue(const KeyValue& key) {
+  if (!key.allowed && !key.key.otherwise.empty()) return EscapeMarkdown(key.key.otherwise);
+  std::string text = YamlText(key);
+  if (key.key.unit.empty()) return EscapeMarkdown(text);
+  std::int64_t number = 0;
+  const std::string& value = key.values.front();
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (!key.is_list && error == std::errc() && end == value.data() + value.size()) text = WithCommas(number);
+  return fmt::format("{} {}", EscapeMarkdown(text), key.key.unit);
+}
+
+// Every key that the weights depend on.
+std::string Settings(const Recipe& recipe, const Measurements& m) {
+  constexpr unsigned shown = kPrepareStage | kTrainStage | kMergeStage;
+  MarkdownTable table({"setting", "value", "what it is"}, 3);
+  for (const KeyValue& key : ListKeys(recipe).keys) {
+    const bool of_adapter = recipe.train.adapter == AdapterKind::kFull && AdapterKeys().contains(key.name);
+    const bool of_new = key.name.starts_with("base.new.");
+    const bool of_pose = key.name.starts_with("pose.") && !recipe.pose.enabled && key.name != "pose.enabled";
+    if ((key.key.changes & shown) == 0 || of_adapter || of_new || of_pose) continue;
+    if (key.values.empty() && key.key.otherwise.empty()) continue;
+    if (key.name == "release.name" || (key.key.ignored & kForExtend) != 0) continue;
+    table.Add({InlineCode(key.name), ShownValue(key), EscapeMarkdown(key.key.help)});
+  }
+  return "## What was done\n\n" + Facts(m) + "\n" + table.text() + "\n";
 }
 
 std::string PerplexitySection(const Measurements& m) {
@@ -305,22 +294,31 @@ std::string SampleSection(const Measurements& m) {
       InlineCode(m.sample.prompt), CodeBlock(m.sample.prompt + m.sample.text, "text"));
 }
 
+// The most tokens that anything was measured on.
+std::int64_t LongestMeasured(const Measurements& m) {
+  std::int64_t longest = m.quantization.rows.empty() ? 0 : m.quantization.context;
+  for (const PerplexityPoint& p : m.after.perplexity) longest = std::max(longest, p.context);
+  for (const PasskeyCell& cell : m.after.passkey) longest = std::max(longest, cell.length);
+  return longest;
+}
+
 std::string Limits(const Recipe& recipe, const Measurements& m) {
   std::string text = "## Limits\n\n";
   text +=
       "- Perplexity and passkeys measure that distant text is reachable, not that it is understood; no task "
       "suite was run.\n";
-  text += fmt::format(
-      "- Each passkey cell holds few trials ({}), so a difference of one or two trials is noise.\n",
-      m.after.passkey.empty() ? 0 : m.after.passkey.front().trials);
+  if (!m.after.passkey.empty()) {
+    text += fmt::format(
+        "- Each passkey cell holds few trials ({}), so a difference of one or two trials is noise.\n",
+        m.after.passkey.front().trials);
+  }
   if (recipe.train.retrieval_share > 0) {
     text += fmt::format(
         "- {} of the training examples hid a passkey, drawn with other seeds than the test's: the passkey "
         "figures show reach, and less of general skill than they would without.\n",
         Percent(recipe.train.retrieval_share));
   }
-  text += fmt::format("- Nothing beyond {} tokens was measured.\n",
-                      WithCommas(std::max(recipe.context.target, recipe.eval.contexts.back())));
+  text += fmt::format("- Nothing beyond {} tokens was measured.\n", WithCommas(LongestMeasured(m)));
   text += "- What the base model gets wrong, and the bias in what it was trained on, remain.\n";
   return text + "\n";
 }

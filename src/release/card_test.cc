@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "base/file.h"
+#include "base/schema.h"
 #include "release/charts.h"
 #include "release/markdown.h"
 #include "release/testing/sample_measurements.h"
@@ -93,6 +94,37 @@ TEST(ModelCard, HostileTextStaysText) {
   EXPECT_EQ(FrontMatterOf(card)["base_model"].as<std::string>(), recipe.base_id);
   EXPECT_THAT(card, HasSubstr("a \\| b &lt;script&gt;"));
   EXPECT_THAT(card, HasSubstr("\n````text\n"));
+}
+
+TEST(ModelCard, ShowsEverySettingThatTheWeightsDependOn) {
+  const std::string card = ModelCard(Demo(), ExampleMeasurements());
+  EXPECT_THAT(card, HasSubstr("| `train.rank` | 64 | Rank of the adapter |"));
+  EXPECT_THAT(card, HasSubstr("| `context.window` | 1,536 tokens | Length of a training example"));
+  EXPECT_THAT(card, HasSubstr("| `rope.factor` | target / the base's window |"));
+  EXPECT_THAT(card, HasSubstr("| `data.min_tokens` | 512 tokens |"));
+  EXPECT_THAT(card, HasSubstr("| `train.echo_share` |"));
+  EXPECT_THAT(card, Not(HasSubstr("`train.checkpoint_every`")));
+  EXPECT_THAT(card, Not(HasSubstr("`eval.")));
+}
+
+// The chunks of Axolotl's variant have equal lengths, unless the recipe says otherwise.
+TEST(ModelCard, NamesTheLengthsThatTheVariantHas) {
+  const auto lengths = [](const std::string& pose) {
+    const auto recipe =
+        ParseRecipe("r.yml", "base: {model: b}\ndata: {inputs: t}\ncontext: {target: 64}\npose: {" + pose +
+                                 "}\ntrain: {learning_rate: 1, steps: 1}\nrelease: {name: n, license: l}\n");
+    return ModelCard(recipe, ExampleMeasurements());
+  };
+  EXPECT_THAT(lengths("variant: axolotl"), HasSubstr("| `pose.lengths` | equal |"));
+  EXPECT_THAT(lengths("variant: axolotl, lengths: random"), HasSubstr("| `pose.lengths` | random |"));
+  EXPECT_THAT(lengths("variant: paper"), HasSubstr("| `pose.lengths` | random |"));
+  EXPECT_THAT(lengths("enabled: false"), Not(HasSubstr("`pose.lengths`")));
+}
+
+TEST(ModelCard, WithoutAnAdapterSaysNothingOfOne) {
+  Recipe recipe = Demo();
+  recipe.train.adapter = AdapterKind::kFull;
+  EXPECT_THAT(ModelCard(recipe, ExampleMeasurements()), Not(HasSubstr("`train.rank`")));
 }
 
 TEST(WriteCard, LeavesAFolderThatCanBePublished) {

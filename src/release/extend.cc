@@ -15,6 +15,7 @@
 #include "release/card.h"
 #include "release/checksums.h"
 #include "release/evaluate.h"
+#include "release/recipe_check.h"
 #include "release/stages.h"
 #include "text/stream_decoder.h"
 #include "train/merge.h"
@@ -32,11 +33,11 @@ class Job {
         options_(options),
         progress_(progress),
         out_(recipe.release.out.lexically_normal()),
-        work_(out_.string() + ".work"),
+        work_(WorkFolder(recipe)),
         runner_(work_, progress) {}
 
   Measurements Run() {
-    CheckRecipe();
+    ReadBase();
     Prepare();
     CheckEvalDocuments();
     Train();
@@ -51,10 +52,9 @@ class Job {
   }
 
  private:
-  // What only a look at the base can tell, before hours are spent.
-  void CheckRecipe() {
-    for (const std::string& type : recipe_.quantize) FindMix(type);
-    eval_inputs_ = ResolveInputs(recipe_, recipe_.eval.inputs);
+  // What follows from the base.
+  void ReadBase() {
+    eval_inputs_ = ResolveInputs(recipe_, recipe_.eval.inputs, "eval.inputs");
     const LoadedModel base(recipe_.base, {}, options_.isa);
     const LlamaConfig& c = base.config();
     window_ = recipe_.context.window > 0 ? recipe_.context.window : c.context;
@@ -72,16 +72,12 @@ class Job {
                .rope_theta = c.rope_theta};
     m_.energy = {recipe_.release.power_watts, recipe_.release.power_source, recipe_.release.grid_g_per_kwh,
                  recipe_.release.grid_source};
-    if (recipe_.context.target <= c.context) {
-      Fail(ErrorKind::kBadOption, "{}: context.target is {}, the base's window is {} already",
-           recipe_.file.string(), recipe_.context.target, c.context);
-    }
     rope_.theta = recipe_.rope.theta;
     if (recipe_.rope.scaling != RopeScaling::Kind::kNone) {
       rope_.scaling = recipe_.rope.scaling;
-      rope_.original_context = c.context;
+      rope_.original_context = recipe_.rope.original_context > 0 ? recipe_.rope.original_context : c.context;
       rope_.factor = recipe_.rope.factor.value_or(static_cast<double>(recipe_.context.target) /
-                                                  static_cast<double>(c.context));
+                                                  static_cast<double>(rope_.original_context));
     }
   }
 
@@ -91,13 +87,11 @@ class Job {
     const auto inputs = ResolveInputs(recipe_, recipe_.data.inputs);
     const DataRecipe& d = recipe_.data;
     shards_ = work_ / "shards";
-    const StageInputs stage{
-        {fmt::format("{} {} {} {} {}", d.text_field, d.min_tokens, d.max_tokens, d.slice, d.validation)},
-        [&] {
-          auto files = inputs;
-          files.push_back(recipe_.base);
-          return files;
-        }()};
+    const StageInputs stage{{Fingerprint(recipe_, kPrepareStage)}, [&] {
+                              auto files = inputs;
+                              files.push_back(recipe_.base);
+                              return files;
+                            }()};
     RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
       const LoadedModel base(recipe_.base, {}, options_.isa);
       PrepareOptions options;
@@ -117,24 +111,18 @@ class Job {
   ExampleOptions Examples() const {
     ExampleOptions examples;
     examples.length = window_;
+    examples.pack = recipe_.train.pack;
     examples.retrieval_share = recipe_.train.retrieval_share;
+    examples.echo_share = recipe_.train.echo_share;
     examples.seed = recipe_.train.seed;
     if (recipe_.pose.enabled) examples.pose = recipe_.pose.options;
     return examples;
   }
 
-  // Settings as text: what a stage depends on besides files.
-  std::string TrainSettings() const {
-    return fmt::format("{} epochs {}; window {} retrieval {} pose {}; rope theta {} {} factor {}",
-                       Describe(recipe_.train), recipe_.train.epochs.value_or(0), window_,
-                       recipe_.train.retrieval_share,
-                       recipe_.pose.enabled ? Describe(recipe_.pose.options) : "none",
-                       rope_.theta.value_or(0), Name(recipe_.rope.scaling), rope_.factor);
-  }
-
   void Train() {
     trained_ = work_ / (recipe_.train.adapter == AdapterKind::kFull ? "trained.gguf" : "adapter");
-    RunStage("train", {{TrainSettings()}, {recipe_.base, shards_}}, {trained_, Facts("train")}, [&] {
+    const std::string settings = Fingerprint(recipe_, kTrainStage);
+    RunStage("train", {{settings}, {recipe_.base, shards_}}, {trained_, Facts("train")}, [&] {
       ModelFile base = LoadModel(recipe_.base);
       const LoadedModel tokens(recipe_.base, {}, options_.isa);
       const TextEncoder encoder = EncoderOf(tokens.tokenizer());
@@ -142,14 +130,10 @@ class Job {
       const ShardSet shards = ShardSet::Open(shards_);
       TrainOptions options = recipe_.train;
       const TrainData data = MakeTrainData(shards, Examples(), options, encoder);
-      if (recipe_.train.epochs) {
-        const double examples = *recipe_.train.epochs * static_cast<double>(data.examples_per_epoch);
-        options.steps = std::max<std::int64_t>(
-            1, std::llround(examples / static_cast<double>(options.ExamplesPerStep())));
-      }
+      options.steps = recipe_.train.Steps(data.examples_per_epoch);
       Network network(base.config, base.weights, options, ChooseKernels(options_.isa));
       const TrainState state =
-          longspan::Train(network, data, options, TrainSettings(), runner_.Scratch("train"), progress_);
+          longspan::Train(network, data, options, settings, runner_.Scratch("train"), progress_);
       SaveTrained(base, network);
       SaveMeasurement(Facts("train"), FactsOf(network, state));
     });
@@ -193,9 +177,7 @@ class Job {
     merged_ = work_ / "merged.gguf";
     const std::int64_t declared =
         recipe_.context.release > 0 ? recipe_.context.release : recipe_.context.target;
-    const std::string settings =
-        fmt::format("{} {} {}", recipe_.release.name, declared, recipe_.rope.release_theta.value_or(0));
-    RunStage("merge", {{settings, TrainSettings()}, {recipe_.base, trained_}}, {merged_}, [&] {
+    RunStage("merge", {{Fingerprint(recipe_, kMergeStage)}, {recipe_.base, trained_}}, {merged_}, [&] {
       const bool full = recipe_.train.adapter == AdapterKind::kFull;
       ModelFile model = LoadModel(full ? trained_ : recipe_.base);
       Apply(rope_, model.config, model.weights);
@@ -217,11 +199,12 @@ class Job {
 
   void Quantize() {
     for (const std::string& type : recipe_.quantize) {
-      RunStage("quantize-" + type, {{type}, {merged_}}, {FileOf(type)}, [&] {
-        QuantizeOptions options;
-        options.allow_requantize = true;  // tensors that no adapter touched may be quantised already
-        QuantizeFile(merged_, FileOf(type), FindMix(type), options, progress_);
-      });
+      RunStage("quantize-" + type, {{type, Fingerprint(recipe_, kQuantizeStage)}, {merged_}}, {FileOf(type)},
+               [&] {
+                 QuantizeOptions options;
+                 options.allow_requantize = true;  // tensors that no adapter touched may be quantised already
+                 QuantizeFile(merged_, FileOf(type), FindMix(type), options, progress_);
+               });
     }
   }
 
@@ -250,7 +233,7 @@ class Job {
 
   // Before anything is trained: the documents must reach as far as the recipe wants to measure.
   void CheckEvalDocuments() const {
-    const std::int64_t wanted = std::max(recipe_.context.target, recipe_.eval.contexts.back());
+    const std::int64_t wanted = recipe_.eval.LongestWindow();
     std::int64_t longest = 0;
     for (const TokenDocument& d : EvalDocuments()) longest = std::max(longest, std::ssize(d));
     if (longest < wanted) {
@@ -263,30 +246,28 @@ class Job {
 
   Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const std::string& name) {
     const EvalRecipe& e = recipe_.eval;
-    const std::string settings =
-        fmt::format("{} {} {} {} | {} {} {} {}", name, fmt::join(e.contexts, ","), e.stride, e.max_tokens,
-                    fmt::join(e.passkey.lengths, ","), e.passkey.depths, e.passkey.trials, e.passkey.seed);
-    RunStage(stage, {{settings}, WithEvalInputs({file})}, {Facts(stage)}, [&] {
-      Evaluation evaluation = Evaluate(file, EvalDocuments(), e, options_.isa, progress_);
-      evaluation.file = name;
-      evaluation.text =
-          eval_inputs_.empty() ? "documents held out from training" : "texts of the recipe's choice";
-      SaveMeasurement(Facts(stage), evaluation);
-    });
+    RunStage(stage, {{name, Fingerprint(recipe_, kEvaluateStage)}, WithEvalInputs({file})}, {Facts(stage)},
+             [&] {
+               Evaluation evaluation = Evaluate(file, EvalDocuments(), e, options_.isa, progress_);
+               evaluation.file = name;
+               evaluation.text =
+                   eval_inputs_.empty() ? "documents held out from training" : "texts of the recipe's choice";
+               SaveMeasurement(Facts(stage), evaluation);
+             });
     return LoadMeasurement<Evaluation>(Facts(stage));
   }
 
   void CompareTypes() {
     m_.quantization.reference = Traits(ReleaseType(LoadModel(merged_).weights)).name;
-    m_.quantization.context = recipe_.context.target;
-    const KldOptions kld{.context = recipe_.context.target, .max_tokens = recipe_.eval.max_tokens};
+    m_.quantization.context = recipe_.eval.kld.context;
+    const KldOptions kld{.context = recipe_.eval.kld.context, .max_tokens = recipe_.eval.kld.max_tokens};
     for (const std::string& type : recipe_.quantize) {
       const std::string stage = "compare-" + type;
-      const std::string settings = fmt::format("{} {}", kld.context, kld.max_tokens);
-      RunStage(stage, {{settings}, WithEvalInputs({FileOf(type), merged_})}, {Facts(stage)}, [&] {
-        SaveMeasurement(Facts(stage), CompareQuantized(FileOf(type), type, merged_, EvalDocuments(), kld,
-                                                       options_.isa, progress_));
-      });
+      RunStage(stage, {{Fingerprint(recipe_, kCompareStage)}, WithEvalInputs({FileOf(type), merged_})},
+               {Facts(stage)}, [&] {
+                 SaveMeasurement(Facts(stage), CompareQuantized(FileOf(type), type, merged_, EvalDocuments(),
+                                                                kld, options_.isa, progress_));
+               });
       const auto facts = LoadMeasurement<QuantizationFacts>(Facts(stage));
       m_.quantization.tokens = facts.tokens;
       m_.quantization.rows.push_back(facts.rows.front());
@@ -296,9 +277,7 @@ class Job {
   void WriteSample() {
     const SampleRecipe& s = recipe_.release.sample;
     if (s.prompt.empty()) return;
-    const std::string settings =
-        fmt::format("{} {} {} {} {}", s.prompt, s.tokens, s.temperature, s.repeat_penalty, s.seed);
-    RunStage("sample", {{settings}, {merged_}}, {Facts("sample")}, [&] {
+    RunStage("sample", {{Fingerprint(recipe_, kSampleStage)}, {merged_}}, {Facts("sample")}, [&] {
       const LoadedModel model(merged_, {}, options_.isa);
       const Tokenizer& tokenizer = model.tokenizer();
       SamplerOptions sampling;
@@ -370,6 +349,7 @@ class Job {
 }  // namespace
 
 Measurements Extend(const Recipe& recipe, const ExtendOptions& options, Progress& progress) {
+  CheckRecipe(recipe);  // before anything is written
   return Job(recipe, options, progress).Run();
 }
 

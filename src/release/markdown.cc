@@ -46,21 +46,6 @@ std::string CodeBlock(std::string_view text, std::string_view language) {
   return fmt::format("{}{}\n{}{}{}\n", fence, language, text, text.ends_with('\n') ? "" : "\n", fence);
 }
 
-std::string QuoteYaml(std::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (const auto byte = static_cast<std::uint8_t>(c); byte < 0x20 || byte == 0x7f) {
-      quoted += fmt::format("\\x{:02x}", byte);
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "\"";
-}
-
 MarkdownTable::MarkdownTable(std::vector<std::string> header, std::size_t left) {
   Add(header);
   for (std::size_t i = 0; i < header.size(); ++i) text_ += i < left ? "|---" : "|--:";

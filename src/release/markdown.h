@@ -16,9 +16,6 @@ std::string InlineCode(std::string_view text);
 // `text` as a fenced block whose fence is longer than any run of backticks inside.
 std::string CodeBlock(std::string_view text, std::string_view language = {});
 
-// `text` as a double-quoted YAML scalar.
-std::string QuoteYaml(std::string_view text);
-
 // A table; columns after the first `left` are right-aligned, as numbers are. Cells must be escaped already.
 class MarkdownTable {
  public:

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/schema.h"
 
 namespace longspan {
 namespace {
@@ -14,10 +15,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uint64_t kMaxFile = 1 << 28;
-
-// One list of fields a struct serves both directions. `T` is the struct or its const.
-template <class T, class U>
-concept Is = std::same_as<std::remove_const_t<T>, U>;
 
 template <Is<BaseFacts> T>
 void Fields(T& f, auto&& visit) {

@@ -3,206 +3,181 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/yaml_section.h"
-#include "train/config.h"
+#include "base/schema_reader.h"
+#include "release/recipe_keys.h"
+#include "release/recipe_rules.h"
 
 namespace longspan {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kMaxContext = 1 << 24;
-constexpr std::int64_t kMaxCount = std::int64_t{1} << 40;
+// Windows of an affordable measurement: a pass over these is minutes for a model of 8B, not hours.
+constexpr std::int64_t kAffordableWindow = 4096;
 
-// What may become part of a file's name.
-bool IsPlainName(std::string_view text) {
-  return !text.empty() && text.size() <= 200 && text.front() != '.' && text.front() != '-' &&
-         std::ranges::all_of(
-             text, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
-}
+// Keys of configurations as they were before recipes had them all.
+struct MovedKey {
+  std::string_view from, to;
+};
+constexpr std::array<MovedKey, 12> kMovedKeys{{{"model.base", "base.model"},
+                                               {"model.new", "base.new"},
+                                               {"model.new.initialisation", "base.new.initialization"},
+                                               {"base.new.initialisation", "base.new.initialization"},
+                                               {"model.type", "train.type"},
+                                               {"data.length", "context.window"},
+                                               {"data.pack", "train.pack"},
+                                               {"data.retrieval_share", "train.retrieval_share"},
+                                               {"data.echo_share", "train.echo_share"},
+                                               {"pose.target", "context.target"},
+                                               {"model", "base"},
+                                               {"out", "train.out"}}};
 
-DataRecipe ReadData(YamlSection section) {
-  DataRecipe data;
-  section.Require("inputs", data.inputs);
-  if (data.inputs.empty()) section.FailAt("inputs", "expected at least one file, folder or pattern");
-  section.Read("packages", data.packages);
-  section.Read("text_field", data.text_field);
-  section.Read("min_tokens", data.min_tokens, {0}, kMaxCount);
-  section.Read("max_tokens", data.max_tokens, {0}, kMaxCount);
-  if (data.max_tokens != 0 && data.max_tokens < data.min_tokens) {
-    section.FailAt("max_tokens",
-                   fmt::format("{} is less than min_tokens, {}", data.max_tokens, data.min_tokens));
+void RefuseMovedKeys(const fs::path& file, const YAML::Node& document) {
+  std::vector<std::string> moved;
+  int first = 0;
+  for (const auto& [from, to] : kMovedKeys) {
+    const std::optional<int> line = FindLine(document, from);
+    if (!line || (from == "model" && !moved.empty())) continue;
+    if (first == 0 || *line < first) first = *line;
+    moved.push_back(fmt::format("{} for {} (line {})", to, from, *line));
   }
-  section.Read("slice", data.slice);
-  section.Read("validation", data.validation, 0.0, 0.5);
-  section.Finish();
-  return data;
+  if (moved.empty()) return;
+  Fail(ErrorKind::kInvalidFile, "{}:{}: these keys have new names: write {}", file.string(), first,
+       fmt::join(moved, ", "));
 }
 
-ContextRecipe ReadContext(YamlSection section) {
-  ContextRecipe context;
-  section.Require("target", context.target, {2}, kMaxContext);
-  section.Read("window", context.window, {2}, kMaxContext);
-  section.Read("release", context.release, {2}, kMaxContext);
-  if (context.window > context.target) {
-    section.FailAt("window", fmt::format("{} is more than the target, {}", context.window, context.target));
+void SortUnique(std::vector<std::int64_t>& list) {
+  std::ranges::sort(list);
+  list.erase(std::unique(list.begin(), list.end()), list.end());
+}
+
+// The paths behind one input: the file or folder of this very name, or else what a pattern matches. A leading
+// ~ is the home folder.
+std::vector<fs::path> Expand(const fs::path& folder, const std::string& input) {
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(folder / input, error))) return {folder / input};
+  std::string pattern;
+  if (!input.starts_with("~") && !input.starts_with("/")) {
+    for (const char c : (folder / "").string()) {  // only the input is a pattern
+      if (std::string_view("*?[]\\").find(c) != std::string_view::npos) pattern += '\\';
+      pattern += c;
+    }
   }
-  section.Finish();
-  return context;
-}
-
-RopeRecipe ReadRope(YamlSection section) {
-  RopeRecipe rope;
-  std::string scaling(Name(rope.scaling));
-  section.Read("scaling", scaling);
-  try {
-    rope.scaling = RopeScalingKind(scaling);
-  } catch (const Error& error) {
-    section.FailAt("scaling", error.what());
+  pattern += input;
+  std::vector<fs::path> paths;
+  glob_t found{};
+  if (::glob(pattern.c_str(), GLOB_TILDE, nullptr, &found) == 0) {
+    for (std::size_t i = 0; i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
   }
-  const auto positive = [&](std::string_view key, std::optional<double>& out, double low, double high) {
-    double value = low;
-    section.Read(key, value, low, high);
-    if (section.Has(key)) out = value;
-  };
-  positive("factor", rope.factor, 1, 1e6);
-  positive("theta", rope.theta, 1, 1e12);
-  positive("release_theta", rope.release_theta, 1, 1e12);
-  if (rope.factor && rope.scaling == RopeScaling::Kind::kNone)
-    section.FailAt("factor", "has no meaning with scaling none");
-  section.Finish();
-  return rope;
+  ::globfree(&found);
+  return paths;
 }
 
-PoseRecipe ReadPose(YamlSection section, const ContextRecipe& context) {
-  PoseRecipe pose;
-  section.Read("enabled", pose.enabled);
-  pose.options = ReadPoseOptions(section);
-  pose.options.target_context = context.target;
-  section.Finish();
-  return pose;
+// Defaults that follow from other keys, where it matters that a key was not given.
+void FollowGivenKeys(Recipe& recipe) {
+  TrainRecipe& train = recipe.train;
+  if (!recipe.places.Given("train.alpha")) train.alpha = static_cast<double>(train.rank);
+  if (!recipe.new_model) return;
+  if (!recipe.places.Given("train.adapter")) train.adapter = AdapterKind::kFull;
+  LlamaConfig& config = recipe.new_model->config;
+  if (config.kv_heads == 0) config.kv_heads = config.heads;
+  if (config.head_dim == 0) config.head_dim = config.dim / config.heads;
 }
 
-TrainRecipe ReadTrain(YamlSection section) {
-  TrainRecipe train{ReadTrainOptions(section), {}, 0};
-  section.Read("steps", train.steps, {1}, kMaxCount);
-  section.Read("epochs", train.epochs);
-  section.Read("retrieval_share", train.retrieval_share, 0.0, 1.0);
-  section.Finish();
-  if ((train.steps > 0) == train.epochs.has_value())
-    section.FailAt("steps", "expected either steps or epochs");
-  if (train.epochs && !(*train.epochs > 0)) section.FailAt("epochs", "expected more than 0");
-  return train;
-}
-
-EvalRecipe ReadEval(YamlSection section, const ContextRecipe& context) {
-  EvalRecipe eval;
-  eval.contexts = {context.target};
-  section.Read("contexts", eval.contexts);
-  section.Read("inputs", eval.inputs);
-  section.Read("stride", eval.stride, {1}, kMaxContext);
-  section.Read("max_tokens", eval.max_tokens, {1}, kMaxCount);
-  YamlSection passkey = section.Section("passkey");
-  eval.passkey.lengths = eval.contexts;
-  passkey.Read("lengths", eval.passkey.lengths);
-  passkey.Read("depths", eval.passkey.depths, {1}, {1'000});
-  passkey.Read("trials", eval.passkey.trials, {1}, {1'000'000});
-  passkey.Read("seed", eval.passkey.seed);
-  const auto in_window = [](std::int64_t n) { return n >= 2 && n <= kMaxContext; };
-  if (!std::ranges::all_of(eval.contexts, in_window))
-    section.FailAt("contexts", "expected lengths of 2 tokens and more");
-  if (!std::ranges::all_of(eval.passkey.lengths, in_window))
-    passkey.FailAt("lengths", "expected lengths of 2 tokens and more");
-  for (auto* list : {&eval.contexts, &eval.passkey.lengths}) {
-    std::ranges::sort(*list);
-    list->erase(std::unique(list->begin(), list->end()), list->end());
-  }
-  passkey.Finish();
-  section.Finish();
-  return eval;
-}
-
-ReleaseRecipe ReadRelease(YamlSection section, const fs::path& folder) {
-  ReleaseRecipe release;
-  section.Require("name", release.name);
-  if (!IsPlainName(release.name))
-    section.FailAt("name", "expected letters, digits, '-', '_' and '.', for files carry it");
-  section.Require("license", release.license);
-  section.Read("language", release.language);
-  section.Read("tags", release.tags);
-  std::string out = "out/" + release.name;
-  section.Read("out", out);
-  release.out = folder / out;
-  section.Read("power_watts", release.power_watts, 0.0, 1e9);
-  section.Read("power_source", release.power_source);
-  section.Read("grid_g_per_kwh", release.grid_g_per_kwh, 0.0, 1e5);
-  section.Read("grid_source", release.grid_source);
-  YamlSection sample = section.Section("sample");
-  sample.Read("prompt", release.sample.prompt);
-  sample.Read("tokens", release.sample.tokens, {1}, {1'000'000});
-  sample.Read("temperature", release.sample.temperature, 0.0, 100.0);
-  sample.Read("repeat_penalty", release.sample.repeat_penalty, 0.01, 100.0);
-  sample.Read("seed", release.sample.seed);
-  sample.Finish();
-  section.Finish();
-  return release;
+void CompleteEval(EvalRecipe& eval, std::int64_t target) {
+  const std::int64_t affordable = std::min(target, kAffordableWindow);
+  if (eval.contexts.empty()) eval.contexts = {affordable};
+  if (eval.passkey.lengths.empty()) eval.passkey.lengths = {target};
+  SortUnique(eval.contexts);
+  SortUnique(eval.passkey.lengths);
+  if (eval.stride == 0) eval.stride = std::max<std::int64_t>(1, eval.contexts.front() / 2);
+  if (eval.kld.context == 0) eval.kld.context = affordable;
+  if (eval.by_position.max_tokens == 0) eval.by_position.max_tokens = target;
 }
 
 }  // namespace
 
-Recipe LoadRecipe(const fs::path& path) {
+std::string_view Name(NewModelRecipe::Start start) {
+  return start == NewModelRecipe::Start::kInduction ? "induction" : "normal";
+}
+
+std::int64_t TrainRecipe::Steps(std::int64_t examples_per_epoch) const {
+  if (!epochs) return steps;
+  const double examples = *epochs * static_cast<double>(examples_per_epoch);
+  return std::max<std::int64_t>(1, std::llround(examples / static_cast<double>(ExamplesPerStep())));
+}
+
+std::int64_t EvalRecipe::LongestWindow() const {
+  return std::max(contexts.empty() ? 0 : std::ranges::max(contexts), kld.context);
+}
+
+void CompleteRecipe(Recipe& recipe, RecipeUse use) {
+  const std::int64_t target = recipe.context.target;
+  PoseOptions& pose = recipe.pose.options;
+  pose.target_context = target;
+  if (pose.lengths == PoseOptions::Lengths::kVariant) {
+    pose.lengths = pose.variant == PoseOptions::Variant::kAxolotl ? PoseOptions::Lengths::kEqual
+                                                                  : PoseOptions::Lengths::kRandom;
+  }
+  if (target == 0 && !recipe.places.Given("pose")) recipe.pose.enabled = false;
+  if (recipe.base_id.empty()) recipe.base_id = recipe.base.filename().replace_extension().string();
+  if (target > 0) CompleteEval(recipe.eval, target);
+  ReleaseRecipe& release = recipe.release;
+  if (release.out.empty() && !release.name.empty())
+    release.out = recipe.file.parent_path() / "out" / release.name;
+  for (fs::path* out : {&release.out, &recipe.train.out}) {
+    if (!out->has_filename()) *out = out->parent_path();  // "out/" is "out"
+  }
+  CheckRules(recipe, use);
+}
+
+Recipe LoadRecipe(const fs::path& path, RecipeUse use) { return ParseRecipe(path, ReadYamlFile(path), use); }
+
+Recipe ParseRecipe(const fs::path& path, std::string text, RecipeUse use) {
+  const YAML::Node document = ParseYaml(path, text);
+  RefuseMovedKeys(path, document);
   Recipe recipe;
   recipe.file = path;
-  YamlSection document(path, "", LoadYaml(path));
-  recipe.text = ReadFile(path);
-
-  YamlSection base = document.RequireSection("base");
-  std::string model;
-  base.Require("model", model);
-  recipe.base = path.parent_path() / model;
-  recipe.base_id = fs::path(model).filename().replace_extension().string();
-  base.Read("id", recipe.base_id);
-  base.Finish();
-
-  recipe.data = ReadData(document.RequireSection("data"));
-  recipe.context = ReadContext(document.RequireSection("context"));
-  recipe.rope = ReadRope(document.Section("rope"));
-  recipe.pose = ReadPose(document.Section("pose"), recipe.context);
-  recipe.train = ReadTrain(document.RequireSection("train"));
-  YamlSection quantize = document.Section("quantize");
-  recipe.quantize = {"F16"};
-  quantize.Read("types", recipe.quantize);
-  for (const std::string& type : recipe.quantize) {
-    if (!IsPlainName(type)) quantize.FailAt("types", fmt::format("'{}' is no type's name", type));
-  }
-  quantize.Finish();
-  recipe.eval = ReadEval(document.Section("eval"), recipe.context);
-  recipe.release = ReadRelease(document.RequireSection("release"), path.parent_path());
-  document.Finish();
+  recipe.text = std::move(text);
+  recipe.places = ReadKeys(path, document, use, recipe);
+  FollowGivenKeys(recipe);
+  CompleteRecipe(recipe, use);
   return recipe;
 }
 
-std::vector<fs::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs) {
+std::string Fingerprint(const Recipe& recipe, Stage stage) {
+  return fmt::format("version {}; {}", StageVersion(stage), Fingerprint(ListKeys(recipe).keys, stage));
+}
+
+fs::path WorkFolder(const Recipe& recipe) { return recipe.release.out.lexically_normal().string() + ".work"; }
+
+std::vector<fs::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs,
+                                    std::string_view key) {
   std::vector<fs::path> paths;
   for (const std::string& input : inputs) {
-    const std::string pattern = (recipe.file.parent_path() / input).string();
-    glob_t found{};
-    const int status = ::glob(pattern.c_str(), GLOB_TILDE, nullptr, &found);
-    for (std::size_t i = 0; status == 0 && i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
-    ::globfree(&found);
-    if (status != 0) {
-      Fail(ErrorKind::kIo, "{}: no file or folder at {}{}", recipe.file.string(), pattern,
-           recipe.data.packages.empty()
-               ? ""
-               : fmt::format("; on Debian, apt-get install {}", fmt::join(recipe.data.packages, " ")));
+    const std::vector<fs::path> found = Expand(recipe.file.parent_path(), input);
+    if (found.empty()) {
+      const std::string hint =
+          recipe.data.packages.empty() || key != "data.inputs"
+              ? ""
+              : fmt::format("; on Debian, apt-get install {}", fmt::join(recipe.data.packages, " "));
+      recipe.places.FailAt(key,
+                           fmt::format("no file or folder at {}{}",
+                                       Printable((recipe.file.parent_path() / input).string(), 400), hint));
+    }
+    // One document must not count twice because a link leads to it too: it could be trained on and held out
+    // at once.
+    for (const fs::path& path : found) {
+      std::error_code error;
+      paths.push_back(fs::canonical(path, error));
+      if (error)
+        recipe.places.FailAt(key, fmt::format("{}: {}", Printable(path.string(), 400), error.message()));
     }
   }
-  // One document must not count twice because a link leads to it too: it could be trained on and held out at
-  // once.
-  for (fs::path& path : paths) path = fs::canonical(path);
   std::ranges::sort(paths);
   paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
   return paths;

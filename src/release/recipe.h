@@ -1,5 +1,5 @@
-// The recipe of a whole job: what `longspan extend` reads. docs and the comments in recipes/demo.yml say what
-// each key does; this says what is kept of them.
+// The recipe of a job, or of a part of one: what `longspan extend` and `longspan train` read. Its keys are
+// declared in release/recipe_keys.h; docs/recipes.md lists them.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,26 @@
 #include <string_view>
 #include <vector>
 
+#include "base/schema.h"
 #include "data/pose.h"
 #include "model/config.h"
 #include "train/options.h"
 
 namespace longspan {
 
+// A model that training starts from nothing.
+struct NewModelRecipe {
+  enum class Start { kNormal, kInduction };  // random weights, or with a head that looks things up
+
+  std::filesystem::path vocabulary;  // GGUF file with its tokenizer
+  LlamaConfig config;                // its dimensions; the size of the vocabulary is the file's
+  Start start = Start::kNormal;
+};
+std::string_view Name(NewModelRecipe::Start start);  // "normal", "induction"
+
 struct DataRecipe {
   std::vector<std::string> inputs;    // files, folders or glob patterns, relative to the recipe
+  std::filesystem::path shards;       // what `longspan prepare` made of them, for `longspan train`
   std::vector<std::string> packages;  // Debian packages that install them: a hint for errors
   std::string text_field = "text";
   std::int64_t min_tokens = 0;
@@ -26,7 +38,7 @@ struct DataRecipe {
 };
 
 struct ContextRecipe {
-  std::int64_t target = 0;   // the window to reach
+  std::int64_t target = 0;   // the window to reach; 0: none is (training alone)
   std::int64_t window = 0;   // tokens a training example holds; 0: the base's native window
   std::int64_t release = 0;  // the window the released files declare; 0: the target
 };
@@ -36,6 +48,7 @@ struct RopeRecipe {
   RopeScaling::Kind scaling = RopeScaling::Kind::kNone;
   std::optional<double> factor;         // absent: target / native window
   std::optional<double> theta;          // absent: the base's
+  std::int64_t original_context = 0;    // the window before scaling; 0: the base's
   std::optional<double> release_theta;  // absent: as trained
 };
 
@@ -46,22 +59,47 @@ struct PoseRecipe {
 
 struct TrainRecipe : TrainOptions {  // with `steps`, unless `epochs` is given
   std::optional<double> epochs;
-  double retrieval_share = 0;  // of examples that hold a passkey
+  bool pack = false;           // several documents in an example
+  double retrieval_share = 0;  // of examples that teach retrieval: a hidden passkey, or an echo
+  double echo_share = 0;       // of these, that are echoes
+  std::string type;  // what a fully trained model is written as; empty: the base's float type, or F16
+  std::filesystem::path out;  // `longspan train`'s folder
+
+  // Steps of this many examples an epoch.
+  std::int64_t Steps(std::int64_t examples_per_epoch) const;
 };
 
 struct PasskeyRecipe {
   std::vector<std::int64_t> lengths;
-  std::int64_t depths = 5;  // places of the key, evenly from the start of the prompt to its end
-  std::int64_t trials = 10;
+  std::int64_t depths = 3;  // places of the key, evenly from the start of the prompt to its end
+  std::int64_t trials = 1;
   std::uint64_t seed = 1;
 };
 
+// How far each type is from the merged model.
+struct KldRecipe {
+  std::int64_t context = 0;
+  std::int64_t max_tokens = 8'192;
+};
+
+// Loss by position, from one pass over each long document.
+struct ByPositionRecipe {
+  std::int64_t documents = 1;   // 0: not measured
+  std::int64_t max_tokens = 0;  // read of each
+};
+
+// What is 0 or empty here has a default that follows from the target; LoadRecipe fills it in.
 struct EvalRecipe {
   std::vector<std::string> inputs;  // texts to measure on; none: the documents held out from data.inputs
   std::vector<std::int64_t> contexts;
-  std::int64_t stride = 256;
-  std::int64_t max_tokens = 65'536;
+  std::int64_t stride = 0;
+  std::int64_t max_tokens = 16'384;
   PasskeyRecipe passkey;
+  KldRecipe kld;
+  ByPositionRecipe by_position;
+
+  // Tokens that a document must have for perplexity and KL divergence.
+  std::int64_t LongestWindow() const;
 };
 
 struct SampleRecipe {
@@ -78,6 +116,7 @@ struct ReleaseRecipe {
   std::vector<std::string> language;  // ISO 639-1
   std::vector<std::string> tags;      // besides those that follow from the job
   std::filesystem::path out;          // resolved against the recipe's folder
+  bool huggingface = false;           // the release holds the merged model as a Hugging Face folder, too
   double power_watts = 0;
   std::string power_source = "an assumption";
   double grid_g_per_kwh = 0;
@@ -88,25 +127,43 @@ struct ReleaseRecipe {
 struct Recipe {
   std::filesystem::path file;
   std::string text;            // of the file, for the card
-  std::filesystem::path base;  // resolved against the recipe's folder
+  KeyPlaces places;            // of the keys that the file gave
+  std::filesystem::path base;  // a GGUF file or a Hugging Face folder, resolved against the recipe's folder
   std::string base_id;         // what the card names as base_model; default: the base's file name
+  std::optional<NewModelRecipe> new_model;  // instead of a base, for `longspan train`
   DataRecipe data;
   ContextRecipe context;
   RopeRecipe rope;
   PoseRecipe pose;
   TrainRecipe train;
-  std::vector<std::string> quantize;  // mixes: F16, Q8_0, Q4_K_M, ...
+  std::vector<std::string> quantize = {"F16"};  // mixes: F16, Q8_0, Q4_K_M, ...
   EvalRecipe eval;
   ReleaseRecipe release;
 };
 
-// Error(kInvalidFile) naming file, line and key for what is unknown, missing, of the wrong type or out of
-// range; files that the recipe names are not looked at.
-Recipe LoadRecipe(const std::filesystem::path& path);
+// Who reads a recipe, as bits for Key::required. `train` needs no data.inputs and no release, `extend` no
+// shards.
+enum RecipeUse : unsigned { kForExtend = 1, kForTrain = 2 };
 
-// The files and folders behind `inputs` (data's or eval's), patterns expanded, links followed, each once,
-// sorted. Error(kIo) for an entry that names nothing, with the packages to install.
-std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe,
-                                                 const std::vector<std::string>& inputs);
+// Reads a recipe, fills in what follows from other keys, and checks what the text alone can tell. Files that
+// it names are not looked at (release/recipe_check.h does). Error(kInvalidFile) naming file, line and key.
+Recipe LoadRecipe(const std::filesystem::path& path, RecipeUse use = kForExtend);
+// The same of text that is from `path`.
+Recipe ParseRecipe(const std::filesystem::path& path, std::string text, RecipeUse use = kForExtend);
+
+// What LoadRecipe does after reading, for a recipe that a program made up.
+void CompleteRecipe(Recipe& recipe, RecipeUse use = kForExtend);
+
+// Everything besides files that `stage` depends on, as text: the keys that change its results, and the
+// version of what computes it.
+std::string Fingerprint(const Recipe& recipe, Stage stage);
+
+// Where a job keeps its intermediate results: `<release.out>.work`.
+std::filesystem::path WorkFolder(const Recipe& recipe);
+
+// The files and folders behind `inputs`, which are those of `key`: patterns expanded, links followed, each
+// once, sorted. Error(kInvalidFile) for an entry that names nothing, with the packages to install.
+std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs,
+                                                 std::string_view key = "data.inputs");
 
 }  // namespace longspan

@@ -1,12 +1,14 @@
 // How a model is trained.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/yaml_section.h"
+#include "base/schema.h"
+#include "train/stage.h"
 
 namespace longspan {
 
@@ -36,17 +38,145 @@ struct TrainOptions {
   bool recompute = true;     // keep only each block's input, and run the block again on the way back
   std::uint64_t seed = 42;
   std::int64_t checkpoint_every = 100;  // steps
+  double checkpoint_minutes = 10;       // a checkpoint is due after so long, too
   std::int64_t eval_every = 50;
   std::int64_t eval_examples = 32;
 
   std::int64_t ExamplesPerStep() const { return batch_size * gradient_accumulation; }
 };
 
+// The names of the projections that an adapter can sit on.
+inline constexpr std::array<std::string_view, 7> kProjections{"q", "k", "v", "o", "gate", "up", "down"};
+
+template <>
+inline constexpr int kEnumSize<AdapterKind> = 3;
+template <>
+inline constexpr int kEnumSize<ScheduleKind> = 2;
+
+// The keys of a `train` section.
+template <Is<TrainOptions> T>
+void Fields(T& f, auto& visit) {
+  constexpr unsigned result = kTrainStage;
+  constexpr double many = 1e12;
+  visit(
+      Key{.name = "adapter",
+          .help = "What is trained: a low-rank adapter, scaled by alpha / rank (lora) or alpha / sqrt(rank) "
+                  "(rslora), or all weights (full)",
+          .otherwise = "rslora; full for a new model",
+          .changes = result | kMergeStage},
+      f.adapter);
+  visit(Key{.name = "rank", .help = "Rank of the adapter", .range = Range{1, 65'536}, .changes = result},
+        f.rank);
+  visit(Key{.name = "alpha",
+            .help = "Numerator of the adapter's scale",
+            .range = Range{1e-6, 1e6},
+            .otherwise = "the rank",
+            .changes = result},
+        f.alpha);
+  visit(Key{.name = "dropout",
+            .help = "Share of the adapter's inputs that a step leaves out",
+            .range = Range{0, 0.95},
+            .changes = result},
+        f.dropout);
+  visit(Key{.name = "targets",
+            .help = "Projections that get an adapter: q, k, v, o, gate, up, down",
+            .changes = result},
+        f.targets);
+  visit(Key{.name = "learning_rate",
+            .help = "Peak of the learning rate; about 1e-5 for a large model, 1e-3 for a small one",
+            .range = Range{0, 10},
+            .changes = result,
+            .required = kEverybody},
+        f.learning_rate);
+  visit(Key{.name = "schedule", .help = "How the rate goes on after the warmup", .changes = result},
+        f.schedule);
+  visit(Key{.name = "min_learning_rate_ratio",
+            .help = "Where a cosine schedule ends, as a share of the peak",
+            .range = Range{0, 1},
+            .changes = result},
+        f.min_learning_rate_ratio);
+  visit(Key{.name = "warmup",
+            .help = "Steps in which the rate rises to its peak",
+            .unit = "steps",
+            .range = Range{0, many},
+            .changes = result},
+        f.warmup);
+  visit(Key{.name = "steps",
+            .help = "Optimizer steps; give either steps or epochs",
+            .unit = "steps",
+            .range = Range{1, many},
+            .otherwise = "from epochs",
+            .changes = result},
+        f.steps);
+  visit(Key{.name = "batch_size",
+            .help = "Examples in a pass; more need more memory",
+            .unit = "examples",
+            .range = Range{1, 1 << 20},
+            .changes = result},
+        f.batch_size);
+  visit(Key{.name = "gradient_accumulation",
+            .help = "Passes whose gradients make one step",
+            .unit = "passes",
+            .range = Range{1, 1 << 20},
+            .changes = result},
+        f.gradient_accumulation);
+  visit(Key{.name = "weight_decay",
+            .help = "Weight decay of matrices; norms are spared",
+            .range = Range{0, 10},
+            .changes = result},
+        f.weight_decay);
+  visit(Key{.name = "beta1",
+            .help = "AdamW's decay of the mean",
+            .range = Range{0, 0.99999},
+            .changes = result},
+        f.beta1);
+  visit(Key{.name = "beta2",
+            .help = "AdamW's decay of the mean square",
+            .range = Range{0, 0.99999},
+            .changes = result},
+        f.beta2);
+  visit(Key{.name = "epsilon",
+            .help = "AdamW's term against division by zero",
+            .range = Range{1e-12, 1},
+            .changes = result},
+        f.epsilon);
+  visit(Key{.name = "max_grad_norm",
+            .help = "Norm to which gradients are clipped; 0: no clipping",
+            .range = Range{0, 1e9},
+            .changes = result},
+        f.max_grad_norm);
+  visit(
+      Key{.name = "recompute",
+          .help = "Keep only each layer's input and run the layer again on the way back: far less memory, a "
+                  "quarter more time"},
+      f.recompute);
+  visit(
+      Key{.name = "seed", .help = "Seed of the order of examples, positions and dropout", .changes = result},
+      f.seed);
+  visit(Key{.name = "checkpoint_every",
+            .help = "Steps between checkpoints",
+            .unit = "steps",
+            .range = Range{1, many}},
+        f.checkpoint_every);
+  visit(Key{.name = "checkpoint_minutes",
+            .help = "Longest time between checkpoints",
+            .unit = "minutes",
+            .range = Range{0.01, 1e6}},
+        f.checkpoint_minutes);
+  visit(Key{.name = "eval_every",
+            .help = "Steps between measurements of the validation loss",
+            .unit = "steps",
+            .range = Range{1, many}},
+        f.eval_every);
+  visit(Key{.name = "eval_examples",
+            .help = "Examples that the validation loss is measured on; 0: none",
+            .unit = "examples",
+            .range = Range{0, many}},
+        f.eval_examples);
+}
+
 // Everything in the options that the result depends on, as text: how often a run is saved or evaluated is
 // not.
 std::string Describe(const TrainOptions& options);
-
-// Reads the keys of a `train` section. The number of steps is left to the caller, who may count in epochs.
-TrainOptions ReadTrainOptions(YamlSection& section);
 
 }  // namespace longspan

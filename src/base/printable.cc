@@ -1,4 +1,6 @@
-#include "formats/byte_reader.h"
+#include "base/printable.h"
+
+#include <fmt/format.h>
 
 namespace longspan {
 

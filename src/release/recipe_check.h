@@ -1,0 +1,13 @@
+// What only a look at the files that a recipe names can tell, before any work.
+#pragma once
+
+#include "release/recipe.h"
+
+namespace longspan {
+
+// Checks all that can fail for the recipe's settings alone: that its files are there, that the output is none
+// of them, and that windows, prompts and types fit the base. Takes as long as opening the base. Error with
+// one line that names file, line, key and what to write.
+void CheckRecipe(const Recipe& recipe, RecipeUse use = kForExtend);
+
+}  // namespace longspan

@@ -1,0 +1,118 @@
+#include "release/recipe_check.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/testing/temporary_folder.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+namespace fs = std::filesystem;
+
+// Recipes for the model that comes with longspan: a window of 512.
+class RecipeCheckTest : public ::testing::Test {
+ protected:
+  RecipeCheckTest() {
+    fs::create_symlink(fs::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf", folder_ / "base.gguf");
+    WriteFile(folder_ / "texts/a.txt", "text");
+  }
+
+  void Check(std::string_view from = {}, std::string_view to = {}) {
+    std::string text = R"(base: {model: base.gguf}
+data: {inputs: texts}
+context: {target: 2_048}
+rope: {scaling: yarn}
+train: {learning_rate: 1e-3, steps: 2}
+quantize: {types: [F16]}
+eval: {stride: 64}
+release: {name: x, license: mit, out: out}
+)";
+    if (!from.empty()) {
+      const std::size_t at = text.find(from);
+      ASSERT_NE(at, std::string::npos) << from;
+      text.replace(at, from.size(), to);
+    }
+    WriteFile(folder_ / "r.yml", text);
+    CheckRecipe(LoadRecipe(folder_ / "r.yml"));
+  }
+  void ExpectFault(std::string_view from, std::string_view to, const std::string& message) {
+    EXPECT_THAT([&] { Check(from, to); }, ThrowsMessage<Error>(HasSubstr(message)));
+  }
+
+  TestFolder folder_;
+};
+
+TEST_F(RecipeCheckTest, AcceptsWhatIsRight) {
+  Check();
+  Check("scaling: yarn", "scaling: yarn, factor: 4");
+  Check("[F16]", "[F16, Q8_0, Q4_K_M, Q2_K, IQ3_S]");
+  Check("model: base.gguf", "model: texts");  // a Hugging Face folder is opened later
+}
+
+TEST_F(RecipeCheckTest, FilesMustBeThere) {
+  ExpectFault("model: base.gguf", "model: bass.gguf", "r.yml:1: base.model: no file at ");
+  ExpectFault("inputs: texts", "inputs: [texts, 'more/*']", "r.yml:2: data.inputs: no file or folder at ");
+  ExpectFault("inputs: texts", "inputs: nowhere, packages: [perl-doc]", "apt-get install perl-doc");
+  ExpectFault("stride: 64", "stride: 64, inputs: books", "r.yml:7: eval.inputs: no file or folder at ");
+}
+
+TEST_F(RecipeCheckTest, AnOutputIsNoInput) {
+  ExpectFault("out: out", "out: texts", "r.yml:8: release.out: ");
+  ExpectFault("out: out", "out: .", "holds an input, ");
+  ExpectFault("out: out", "out: texts/a.txt", "a.txt is a file; write the name of a folder");
+  // Nor is the folder of intermediate results beside it.
+  WriteFile(folder_ / "out.work/b.txt", "text");
+  ExpectFault("inputs: texts", "inputs: out.work", "out.work holds an input, ");
+}
+
+TEST_F(RecipeCheckTest, WindowsPromptsAndTypesFitTheBase) {
+  ExpectFault("2_048", "512",
+              "r.yml:3: context.target: 512 is no more than the base's own window, 512; write more");
+  ExpectFault(
+      "scaling: yarn", "scaling: yarn, factor: 2",
+      "r.yml:4: rope.factor: 2 times 512 tokens is less than the target, 2048; write 4, or leave it out");
+  ExpectFault("scaling: yarn}\n", "scaling: yarn}\npose: {chunks: 600}\n",
+              "r.yml:5: pose.chunks: 600 chunks in an example of 512 tokens");
+  ExpectFault("stride: 64", "stride: 64, passkey: {lengths: [16, 512]}",
+              "r.yml:7: eval.passkey.lengths: a prompt needs ");
+  ExpectFault("[F16]", "[F16, IQ2_XS]",
+              "r.yml:6: quantize.types: IQ2_XS needs an importance matrix, which extend does not make");
+}
+
+TEST_F(RecipeCheckTest, TrainingNeedsItsShards) {
+  const auto check = [&](std::string_view text) {
+    WriteFile(folder_ / "t.yml", text);
+    CheckRecipe(LoadRecipe(folder_ / "t.yml", kForTrain), kForTrain);
+  };
+  const std::string train = "train: {learning_rate: 1e-3, steps: 2, out: o}\n";
+  EXPECT_THAT([&] { check("base: {model: base.gguf}\ndata: {shards: s}\n" + train); },
+              ThrowsMessage<Error>(HasSubstr("t.yml:2: data.shards: no folder at ")));
+  fs::create_directory(folder_ / "s");
+  check("base: {model: base.gguf}\ndata: {shards: s}\n" + train);
+  EXPECT_THAT([&] { check("base: {model: texts}\ndata: {shards: s}\n" + train); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("t.yml:1: base.model: "), HasSubstr("longspan convert"))));
+  EXPECT_THAT(
+      [&] {
+        check(
+            "base: {model: base.gguf}\ndata: {shards: s}\ntrain: {learning_rate: 1e-3, steps: 2, out: s}\n");
+      },
+      ThrowsMessage<Error>(HasSubstr("t.yml:3: train.out: ")));
+  EXPECT_THAT(
+      [&] {
+        check(
+            "base: {new: {vocabulary: v.gguf, dim: 8, layers: 1, heads: 1, hidden_dim: 8, context: 8}}\n"
+            "data: {shards: s}\n" +
+            train);
+      },
+      ThrowsMessage<Error>(HasSubstr("t.yml:1: base.new.vocabulary: no file at ")));
+}
+
+}  // namespace
+}  // namespace longspan

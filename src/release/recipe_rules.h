@@ -1,0 +1,22 @@
+// What a recipe's keys must be to each other.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "release/recipe.h"
+
+namespace longspan {
+
+// Error(kInvalidFile), or Error(kBadOption) for a recipe from no file, for keys that contradict each other or
+// name what there is not: one line with file, line, key and what to write. Looks at no other file.
+void CheckRules(const Recipe& recipe, RecipeUse use);
+
+// The keys that belong to an adapter, and mean nothing where all weights are trained.
+const std::set<std::string, std::less<>>& AdapterKeys();
+
+// Keys and sections that the file gives and `use` does not need, such as `release` for training alone.
+std::vector<std::string> UnusedKeys(const Recipe& recipe, RecipeUse use);
+
+}  // namespace longspan
