@@ -46,8 +46,9 @@ ReadingTime MeasureReadingTime(const LlamaConfig& config, const Weights& weights
   const double probe = seconds(1, std::min<std::int64_t>(rows, 64), 0, 1) /
                        static_cast<double>(std::min<std::int64_t>(rows, 64));
   // About seven passes in all.
-  const auto layers = std::clamp<std::int64_t>(
-      static_cast<std::int64_t>(budget / (7 * probe * static_cast<double>(rows))), 1, config.layers);
+  const auto layers =
+      std::clamp<std::int64_t>(static_cast<std::int64_t>(budget / (7 * probe * static_cast<double>(rows))), 1,
+                               std::ssize(weights.layers));
   const double all = static_cast<double>(config.layers) / static_cast<double>(layers);
   const std::int64_t depth = std::max<std::int64_t>(rows, std::min(longest, kDeepest));
 

@@ -125,7 +125,8 @@ TrainingTime MeasureTrainingTime(const LlamaConfig& config, const Weights& weigh
     return static_cast<double>(sequences) * ForwardOperations(c, n, 0) + LogitsOperations(c, sequences * n);
   };
   const double whole = of_probe * operations(config, options.batch_size, length) / operations(part, 1, probe);
-  if (3 * whole < budget) {
+  // A caller may have only the first layers.
+  if (3 * whole < budget && std::ssize(weights.layers) == config.layers) {
     const PassSeconds seconds =
         TimePass(Part(config, weights, config.layers), options, options.batch_size, length, kernels, 2);
     time.pass = seconds.pass;

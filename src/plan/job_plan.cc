@@ -17,9 +17,8 @@
 #include "encode/reencode.h"
 #include "eval/passkey.h"
 #include "eval/window.h"
-#include "formats/llama_gguf.h"
-#include "infer/loaded_model.h"
 #include "plan/advice.h"
+#include "plan/base_model.h"
 #include "plan/corpus_sample.h"
 #include "plan/stage_memory.h"
 #include "quantize/mix.h"
@@ -41,20 +40,13 @@ constexpr std::int64_t kProgramBytes = std::int64_t{30} << 20;
 
 double Gib(std::int64_t bytes) { return static_cast<double>(bytes) / 0x1p30; }
 
-// What a merged model is kept as: the base's own type where that is a float type.
-Type MergedType(const ModelFile& base) {
-  const Type type = MainType(base.weights, base.config.tied_embeddings);
-  return IsFloat(type) ? type : Type::kF16;
-}
-
 class Planner {
  public:
   Planner(const Recipe& recipe, std::string_view isa, Progress& progress)
       : recipe_(recipe),
         kernels_(ChooseKernels(isa)),
         progress_(progress),
-        base_(LoadModel(recipe.base)),
-        tokens_(recipe.base, {}, isa),
+        base_(OpenBaseModel(recipe.base, progress)),
         length_(recipe.context.window > 0 ? recipe.context.window : base_.config.context),
         anonymous_(AnonymousMemoryBytes()) {}
 
@@ -64,6 +56,7 @@ class Planner {
                      static_cast<std::int64_t>(AvailableMemoryBytes()), FreeDisk()};
     plan_.power_watts = recipe_.release.power_watts;
     plan_.grid_g_per_kwh = recipe_.release.grid_g_per_kwh;
+    PlanConversion();
     PlanPrepare();
     progress_.Update(1);
     PlanTrain();
@@ -77,6 +70,7 @@ class Planner {
     PlanEvaluation("evaluate-result");
     for (const std::string& type : recipe_.quantize) PlanComparison(type);
     PlanSample();
+    PlanRelease();
     progress_.Finish();
     Advise();
     return std::move(plan_);
@@ -91,13 +85,6 @@ class Planner {
     return ignored ? 0 : static_cast<std::int64_t>(space.available);
   }
 
-  // Of all weights.
-  std::int64_t BaseBytes() const {
-    std::int64_t bytes = 0;
-    for (const GgufTensor& tensor : base_.file->tensors()) bytes += std::ssize(tensor.bytes);
-    return bytes;
-  }
-
   StagePlan& Add(std::string name) {
     StagePlan& stage = plan_.stages.emplace_back();
     stage.name = std::move(name);
@@ -105,13 +92,21 @@ class Planner {
     return stage;
   }
 
+  // A Hugging Face folder becomes a GGUF file first.
+  void PlanConversion() {
+    if (!base_.is_folder) return;
+    StagePlan& stage = Add("convert");
+    stage.disk = base_.bytes;
+    stage.memory.push_back({"tensors on their way", std::int64_t{64} << 20});
+    stage.seconds = 2 * static_cast<double>(stage.disk) / kDiskBytesPerSecond;
+  }
+
   void PlanPrepare() {
     const DataRecipe& d = recipe_.data;
     CorpusOptions options;
     options.text_field = d.text_field;
     const auto inputs = ResolveInputs(recipe_, d.inputs);
-    const CorpusSample sample =
-        SampleCorpus(inputs, options, EncoderOf(tokens_.tokenizer()), kTokenizeSeconds);
+    const CorpusSample sample = SampleCorpus(inputs, options, EncoderOf(*base_.tokenizer), kTokenizeSeconds);
     std::int64_t read = 0, documents = 0;
     for (const std::int64_t n : sample.lengths) {
       read += n;
@@ -129,7 +124,6 @@ class Planner {
     stage.tokens = std::llround(static_cast<double>(read) * all);
     stage.disk = plan_.corpus_tokens * (base_.config.vocab_size <= 65'536 ? 2 : 4);
     stage.seconds = sample.seconds * all + static_cast<double>(stage.disk) / kDiskBytesPerSecond;
-    stage.mapped = static_cast<std::int64_t>(fs::file_size(recipe_.base)) - BaseBytes();
   }
 
   // Windows of the documents that are trained on: what an epoch holds.
@@ -164,17 +158,17 @@ class Planner {
     double saves = steps / static_cast<double>(t.checkpoint_every);
     if (t.checkpoint_minutes > 0) saves = std::max(saves, stage.seconds / (60 * t.checkpoint_minutes));
     stage.seconds += std::ceil(saves) * static_cast<double>(checkpoint) / kDiskBytesPerSecond;
-    stage.mapped = full ? 0 : BaseBytes();
+    stage.mapped = full ? 0 : base_.bytes;
     for (MemoryPart& part : TrainingMemory(base_.config, t, length_, Threads()))
       stage.memory.push_back(std::move(part));
     stage.disk = 2 * checkpoint + (full ? base_.config.Parameters() * 2 : plan_.trained_parameters * 4);
   }
 
   void PlanMerge() {
-    const Type type = MergedType(base_);
+    const Type type = base_.MergedType();
     const std::int64_t weight_bytes = type == Type::kF32 ? 4 : 2;
     StagePlan& stage = Add("merge");
-    stage.mapped = BaseBytes();
+    stage.mapped = base_.bytes;
     stage.disk = base_.config.Parameters() * weight_bytes;
     for (MemoryPart& part : MergingMemory(base_.config, recipe_.train, weight_bytes))
       stage.memory.push_back(std::move(part));
@@ -207,7 +201,7 @@ class Planner {
     const Tensor& up = base_.weights.layers.front().up;
     const std::int64_t cols = up.cols();
     const std::int64_t rows = std::clamp<std::int64_t>(kEncodedValues / cols, 1, up.rows());
-    const Tensor from = Tensor::Allocate(MergedType(base_), {rows, cols});
+    const Tensor from = Tensor::Allocate(base_.MergedType(), {rows, cols});
     Tensor to = Tensor::Allocate(type, {rows, cols});
     const double seconds =
         BestSeconds(2, [&] { Reencode(from.type(), from.bytes(), type, to.mutable_bytes(), rows, cols); }) /
@@ -216,9 +210,9 @@ class Planner {
   }
 
   void PlanQuantize() {
-    std::vector<TensorInfo> tensors = TensorInfos(*base_.file);
+    std::vector<TensorInfo> tensors = base_.tensors;
     for (TensorInfo& tensor : tensors) {
-      if (tensor.shape.size() > 1) tensor.type = MergedType(base_);
+      if (tensor.shape.size() > 1) tensor.type = base_.MergedType();
     }
     for (const std::string& name : recipe_.quantize) {
       StagePlan& stage = Add("quantize-" + name);
@@ -255,7 +249,7 @@ class Planner {
   double PasskeySeconds(std::int64_t& tokens) const {
     const PasskeyRecipe& p = recipe_.eval.passkey;
     const PasskeyOptions options{.lengths = p.lengths, .depths = p.depths, .trials = p.trials};
-    const Passkey prompts(EncoderOf(tokens_.tokenizer()));
+    const Passkey prompts(EncoderOf(*base_.tokenizer));
     const PasskeyMaker make = PasskeyPrompts(prompts, p.seed);
     double seconds = 0;
     std::vector<std::int32_t> before;
@@ -281,7 +275,7 @@ class Planner {
   void PlanEvaluation(const std::string& name) {
     const EvalRecipe& e = recipe_.eval;
     StagePlan& stage = Add(name);
-    stage.mapped = name == "evaluate-base" ? BaseBytes() : base_.config.Parameters() * 2;
+    stage.mapped = name == "evaluate-base" ? base_.bytes : base_.config.Parameters() * 2;
     for (MemoryPart& part : ReadingMemory(base_.config, LongestText(recipe_), 1))
       stage.memory.push_back(std::move(part));
     const bool several = e.contexts.size() > 1;
@@ -321,6 +315,15 @@ class Planner {
   std::int64_t DiskOf(std::string_view name) const {
     const auto found = std::ranges::find(plan_.stages, name, &StagePlan::name);
     return found == plan_.stages.end() ? 0 : found->disk;
+  }
+
+  // The release can hold the merged model as a Hugging Face folder, too.
+  void PlanRelease() {
+    if (!recipe_.release.huggingface) return;
+    StagePlan& stage = Add("huggingface");
+    stage.disk = base_.config.Parameters() * (base_.MergedType() == Type::kF32 ? 4 : 2);
+    stage.memory.push_back({"tensors on their way", std::int64_t{64} << 20});
+    stage.seconds = 2 * static_cast<double>(stage.disk) / kDiskBytesPerSecond;
   }
 
   void PlanSample() {
@@ -370,8 +373,7 @@ class Planner {
   const Recipe& recipe_;
   const Kernels& kernels_;
   Progress& progress_;
-  const ModelFile base_;
-  const LoadedModel tokens_;
+  const BaseModel base_;
   const std::int64_t length_;     // of an example
   const std::int64_t anonymous_;  // what the program holds before it works
   ReadingTime reading_;
