@@ -1,0 +1,90 @@
+// extend and plan without a recipe, from outside.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "program.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const fs::path kSource(LONGSPAN_SOURCE_DIR);
+const std::string kBase = kSource / "models" / "longspan-base.gguf";
+
+// Pages of the repository as documents, in a folder of the test's own.
+std::string Documents(const Workplace& place) {
+  fs::create_directory(place / "docs");
+  for (const char* page : {"architecture.md", "formats.md", "performance.md", "quantisation.md"})
+    fs::copy(kSource / "docs" / page, place / "docs" / page);
+  return place / "docs";
+}
+
+std::vector<std::string> FilesIn(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files.push_back(entry.path().lexically_relative(folder));
+  return files;
+}
+
+TEST(ExtendWithoutRecipe, ChoosesRunsAndGoesOn) {
+  const Workplace place;
+  const std::vector<std::string> command{"extend",       kBase,  Documents(place), "--to", "1024",
+                                         "--steps",      "2",    "--types",        "Q8_0", "--out",
+                                         place / "long", "--yes"};
+  const Outcome first = place.Run(command);
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_THAT(first.out, HasSubstr("context.window"));  // what was chosen, and why
+  EXPECT_THAT(first.out, HasSubstr("It fits."));
+  EXPECT_THAT(FilesIn(place / "long" / "release"),
+              testing::IsSupersetOf({"README.md", "SHA256SUMS", "longspan-base-1k-Q8_0.gguf"}));
+  EXPECT_THAT(ReadFile(place / "long/recipe.yml"), HasSubstr("# "));  // its reasons stand beside the keys
+
+  const Outcome again = place.Run(command);
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.err, HasSubstr("train: up to date"));
+
+  std::vector<std::string> other = command;
+  other[4] = "2048";
+  const Outcome refused = place.Run(other);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("name another --out"));
+}
+
+// Without a terminal nobody can be asked.
+TEST(ExtendWithoutRecipe, DoesNotBeginUnasked) {
+  const Workplace place;
+  const Outcome outcome =
+      place.Run({"extend", kBase, Documents(place), "--to", "1024", "--out", place / "long"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("--yes"));
+  EXPECT_FALSE(fs::exists(place / "long"));
+}
+
+TEST(ExtendWithoutRecipe, FaultsOfTheCommandLineSayWhatToGive) {
+  const Workplace place;
+  const std::string docs = Documents(place);
+  EXPECT_THAT(place.Run({"extend", kBase, docs}).err, HasSubstr("--to"));
+  EXPECT_THAT(place.Run({"extend", kBase, "--to", "1024"}).err, HasSubstr("documents"));
+  EXPECT_THAT(place.Run({"extend", docs}).err, HasSubstr("no recipe"));
+  EXPECT_THAT(place.Run({"extend", "absent.gguf", docs, "--to", "1024"}).err, HasSubstr("absent.gguf"));
+  EXPECT_THAT(place.Run({"plan", kBase, docs, "--to", "512"}).err, HasSubstr("512 tokens already"));
+}
+
+TEST(Plan, WritesNothingAndAddsUp) {
+  const Workplace place;
+  const Outcome outcome =
+      place.Run({"plan", kBase, Documents(place), "--to", "1024", "--out", place / "long", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const auto json = nlohmann::json::parse(outcome.out);
+  double seconds = 0;
+  for (const auto& stage : json["stages"]) seconds += stage["seconds"].get<double>();
+  EXPECT_NEAR(json["seconds"].get<double>(), seconds, 1e-6 * seconds);
+  EXPECT_FALSE(fs::exists(place / "long"));
+}
+
+}  // namespace
+}  // namespace longspan
