@@ -17,9 +17,9 @@ using testing::HasSubstr;
 using Command = std::vector<std::string>;
 
 const std::vector<Command> kCommands{
-    {"extend"},   {"prepare"},     {"tokenizer", "train"}, {"train"},           {"merge"}, {"convert"},
-    {"quantize"}, {"eval", "ppl"}, {"eval", "kld"},        {"eval", "passkey"}, {"run"},   {"bench"},
-    {"inspect"},  {"tokenize"},    {"recipe", "keys"},     {"recipe", "check"}};
+    {"extend"},  {"plan"},     {"prepare"},     {"tokenizer", "train"}, {"train"},           {"merge"},
+    {"convert"}, {"quantize"}, {"eval", "ppl"}, {"eval", "kld"},        {"eval", "passkey"}, {"run"},
+    {"bench"},   {"inspect"},  {"tokenize"},    {"recipe", "keys"},     {"recipe", "check"}};
 
 Command operator+(Command command, const Command& more) {
   command.insert(command.end(), more.begin(), more.end());

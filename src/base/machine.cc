@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
+#include <string_view>
 
 namespace longspan {
 
@@ -20,6 +22,24 @@ std::uint64_t MemoryBytes() {
   return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
          static_cast<std::uint64_t>(::sysconf(_SC_PAGE_SIZE));
 }
+
+namespace {
+
+// The number behind "NAME:" in a file of /proc, where numbers are KiB; 0 where there is none.
+std::uint64_t KibibytesOf(const char* path, std::string_view name) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(name) && line.substr(name.size(), 1) == ":")
+      return std::strtoull(line.c_str() + name.size() + 1, nullptr, 10);
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::uint64_t AvailableMemoryBytes() { return 1024 * KibibytesOf("/proc/meminfo", "MemAvailable"); }
+
+std::uint64_t AnonymousMemoryBytes() { return 1024 * KibibytesOf("/proc/self/status", "RssAnon"); }
 
 std::uint64_t PeakMemoryBytes() {
   rusage usage{};

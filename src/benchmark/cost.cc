@@ -7,18 +7,22 @@
 namespace longspan {
 
 double ForwardOperations(const LlamaConfig& config, std::int64_t tokens, std::int64_t depth) {
-  const auto n = static_cast<double>(tokens);
   const auto weights =
       static_cast<double>(config.dim * (2 * config.q_dim() + 2 * config.kv_dim() + 3 * config.hidden_dim));
+  return static_cast<double>(config.layers) * 2 * static_cast<double>(tokens) * weights +
+         AttentionOperations(config, tokens, depth);
+}
+
+double AttentionOperations(const LlamaConfig& config, std::int64_t tokens, std::int64_t depth) {
   // Token i sees depth + i + 1 keys, or those of its window. A product with the key and one with the value,
   // two operations an element.
+  const auto n = static_cast<double>(tokens);
   const std::int64_t window = config.sliding_window;
   const std::int64_t growing = window > 0 ? std::clamp<std::int64_t>(window - depth, 0, tokens) : tokens;
   const auto g = static_cast<double>(growing);
   const double keys =
       g * static_cast<double>(depth) + g * (g + 1) / 2 + (n - g) * static_cast<double>(window);
-  return static_cast<double>(config.layers) *
-         (2 * n * weights + 4 * keys * static_cast<double>(config.q_dim()));
+  return static_cast<double>(config.layers) * 4 * keys * static_cast<double>(config.q_dim());
 }
 
 double LogitsOperations(const LlamaConfig& config, std::int64_t rows) {

@@ -13,6 +13,9 @@ namespace longspan {
 // Norms, RoPE and SwiGLU are left out: they are well below a hundredth. Without the LM head.
 double ForwardOperations(const LlamaConfig& config, std::int64_t tokens, std::int64_t depth);
 
+// Of these, what attention takes.
+double AttentionOperations(const LlamaConfig& config, std::int64_t tokens, std::int64_t depth);
+
 // Of the logits of `rows` tokens.
 double LogitsOperations(const LlamaConfig& config, std::int64_t rows);
 

@@ -8,6 +8,7 @@ namespace longspan {
 // In the order in which --help lists them. Each lives in the file of its name.
 void AddExtend(CLI::App& app);
 void AddRecipe(CLI::App& app);
+void AddPlan(CLI::App& app);
 void AddPrepare(CLI::App& app);
 void AddTokenizer(CLI::App& app);
 void AddTrain(CLI::App& app);

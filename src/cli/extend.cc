@@ -1,14 +1,25 @@
-// longspan extend: the whole job from a recipe.
+// longspan extend: the whole job, from a recipe or without one.
+#include <unistd.h>
+
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/job_options.h"
+#include "cli/plan_table.h"
 #include "cli/terminal.h"
+#include "plan/choose.h"
+#include "plan/job_plan.h"
 #include "release/extend.h"
+#include "release/recipe_text.h"
 
 namespace longspan {
 namespace {
@@ -42,23 +53,74 @@ void PrintTable(const Recipe& recipe, const Measurements& m) {
   }
 }
 
+struct Options {
+  JobOptions job;
+  ExtendOptions extend;
+  bool yes = false, json = false;
+};
+
+// Whether the person at the terminal says yes. Error(kBadOption) where there is none.
+bool Confirm() {
+  if (::isatty(STDIN_FILENO) == 0)
+    Fail(ErrorKind::kBadOption,
+         "nobody is there to be asked whether to begin; give --yes, or --help for more");
+  fmt::print(stderr, "Begin? [y/N] ");
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+// Chooses, explains, plans and asks. Nothing where the answer is no.
+std::optional<Recipe> ChosenRecipe(const Options& options) {
+  if (auto earlier = options.job.EarlierRecipe()) {
+    fmt::print(stderr, "going on with {}\n", earlier->file.string());
+    return earlier;
+  }
+  const Choice choice = ChooseRecipe(options.job.Request(), options.job.isa, Terminal());
+  const JobPlan plan = PlanJob(choice.recipe, options.job.isa, Terminal());
+  if (!options.json) {
+    fmt::print("Chosen:\n");
+    for (const std::string& reason : choice.reasons) fmt::print("  {}\n", reason);
+    fmt::print("\n");
+    PrintPlan(plan);
+  }
+  if (!options.yes && !Confirm()) return std::nullopt;
+  std::filesystem::create_directories(choice.recipe.file.parent_path());
+  WriteRecipe(choice.recipe, choice.comments);
+  fmt::print(stderr, "wrote {}: edit it, and 'longspan extend' goes on by what it says then\n",
+             choice.recipe.file.string());
+  return LoadRecipe(choice.recipe.file);
+}
+
+void RunExtend(Options& options) {
+  std::optional<Recipe> recipe;
+  if (options.job.WithoutRecipe())
+    recipe = ChosenRecipe(options);
+  else
+    recipe = LoadRecipe(options.job.what.front());
+  if (!recipe) return;
+  options.extend.isa = options.job.isa;
+  const Measurements m = Extend(*recipe, options.extend, Terminal());
+  if (options.json) {
+    fmt::print("{}\n", ToJson(m).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    return;
+  }
+  PrintTable(*recipe, m);
+  if (!m.sample.text.empty())
+    fmt::print("\nA sample of {}:\n{}{}\n", m.sample.file, m.sample.prompt, m.sample.text);
+  fmt::print("\nThe release folder is {}\nIts card is        {}\n",
+             recipe->release.out.lexically_normal().string(),
+             (recipe->release.out / "README.md").lexically_normal().string());
+}
+
 }  // namespace
 
 void AddExtend(CLI::App& app) {
-  struct Options {
-    std::string recipe;
-    ExtendOptions extend;
-    bool json = false;
-  };
-  auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<Options>();
   options->extend.version = LONGSPAN_VERSION;
-  CLI::App* command =
-      app.add_subcommand("extend", "The whole job from a recipe: stretch, merge, quantise, prove, release");
-  command->add_option("RECIPE", options->recipe, "YAML file; recipes/demo.yml explains every key")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_option("--isa", options->extend.isa, "Instruction set: auto, amx, avx512, avx2, reference")
-      ->capture_default_str();
+  CLI::App* command = app.add_subcommand("extend", "The whole job: stretch, merge, quantise, prove, release");
+  options->job.AddTo(*command);
+  command->add_flag("--yes", options->yes, "Begin without asking");
   command->add_flag(
       "--keep-foreign", options->extend.outputs.keep_foreign,
       "Go on beside files of the release folder that this job did not make; they are not touched");
@@ -67,23 +129,13 @@ void AddExtend(CLI::App& app) {
       "Replace files of the release folder that are in the way, or were changed since they were written");
   command->add_flag("--json", options->json, "Print every measurement as JSON");
   command->footer(
-      "Stages that are done and whose inputs have not changed are skipped; run the same command again to go "
-      "on.\n\n"
-      "Example:\n  longspan extend recipes/demo.yml");
-  command->callback([options] {
-    const Recipe recipe = LoadRecipe(options->recipe);
-    const Measurements m = Extend(recipe, options->extend, Terminal());
-    if (options->json) {
-      fmt::print("{}\n", ToJson(m).dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
-      return;
-    }
-    PrintTable(recipe, m);
-    if (!m.sample.text.empty())
-      fmt::print("\nA sample of {}:\n{}{}\n", m.sample.file, m.sample.prompt, m.sample.text);
-    fmt::print("\nThe release folder is {}\nIts card is        {}\n",
-               recipe.release.out.lexically_normal().string(),
-               (recipe.release.out / "README.md").lexically_normal().string());
-  });
+      "Without a recipe, settings are chosen by the model, the documents and this machine, and written to "
+      "recipe.yml in\n"
+      "--out with the reasons. Stages that are done and whose inputs have not changed are skipped; run the "
+      "same command\n"
+      "again to go on.\n\n"
+      "Examples:\n  longspan extend recipes/demo.yml\n  longspan extend model.gguf books/ --to 65536");
+  command->callback([options] { RunExtend(*options); });
 }
 
 }  // namespace longspan

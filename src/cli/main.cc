@@ -74,6 +74,7 @@ int Main(int argc, char** argv) {
   });
 
   AddExtend(app);
+  AddPlan(app);
   AddRecipe(app);
   AddPrepare(app);
   AddTokenizer(app);

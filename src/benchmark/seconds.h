@@ -1,0 +1,26 @@
+// How long something takes, by repeating it.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "base/cancel.h"
+
+namespace longspan {
+
+// The fastest of `repetitions` calls, seconds: what else the machine does only adds. Error(kCancelled)
+// between two.
+template <class Work>
+double BestSeconds(int repetitions, Work&& work) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < repetitions; ++i) {
+    ThrowIfCancelled();
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+}  // namespace longspan

@@ -1,0 +1,25 @@
+// What is in a corpus, from reading as much of it as a few seconds allow.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "data/corpus.h"
+#include "data/encoder.h"
+
+namespace longspan {
+
+struct CorpusSample {
+  std::vector<std::int64_t> lengths;  // tokens of each document that was read
+  double share = 1;                   // of the corpus that was read, by the bytes of its files
+  double seconds = 0;                 // that reading and tokenising it took
+
+  bool whole() const { return share >= 1; }
+};
+
+// Reads documents, in order, until `seconds` have passed and at least one was read. Error as Corpus.
+CorpusSample SampleCorpus(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options,
+                          const TextEncoder& encoder, double seconds);
+
+}  // namespace longspan

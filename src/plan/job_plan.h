@@ -1,0 +1,57 @@
+// What a job will need and take: memory by what it is for, disk, tokens, steps, time and energy, from the
+// recipe, the base's dimensions and a few seconds of measuring on this machine.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/progress.h"
+#include "model/config.h"
+#include "release/recipe.h"
+#include "train/training_memory.h"
+
+namespace longspan {
+
+struct StagePlan {
+  std::string name;  // as `extend` calls it
+  double seconds = 0;
+  std::int64_t tokens = 0;  // read, trained on or written; 0 where a stage knows none
+  std::int64_t mapped =
+      0;  // bytes of files that are mapped while it runs: the system may drop and read them again
+  std::vector<MemoryPart> memory;  // beside those
+  std::int64_t disk = 0;           // bytes of what it leaves
+
+  std::int64_t Memory() const { return TotalBytes(memory); }
+};
+
+struct MachineFacts {
+  std::string processor;
+  int threads = 0;
+  std::int64_t memory = 0, available_memory = 0;  // bytes
+  std::int64_t free_disk = 0;                     // bytes, where the job writes
+};
+
+struct JobPlan {
+  MachineFacts machine;
+  std::int64_t documents = 0, corpus_tokens = 0;  // kept, an estimate unless corpus_share is 1
+  double corpus_share = 1;                        // of the corpus that was read for it
+  std::int64_t steps = 0, examples = 0, trained_parameters = 0;
+  bool training_extrapolated = false;
+  std::vector<StagePlan> stages;
+  double power_watts = 0, grid_g_per_kwh = 0;
+  std::vector<std::string> advice;  // what does not fit, and which keys with which values would
+
+  double Seconds() const;
+  std::int64_t Disk() const;
+  const StagePlan& Hungriest() const;  // the stage that needs the most memory, mapped files not counted
+};
+
+// Nothing is written. Error as CheckRecipe, whose checks come first.
+JobPlan PlanJob(const Recipe& recipe, std::string_view isa, Progress& progress = NoProgress());
+
+nlohmann::ordered_json ToJson(const JobPlan& plan);
+
+}  // namespace longspan

@@ -1,0 +1,100 @@
+#include "plan/job_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/testing/temporary_folder.h"
+#include "formats/gguf_reader.h"
+#include "quantize/quantize.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+
+class JobPlanTest : public testing::Test {
+ protected:
+  // The base model of the repository, and its own pages as text.
+  JobPlan Plan(const std::string& more = "") const {
+    WriteFile(
+        folder_ / "r.yml",
+        fmt::format(
+            "base: {{model: {0}/models/longspan-base.gguf}}\n"
+            "data: {{inputs: ['{0}/docs/*.md'], min_tokens: 16, validation: 0.5}}\n"
+            "context: {{target: 1024, window: 256}}\n"
+            "train: {{learning_rate: 1e-3, steps: 3, batch_size: 2, gradient_accumulation: 4, rank: 8}}\n"
+            "quantize: {{types: [F16, Q4_K_M]}}\n"
+            "eval: {{contexts: [512], max_tokens: 1024, passkey: {{lengths: [256], depths: 2}}}}\n"
+            "release: {{name: x, license: mit, out: out, power_watts: 36}}\n{1}",
+            LONGSPAN_SOURCE_DIR, more));
+    return PlanJob(LoadRecipe(folder_ / "r.yml"), "auto");
+  }
+  static const StagePlan& Stage(const JobPlan& plan, std::string_view name) {
+    return *std::ranges::find(plan.stages, name, &StagePlan::name);
+  }
+
+  TestFolder folder_;
+};
+
+TEST_F(JobPlanTest, KnowsEveryStage) {
+  const JobPlan plan = Plan();
+  std::vector<std::string> names;
+  for (const StagePlan& stage : plan.stages) {
+    names.push_back(stage.name);
+    EXPECT_GT(stage.seconds, 0) << stage.name;
+    EXPECT_GT(stage.Memory(), 0) << stage.name;
+  }
+  EXPECT_THAT(names, ElementsAre("prepare", "train", "merge", "quantize-F16", "quantize-Q4_K_M",
+                                 "evaluate-base", "evaluate-result", "compare-F16", "compare-Q4_K_M"));
+  EXPECT_EQ(plan.steps, 3);
+  EXPECT_EQ(plan.examples, 3 * 2 * 4);
+  EXPECT_EQ(Stage(plan, "train").tokens, 3 * 2 * 4 * 256);
+  EXPECT_GT(plan.documents, 3);
+  EXPECT_EQ(plan.corpus_share, 1);
+  EXPECT_TRUE(plan.advice.empty());
+}
+
+TEST_F(JobPlanTest, WritesNothing) {
+  Plan();
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder_.path())) names.push_back(entry.path().filename());
+  EXPECT_THAT(names, ElementsAre("r.yml"));
+}
+
+TEST_F(JobPlanTest, FilesHaveTheSizeOfTheirMix) {
+  const JobPlan plan = Plan();
+  QuantizeOptions options;
+  options.dry_run = true;
+  const auto report = QuantizeFile(fs::path(LONGSPAN_SOURCE_DIR) / "models" / "longspan-base.gguf",
+                                   folder_ / "x", FindMix("Q4_K_M"), options, NoProgress());
+  EXPECT_EQ(Stage(plan, "quantize-Q4_K_M").disk, report.bytes_after);
+}
+
+TEST_F(JobPlanTest, EpochsAreSteps) {
+  const JobPlan plan = Plan();
+  // Half of the text is held out; an example is 256 tokens of it.
+  const double examples = static_cast<double>(plan.corpus_tokens) / 2 / 256;
+  WriteFile(folder_ / "r.yml", [&] {
+    std::string text = ReadFile(folder_ / "r.yml");
+    return text.replace(text.find("steps: 3"), 8, "epochs: 8");
+  }());
+  const JobPlan epochs = PlanJob(LoadRecipe(folder_ / "r.yml"), "auto");
+  EXPECT_NEAR(static_cast<double>(epochs.steps), examples, 0.3 * examples);
+}
+
+TEST_F(JobPlanTest, JsonHoldsTheSums) {
+  const JobPlan plan = Plan();
+  const auto json = ToJson(plan);
+  EXPECT_EQ(json["stages"].size(), plan.stages.size());
+  EXPECT_DOUBLE_EQ(json["seconds"], plan.Seconds());
+  EXPECT_DOUBLE_EQ(json["kilowatt_hours"], 36 * plan.Seconds() / 3.6e6);
+  EXPECT_EQ(json["memory"], Stage(plan, "train").Memory());
+}
+
+}  // namespace
+}  // namespace longspan

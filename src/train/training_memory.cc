@@ -1,0 +1,77 @@
+#include "train/training_memory.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+
+namespace longspan {
+namespace {
+
+constexpr std::int64_t kFloat = 4;
+constexpr std::int64_t kLossRows = 256;  // of logits that exist at a time (nn/cross_entropy.cc)
+
+// Outputs and inputs of a projection.
+std::pair<std::int64_t, std::int64_t> Shape(const LlamaConfig& c, std::string_view projection) {
+  if (projection == "q") return {c.q_dim(), c.dim};
+  if (projection == "k" || projection == "v") return {c.kv_dim(), c.dim};
+  if (projection == "o") return {c.dim, c.q_dim()};
+  if (projection == "gate" || projection == "up") return {c.hidden_dim, c.dim};
+  if (projection == "down") return {c.dim, c.hidden_dim};
+  Fail(ErrorKind::kInternal, "no projection is called {}", projection);
+}
+
+}  // namespace
+
+std::int64_t TotalBytes(const std::vector<MemoryPart>& parts) {
+  std::int64_t bytes = 0;
+  for (const MemoryPart& part : parts) bytes += part.bytes;
+  return bytes;
+}
+
+std::int64_t TrainedParameters(const LlamaConfig& config, const TrainOptions& options) {
+  if (options.adapter == AdapterKind::kFull) return config.Parameters();
+  std::int64_t of_layer = 0;
+  for (const std::string& target : options.targets) {
+    const auto [out, in] = Shape(config, target);
+    of_layer += options.rank * (out + in);
+  }
+  return config.layers * of_layer;
+}
+
+std::vector<MemoryPart> TrainingMemory(const LlamaConfig& c, const TrainOptions& options, std::int64_t length,
+                                       int threads) {
+  const bool full = options.adapter == AdapterKind::kFull;
+  const std::int64_t rows = options.batch_size * length, trained = TrainedParameters(c, options);
+  const std::int64_t kept_layers = options.recompute ? 1 : c.layers;
+  // BlockActivations: normed, middle and mlp_normed; q and what attention gave; k and v; the MLP's three; and
+  // a number a query and head for the softmax.
+  const std::int64_t activations =
+      rows * (3 * c.dim + 2 * c.q_dim() + 2 * c.kv_dim() + 3 * c.hidden_dim + c.heads);
+  // BlockBackward's gradients, which all live to its end, and what the linear layers of an adapter need on
+  // top.
+  std::int64_t backward = rows * (2 * c.hidden_dim + c.dim + 2 * c.q_dim() + 2 * c.kv_dim());
+  if (!full) {
+    std::int64_t widest = 0;
+    for (const std::string& target : options.targets) widest = std::max(widest, Shape(c, target).second);
+    backward += rows * (options.rank + (options.dropout > 0 ? 2 * widest : 0));
+  }
+  // Attention's backward pass sums the gradients of keys and values of one head in each task.
+  backward += threads * 2 * length * c.head_dim * 2;
+  // The head's: hidden states, their gradient, and a chunk of logits.
+  const std::int64_t head = rows * 2 * c.dim + std::min(kLossRows, rows) * c.vocab_size;
+
+  std::vector<MemoryPart> parts;
+  parts.push_back({full ? "weights in F32" : "the adapter", trained * kFloat});
+  parts.push_back({"gradients", trained * kFloat});
+  parts.push_back({"AdamW's two moments", 2 * trained * kFloat});
+  parts.push_back({"layers' inputs, kept for the way back", c.layers * rows * c.dim * kFloat});
+  parts.push_back({options.recompute ? "activations of one layer" : "activations of all layers",
+                   kept_layers * activations * kFloat});
+  parts.push_back(
+      {"the residual stream, its gradient and rotations", rows * (2 * c.dim + c.head_dim) * kFloat});
+  parts.push_back({"the larger of one layer's gradients and the logits", std::max(backward, head) * kFloat});
+  return parts;
+}
+
+}  // namespace longspan
