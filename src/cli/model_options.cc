@@ -1,6 +1,8 @@
 #include "cli/model_options.h"
 
 #include "cli/checks.h"
+#include "cli/terminal.h"
+#include "text/warnings.h"
 
 namespace longspan {
 
@@ -76,8 +78,10 @@ std::vector<std::filesystem::path> ModelOptions::Inputs() const {
 LoadedModel ModelOptions::Load() const {
   std::vector<AdapterFile> files;
   for (const std::string& adapter : adapters) files.push_back(AdapterFile::Parse(adapter));
-  return LoadedModel(path, rope, isa, activations, files,
-                     no_mmap ? WeightMemory::kHugePages : WeightMemory::kMapped);
+  LoadedModel model(path, rope, isa, activations, files,
+                    no_mmap ? WeightMemory::kHugePages : WeightMemory::kMapped);
+  WarnAbout(model.tokenizer().vocabulary(), Terminal());
+  return model;
 }
 
 }  // namespace longspan

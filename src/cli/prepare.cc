@@ -17,6 +17,7 @@
 #include "formats/gguf_reader.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
+#include "text/warnings.h"
 
 namespace longspan {
 namespace {
@@ -70,10 +71,12 @@ void Run(Options& options) {
          options.out);
   }
   const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(options.tokenizer)->metadata()));
+  WarnAbout(tokenizer->vocabulary(), Terminal());
   options.prepare.append_eos = !options.no_eos;
   const PrepareReport report =
       Prepare(options.inputs, EncoderOf(*tokenizer), options.prepare, options.out, Terminal());
   Report(report.skips, Terminal());
+  WarnOfBytesLeftOut(*tokenizer, Terminal());
   if (options.json)
     PrintJson(report, options.out);
   else

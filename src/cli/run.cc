@@ -116,7 +116,6 @@ double Seconds(std::chrono::steady_clock::time_point since) {
 void Run(const RunOptions& options) {
   const LoadedModel model = options.model.Load();
   const Tokenizer& tokenizer = model.tokenizer();
-  WarnAbout(tokenizer.vocabulary(), Terminal());
   const std::string text = PromptOf(options);
   const auto prompt = tokenizer.Encode(text, {.parse_special = options.special,
                                               .add_bos = tokenizer.add_bos() && !options.no_bos,

@@ -5,6 +5,7 @@
 #include "cli/terminal.h"
 #include "data/encoder.h"
 #include "data/tokenized_corpus.h"
+#include "text/warnings.h"
 
 namespace longspan {
 
@@ -13,6 +14,7 @@ std::vector<TokenDocument> ReadDocuments(const std::vector<std::string>& files, 
   TokenDocuments texts =
       ReadDocuments({files.begin(), files.end()}, {corpus, max_documents}, EncoderOf(model.tokenizer()));
   Report(texts.skips, Terminal());
+  WarnOfBytesLeftOut(model.tokenizer(), Terminal());
   return std::move(texts.documents);
 }
 

@@ -181,6 +181,30 @@ std::string PerplexitySection(const Measurements& m) {
              InlineCode(m.after.file));
 }
 
+std::string PositionSection(const Measurements& m) {
+  if (m.after.positions.empty()) return {};
+  MarkdownTable table({"tokens before", "before", "after", "±", "tokens"}, 0);
+  for (const PositionPoint& after : m.after.positions) {
+    const auto before = std::ranges::find_if(m.before.positions, [&](const PositionPoint& p) {
+      return p.begin == after.begin && p.end == after.end;
+    });
+    table.Add({fmt::format("{} – {}", WithCommas(after.begin), WithCommas(after.end - 1)),
+               before == m.before.positions.end() ? "–" : Perplexity(before->perplexity),
+               Perplexity(after.perplexity), Perplexity(after.standard_error), WithCommas(after.tokens)});
+  }
+  return fmt::format(
+      "## Perplexity by position
+
+      {} One pass over each of {} documents of the same text
+      : how well a token is
+        "
+        "predicted, by how much text stands before it.
+
+        ",
+        table.text(),
+        WithCommas(m.after.position_documents));
+}
+
 std::string PasskeySection(const Measurements& m) {
   std::set<std::int64_t> lengths;
   std::set<double> depths;
@@ -326,9 +350,9 @@ std::string Limits(const Recipe& recipe, const Measurements& m) {
 }  // namespace
 
 std::string ModelCard(const Recipe& recipe, const Measurements& m) {
-  return FrontMatter(recipe) + Opening(recipe, m) + PerplexitySection(m) + PasskeySection(m) +
-         QuantizationSection(m) + Usage(recipe, m) + SampleSection(m) + Settings(recipe, m) + "\n" +
-         CostSection(m) + Limits(recipe, m) +
+  return FrontMatter(recipe) + Opening(recipe, m) + PerplexitySection(m) + PositionSection(m) +
+         PasskeySection(m) + QuantizationSection(m) + Usage(recipe, m) + SampleSection(m) +
+         Settings(recipe, m) + "\n" + CostSection(m) + Limits(recipe, m) +
          fmt::format(
              "## Reproduction\n\nSave as {} and run `longspan extend {}`; the same seeds give the same "
              "weights "

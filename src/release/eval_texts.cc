@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "data/prepare.h"
-#include "data/shard.h"
+#include "data/shard_set.h"
 
 namespace longspan {
 namespace {
@@ -31,9 +31,10 @@ EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs,
     Fail(ErrorKind::kBadOption, "eval.inputs: {}", error.what());
   }
   EvalTextFacts facts = MeasureEvalTexts(out, EvalTexts::kAll);
-  facts.skipped_lines = skips.lines;
-  facts.skipped_files = skips.files;
-  facts.first_skipped = skips.first;
+  if (skips.lost() > 0) {
+    facts.skipped = skips.Summary();
+    facts.first_skipped = skips.first();
+  }
   return facts;
 }
 
@@ -55,13 +56,6 @@ EvalTextFacts MeasureEvalTexts(const std::filesystem::path& shards, EvalTexts wh
   for (std::int64_t i = 0; i < shard->documents(); ++i)
     facts.longest = std::max(facts.longest, shard->Length(i));
   return facts;
-}
-
-void ReportSkips(std::string_view what, std::int64_t lines, std::int64_t files, const std::string& first,
-                 Progress& progress) {
-  if (lines + files == 0) return;
-  progress.Message(
-      fmt::format("{}: {} lines and {} files could not be used; first: {}", what, lines, files, first));
 }
 
 }  // namespace longspan

@@ -27,8 +27,4 @@ enum class EvalTexts { kAll, kHeldOut };
 std::vector<TokenDocument> ReadEvalTexts(const std::filesystem::path& shards, EvalTexts which);
 EvalTextFacts MeasureEvalTexts(const std::filesystem::path& shards, EvalTexts which);
 
-// Says what of `what`, such as "eval.inputs", was not used and why; nothing where all was.
-void ReportSkips(std::string_view what, std::int64_t lines, std::int64_t files, const std::string& first,
-                 Progress& progress);
-
 }  // namespace longspan

@@ -29,7 +29,7 @@ TEST(EvalTexts, ComeFromTheFieldThatIsAskedFor) {
   EXPECT_EQ(facts.documents, 2);
   EXPECT_EQ(facts.tokens, 5);
   EXPECT_EQ(facts.longest, 3);
-  EXPECT_EQ(facts.skipped_lines, 2);
+  EXPECT_EQ(facts.skipped, "2 lines");
   EXPECT_THAT(facts.first_skipped, HasSubstr("texts.jsonl:2"));
 
   const auto documents = ReadEvalTexts(folder / "shards", EvalTexts::kAll);

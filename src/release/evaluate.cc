@@ -2,9 +2,15 @@
 
 #include "eval/passkey.h"
 #include "eval/perplexity.h"
+#include "eval/position_loss.h"
 #include "infer/loaded_model.h"
 
 namespace longspan {
+namespace {
+
+constexpr std::int64_t kFirstBound = 256;  // of positions whose loss is told apart
+
+}  // namespace
 
 BaseFacts FactsOfBase(const std::filesystem::path& file, const std::string& id, const std::string& isa) {
   const LoadedModel base(file, {}, isa);
@@ -48,6 +54,17 @@ Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocu
       MeasurePasskey(sequence, PasskeyPrompts(prompts, recipe.passkey.seed), decode, passkey, progress);
   for (const PasskeyTally& t : found.tallies) {
     evaluation.passkey.push_back({t.length, t.depth, t.trials, t.found});
+  }
+
+  const ByPositionRecipe& by_position = recipe.by_position;
+  if (by_position.documents > 0) {
+    const PositionLossResult loss = MeasurePositionLoss(
+        sequence, documents, model.bos(),
+        {.bounds = DoublingBounds(kFirstBound, by_position.max_tokens), .documents = by_position.documents},
+        progress);
+    evaluation.position_documents = loss.documents;
+    for (const PositionLoss& p : loss.buckets)
+      evaluation.positions.push_back({p.begin, p.end, p.perplexity, p.standard_error, p.tokens});
   }
   return evaluation;
 }

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/machine.h"
-#include "base/parallel.h"
+#include "convert/gguf_to_hf.h"
+#include "convert/hf_to_gguf.h"
 #include "data/prepare.h"
-#include "formats/peft.h"
 #include "infer/loaded_model.h"
 #include "quantize/quantize.h"
 #include "release/card.h"
@@ -21,8 +19,8 @@
 #include "release/recipe_text.h"
 #include "release/sample.h"
 #include "release/stages.h"
-#include "train/merge.h"
-#include "train/train_data.h"
+#include "release/stretch.h"
+#include "text/warnings.h"
 
 namespace longspan {
 namespace {
@@ -30,6 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Versions of what computes each stage: raise one when its code gives other results for the same inputs.
+constexpr int kConvertVersion = 1;
 constexpr int kBaseVersion = 1;
 constexpr int kPrepareVersion = 1;
 constexpr int kEvalTextsVersion = 1;
@@ -39,10 +38,21 @@ constexpr int kQuantizeVersion = 1;
 constexpr int kEvaluateVersion = 1;
 constexpr int kCompareVersion = 1;
 constexpr int kSampleVersion = 1;
+constexpr int kHuggingFaceVersion = 1;
 constexpr int kReleaseVersion = 1;
 
 constexpr std::array kCardFiles{"README.md", "plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"};
+constexpr std::string_view kHfFolder = "huggingface";
 constexpr std::array kAdapterFiles{"adapter_config.json", "adapter_model.safetensors"};
+
+// The same file under another name where the file system can do that, because models are large.
+void LinkOrCopy(const fs::path& from, const fs::path& to) {
+  fs::create_directories(to.parent_path());
+  std::error_code error;
+  fs::remove(to, error);
+  fs::create_hard_link(from, to, error);
+  if (error) CopyFile(from, to);
+}
 
 class Job {
  public:
@@ -53,7 +63,8 @@ class Job {
         paths_(CheckedPaths(recipe)),
         runner_(paths_.work, progress),
         folder_(paths_.out, paths_.work, {recipe.file, recipe.release.name}, options.outputs,
-                runner_.digests(), progress) {}
+                runner_.digests(), progress),
+        eval_(recipe.eval) {}
 
   Measurements Run() {
     folder_.Check(OutputNames());
@@ -63,36 +74,36 @@ class Job {
     Train();
     Merge();
     Quantize();
-    m_.before = EvaluateStage("evaluate-base", recipe_.base, recipe_.base_id);
+    m_.before = EvaluateStage("evaluate-base", base_, recipe_.base_id);
     m_.after = EvaluateStage("evaluate-result", merged_, recipe_.release.name);
     CompareTypes();
     Sample();
+    HuggingFace();
     Release();
     return m_;
   }
 
  private:
-  // The base, and what only it can tell about the recipe before hours are spent.
+  // The base, and what only it can tell about the recipe before hours are spent. A Hugging Face folder
+  // becomes a GGUF file first.
   void Base() {
+    base_ = recipe_.base;
     // A wrong recipe should be known before gigabytes are digested.
     if (!runner_.digests().Knows(recipe_.base)) CheckRecipe(recipe_);
-    runner_.Run("base", {kBaseVersion, {RecipeText(recipe_)}, {recipe_.base}}, {Facts("base")}, [&] {
-      CheckRecipe(recipe_);
-      SaveMeasurement(Facts("base"), FactsOfBase(recipe_.base, recipe_.base_id, options_.isa));
+    if (fs::is_directory(recipe_.base)) {
+      base_ = paths_.work / "base.gguf";
+      RunStage("convert", {kConvertVersion, {}, {recipe_.base}}, {base_},
+               [&] { ConvertHfToGguf(recipe_.base, base_, "auto", progress_); });
+    }
+    runner_.Run("base", {kBaseVersion, {RecipeText(recipe_)}, {base_}}, {Facts("base")}, [&] {
+      CheckBase(recipe_, base_);
+      WarnAbout(LoadedModel(base_, {}, options_.isa).tokenizer().vocabulary(), progress_);
+      SaveMeasurement(Facts("base"), FactsOfBase(base_, recipe_.base_id, options_.isa));
     });
     m_.base = LoadMeasurement<BaseFacts>(Facts("base"));
     m_.longspan_version = options_.version;
     m_.energy = {recipe_.release.power_watts, recipe_.release.power_source, recipe_.release.grid_g_per_kwh,
                  recipe_.release.grid_source};
-    window_ = recipe_.context.window > 0 ? recipe_.context.window : m_.base.context;
-    rope_.theta = recipe_.rope.theta;
-    if (recipe_.rope.scaling != RopeScaling::Kind::kNone) {
-      rope_.scaling = recipe_.rope.scaling;
-      rope_.original_context =
-          recipe_.rope.original_context > 0 ? recipe_.rope.original_context : m_.base.context;
-      rope_.factor = recipe_.rope.factor.value_or(static_cast<double>(recipe_.context.target) /
-                                                  static_cast<double>(rope_.original_context));
-    }
   }
 
   fs::path Facts(std::string_view name) const { return paths_.work / fmt::format("{}.json", name); }
@@ -100,10 +111,9 @@ class Job {
   void Prepare() {
     const DataRecipe& d = recipe_.data;
     shards_ = paths_.work / "shards";
-    const StageInputs stage{
-        kPrepareVersion, {Fingerprint(recipe_, kPrepareStage)}, WithBase(paths_.data)};
+    const StageInputs stage{kPrepareVersion, {Fingerprint(recipe_, kPrepareStage)}, WithBase(paths_.data)};
     RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
-      const LoadedModel base(recipe_.base, {}, options_.isa);
+      const LoadedModel base(base_, {}, options_.isa);
       PrepareOptions options;
       options.corpus.text_field = d.text_field;
       options.min_tokens = std::max<std::int64_t>(1, d.min_tokens);
@@ -112,7 +122,8 @@ class Job {
       options.validation_share = d.validation;
       const PrepareReport report =
           longspan::Prepare(paths_.data, EncoderOf(base.tokenizer()), options, shards_, progress_);
-      ReportSkips("data.inputs", report.skips.lines, report.skips.files, report.skips.first, progress_);
+      Report(report.skips, progress_);
+      WarnOfBytesLeftOut(base.tokenizer(), progress_);
       SaveMeasurement(Facts("data"), DataFacts{d.inputs, report.kept, report.too_short, report.too_long,
                                                report.train_tokens, report.validation_tokens});
     });
@@ -120,7 +131,7 @@ class Job {
   }
 
   std::vector<fs::path> WithBase(std::vector<fs::path> files) const {
-    files.push_back(recipe_.base);
+    files.push_back(base_);
     return files;
   }
 
@@ -140,13 +151,15 @@ class Job {
       corpus.text_field = recipe_.data.text_field;
       RunStage("eval-texts", {kEvalTextsVersion, {corpus.text_field}, WithBase(paths_.eval)}, {texts_, facts},
                [&] {
-                 const LoadedModel base(recipe_.base, {}, options_.isa);
+                 const LoadedModel base(base_, {}, options_.isa);
                  SaveMeasurement(facts, PrepareEvalTexts(paths_.eval, corpus, EncoderOf(base.tokenizer()),
                                                          texts_, progress_));
                });
     }
     const auto found = LoadMeasurement<EvalTextFacts>(facts);
-    ReportSkips("eval.inputs", found.skipped_lines, found.skipped_files, found.first_skipped, progress_);
+    if (!found.skipped.empty())
+      progress_.Message(
+          fmt::format("eval.inputs: {} could not be used; first: {}", found.skipped, found.first_skipped));
     const std::int64_t wanted = recipe_.eval.LongestWindow();
     if (found.longest < wanted) {
       Fail(ErrorKind::kBadOption,
@@ -154,93 +167,41 @@ class Job {
            "eval.inputs, or raise data.validation",
            recipe_.file.string(), found.longest, wanted);
     }
+    FitByPosition(found.longest);
   }
 
-  ExampleOptions Examples() const {
-    ExampleOptions examples;
-    examples.length = window_;
-    examples.pack = recipe_.train.pack;
-    examples.retrieval_share = recipe_.train.retrieval_share;
-    examples.echo_share = recipe_.train.echo_share;
-    examples.seed = recipe_.train.seed;
-    if (recipe_.pose.enabled) examples.pose = recipe_.pose.options;
-    return examples;
+  // Loss by position reads long documents up to the target, or as far as they go where the recipe does not
+  // insist.
+  void FitByPosition(std::int64_t longest) {
+    ByPositionRecipe& by_position = eval_.by_position;
+    if (by_position.documents == 0 || longest >= by_position.max_tokens) return;
+    if (recipe_.places.Given("eval.by_position.max_tokens")) {
+      recipe_.places.FailAt(
+          "eval.by_position.max_tokens",
+          fmt::format("the longest document to measure on has {0} tokens; write {0} or less", longest));
+    }
+    by_position.max_tokens = longest;
+    progress_.Message(fmt::format(
+        "loss by position: up to {} tokens, because no document to measure on is longer", longest));
   }
 
   void Train() {
     trained_ = paths_.work / (recipe_.train.adapter == AdapterKind::kFull ? "trained.gguf" : "adapter");
-    const std::string settings = Fingerprint(recipe_, kTrainStage);
-    RunStage("train", {kTrainVersion, {settings}, {recipe_.base, shards_}}, {trained_, Facts("train")}, [&] {
-      ModelFile base = LoadModel(recipe_.base);
-      const LoadedModel tokens(recipe_.base, {}, options_.isa);
-      const TextEncoder encoder = EncoderOf(tokens.tokenizer());
-      Apply(rope_, base.config, base.weights);
-      const ShardSet shards = ShardSet::Open(shards_);
-      TrainOptions options = recipe_.train;
-      const TrainData data = MakeTrainData(shards, Examples(), options, encoder);
-      options.steps = recipe_.train.Steps(data.examples_per_epoch);
-      Network network(base.config, base.weights, options, ChooseKernels(options_.isa));
-      const TrainState state =
-          longspan::Train(network, data, options, settings, runner_.Scratch(), progress_);
-      SaveTrained(base, network);
-      SaveMeasurement(Facts("train"), FactsOf(network, state));
-    });
+    RunStage("train", {kTrainVersion, {Fingerprint(recipe_, kTrainStage)}, {base_, shards_}},
+             {trained_, Facts("train")}, [&] {
+               SaveMeasurement(Facts("train"),
+                               TrainStretch(Stretch(), shards_, trained_, runner_.Scratch(), progress_));
+             });
     m_.training = LoadMeasurement<TrainingFacts>(Facts("train"));
-  }
-
-  void SaveTrained(const ModelFile& base, const Network& network) const {
-    if (network.full()) {
-      SaveModel(trained_, network.config(), ToFloat(network.weights(), ReleaseType(base.weights)),
-                base.file->metadata());
-      return;
-    }
-    LoraAdapter adapter = network.adapter();
-    adapter.base_model = recipe_.base_id;
-    WritePeft(trained_, adapter, base.config);
-  }
-
-  TrainingFacts FactsOf(const Network& network, const TrainState& state) const {
-    TrainingFacts facts;
-    facts.steps = state.step;
-    facts.tokens = state.tokens;
-    facts.trainable_parameters = network.TrainedParameters();
-    facts.adapter_scale = network.full() ? 0 : network.adapter().Scale();
-    facts.seconds = state.seconds;
-    facts.peak_memory_bytes = static_cast<std::int64_t>(PeakMemoryBytes());
-    facts.processor = ProcessorName();
-    facts.threads = Threads();
-    for (const TrainLogPoint& p : state.log.points) {
-      facts.points.push_back({p.step, p.tokens, p.loss, p.learning_rate, p.validation_loss});
-    }
-    return facts;
-  }
-
-  // What a merged model is kept as: the base's own type where that is a float type.
-  static Type ReleaseType(const Weights& base) {
-    const Type type = MainType(base, base.output.bytes().data() == base.embedding.bytes().data());
-    return IsFloat(type) ? type : Type::kF16;
   }
 
   void Merge() {
     merged_ = paths_.work / "merged.gguf";
-    const std::int64_t declared =
-        recipe_.context.release > 0 ? recipe_.context.release : recipe_.context.target;
-    const StageInputs inputs{kMergeVersion, {Fingerprint(recipe_, kMergeStage)}, {recipe_.base, trained_}};
-    RunStage("merge", inputs, {merged_}, [&] {
-      const bool full = recipe_.train.adapter == AdapterKind::kFull;
-      ModelFile model = LoadModel(full ? trained_ : recipe_.base);
-      Apply(rope_, model.config, model.weights);
-      if (recipe_.rope.release_theta) model.config.rope_theta = *recipe_.rope.release_theta;
-      if (!full) {
-        const Weights& base = model.weights;
-        model.weights =
-            MergeAdapter(base, ReadPeft(trained_, model.config), ChooseKernels(options_.isa), progress_);
-      }
-      model.config.context = declared;
-      model.config.name = recipe_.release.name;
-      SaveModel(merged_, model.config, model.weights, model.file->metadata());
-    });
+    RunStage("merge", {kMergeVersion, {Fingerprint(recipe_, kMergeStage)}, {base_, trained_}}, {merged_},
+             [&] { MergeStretch(Stretch(), trained_, merged_, progress_); });
   }
+
+  StretchJob Stretch() const { return StretchOf(recipe_, base_, m_.base.context, options_.isa); }
 
   std::string NameOf(std::string_view type) const {
     return fmt::format("{}-{}.gguf", recipe_.release.name, type);
@@ -249,24 +210,27 @@ class Job {
 
   void Quantize() {
     for (const std::string& type : recipe_.quantize) {
-      RunStage("quantize-" + type, {kQuantizeVersion, {type, Fingerprint(recipe_, kQuantizeStage)}, {merged_}}, {FileOf(type)}, [&] {
-        QuantizeOptions options;
-        options.allow_requantize = true;  // tensors that no adapter touched may be quantised already
-        QuantizeFile(merged_, folder_.staging() / NameOf(type), FindMix(type), options, progress_);
-        folder_.Publish(std::array{NameOf(type)});
-      });
+      RunStage("quantize-" + type,
+               {kQuantizeVersion, {type, Fingerprint(recipe_, kQuantizeStage)}, {merged_}}, {FileOf(type)},
+               [&] {
+                 QuantizeOptions options;
+                 options.allow_requantize = true;  // tensors that no adapter touched may be quantised already
+                 QuantizeFile(merged_, folder_.staging() / NameOf(type), FindMix(type), options, progress_);
+                 folder_.Publish(std::array{NameOf(type)});
+               });
     }
   }
 
   Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const std::string& name) {
-    const EvalRecipe& e = recipe_.eval;
-    RunStage(stage, {kEvaluateVersion, {name, Fingerprint(recipe_, kEvaluateStage)}, {file, texts_}}, {Facts(stage)}, [&] {
-      Evaluation evaluation = Evaluate(file, ReadEvalTexts(texts_, which_texts_), e, options_.isa, progress_);
-      evaluation.file = name;
-      evaluation.text =
-          paths_.eval.empty() ? "documents held out from training" : "texts of the recipe's choice";
-      SaveMeasurement(Facts(stage), evaluation);
-    });
+    RunStage(stage, {kEvaluateVersion, {name, Fingerprint(recipe_, kEvaluateStage)}, {file, texts_}},
+             {Facts(stage)}, [&] {
+               Evaluation evaluation =
+                   Evaluate(file, ReadEvalTexts(texts_, which_texts_), eval_, options_.isa, progress_);
+               evaluation.file = name;
+               evaluation.text =
+                   paths_.eval.empty() ? "documents held out from training" : "texts of the recipe's choice";
+               SaveMeasurement(Facts(stage), evaluation);
+             });
     return LoadMeasurement<Evaluation>(Facts(stage));
   }
 
@@ -275,11 +239,12 @@ class Job {
     const KldOptions kld{.context = recipe_.eval.kld.context, .max_tokens = recipe_.eval.kld.max_tokens};
     for (const std::string& type : recipe_.quantize) {
       const std::string stage = "compare-" + type;
-      const StageInputs inputs{kCompareVersion, {Fingerprint(recipe_, kCompareStage)}, {FileOf(type), merged_, texts_}};
+      const StageInputs inputs{
+          kCompareVersion, {Fingerprint(recipe_, kCompareStage)}, {FileOf(type), merged_, texts_}};
       RunStage(stage, inputs, {Facts(stage)}, [&] {
         QuantizationFacts facts = CompareQuantized(
             FileOf(type), type, merged_, ReadEvalTexts(texts_, which_texts_), kld, options_.isa, progress_);
-        facts.reference = Traits(ReleaseType(LoadModel(merged_).weights)).name;
+        facts.reference = Traits(ReleaseType(merged_)).name;
         SaveMeasurement(Facts(stage), facts);
       });
       const auto facts = LoadMeasurement<QuantizationFacts>(Facts(stage));
@@ -292,10 +257,33 @@ class Job {
   void Sample() {
     const SampleRecipe& s = recipe_.release.sample;
     if (s.prompt.empty()) return;
-    RunStage("sample", {kSampleVersion, {recipe_.release.name, Fingerprint(recipe_, kSampleStage)}, {merged_}}, {Facts("sample")}, [&] {
-      SaveMeasurement(Facts("sample"), WriteSample(merged_, recipe_.release.name, s, options_.isa));
-    });
+    RunStage("sample",
+             {kSampleVersion, {recipe_.release.name, Fingerprint(recipe_, kSampleStage)}, {merged_}},
+             {Facts("sample")}, [&] {
+               SaveMeasurement(Facts("sample"), WriteSample(merged_, recipe_.release.name, s, options_.isa));
+             });
     m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
+  }
+
+  // The merged model as people load it in Python.
+  void HuggingFace() {
+    if (!recipe_.release.huggingface) return;
+    RunStage("huggingface", {kHuggingFaceVersion, {}, {merged_}}, {HfFolder()}, [&] {
+      fs::remove_all(HfFolder());
+      ConvertGgufToHf(merged_, HfFolder(), {}, progress_);
+    });
+  }
+  fs::path HfFolder() const { return paths_.work / kHfFolder; }
+  // Its files. Before they are made, those that are there in any case.
+  std::vector<std::string> HfNames() const {
+    if (!recipe_.release.huggingface) return {};
+    std::vector<std::string> names;
+    std::error_code absent;
+    for (const auto& entry : fs::directory_iterator(HfFolder(), absent))
+      names.push_back(fmt::format("{}/{}", kHfFolder, entry.path().filename().string()));
+    if (names.empty()) names = {fmt::format("{}/config.json", kHfFolder)};
+    std::ranges::sort(names);
+    return names;
   }
 
   // Everything that the release folder is to hold, by name.
@@ -311,6 +299,7 @@ class Job {
     if (recipe_.train.adapter != AdapterKind::kFull) {
       for (const char* file : kAdapterFiles) names.push_back(fmt::format("adapter/{}", file));
     }
+    for (std::string& name : HfNames()) names.push_back(std::move(name));
     return names;
   }
 
@@ -319,6 +308,7 @@ class Job {
     const std::string measured = ToJson(m_).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     StageInputs inputs{
         kReleaseVersion, {measured, recipe_.text, recipe_.file.filename().string()}, {trained_}};
+    if (recipe_.release.huggingface) inputs.files.push_back(HfFolder());
     std::vector<fs::path> outputs;
     for (const std::string& type : recipe_.quantize) inputs.files.push_back(FileOf(type));
     for (const std::string& name : CardNames()) outputs.push_back(folder_.Path(name));
@@ -328,6 +318,7 @@ class Job {
         for (const char* file : kAdapterFiles)
           CopyFile(trained_ / file, folder_.staging() / "adapter" / file);
       }
+      for (const std::string& name : HfNames()) LinkOrCopy(paths_.work / name, folder_.staging() / name);
       WriteCard(folder_.staging(), recipe_, m_);
       folder_.Publish(CardNames());
       folder_.RemoveAllBut(OutputNames());
@@ -348,8 +339,8 @@ class Job {
   JobPaths paths_;
   StageRunner runner_;
   OutputFolder folder_;
-  RopeOverride rope_;
-  std::int64_t window_ = 0;
+  EvalRecipe eval_;  // as far as the documents go
+  fs::path base_;    // GGUF
   fs::path shards_, texts_, trained_, merged_;
   longspan::EvalTexts which_texts_ = longspan::EvalTexts::kAll;
   Measurements m_;

@@ -46,8 +46,7 @@ void Fields(T& f, auto&& visit) {
   visit("documents", f.documents);
   visit("tokens", f.tokens);
   visit("longest", f.longest);
-  visit("skipped_lines", f.skipped_lines);
-  visit("skipped_files", f.skipped_files);
+  visit("skipped", f.skipped);
   visit("first_skipped", f.first_skipped);
 }
 
@@ -89,6 +88,15 @@ void Fields(T& f, auto&& visit) {
   visit("solved", f.solved);
 }
 
+template <Is<PositionPoint> T>
+void Fields(T& f, auto&& visit) {
+  visit("begin", f.begin);
+  visit("end", f.end);
+  visit("perplexity", f.perplexity);
+  visit("standard_error", f.standard_error);
+  visit("tokens", f.tokens);
+}
+
 template <Is<Evaluation> T>
 void Fields(T& f, auto&& visit) {
   visit("file", f.file);
@@ -98,6 +106,8 @@ void Fields(T& f, auto&& visit) {
   visit("passkey_seed", f.passkey_seed);
   visit("perplexity", f.perplexity);
   visit("passkey", f.passkey);
+  visit("position_documents", f.position_documents);
+  visit("positions", f.positions);
 }
 
 template <Is<QuantizationRow> T>

@@ -40,9 +40,8 @@ struct DataFacts {
 struct EvalTextFacts {
   std::int64_t documents = 0;
   std::int64_t tokens = 0;
-  std::int64_t longest = 0;        // tokens of the longest document
-  std::int64_t skipped_lines = 0;  // of the inputs, that could not be used
-  std::int64_t skipped_files = 0;
+  std::int64_t longest = 0;   // tokens of the longest document
+  std::string skipped;        // what of the inputs could not be used, "3 lines and 1 file"; empty: nothing
   std::string first_skipped;  // where and why
 };
 
@@ -82,6 +81,15 @@ struct PasskeyCell {
   std::int64_t solved = 0;
 };
 
+// Perplexity of the tokens with `begin` to `end` - 1 tokens before them, from one pass over each long
+// document.
+struct PositionPoint {
+  std::int64_t begin = 0, end = 0;
+  double perplexity = 0;
+  double standard_error = 0;
+  std::int64_t tokens = 0;
+};
+
 struct Evaluation {
   std::string file;  // the model that was measured
   std::string text;  // what perplexity was measured on
@@ -90,6 +98,8 @@ struct Evaluation {
   std::uint64_t passkey_seed = 0;
   std::vector<PerplexityPoint> perplexity;
   std::vector<PasskeyCell> passkey;
+  std::int64_t position_documents = 0;  // that loss by position was measured on
+  std::vector<PositionPoint> positions;
 };
 
 struct QuantizationRow {

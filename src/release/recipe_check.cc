@@ -100,11 +100,7 @@ void CheckExtend(const Recipe& recipe) {
   inputs.push_back(recipe.base);
   CheckOutput(recipe, "release.out", recipe.release.out, inputs);
   CheckOutput(recipe, "release.out", WorkFolder(recipe), inputs);
-  if (fs::is_directory(recipe.base)) return;  // a Hugging Face folder is looked at when it is converted
-  const ModelFile base = LoadModel(recipe.base);
-  CheckWindows(recipe, base.config);
-  CheckPrompts(recipe, *Tokenizer::Make(ReadVocabulary(base.file->metadata())));
-  CheckTypes(recipe, *base.file);
+  if (!fs::is_directory(recipe.base)) CheckBase(recipe, recipe.base);
 }
 
 void CheckTrain(const Recipe& recipe) {
@@ -121,6 +117,13 @@ void CheckTrain(const Recipe& recipe) {
 }
 
 }  // namespace
+
+void CheckBase(const Recipe& recipe, const fs::path& file) {
+  const ModelFile base = LoadModel(file);
+  CheckWindows(recipe, base.config);
+  CheckPrompts(recipe, *Tokenizer::Make(ReadVocabulary(base.file->metadata())));
+  CheckTypes(recipe, *base.file);
+}
 
 void CheckRecipe(const Recipe& recipe, RecipeUse use) {
   use == kForTrain ? CheckTrain(recipe) : CheckExtend(recipe);

@@ -8,6 +8,10 @@ namespace longspan {
 // Checks all that can fail for the recipe's settings alone: that its files are there, that the output is none
 // of them, and that windows, prompts and types fit the base. Takes as long as opening the base. Error with
 // one line that names file, line, key and what to write.
+// A base that is a Hugging Face folder has to become a GGUF file first: for that, CheckBase does the rest.
 void CheckRecipe(const Recipe& recipe, RecipeUse use = kForExtend);
+
+// The part of it that needs the base, as the GGUF file `base`.
+void CheckBase(const Recipe& recipe, const std::filesystem::path& base);
 
 }  // namespace longspan

@@ -16,8 +16,9 @@ SampleText WriteSample(const std::filesystem::path& file, const std::string& nam
   sampling.seed = recipe.seed;
   Sampler sampler(sampling);
   Session session(model.transformer());
-  session.Prefill(tokenizer.Encode(recipe.prompt, {.add_bos = tokenizer.add_bos()}));
-  StreamDecoder decoder(tokenizer, {.special = false, .continues = true});
+  const std::vector<std::int32_t> prompt = tokenizer.Encode(recipe.prompt, {.add_bos = tokenizer.add_bos()});
+  session.Prefill(prompt);
+  StreamDecoder decoder(tokenizer, prompt, /*special=*/false);
   std::string text;
   GenerateOptions generate;
   generate.max_tokens = recipe.tokens;

@@ -1,0 +1,42 @@
+// The stretch itself: training on positions of the target window, and merging what came of it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "base/progress.h"
+#include "formats/rope_override.h"
+#include "release/measurements.h"
+#include "release/recipe.h"
+
+namespace longspan {
+
+// What a stretch works on: the recipe, with what follows from its base.
+struct StretchJob {
+  const Recipe& recipe;
+  std::filesystem::path base;  // GGUF
+  RopeOverride rope;           // while training and after
+  std::int64_t window = 0;     // tokens of an example
+  std::string isa;
+};
+
+// The job of a base with this window; `base` is its file.
+StretchJob StretchOf(const Recipe& recipe, const std::filesystem::path& base, std::int64_t base_window,
+                     const std::string& isa);
+
+// Trains on `shards` and writes `trained`: a PEFT folder, or a GGUF file where all weights are trained. Goes
+// on from a checkpoint in `scratch`.
+TrainingFacts TrainStretch(const StretchJob& job, const std::filesystem::path& shards,
+                           const std::filesystem::path& trained, const std::filesystem::path& scratch,
+                           Progress& progress);
+
+// Folds `trained` into the base and writes `merged`, with the window, the name and the theta to be released.
+void MergeStretch(const StretchJob& job, const std::filesystem::path& trained,
+                  const std::filesystem::path& merged, Progress& progress);
+
+// What a merged model is kept as: the type of most of the weights in this GGUF file where that is a float
+// type.
+Type ReleaseType(const std::filesystem::path& model);
+
+}  // namespace longspan
