@@ -4,6 +4,7 @@
 
 #include "convert/hf_checkpoint.h"
 #include "convert/hf_config.h"
+#include "formats/llama3_rope.h"
 #include "formats/llama_gguf.h"
 #include "quantize/quantize.h"
 #include "text/gguf_vocabulary.h"

@@ -203,9 +203,12 @@ class Planner {
     const std::int64_t rows = std::clamp<std::int64_t>(kEncodedValues / cols, 1, up.rows());
     const Tensor from = Tensor::Allocate(base_.MergedType(), {rows, cols});
     Tensor to = Tensor::Allocate(type, {rows, cols});
-    const double seconds =
-        BestSeconds(2, [&] { Reencode(from.type(), from.bytes(), type, to.mutable_bytes(), rows, cols); }) /
-        static_cast<double>(rows * cols);
+    const double seconds = BestSeconds(2,
+                                       [&] {
+                                         [[maybe_unused]] const EncodingError error = Reencode(
+                                             from.type(), from.bytes(), type, to.mutable_bytes(), rows, cols);
+                                       }) /
+                           static_cast<double>(rows * cols);
     return encoding_[type] = seconds;
   }
 

@@ -193,16 +193,10 @@ std::string PositionSection(const Measurements& m) {
                Perplexity(after.perplexity), Perplexity(after.standard_error), WithCommas(after.tokens)});
   }
   return fmt::format(
-      "## Perplexity by position
-
-      {} One pass over each of {} documents of the same text
-      : how well a token is
-        "
-        "predicted, by how much text stands before it.
-
-        ",
-        table.text(),
-        WithCommas(m.after.position_documents));
+      "## Perplexity by position\n\n{}\nOne pass over each of {} documents of the same text: how well a "
+      "token "
+      "is predicted, by how much text stands before it.\n\n",
+      table.text(), WithCommas(m.after.position_documents));
 }
 
 std::string PasskeySection(const Measurements& m) {

@@ -15,7 +15,7 @@ namespace longspan {
 struct ExtendOptions {
   std::string version;  // of longspan, for the card
   std::string isa = "auto";
-  OutputPolicy outputs;
+  OutputPolicy outputs = {};
 };
 
 // Runs every stage of `recipe` that is not done yet, in this order:

@@ -99,7 +99,7 @@ struct Evaluation {
   std::vector<PerplexityPoint> perplexity;
   std::vector<PasskeyCell> passkey;
   std::int64_t position_documents = 0;  // that loss by position was measured on
-  std::vector<PositionPoint> positions;
+  std::vector<PositionPoint> positions = {};
 };
 
 struct QuantizationRow {

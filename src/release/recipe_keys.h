@@ -20,7 +20,7 @@ inline constexpr int kEnumSize<NewModelRecipe::Start> = 2;
 
 inline std::string_view Name(PoseOptions::Lengths lengths) {
   constexpr std::array<std::string_view, 3> names{"auto", "equal", "random"};
-  return names[lengths];
+  return names[static_cast<std::size_t>(lengths)];
 }
 
 template <Is<NewModelRecipe> R>

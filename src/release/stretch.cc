@@ -99,7 +99,9 @@ void MergeStretch(const StretchJob& job, const fs::path& trained, const fs::path
   const bool full = recipe.train.adapter == AdapterKind::kFull;
   ModelFile model = LoadModel(full ? trained : job.base);
   Apply(job.rope, model.config, model.weights);
-  if (recipe.rope.release_theta) Apply({.theta = recipe.rope.release_theta}, model.config, model.weights);
+  RopeOverride released;
+  released.theta = recipe.rope.release_theta;
+  if (released.theta) Apply(released, model.config, model.weights);
   if (!full) {
     const Weights& base = model.weights;
     model.weights = MergeAdapter(base, ReadPeft(trained, model.config), ChooseKernels(job.isa), progress);
