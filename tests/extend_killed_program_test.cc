@@ -125,7 +125,7 @@ eval:
   stride: 32
   max_tokens: 256
   passkey:
-    lengths: [200, 256]
+    lengths: [224, 256]
     depths: 1
     trials: 1
 release:
@@ -147,7 +147,7 @@ TEST_F(ExtendKilled, ChangesNothingForeignAndGoesOnToTheSameResult) {
   const std::map<std::string, std::string> foreign{
       {"tiny-Q2_K.gguf", "a model from elsewhere"},
       {"base.gguf", "a base"},
-      {"x.gguf.tmp-a1B2c3", "looks like a leftover, but is not ours"},
+      {"x.gguf.longspan-tmp-0123456789abcdef", "looks like a leftover, but is not ours"},
       {"notes/README.md", "notes"}};
   for (const auto& [name, text] : foreign) WriteFile(place_ / ("killed/" + name), text);
   const std::string base = ReadFile(place_ / "base/model.gguf");
@@ -195,7 +195,7 @@ TEST_F(ExtendKilled, ChangesNothingForeignAndGoesOnToTheSameResult) {
   EXPECT_EQ(found.size(), expected.size() + foreign.size());
   EXPECT_EQ(Listed(place_ / "killed"), Listed(place_ / "straight"));
   for (const auto& [name, contents] : Contents(place_ / "killed.work"))
-    EXPECT_THAT(name, Not(HasSubstr(".tmp-"))) << name;
+    EXPECT_THAT(name, Not(HasSubstr("longspan-tmp-"))) << name;
 
   // And there is nothing left to do.
   const Outcome again = place_.Run(Extend("killed"));

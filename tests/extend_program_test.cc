@@ -19,7 +19,7 @@ const std::string kBase = kSource / "models" / "longspan-base.gguf";
 std::string Documents(const Workplace& place) {
   fs::create_directory(place / "docs");
   for (const char* page : {"architecture.md", "formats.md", "performance.md", "quantisation.md"})
-    fs::copy(kSource / "docs" / page, place / "docs" / page);
+    fs::copy(kSource / "docs" / page, place / ("docs/" + std::string(page)));
   return place / "docs";
 }
 
@@ -39,7 +39,7 @@ TEST(ExtendWithoutRecipe, ChoosesRunsAndGoesOn) {
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_THAT(first.out, HasSubstr("context.window"));  // what was chosen, and why
   EXPECT_THAT(first.out, HasSubstr("It fits."));
-  EXPECT_THAT(FilesIn(place / "long" / "release"),
+  EXPECT_THAT(FilesIn(place / "long/release"),
               testing::IsSupersetOf({"README.md", "SHA256SUMS", "longspan-base-1k-Q8_0.gguf"}));
   EXPECT_THAT(ReadFile(place / "long/recipe.yml"), HasSubstr("# "));  // its reasons stand beside the keys
 

@@ -91,10 +91,10 @@ TEST_F(Prepare, TrainRefusesShardsOfAnotherTokenizer) {
           .code,
       0);
   const auto train = [&](const std::string& vocabulary) {
-    WriteFile(place_ / "train.yml", "model:\n  new: {vocabulary: " + vocabulary +
+    WriteFile(place_ / "train.yml", "base:\n  new: {vocabulary: " + vocabulary +
                                         ", dim: 32, layers: 1, heads: 2, hidden_dim: 64, context: 32}\n"
-                                        "data: {shards: shards, length: 16}\ntrain: {learning_rate: 1e-3, "
-                                        "steps: 1, adapter: full}\nout: model\n");
+                                        "data: {shards: shards}\ncontext: {window: 16}\n"
+                                        "train: {learning_rate: 1e-3, steps: 1, out: model}\n");
     return place_.Run({"train", place_ / "train.yml"});
   };
   const Outcome refused = train("b.gguf");

@@ -93,7 +93,7 @@ TEST_F(JobPlanTest, JsonHoldsTheSums) {
   EXPECT_EQ(json["stages"].size(), plan.stages.size());
   EXPECT_DOUBLE_EQ(json["seconds"], plan.Seconds());
   EXPECT_DOUBLE_EQ(json["kilowatt_hours"], 36 * plan.Seconds() / 3.6e6);
-  EXPECT_EQ(json["memory"], Stage(plan, "train").Memory());
+  EXPECT_EQ(json["memory"], plan.Hungriest().Memory());
 }
 
 }  // namespace

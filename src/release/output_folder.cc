@@ -9,8 +9,8 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temporary.h"
 #include "release/checksums.h"
-#include "release/leftovers.h"
 
 namespace longspan {
 namespace {
@@ -139,7 +139,7 @@ void OutputFolder::Settle() {
     const std::string beginning = path.filename().string() + ".";
     for (const auto& entry : fs::directory_iterator(path.parent_path(), error)) {
       const std::string found = entry.path().filename().string();
-      if (found.starts_with(beginning) && IsLeftover(found)) cut_off.push_back(entry.path());
+      if (found.starts_with(beginning) && IsTemporaryName(found)) cut_off.push_back(entry.path());
     }
     for (const fs::path& copy : cut_off) fs::remove(copy, error);
   }

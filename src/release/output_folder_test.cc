@@ -167,11 +167,11 @@ TEST_F(OutputFolderTest, AKilledMoveIsRecognisedWhicheverWayItEnded) {
                  fmt::format("\"moving\": {{\"README.md\": \"{}\", \"plots/a.svg\": \"{}\"}}",
                              Sha256Text(moved), Sha256Text("2plots/a.svg")));
   WriteFile(work_ / "release.json", record);
-  WriteFile(out_ / "README.md.tmp-a1B2c3", "half a copy");
+  WriteFile(out_ / "README.md.longspan-tmp-0123456789abcdef", "half a copy");
   WriteFile(out_ / "plots/a.svg", "1plots/a.svg");  // not moved yet
   EXPECT_EQ(Run("3"), "");
   EXPECT_EQ(ReadFile(out_ / "README.md"), "3README.md");
-  EXPECT_FALSE(fs::exists(out_ / "README.md.tmp-a1B2c3"));
+  EXPECT_FALSE(fs::exists(out_ / "README.md.longspan-tmp-0123456789abcdef"));
 
   WriteFile(work_ / "release.json", record);
   WriteFile(out_ / "README.md", "edited meanwhile");

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/temporary.h"
 #include "release/checksums.h"
 #include "release/leftovers.h"
 
@@ -34,7 +35,7 @@ bool Exists(const fs::path& path) {
 
 // What a first run may have left before it wrote its record.
 bool IsOwnFile(const std::string& name) {
-  return name == kLock || name.starts_with(kDigests) || (name.starts_with(kRecords) && IsLeftover(name));
+  return name == kLock || name.starts_with(kDigests) || (name.starts_with(kRecords) && IsTemporaryName(name));
 }
 
 void CheckIsWorkFolder(const fs::path& work) {

@@ -220,11 +220,12 @@ TEST_F(StagesTest, AFolderOfSomebodyElsesIsRefused) {
 
 TEST_F(StagesTest, WhatAKilledProcessLeftIsRemoved) {
   RunAll();
-  WriteFile(work_ / "mid.tmp-a1B2c3", "half");
-  WriteFile(work_ / "scratch/train-1/checkpoint.gguf.tmp-a1B2c3", "half");
+  WriteFile(work_ / "mid.longspan-tmp-0123456789abcdef", "half");
+  WriteFile(work_ / "scratch/train-1/checkpoint.gguf.longspan-tmp-0123456789abcdef", "half");
   EXPECT_EQ(RunAll(), "");
-  EXPECT_FALSE(std::filesystem::exists(work_ / "mid.tmp-a1B2c3"));
-  EXPECT_FALSE(std::filesystem::exists(work_ / "scratch/train-1/checkpoint.gguf.tmp-a1B2c3"));
+  EXPECT_FALSE(std::filesystem::exists(work_ / "mid.longspan-tmp-0123456789abcdef"));
+  EXPECT_FALSE(
+      std::filesystem::exists(work_ / "scratch/train-1/checkpoint.gguf.longspan-tmp-0123456789abcdef"));
 }
 
 // What is recorded of a stage does not grow with what it reads.
