@@ -22,6 +22,7 @@ constexpr double kTokenizeSeconds = 2;
 // Examples of PoSE: the paper's length (Zhu et al. 2023, section 4.1), whatever the target.
 constexpr std::int64_t kExampleTokens = 2048;
 constexpr std::int64_t kLeastExample = 64, kExamplesPerStep = 8;
+constexpr std::int64_t kValidationExamples = 8;
 constexpr std::int64_t kLeastSteps = 50, kMostSteps = 1000;  // the paper trained for 1,000
 // What measuring one model may take, seconds: a share of training, and two minutes at the least.
 constexpr double kLeastMeasuring = 120, kMeasuringShare = 0.2;
@@ -194,6 +195,8 @@ class Chooser {
       Because("train.steps", fmt::format("{}", train.steps), "as asked for");
     }
     train.warmup = std::min<std::int64_t>(20, train.steps / 10);
+    train.eval_examples = kValidationExamples;
+    train.eval_every = std::max<std::int64_t>(1, train.steps / 10);
     recipe().pose.enabled = true;
     recipe().pose.options.unmodified_share = 0.1;
     recipe().pose.options.skip_text = true;

@@ -194,22 +194,18 @@ class Planner {
     stage.seconds = seconds + static_cast<double>(stage.disk) / kDiskBytesPerSecond;
   }
 
-  // Seconds a weight, from F16 or the like to `type`, with all threads.
-  double EncodingTime(Type type) {
-    const auto known = encoding_.find(type);
+  // Seconds a weight, from F16 or the like to `type`, in rows of `cols`, with all threads.
+  double EncodingTime(Type type, std::int64_t cols) {
+    const auto known = encoding_.find({type, cols});
     if (known != encoding_.end()) return known->second;
-    const Tensor& up = base_.weights.layers.front().up;
-    const std::int64_t cols = up.cols();
-    const std::int64_t rows = std::clamp<std::int64_t>(kEncodedValues / cols, 1, up.rows());
+    const std::int64_t rows = std::max<std::int64_t>(kEncodedValues / cols, 1);
     const Tensor from = Tensor::Allocate(base_.MergedType(), {rows, cols});
     Tensor to = Tensor::Allocate(type, {rows, cols});
-    const double seconds = BestSeconds(2,
-                                       [&] {
-                                         [[maybe_unused]] const EncodingError error = Reencode(
-                                             from.type(), from.bytes(), type, to.mutable_bytes(), rows, cols);
-                                       }) /
-                           static_cast<double>(rows * cols);
-    return encoding_[type] = seconds;
+    const double seconds = BestSeconds(2, [&] {
+      [[maybe_unused]] const EncodingError error =
+          Reencode(from.type(), from.bytes(), type, to.mutable_bytes(), rows, cols);
+    });
+    return encoding_[{type, cols}] = seconds / static_cast<double>(rows * cols);
   }
 
   void PlanQuantize() {
@@ -227,7 +223,7 @@ class Planner {
         if (tensor->shape.size() < 2 || !CanEncode(choice.type)) continue;
         std::int64_t elements = 1;
         for (const std::int64_t n : tensor->shape) elements *= n;
-        stage.seconds += static_cast<double>(elements) * EncodingTime(choice.type);
+        stage.seconds += static_cast<double>(elements) * EncodingTime(choice.type, choice.cols);
       }
       stage.seconds += static_cast<double>(stage.disk) / kDiskBytesPerSecond;
     }
@@ -381,7 +377,7 @@ class Planner {
   const std::int64_t anonymous_;  // what the program holds before it works
   ReadingTime reading_;
   std::vector<std::int64_t> kept_;  // lengths of the documents that were read and are kept
-  std::map<Type, double> encoding_;
+  std::map<std::pair<Type, std::int64_t>, double> encoding_;
   JobPlan plan_;
 };
 
