@@ -127,7 +127,7 @@ bool ObjectScanner::Separator() {
   }
 }
 
-// A number, a name such as null, or what other programs write in the place of one.
+// A number, a name such as null, or what other programs write instead of one.
 bool ObjectScanner::Atom() {
   const std::size_t begin = at_;
   const auto belongs = [](char c) {
