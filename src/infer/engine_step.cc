@@ -51,8 +51,8 @@ StepReport Engine::Step() {
   return report;
 }
 
-// First come, first served: the first that does not fit makes all others wait, or long prompts would wait for
-// ever.
+// First come, first served: the first that does not fit makes all others wait, because otherwise long prompts
+// would wait for ever.
 void Engine::Admit() {
   while (!waiting_.empty() && std::ssize(running_) < options_.max_sequences) {
     Member& member = *waiting_.front();

@@ -75,7 +75,7 @@ StopReason Session::Generate(Sampler& sampler, const GenerateOptions& options,
     if (options.max_tokens > 0 && written + 1 >= options.max_tokens) return StopReason::kTokenLimit;
     const std::int64_t room = context_ - std::ssize(tokens_);
     if (room <= 0) return StopReason::kContextFull;
-    // After the last token that may be written, none need be read.
+    // After the last token that may be written, no token need be read.
     const std::int64_t wanted = options.max_tokens > 0 ? options.max_tokens - written - 1 : room;
     Step(token, std::min(room, wanted) - 1, drafter);
   }
