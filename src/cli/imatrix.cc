@@ -1,4 +1,4 @@
-// longspan imatrix: which inputs of its weights a text drives how strongly.
+// longspan imatrix: how strongly a text drives each input of a model's weights.
 #include <fmt/format.h>
 
 #include <filesystem>

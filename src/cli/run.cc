@@ -77,8 +77,8 @@ std::string PromptOf(const RunOptions& options) {
   return options.keep_newline ? text : WithoutLastNewline(std::move(text));
 }
 
-// The most tokens that the session will hold. The model's window is no wall: past it, text gets worse, unless
-// the model was stretched, and the user hears of it.
+// The most tokens that the session will hold. The model's window is no hard limit. Past it, text gets worse
+// unless the model was stretched, so the user is warned.
 std::int64_t ContextFor(const RunOptions& options, const LlamaConfig& config, std::int64_t prompt_tokens) {
   const std::int64_t room = std::numeric_limits<std::int64_t>::max() - prompt_tokens;
   const std::int64_t needed = prompt_tokens + std::min(options.tokens, room);

@@ -55,7 +55,7 @@ std::pair<std::string, std::string> SplitName(const std::string& name) {
 
 bool IsRequired(const KeyValue& key) { return key.key.required != 0; }
 
-// What a key is without being given.
+// The value of a key that is not given.
 std::string DefaultText(const KeyValue& key) {
   std::string text(key.key.otherwise);
   if (IsRequired(key)) {
