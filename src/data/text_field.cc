@@ -58,7 +58,7 @@ class ObjectScanner {
   bool Value();
   bool Separator();  // closes what ends here
   bool Atom();
-  bool String(std::string* out);  // null: nobody asks for it
+  bool String(std::string* out);  // null: not wanted
   bool Escape(std::string& out);
   bool Hex4(char32_t& code);
 

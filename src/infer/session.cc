@@ -38,7 +38,7 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
     done += n;
     progress.Update(done);
   }
-  // Logits of the last token alone: nobody looks at those of a prompt.
+  // Logits of the last token alone: nobody needs those of the earlier tokens of a prompt.
   logits_.Resize(1, sequence_.vocab_size());
   sequence_.Logits(ConstRows(hidden_).Slice(hidden_.rows() - 1, 1), logits_);
   row_ = 0;

@@ -70,7 +70,7 @@ class PromptLookup : public Drafter {
   std::vector<std::int32_t> draft_;
 };
 
-// A smaller model with the same vocabulary guesses greedily.
+// Guesses greedily with a smaller model that has the same vocabulary.
 class DraftModel : public Drafter {
  public:
   // Both outlive the drafter. `tokens` are guessed at a time. A draft should be no more exact than what it
@@ -89,7 +89,7 @@ class DraftModel : public Drafter {
   std::vector<std::int32_t> draft_;
 };
 
-// Error(kBadOption), naming both files, unless the token ids of `draft` mean in `model` what they mean in it.
+// Error(kBadOption), naming both files, unless the token ids of `draft` mean the same in `model`.
 void CheckSameVocabulary(const LoadedModel& draft, const LoadedModel& model);
 
 }  // namespace longspan

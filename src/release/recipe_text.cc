@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-// What reads as `path` in a file that lies in `folder`.
+// How a file in `folder` writes `path`.
 std::string PathFrom(const fs::path& path, const fs::path& folder) {
   if (folder.empty() || path.empty()) return path.string();
   const fs::path relative = path.lexically_relative(folder);
