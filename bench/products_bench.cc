@@ -14,7 +14,7 @@
 namespace longspan {
 namespace {
 
-// Several equal weights to go through in turn, for one would stay in the cache.
+// Several equal weights, used one after another, because a single one would stay in the cache.
 const std::vector<Tensor>& Weights(Type type) {
   static std::map<Type, std::vector<Tensor>> made;
   std::vector<Tensor>& weights = made[type];

@@ -1,5 +1,5 @@
 // Corpora: JSON lines, arrays and text, plain, zstd or gzip. What can be read is UTF-8, is the same when it
-// is packed, and does not keep the next file from being read.
+// is compressed, and does not keep the next file from being read.
 #include "data/corpus.h"
 
 #include "data/testing/compressed.h"

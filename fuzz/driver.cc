@@ -47,7 +47,7 @@ void Try(const std::filesystem::path& path) {
   Attempt([&] { Parse(std::as_bytes(std::span(input))); });
 }
 
-// Whether the program was called for something else than fuzzing.
+// Whether the program was called for something other than fuzzing.
 bool RunCommand(std::span<char* const> arguments) {
   const std::string_view command = arguments.size() > 1 ? arguments[1] : "";
   if (command == "--seeds" && arguments.size() == 3) {

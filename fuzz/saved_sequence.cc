@@ -53,7 +53,8 @@ void ReadAndWriteAgain(std::span<const std::byte> input) {
 void Parse(std::span<const std::byte> input) {
   Attempt([&] { ReadAndWriteAgain(input); });
   if (input.size() < kSumBytes) return;
-  // Mutations seldom meet the checksum: what lies behind it is reached by somebody who means harm.
+  // Mutations seldom match the checksum, but an attacker can. So what lies behind it is fuzzed with a correct
+  // one.
   std::vector<std::byte> meant(input.begin(), input.end());
   Hash64 hash;
   hash.Update(std::span<const std::byte>(meant).first(meant.size() - kSumBytes));

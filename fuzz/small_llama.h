@@ -1,4 +1,4 @@
-// The model that seeds are of: as small as a Llama can be, so that mutations meet its structure.
+// The model that seeds are made from: as small as a Llama can be, so that mutations hit its structure.
 #pragma once
 
 #include "formats/gguf_value.h"

@@ -10,7 +10,7 @@
 namespace longspan::fuzz {
 
 // Reads `input` as a file from elsewhere is read. An Error is an answer, if it is one short line and does not
-// speak of a bug in longspan; whatever else leaves Parse, and memory or time without measure, is a finding.
+// speak of a bug in longspan; any other exception from Parse, and unbounded memory or time, is a finding.
 void Parse(std::span<const std::byte> input);
 
 // Writes a few small inputs that are valid, or nearly.

@@ -1,4 +1,4 @@
-// Conversions from outside, with the repository's own model.
+// Conversions by the program, with the repository's own model.
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>

@@ -25,7 +25,7 @@ using testing::Not;
 
 constexpr int kKills = 20;
 
-// Starts the program and kills it after so long, unless it ends before. Returns whether it was killed.
+// Starts the program and kills it after this long, unless it ends earlier. Returns whether it was killed.
 bool RunAndKill(const Workplace& place, std::vector<std::string> words, std::chrono::milliseconds after) {
   words.insert(words.begin(), LONGSPAN_PROGRAM);
   std::vector<char*> argv;

@@ -120,7 +120,7 @@ TEST(HuggingFace, Llama3DivisorsFollowANewTheta) {
   WriteAdapter(place / "adapter", QueryAdapter());
   Succeed(place, {"merge", place / "llama3.gguf", place / "adapter", place / "merged.gguf", "--rope-theta",
                   "2000000"});
-  // The divisors are taken back to the four numbers only where they are those of the new theta.
+  // The divisors become the four numbers again only where they belong to the new theta.
   Succeed(place, {"convert", place / "merged.gguf", place / "back"});
   const json config = json::parse(ReadFile(place / "back" + "/config.json"));
   EXPECT_EQ(config["rope_theta"], 2e6);

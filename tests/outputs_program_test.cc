@@ -207,7 +207,7 @@ TEST_F(Outputs, AFullDiskUnderStandardOutputIsAnError) {
   }
 }
 
-// The descriptor of a closed standard output must not become that of the model.
+// The descriptor of a closed standard output must not be reused for the model.
 TEST_F(Outputs, AClosedStandardOutputIsAnErrorAndNotPartOfTheModel) {
   MustRun({"quantize", model_, place_ / "want.gguf", "Q8_0"});
   const Outcome outcome = place_.Run({"quantize", model_, place_ / "got.gguf", "Q8_0"}, "");
@@ -221,7 +221,7 @@ TEST_F(Outputs, AReaderThatGoesEndsTheProgramQuietly) {
                               "' --json --tensors 2>'" + log + "'; echo $? >>'" + log + "') | true";
   ASSERT_EQ(std::system(command.c_str()), 0);
   const std::string text = ReadFile(log);
-  EXPECT_THAT(text, testing::AnyOf("141\n", "0\n")) << text;  // 0 where all of it fitted in the pipe
+  EXPECT_THAT(text, testing::AnyOf("141\n", "0\n")) << text;  // 0 where everything fitted in the pipe
 }
 
 }  // namespace

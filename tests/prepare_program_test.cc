@@ -104,7 +104,7 @@ TEST_F(Prepare, TrainRefusesShardsOfAnotherTokenizer) {
   EXPECT_EQ(accepted.code, 0) << accepted.err;
 }
 
-// What eval leaves out, it says.
+// eval says what it leaves out.
 TEST_F(Prepare, EvalNamesWhatItSkips) {
   WriteFile(place_ / "a.ndjson",
             "{\"text\": \"The old man went to the sea, and the sea was calm.\"}\nno JSON\n");

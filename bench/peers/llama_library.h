@@ -36,7 +36,7 @@ class LlamaLibrary {
   // Nothing where the package is not installed in `source`/bench/peers. Error(kUnsupported) where it lacks
   // what is asked of it. The libraries stay open to the end of the process.
   static std::unique_ptr<const LlamaLibrary> Find(const std::filesystem::path& source);
-  // The same for a program that is nothing without it: Error(kUnsupported) where it is not installed.
+  // The same for a program that cannot do without it: Error(kUnsupported) where it is not installed.
   static std::unique_ptr<const LlamaLibrary> Require(const std::filesystem::path& source);
 
   bool NeedsImportance(Type type) const;

@@ -221,7 +221,7 @@ class Comparison {
     Result* const results[] = {&line.ours, &line.theirs};
     double spent = 0;
     for (Result* result : results) result->seconds = std::numeric_limits<double>::infinity();
-    do {  // in turns, so that both meet the same neighbours; the best of each counts
+    do {  // alternately, so that other load meets both alike; the best of each counts
       for (int i : {0, 1}) {
         const double seconds = plain[i].Seconds();
         spent += seconds;

@@ -1,4 +1,4 @@
-// Whole files quantised by longspan and by llama.cpp in turns: weights per second from file to file.
+// Whole files quantised alternately by longspan and by llama.cpp: weights per second from file to file.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>

@@ -1,4 +1,4 @@
-// What running a model costs by its measures alone: what the time that it took is held against.
+// What running a model costs, computed from its dimensions alone. Measured times are compared with it.
 #pragma once
 
 #include <cstdint>

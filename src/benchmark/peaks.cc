@@ -34,7 +34,7 @@ double BestSeconds(int runs, const std::function<void()>& work) {
   return best;
 }
 
-// Where results go that nobody reads, so that they are computed all the same.
+// Takes results that nobody reads, so that the compiler still computes them.
 thread_local volatile double ignored_sum;
 
 // Steps that take about `seconds` on one thread.
@@ -61,8 +61,8 @@ Peak MeasureLoop(const PeakLoop& loop, const PeakOptions& options) {
   return peak;
 }
 
-// Zeroed memory in large pages where the system has them, for small ones would measure address translation
-// too.
+// Zeroed memory in large pages where the system has them, because small ones would measure address
+// translation too.
 std::unique_ptr<std::byte, std::function<void(std::byte*)>> MapMemory(std::size_t bytes) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED)

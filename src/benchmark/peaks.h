@@ -10,7 +10,7 @@
 
 namespace longspan {
 
-// In the order in which work likes to have them: matrix products run on the first that the machine has.
+// In order of preference: matrix products run on the first that the machine has.
 enum class PeakKind { kTileBf16, kTileInt8, kInt8Dot, kFma, kMemoryReading };
 
 std::string_view Name(PeakKind kind);  // "tile bf16", "memory reading"
@@ -27,7 +27,7 @@ struct Peak {
 
 struct PeakOptions {
   double seconds = 0.08;        // that one run of a loop lasts
-  int runs = 5;                 // of which the best counts
+  int runs = 5;                 // the best of them counts
   std::int64_t read_bytes = 0;  // size of the memory that is read; 0: far more than the last cache holds
 };
 

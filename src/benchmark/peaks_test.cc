@@ -1,4 +1,4 @@
-// Rates cannot be known beforehand; that the loops did what is counted can.
+// Rates cannot be known beforehand. That the loops do the work that is counted can be tested.
 #include "benchmark/peaks.h"
 
 #include <gmock/gmock.h>
@@ -78,7 +78,7 @@ TEST(Peaks, OneThreadIsAllOfOne) {
   SetThreads(threads);
 }
 
-// Of a machine that is made up.
+// The peaks of an invented machine.
 const std::vector<Peak> kPeaks{
     {PeakKind::kTileBf16, "amx", "", 4, 8},   {PeakKind::kTileInt8, "amx", "", 8, 16},
     {PeakKind::kInt8Dot, "avx512", "", 2, 4}, {PeakKind::kInt8Dot, "avx2", "slow", 1, 2},

@@ -9,7 +9,7 @@ namespace longspan {
 
 void AppendRandom(const Kernels& kernels, std::int64_t tokens, KvCache& cache) {
   const KvLayout& layout = cache.layout();
-  // The same few rows again and again: random numbers for all would take longer than all else.
+  // The same few rows again and again: drawing all rows at random would take longer than everything else.
   Matrix k(kKvBlock, layout.kv_heads * layout.head_dim), v(k.rows(), k.cols());
   Random random(0, 0, RandomPurpose::kSynthetic);
   for (Matrix* rows : {&k, &v}) {

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::int64_t kProbeRows = 64;
 constexpr std::int64_t kMostRows = 512;               // of a part: products gain nothing from more
-constexpr std::int64_t kOptimizerElements = 1 << 22;  // AdamW is measured on so many
+constexpr std::int64_t kOptimizerElements = 1 << 22;  // values that AdamW is measured on
 
 Batch RandomBatch(std::int64_t sequences, std::int64_t length, std::int64_t vocab_size) {
   Random random(0, 1, RandomPurpose::kSynthetic);

@@ -27,8 +27,8 @@ TrainOptions Options() {
   return o;
 }
 
-// A part of the model says what the whole takes. Tests share a machine with others, so only a gross mistake,
-// a factor that was forgotten, can be told from noise.
+// A part of the model predicts what the whole takes. Tests share a machine with others, so only a gross
+// mistake, a factor that was forgotten, can be told from noise.
 TEST(MeasureTrainingTime, APartSaysWhatTheWholeTakes) {
   const LlamaConfig config = Config();
   const Weights weights = RandomWeights(config, 5);

@@ -1,4 +1,4 @@
-// longspan imatrix: which inputs of its weights a text drives how strongly.
+// longspan imatrix: how strongly a text drives each input of a model's weights.
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -27,7 +27,7 @@ struct Options {
   bool resume = false, json = false;
 };
 
-// The matrix that an earlier run of the same model and text left, if it is asked for and there.
+// The matrix that an earlier run with the same model and text left, if one is asked for and exists.
 ImportanceMatrix Begin(const Options& options, std::uint64_t fingerprint) {
   if (options.resume && std::filesystem::exists(options.out)) {
     ImportanceMatrix matrix = ImportanceMatrix::Load(options.out);

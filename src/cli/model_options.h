@@ -1,4 +1,4 @@
-// Options that several commands which run a model share.
+// Options shared by the commands that run a model.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -53,7 +53,8 @@ void AddRecipeCheck(CLI::App& recipe) {
   auto options = std::make_shared<RecipeCheckOptions>();
   CLI::App* command = recipe.add_subcommand("check", "Check every setting of a recipe, and run nothing");
   command->add_option("RECIPE", options->path, "YAML file")->required()->check(CLI::ExistingFile);
-  command->add_flag("--train", options->for_train, "As longspan train reads it, rather than extend");
+  command->add_flag("--train", options->for_train,
+                    "Check for `longspan train` rather than `longspan extend`");
   command->add_flag("--json", options->json, "Print the recipe as JSON, with every default filled in");
   command->footer("Example:\n  longspan recipe check recipes/demo.yml");
   command->callback([options] { RunRecipeCheck(*options); });

@@ -38,7 +38,7 @@ struct RunOptions {
   std::optional<Type> draft_cache_type;          // likewise
   std::int64_t draft_tokens = 4;
 
-  // The model that drafts, run as the one that writes is.
+  // The draft model, run with the same options as the model that writes.
   ModelOptions Draft() const {
     ModelOptions options = model;
     options.path = draft;
@@ -77,8 +77,8 @@ std::string PromptOf(const RunOptions& options) {
   return options.keep_newline ? text : WithoutLastNewline(std::move(text));
 }
 
-// The most tokens that the session will hold. The model's window is no wall: past it, text gets worse, unless
-// the model was stretched, and the user hears of it.
+// The most tokens that the session will hold. The model's window is no hard limit. Past it, text gets worse
+// unless the model was stretched, so the user is warned.
 std::int64_t ContextFor(const RunOptions& options, const LlamaConfig& config, std::int64_t prompt_tokens) {
   const std::int64_t room = std::numeric_limits<std::int64_t>::max() - prompt_tokens;
   const std::int64_t needed = prompt_tokens + std::min(options.tokens, room);
@@ -230,7 +230,8 @@ void AddRun(CLI::App& app) {
       ->capture_default_str();
   run->add_option("--repeat-window", sampler.repeat_window, "How many tokens are recent")
       ->capture_default_str();
-  run->add_option("--seed", sampler.seed, "The same seed writes the same text")->capture_default_str();
+  run->add_option("--seed", sampler.seed, "Seed for sampling; the same seed writes the same text")
+      ->capture_default_str();
   run->add_flag("--greedy", options->greedy, "The same as --temperature 0");
   run->add_flag("--no-bos", options->no_bos, "Do not begin with the beginning-of-text token");
   run->add_flag("--special", options->special, "Read special tokens in the prompt, and write them out");

@@ -98,7 +98,7 @@ TypeSearchResult SearchOptions::Search(const std::string& in, const QuantizeOpti
   const auto documents = ReadDocuments(texts, 0, model);
   const std::int64_t chunk = std::min({kChunkTokens, model.config().context, tokens});
   auto chunks = CalibrationChunks(documents, model.bos(), chunk);
-  // Spread over the text, for its beginning is not like the rest.
+  // Spread over the text, because its beginning is not like the rest.
   const auto wanted = static_cast<std::size_t>(std::max<std::int64_t>(1, tokens / chunk));
   if (chunks.size() > wanted) {
     for (std::size_t i = 0; i < wanted; ++i) chunks[i] = chunks[i * chunks.size() / wanted];

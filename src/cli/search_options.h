@@ -25,7 +25,7 @@ struct SearchOptions {
   void AddTo(CLI::App& command);
   bool wanted() const { return !size.empty() || bits_per_weight > 0; }
 
-  // Error(kBadOption) for a size that is none, or a text shorter than a chunk.
+  // Error(kBadOption) for something that is not a size, or a text shorter than a chunk.
   TypeSearchResult Search(const std::string& in, const QuantizeOptions& quantize) const;
 };
 
@@ -34,7 +34,7 @@ struct SearchOptions {
 void PrintSearch(const TypeSearchResult& result, const std::vector<std::string>& given);
 nlohmann::ordered_json ToJson(const TypeSearchResult& result, const std::vector<std::string>& given);
 
-// Bytes of "3.6GiB", "900 MB" or "12345"; nothing where it is no size.
+// Bytes of "3.6GiB", "900 MB" or "12345"; nothing where it is not a size.
 std::optional<std::int64_t> ParseSize(std::string_view text);
 
 }  // namespace longspan

@@ -13,7 +13,7 @@
 namespace longspan {
 namespace {
 
-// Unlike fmt::print, this does not throw: a lost message must not end the work.
+// Unlike fmt::print, this does not throw, because a lost message must not end the work.
 void Write(const std::string& text) {
   [[maybe_unused]] const std::size_t written = std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);

@@ -11,7 +11,7 @@
 namespace longspan {
 
 // A bar with rate and time left where stderr is a terminal; a plain line now and then where it is a log. A
-// stderr that is gone, such as that of a closed terminal, stops nothing.
+// closed stderr, such as after the terminal was closed, stops nothing.
 class TerminalProgress : public Progress {
  public:
   TerminalProgress();

@@ -119,7 +119,7 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
                   data.examples_per_epoch, examples.length, kernels.name()));
   const TrainState state =
       Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal());
-  // The result first: nothing else of the run is as dear.
+  // The result first: nothing else in the run is worth as much.
   SaveResult(r, start, network);
   const nlohmann::ordered_json summary{{"steps", state.step},
                                        {"tokens", state.tokens},

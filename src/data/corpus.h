@@ -5,7 +5,7 @@
 //   any other     one document (.txt, .md, .pod, ...)
 //   a folder      its files, recursively, in the order of their names
 //
-// What a file is, its contents say (text_format.h), below zstd or gzip where it is compressed. Text is UTF-8:
+// The contents of a file say what it is (text_format.h), after decompression by zstd or gzip. Text is UTF-8:
 // a document that is not is skipped. Whatever cannot be used is skipped, counted and named (skips.h), and the
 // rest goes on.
 #pragma once

@@ -52,7 +52,7 @@ class Examples::Row {
     ++document_;
   }
 
-  // The rest is a document of its own that nothing is learnt from.
+  // The padding is a document of its own that nothing is learnt from.
   void Pad(std::int32_t token) {
     const auto n = static_cast<std::size_t>(room());
     Tokens positions(n);
@@ -165,7 +165,7 @@ std::shared_ptr<const Examples::Epoch> Examples::Plan(std::int64_t number) const
   return epoch_;
 }
 
-// Evenly spaced, so that every batch has its part.
+// Evenly spaced, so that every batch has its share.
 bool Examples::IsRetrieval(std::int64_t row_in_epoch) const {
   const auto Before = [this](std::int64_t n) {
     return std::floor(static_cast<double>(n) * options_.retrieval_share);

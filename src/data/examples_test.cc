@@ -150,7 +150,7 @@ TEST(Examples, PackedRowsAreAlwaysAsManyAsPromised) {
   }
 }
 
-// The trap: positions jump, and nothing else in the batch takes notice.
+// The trap: positions jump, and nothing else in the batch changes.
 TEST(Examples, PoseChangesPositionsOnly) {
   const TestFolder folder;
   const Shard shard = Numbered(folder, {100, 40, 70});

@@ -84,7 +84,7 @@ class ZstdStream : public InputStream {
       if (input_.pos == input_.size) {
         input_ = {packed_.data(), file_.Read(packed_), 0};
         if (input_.size == 0) {
-          // The frame may still hold text that found no room in an earlier call.
+          // The frame may still hold text that did not fit in an earlier call.
           if (left_ != 0) Step(output);
           if (left_ != 0 && output.pos == 0 && !ZSTD_isError(left_)) {
             Fail(ErrorKind::kInvalidFile, "{}: cut off: the zstd stream ends within a frame, at byte {}",
@@ -169,7 +169,7 @@ class GzipStream : public InputStream {
     return stream_.avail_in < before;
   }
 
-  // False where nothing comes any more: the file ends, or is damaged behind what this Read gave out.
+  // False where nothing more comes: the file ends, or is damaged after what this Read gave out.
   bool Step() {
     inside_member_ = any_member_ = true;
     const int status = inflate(&stream_, Z_NO_FLUSH);

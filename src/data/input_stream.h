@@ -1,5 +1,5 @@
-// A file read front to back, decompressed on the way where it is zstd's or gzip's. What it is, its first
-// bytes say; its name says only what it should be.
+// A file read front to back, decompressed on the way where it is zstd or gzip. Its first bytes say which; its
+// name says only what it should be.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace longspan {
 
 class InputStream {
  public:
-  // What `zstd --long=31` asks for. Memory for a window is used as far as the text reaches, no further.
+  // What `zstd --long=31` asks for. A window takes only as much memory as there is text.
   static constexpr int kMaxWindowLog = 31;
 
   virtual ~InputStream() = default;

@@ -36,9 +36,9 @@ struct PrepareReport {
   CorpusSkips skips;
 };
 
-// Writes train.lsd, and validation.lsd where documents fall to it, into the folder `out`, in place of those
-// that are there (data/shard_set.h). Documents that cannot be used are left out and counted.
-// Error(kBadOption) where no document is left to train on; nothing is written then.
+// Writes train.lsd, and validation.lsd where documents are held out, into the folder `out`. Existing shards
+// are replaced (data/shard_set.h). Documents that cannot be used are left out and counted. Error(kBadOption)
+// where no document is left to train on; nothing is written then.
 PrepareReport Prepare(const std::vector<std::filesystem::path>& inputs, const TextEncoder& encoder,
                       const PrepareOptions& options, const std::filesystem::path& out, Progress& progress);
 

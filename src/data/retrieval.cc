@@ -147,7 +147,7 @@ ScoredText Retrieval::Echo(std::int64_t length, const TextFn& text_fn, Random& r
     at += gap;
     const std::int64_t again = Size(result.tokens);
     Append(result, tokens, true);
-    Score(result, {again, again + 1}, false);  // that it comes again now is a surprise
+    Score(result, {again, again + 1}, false);  // nothing predicts that it comes again now
   }
   return result;
 }

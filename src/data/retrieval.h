@@ -1,5 +1,5 @@
 // Training text that teaches a model to look things up in its window. A small model does not learn that from
-// books alone: there, what the far context says about the next word is mostly little.
+// books alone, because distant text seldom helps to predict the next word.
 #pragma once
 
 #include <cstdint>
@@ -26,18 +26,19 @@ class Retrieval {
   ScoredText PasskeyText(std::int64_t length, Random& random) const;
 
   // A real text with sentences hidden in it ("The code of the river is 4821.") that are asked for later on:
-  // at most `length` tokens. `text(n)` gives n tokens of a document, or all it has. All is scored but the
-  // numbers where they first appear, which nothing could predict.
+  // at most `length` tokens. `text(n)` gives n tokens of a document, or all it has. Everything is scored
+  // except the first appearance of each number, which nothing could predict.
   using TextFn = std::function<std::vector<std::int32_t>(std::int64_t)>;
   ScoredText HiddenSentences(std::int64_t length, const TextFn& text, Random& random) const;
 
-  // Random tokens that come again, at once or after some of the text: nothing but looking back predicts the
-  // second time, and only that and the text are scored. A model learns to copy from these long before it
-  // would from questions (Olsson et al. 2022 on induction heads). At most `length` tokens.
+  // Random tokens that are repeated, at once or after some of the text. Only looking back predicts the
+  // repetition. The repetition and the text are scored, the first appearance is not. A model learns to copy
+  // from these long before it would from questions (Olsson et al. 2022 on induction heads). At most `length`
+  // tokens.
   ScoredText Echo(std::int64_t length, const TextFn& text, Random& random) const;
 
-  // How long an Echo in a row with so much room should be: as often short as long, because the way back is
-  // learnt over short distances first.
+  // How long an Echo should be in a row with this much room. Short ones are as frequent as long ones, because
+  // a model learns to look back over short distances first.
   std::int64_t DrawEchoLength(std::int64_t room, Random& random) const;
 
   // An Echo shorter than this repeats nothing.

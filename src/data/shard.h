@@ -1,7 +1,7 @@
 // Shards: tokenised documents in one file, mapped for reading.
 //
-// Layout, little-endian. What is known only at the end stands there, so that a corpus of any size is written
-// in one pass:
+// Layout, little-endian. What is known only at the end stands at the end, so that a corpus of any size is
+// written in one pass:
 //   at   bytes
 //   0    8  magic "LSPNSHRD"
 //   8    4  version, 2

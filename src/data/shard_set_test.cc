@@ -70,8 +70,8 @@ TEST(ShardSet, IsWholeAfterEachStepOfAReplacement) {
   put(after, "train.lsd", "train.lsd");
   EXPECT_EQ(pair(), std::pair(2, 22));
 
-  // A run that is ended here leaves a pair under two names, which the next one must not lose: it is put in
-  // order before validation.next.lsd is written anew.
+  // A run that is ended here leaves a pair under two names. The next run must not lose it, so it completes
+  // the rename before it writes validation.next.lsd anew.
   WriteSet(folder.path(), 3, 33);
   EXPECT_EQ(pair(), std::pair(3, 33));
   EXPECT_THAT(Names(folder.path()), ElementsAre("train.lsd", "validation.lsd"));

@@ -58,7 +58,7 @@ class ObjectScanner {
   bool Value();
   bool Separator();  // closes what ends here
   bool Atom();
-  bool String(std::string* out);  // null: nobody asks for it
+  bool String(std::string* out);  // null: not wanted
   bool Escape(std::string& out);
   bool Hex4(char32_t& code);
 
@@ -127,7 +127,7 @@ bool ObjectScanner::Separator() {
   }
 }
 
-// A number, a name such as null, or what other programs write in the place of one.
+// A number, a name such as null, or what other programs write instead of one.
 bool ObjectScanner::Atom() {
   const std::size_t begin = at_;
   const auto belongs = [](char c) {

@@ -69,7 +69,7 @@ TextFormat FindTextFormat(std::string_view front, const fs::path& path, std::str
   const TextFormat otherwise = named ? TextFormat::kJsonLines : TextFormat::kText;
   const std::string_view begin = WithoutSpace(WithoutByteOrderMark(front));
   const bool array = begin.starts_with('[');
-  // A NUL in one line of JSON spoils that line alone. One behind the first bracket is UTF-16's.
+  // A NUL in one line of JSON spoils that line alone. One right after the first bracket means UTF-16.
   const bool begins_json = named && (array || begin.starts_with('{')) && begin.substr(1, 1) != "\0"sv;
   if (!begins_json && !NotText(front).empty()) return TextFormat::kOther;
   const std::string_view object = array ? WithoutSpace(begin.substr(1)) : begin;

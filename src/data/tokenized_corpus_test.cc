@@ -13,7 +13,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// Fails as a tokenizer may on a document it cannot bear.
+// Fails as a tokenizer may on a document that it cannot encode.
 TextEncoder ChokingEncoder() {
   TextEncoder encoder = ByteEncoder();
   encoder.encode = [encode = encoder.encode](std::string_view text) {

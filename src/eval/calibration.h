@@ -28,8 +28,8 @@ struct CollectOptions {
 };
 
 // Runs the chunks that `matrix` has not read yet through the model and adds the squares of every layer's
-// inputs. The same bits for any number of threads, and whether it ran in one go or was interrupted, for a
-// file holds all that it knows. When cancelled, it saves first. Error(kInvalidFile) where activations are no
+// inputs. The same bits for any number of threads, and whether it ran in one go or was interrupted, because a
+// file holds the whole state. When cancelled, it saves first. Error(kInvalidFile) where activations are no
 // finite numbers.
 void CollectImportance(const Transformer& model, std::span<const TokenDocument> chunks,
                        const CollectOptions& options, ImportanceMatrix& matrix,

@@ -41,7 +41,8 @@ class Mean {
 
 class Statistics {
  public:
-  // Error(kInvalidFile) for a prediction that is none: its divergence would pass for 0, or spoil every mean.
+  // Error(kInvalidFile) for a prediction that is not one: its divergence would pass for 0, or spoil every
+  // mean.
   void Add(const Comparison& c) {
     if (!std::isfinite(c.reference_nll))
       Fail(ErrorKind::kInvalidFile, "the reference model's logits are not numbers, after {} tokens",
@@ -79,7 +80,7 @@ class Statistics {
     r.same_top_error = same_top_.error();
     r.mean_delta_p = delta_;
     r.rms_delta_p = std::sqrt(delta_square_.value());
-    // The error of a root is that of what is below it over twice the root.
+    // The error of a root is the error of its argument, divided by twice the root.
     if (r.rms_delta_p > 0) r.rms_delta_p_error = delta_square_.error() / (2 * r.rms_delta_p);
     r.perplexity = std::exp(nll_.value());
     r.reference_perplexity = std::exp(reference_nll_.value());
@@ -99,7 +100,7 @@ class Reference {
   virtual std::int64_t readers() const { return 0; }  // models that read every window
   virtual void Listen(WindowReader::Listener) {}      // once, before the first window
   virtual void Open(const TokenDocument& document, const Window& window) = 0;
-  // Moves on to the next `rows` rows of the window, of which Compare takes one.
+  // Moves on to the next `rows` rows of the window; Compare takes one of them.
   virtual void Next(std::int64_t rows) = 0;
   virtual Comparison Compare(std::int64_t row, std::span<const float> logits, std::int32_t target) const = 0;
 };

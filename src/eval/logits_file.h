@@ -22,7 +22,7 @@
 
 namespace longspan {
 
-// The measures of a file.
+// The dimensions of a file.
 struct LogitsShape {
   std::int64_t context = 0, vocab_size = 0, chunks = 0;
 
@@ -30,7 +30,7 @@ struct LogitsShape {
   std::int64_t rows() const { return chunks * rows_of_chunk(); }
   // Values of 16 bits, scale and minimum included.
   std::int64_t row_values() const { return 4 + (vocab_size + 1) / 2 * 2; }
-  // Tokens and rows of one chunk. Measures are int32 in the file, so that this cannot wrap.
+  // Tokens and rows of one chunk. Dimensions are int32 in the file, so this cannot wrap.
   std::uint64_t ChunkBytes() const;
 };
 

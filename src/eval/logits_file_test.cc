@@ -135,7 +135,7 @@ TEST_F(LogitsFileTest, SaysWhatIsWrong) {
   EXPECT_THAT(with(36, 1.0f), HasSubstr("row 0"));
   EXPECT_THAT(with(40, -INFINITY), HasSubstr("row 0"));
   EXPECT_THAT(with(40, 5.0f), HasSubstr("row 0"));
-  // All three measures at their largest: no product may wrap.
+  // All three dimensions at their largest: no product may wrap.
   std::string huge = good;
   for (std::size_t at = 8; at < 20; ++at) huge[at] = at % 4 == 3 ? '\x7f' : '\xff';
   EXPECT_NE(Error(huge), "");

@@ -10,7 +10,7 @@
 namespace longspan {
 namespace {
 
-// A vocabulary for the tests: 0-9 are digits, 10 a word, 11 marks the key, 12 asks for it.
+// A vocabulary for the tests: 0-9 are digits, 10 is a word, 11 marks the key, 12 asks for the key.
 constexpr std::int32_t kWord = 10, kMark = 11, kAsk = 12;
 
 std::string Decode(std::span<const std::int32_t> tokens) {

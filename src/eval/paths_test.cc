@@ -1,4 +1,4 @@
-// Every way through the kernels gives a real model the reference's perplexity on real text.
+// On every path through the kernels, a real model has the reference's perplexity on real text.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -48,7 +48,7 @@ TEST_P(PathsTest, PerplexityIsTheReferences) {
       SCOPED_TRACE(isa + (activations == Activations::kInt8 ? " int8" : " exact"));
       EXPECT_NEAR(ratio(Type::kF32), 1.0, 0.001);
       EXPECT_NEAR(ratio(Type::kF16), 1.0, 0.001);
-      // Keys and values of 8 bits are other keys and values, whatever the path.
+      // 8-bit keys and values differ from exact ones on every path.
       EXPECT_NEAR(ratio(Type::kBF16), 1.0, 0.005);
       EXPECT_NEAR(ratio(Type::kQ8_0), 1.0, 0.005);
     }

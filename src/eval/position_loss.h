@@ -1,8 +1,8 @@
 // Loss by position: how well the tokens of long documents are predicted, by how much text stands before them.
 //
-// One pass over a document answers for every context up to its length, where windows of each context would
-// read the document again for each. It shows what a stretched model is for: the loss should fall as text
-// grows, and not rise beyond the window that the model was made with.
+// One pass over a document gives the loss at every context up to its length. Windows would read the document
+// again for each context. It shows what a stretched model is for: the loss should fall as text grows, and not
+// rise beyond the window that the model was made with.
 #pragma once
 
 #include <cstdint>

@@ -124,7 +124,8 @@ class Walk {
     }
     model_.kernels().RmsNorm(x, model_.output_norm(), static_cast<float>(model_.config().norm_epsilon), x);
   }
-  // The sum over a chunk. Logits of both are made here, for to keep them would take a vocabulary a token.
+  // The sum over a chunk. Logits of both are computed here, because keeping them would take a whole
+  // vocabulary for each token.
   double Divergence(ConstRows reference, ConstRows hidden, const Tensor& output) {
     double sum = 0;
     for (std::int64_t first = 0; first < hidden.rows; first += kLogitRows) {
@@ -309,8 +310,8 @@ double EstimateDivergence(std::span<const TypeHarm> measured, double relative_er
   // What was measured is stored without error and says nothing of types that are not: the square of an error
   // is of the order of its divergence.
   if (near.relative_error <= 0) return relative_error * relative_error;
-  // Quadratic, unless two measurements say otherwise; what they say is believed within reason, for both have
-  // noise.
+  // Quadratic, unless two measurements say otherwise; what they say is believed within limits, because both
+  // have noise.
   double exponent = 2;
   if (measured.size() > 1) {
     const TypeHarm &a = measured.front(), &b = measured.back();

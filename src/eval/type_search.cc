@@ -48,7 +48,7 @@ std::vector<Type> TypesFor(const GgufTensor& tensor, const ImportanceMatrix* imp
   for (const Type type : wide ? std::span<const Type>(kTypes) : std::span<const Type>(kNarrowTypes)) {
     if (possible(type)) types.push_back(type);
   }
-  // As it is: no harm at all, where there is room for it.
+  // Unchanged: no harm at all, where there is room for it.
   if (tensor.type != Type::kBF16) types.push_back(Type::kF16);
   if (std::ranges::find(types, tensor.type) == types.end()) types.push_back(tensor.type);
   return types;
@@ -121,7 +121,7 @@ std::string Escaped(std::string_view name) {
   return pattern;
 }
 
-// The mix whose name the file gets: that of the type which most weights have.
+// The mix whose name the file gets: the one of the type that most weights have.
 std::string MixName(std::span<const ChosenType> tensors) {
   std::map<Type, std::int64_t> elements;
   for (const ChosenType& tensor : tensors) elements[tensor.type] += tensor.elements;
@@ -204,7 +204,7 @@ TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model,
     smallest += std::ranges::min_element(of_tensor, {}, &TypeOption::bytes)->bytes;
     as_is += std::ssize(file.tensors()[candidate.index].bytes);
   }
-  // Better now than after an hour.
+  // Better to fail now than after an hour.
   if (smallest > open_bytes) {
     Fail(ErrorKind::kBadOption,
          "{}: {:.2f} MiB for the tensors are too few, the smallest types{} take {:.2f} MiB",

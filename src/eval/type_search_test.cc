@@ -145,7 +145,7 @@ TEST(DescribeRules, PutsLayersTogether) {
                           "^blk\\.(0|2)\\.attn_v\\.weight$=Q8_0", "^blk\\.\\d+\\.ffn_up\\.weight$=Q4_0"));
 }
 
-// The point of it all, on the base model and prose that stands in the repository.
+// The whole search, on the base model and prose from the repository.
 TEST(SearchTypes, BeatsTheFixedMixOfItsSize) {
   const std::filesystem::path source(LONGSPAN_SOURCE_DIR), base = source / "models" / "longspan-base.gguf";
   const TestFolder folder;

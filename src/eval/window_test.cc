@@ -77,8 +77,8 @@ TEST(SameTokenWindows, NeedTheLongestContext) {
 }
 
 TEST(HalfWindows, ScoreTheSecondHalf) {
-  // With a BOS, the stream is B 0 1 2 3 4 5 6 7 8 ...; its window [8, 16) is B 8 9 ... 14, for token 7 gives
-  // way.
+  // With a BOS, the stream is B 0 1 2 3 4 5 6 7 8 ...; its window [8, 16) is B 8 9 ... 14, because token 7
+  // gives way.
   EXPECT_THAT(HalfWindows(17, 8, true), testing::ElementsAre(Window{0, 0, 4, 7}, Window{0, 8, 12, 15}));
   EXPECT_THAT(HalfWindows(17, 8, false), testing::ElementsAre(Window{0, 0, 5, 8}, Window{0, 8, 13, 16}));
   // At 512 it scores 255 tokens a window.

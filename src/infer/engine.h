@@ -169,7 +169,7 @@ class Engine {
   // engine.cc
   void Check(const Request& request, std::int64_t tokens_before) const;
   Member& Get(SequenceId id) const;         // Error(kBadOption) for an unknown one
-  Member& GetResting(SequenceId id) const;  // likewise for one that is at work
+  Member& GetResting(SequenceId id) const;  // likewise for one that is busy
   Member& Add(std::unique_ptr<Member> member);
   void Queue(Member& member);
   void TakeInbox();

@@ -18,7 +18,7 @@ class EngineFailureTest : public testing::Test {
   const SmallModel small_;
 };
 
-// The steps of an engine, and what they threw on the way. An engine that throws for ever is given up.
+// The steps of an engine, and what they threw on the way. An engine that never stops throwing is given up.
 std::vector<std::string> StepsThatThrew(Engine& engine) {
   std::vector<std::string> thrown;
   while (!engine.idle() && thrown.size() < 5) {

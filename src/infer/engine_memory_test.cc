@@ -1,4 +1,4 @@
-// The engine within a limit of memory: who waits, who is read again, who ends.
+// The engine within a memory limit: which sequences wait, which are read again, which end.
 #include <gmock/gmock.h>
 
 #include "base/error.h"
@@ -161,7 +161,7 @@ TEST_F(EngineMemoryTest, ARestoredSequenceLeavesNoPagesThatCannotBeEvicted) {
   EXPECT_EQ(outcome.tokens, WrittenAlone(model(), Ask(prompt, 170), options.context));
 }
 
-// Giving way and reading again is the engine's affair: what the cache knew of a prompt is counted once.
+// A sequence that gives way is read again, but what the cache knew of its prompt is counted once.
 TEST_F(EngineMemoryTest, SharedTokensAreCountedOnce) {
   for (const std::int64_t common : {0, 64, 70}) {
     Engine engine(model(), Pages(5));

@@ -18,7 +18,7 @@ struct Raised {
   bool& flag;
 };
 
-// What the exception says that is being handled.
+// The message of the exception that is being handled.
 std::string MessageOfCurrentException() {
   try {
     throw;
@@ -51,8 +51,8 @@ StepReport Engine::Step() {
   return report;
 }
 
-// First come, first served: the first that does not fit makes all others wait, or long prompts would wait for
-// ever.
+// First come, first served: the first that does not fit makes all others wait, because otherwise long prompts
+// would wait for ever.
 void Engine::Admit() {
   while (!waiting_.empty() && std::ssize(running_) < options_.max_sequences) {
     Member& member = *waiting_.front();
@@ -113,9 +113,9 @@ bool Engine::AnotherReadsAhead(const Member& prompt, std::span<Member* const> re
   });
 }
 
-// Takes over the pages that were computed for the same tokens, where they reach further than its own. It
-// gives back its own for all of them, as PrefixCache wants it. The last token is left to be read: its logits
-// are wanted.
+// Takes over the pages that were computed for the same tokens, where they reach further than the member's
+// own. The member then gives back all its own pages for these, as PrefixCache requires. The last token is
+// left to be read: its logits are wanted.
 void Engine::ShareKnownPages(Member& member) {
   if (!options_.share_prefixes) return;
   const std::vector<KvPage> known = prefixes_.Find(std::span(member.tokens).first(member.tokens.size() - 1));
@@ -232,7 +232,7 @@ std::vector<Engine::Draw> Engine::DrawTokens(std::span<const Part> parts) {
   return draws;
 }
 
-// Ends the requests of a pass that failed. Those that gave way for it wait on.
+// Ends the requests of a pass that failed. Those that gave way for it go on waiting.
 void Engine::EndAll(std::span<const Part> parts, const std::string& message) {
   std::vector<SequenceId> ids;
   for (const Part& part : parts) {
@@ -244,7 +244,7 @@ void Engine::EndAll(std::span<const Part> parts, const std::string& message) {
   }
 }
 
-// Hands the tokens over, and returns how many were.
+// Hands the tokens over, and returns how many were handed over.
 std::int64_t Engine::HandOver(std::span<const Draw> draws) {
   std::int64_t written = 0;
   for (const auto& [id, token, error] : draws) {

@@ -1,4 +1,4 @@
-// The engine must write what a sequence alone writes, however it is batched and cut.
+// The engine must write what a sequence alone writes, however its tokens are batched and cut.
 #include "infer/engine.h"
 
 #include <gmock/gmock.h>

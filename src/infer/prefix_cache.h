@@ -18,8 +18,9 @@ namespace longspan {
 // and by its own tokens, all of them compared, so that what is found was computed from exactly the tokens
 // asked for. Holds its pages until they are evicted.
 //
-// A page is known once. Whoever holds a known page must hold those before it too, as Find and Insert give
-// them. Then a page that no sequence holds has no continuation that one holds, and all such can be evicted.
+// A page is known once. A sequence that holds a known page must also hold the pages before it, as Find and
+// Insert return them. So no sequence holds a continuation of a page that none holds, and every such page can
+// be evicted.
 class PrefixCache {
  public:
   // Pages of the longest known beginning of `tokens`, in whole pages. They count as used now.

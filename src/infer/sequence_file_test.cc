@@ -15,7 +15,7 @@ namespace {
 
 class SequenceFileTest : public testing::Test {
  protected:
-  // A sequence of which the cache holds all but the last token.
+  // A sequence whose cache holds all tokens but the last.
   std::string Saved(std::int64_t length) {
     KvCache cache(pool_);
     const Tokens tokens = SomeTokens(length, 1);
@@ -47,7 +47,7 @@ class SequenceFileTest : public testing::Test {
   const TestFolder folder_;
 };
 
-// What somebody who means harm would do after changing a file.
+// What an attacker would do after changing a file.
 std::string WithItsChecksum(std::string file) {
   Hash64 hash;
   hash.Update(std::string_view(file).substr(0, file.size() - 8));

@@ -38,7 +38,7 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
     done += n;
     progress.Update(done);
   }
-  // Logits of the last token alone: nobody looks at those of a prompt.
+  // Logits of the last token alone: nobody needs those of the earlier tokens of a prompt.
   logits_.Resize(1, sequence_.vocab_size());
   sequence_.Logits(ConstRows(hidden_).Slice(hidden_.rows() - 1, 1), logits_);
   row_ = 0;
@@ -75,7 +75,7 @@ StopReason Session::Generate(Sampler& sampler, const GenerateOptions& options,
     if (options.max_tokens > 0 && written + 1 >= options.max_tokens) return StopReason::kTokenLimit;
     const std::int64_t room = context_ - std::ssize(tokens_);
     if (room <= 0) return StopReason::kContextFull;
-    // After the last token that may be written, none need be read.
+    // After the last token that may be written, no token need be read.
     const std::int64_t wanted = options.max_tokens > 0 ? options.max_tokens - written - 1 : room;
     Step(token, std::min(room, wanted) - 1, drafter);
   }

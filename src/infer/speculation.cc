@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::int64_t kLongestMatch = 32;  // past this, a longer match says nothing more
 constexpr std::int64_t kMostPlaces = 1024;  // looked at for one draft: microseconds, beside a forward pass
-constexpr double kMemory = 0.9;             // what a guess counts, relative to that of a token later
-constexpr double kWorth = 0.4;  // chance from which a guess is worth reading: one more row, for one pass less
+constexpr double kMemory = 0.9;             // weight of a guess, relative to one a token later
+constexpr double kWorth = 0.4;              // least chance at which a guess is worth one more row
 // Of a draft model's context: past its window it guesses worse, and what is written stays the same.
 constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
@@ -79,10 +79,10 @@ PromptLookup::Match PromptLookup::Find(std::span<const std::int32_t> tokens) con
   return best;
 }
 
-// A match of m tokens is taken for m right guesses, and counted together with those of late by the rule of
-// succession: the next guess is right with probability p, the n-th with p^n. Guessing goes on while that is
-// worth a row. Repetition makes drafts long, failure makes them short and then none; as it fades, short ones
-// are tried again.
+// A match of m tokens counts as m right guesses. Together with the recent guesses it gives, by the rule of
+// succession, the chance p: the next guess is right with probability p, the n-th with p^n. Guessing goes on
+// while that is worth a row. Repetition makes drafts long, failure makes them short and then none; as it
+// fades, short ones are tried again.
 std::int64_t PromptLookup::WorthGuessing(std::int64_t match_length) const {
   if (match_length == 0) return 0;
   const double right = static_cast<double>(match_length) + right_;
@@ -107,7 +107,7 @@ std::span<const std::int32_t> DraftModel::Draft(std::span<const std::int32_t> to
       return true;
     });
   } catch (const Error& error) {
-    // Whoever writes looks at Ctrl-C itself, between two tokens.
+    // The session checks for Ctrl-C itself, between two tokens.
     if (error.kind() != ErrorKind::kCancelled) throw;
   }
   return draft_;

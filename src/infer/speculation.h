@@ -6,8 +6,8 @@
 // What is written is what plain decoding writes with the same sampler, greedy or not: Session draws every
 // token from the model's own logits, in order, and a guess is kept only where it is the token drawn. Their
 // rule, which accepts by the ratio of two probabilities, keeps more guesses at high temperatures, but writes
-// another text. Reading several tokens at once may round differently from reading one, and so decide
-// between two tokens that are as good as equally likely.
+// another text. Reading several tokens at once may round differently from reading one, and may so decide
+// between two tokens that are almost equally likely.
 #pragma once
 
 #include <cstdint>
@@ -66,11 +66,11 @@ class PromptLookup : public Drafter {
   // before each place the one before it. A place is the number of tokens up to its end.
   std::unordered_map<std::uint64_t, std::int64_t> latest_;
   std::vector<std::int64_t> previous_;  // by place; 0: none
-  double right_ = 0, wrong_ = 0;        // guesses of late, older ones counting less
+  double right_ = 0, wrong_ = 0;        // recent guesses, older ones counting less
   std::vector<std::int32_t> draft_;
 };
 
-// A smaller model with the same vocabulary guesses greedily.
+// Guesses greedily with a smaller model that has the same vocabulary.
 class DraftModel : public Drafter {
  public:
   // Both outlive the drafter. `tokens` are guessed at a time. A draft should be no more exact than what it
@@ -89,7 +89,7 @@ class DraftModel : public Drafter {
   std::vector<std::int32_t> draft_;
 };
 
-// Error(kBadOption), naming both files, unless the token ids of `draft` mean in `model` what they mean in it.
+// Error(kBadOption), naming both files, unless the token ids of `draft` mean the same in `model`.
 void CheckSameVocabulary(const LoadedModel& draft, const LoadedModel& model);
 
 }  // namespace longspan

@@ -261,7 +261,7 @@ Tokens Repeated(const Tokens& tokens, int times) {
   return all;
 }
 
-// A copy, for a draft is valid until the next.
+// A copy, because a draft is valid only until the next one.
 Tokens DraftOf(Drafter& drafter, const Tokens& tokens, std::int64_t limit = 100) {
   const auto draft = drafter.Draft(tokens, limit);
   return {draft.begin(), draft.end()};

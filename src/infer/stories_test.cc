@@ -18,7 +18,7 @@
 namespace longspan {
 namespace {
 
-// A GGUF made of llama2.c's files, for as long as the test runs.
+// A GGUF made of llama2.c's files; it exists as long as the test runs.
 class Stories260K : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {

@@ -80,7 +80,7 @@ std::vector<std::size_t> SpendBytes(std::span<const Options> tensors, std::int64
     Fail(ErrorKind::kBadOption, "{} bytes for the weights are too few: the smallest types take {}", bytes,
          bytes - left);
   }
-  // A tensor's steps keep their order, for their slopes fall.
+  // A tensor's steps keep their order, because their slopes fall.
   std::ranges::stable_sort(steps, std::ranges::greater(), &Step::slope);
   std::vector<bool> stopped(tensors.size());
   for (const Step& step : steps) {

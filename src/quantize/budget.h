@@ -19,9 +19,9 @@ struct TypeOption {
 };
 
 // The index of one option for each tensor, together at most `bytes`. Each step from one option to a larger
-// one is taken in the order of harm saved per byte, which is the optimum but for the last step that does not
-// fit; what then remains is filled with the best single changes. Error(kBadOption), saying what is possible,
-// where even the smallest options are larger.
+// one is taken in the order of harm saved per byte, which is the optimum except for the last step, which does
+// not fit. The remaining bytes are filled with the best single changes. Error(kBadOption), saying what is
+// possible, where even the smallest options are larger.
 std::vector<std::size_t> SpendBytes(std::span<const std::vector<TypeOption>> tensors, std::int64_t bytes);
 
 }  // namespace longspan

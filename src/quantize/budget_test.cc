@@ -47,7 +47,8 @@ TEST(SpendBytes, TakesNothingThatIsLargerAndNoBetter) {
 }
 
 TEST(SpendBytes, FillsWhatRemains) {
-  // The step that saves most does not fit; a small one elsewhere does, and so does a type off the hull.
+  // The step that saves most does not fit; a small one elsewhere does, and so does a type that is not on the
+  // hull.
   const std::vector<Options> tensors{Of({{10, 100}, {15, 99}, {40, 0}}), Of({{10, 3}, {12, 2}})};
   EXPECT_THAT(SpendBytes(tensors, 27), ElementsAre(1, 1));
 }

@@ -23,7 +23,7 @@ constexpr std::string_view kDatasets = "imatrix.datasets", kChunks = "imatrix.ch
 constexpr float kLargestCount = 0x1p53f;
 // What a column that was never driven counts for, beside the mean column.
 constexpr double kLeast = 1e-6;
-// A total that is as good as none.
+// A total this small counts as zero.
 constexpr double kNothing = 1e-30;
 
 using Entry = ImportanceMatrix::Entry;

@@ -24,7 +24,8 @@ struct Mix {
 };
 
 std::span<const Mix> AllMixes();
-// Case-insensitive; Q3_K, Q4_K and Q5_K mean their _M. Error(kBadOption), listing the names, for another.
+// Case-insensitive; Q3_K, Q4_K and Q5_K mean Q3_K_M, Q4_K_M and Q5_K_M. Error(kBadOption), listing the names,
+// for any other.
 const Mix& FindMix(std::string_view name);
 
 // What a mix has to know of a tensor.

@@ -56,7 +56,7 @@ std::int64_t Matrices(const GgufTensor& tensor) {
 
 void CheckImportance(const GgufFile& file, const GgufTensor& tensor, const Mix& mix, const TypeChoice& choice,
                      const QuantizeOptions& options) {
-  // A wrong width is better found now than after half of the file.
+  // Find a wrong width now rather than after half of the file.
   const bool given = options.importance != nullptr && IsQuantized(choice.type) &&
                      !options.importance->MeanSquares(choice.name, Matrices(tensor), choice.cols).empty();
   if (given || options.allow_no_imatrix || !NeedsImportance(mix, choice)) return;
@@ -81,7 +81,7 @@ std::vector<TypeChoice> Plan(const GgufFile& file, const Mix& mix, const Quantiz
   return choices;
 }
 
-// A matrix of another model's names would be ignored in silence.
+// Otherwise a matrix with another model's names would be ignored in silence.
 void CheckImportanceNames(const GgufFile& file, const std::vector<TypeChoice>& choices,
                           const QuantizeOptions& options, Progress& progress) {
   if (options.importance == nullptr) return;

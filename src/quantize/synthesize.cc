@@ -126,7 +126,7 @@ SynthesisTypes FindSynthesisTypes(std::string_view name) {
   const bool single = type && CanDraw(*type) &&
                       std::ranges::find(AllMixes(), Traits(*type).name, &Mix::name) == AllMixes().end();
   if (!single) return {FindMix(name), {}};
-  // File type 0 is F32's and so no name for this one: the writer takes the one that fits.
+  // File type 0 means F32, which does not fit this file: the writer chooses one that does.
   return {{Traits(*type).name, *type, 0}, {{}, type, type}};
 }
 

@@ -1,5 +1,5 @@
 // Random weights drawn in the form in which a type stores them: a quantised block's codes and scales are
-// drawn themselves, for fitting them to drawn floats takes a hundred times as long.
+// drawn directly, because fitting them to drawn floats takes a hundred times as long.
 #pragma once
 
 #include <array>

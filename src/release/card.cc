@@ -125,7 +125,7 @@ std::string Facts(const Measurements& m) {
   return table.text();
 }
 
-// What a key was, for people: numbers of something with commas, and words where nothing was given.
+// A key's value as people read it: counts with commas, and words where nothing was given.
 std::string ShownValue(const KeyValue& key) {
   if (!key.allowed && !key.key.otherwise.empty()) return EscapeMarkdown(key.key.otherwise);
   std::string text = YamlText(key);

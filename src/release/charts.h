@@ -25,7 +25,7 @@ struct Series {
   std::string_view color = ink::kBlue;
   bool dashed = false;
   bool markers = false;
-  bool faint = false;  // a background to the others, such as a noisy raw curve
+  bool faint = false;  // drawn behind the others, such as a noisy raw curve
 };
 
 // A labelled vertical line, such as the end of the native window.

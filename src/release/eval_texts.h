@@ -21,7 +21,7 @@ EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs,
                                const TextEncoder& encoder, const std::filesystem::path& out,
                                Progress& progress);
 
-// Which of a shard folder's documents are meant.
+// Which documents of a shard folder to measure on.
 enum class EvalTexts { kAll, kHeldOut };
 
 std::vector<TokenDocument> ReadEvalTexts(const std::filesystem::path& shards, EvalTexts which);

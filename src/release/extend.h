@@ -19,6 +19,7 @@ struct ExtendOptions {
 };
 
 // Runs every stage of `recipe` that is not done yet, in this order:
+//   convert    a base that is a Hugging Face folder becomes a GGUF file
 //   base       what the model to stretch is
 //   prepare    documents -> token shards
 //   eval-texts the documents to measure on, tokenised
@@ -26,6 +27,8 @@ struct ExtendOptions {
 //   merge      the adapter folded into the base
 //   quantize   one GGUF file for each type
 //   evaluate   perplexity and passkeys of base and result, perplexity and divergence of each quantised file
+//   sample     a text that the result writes, for the card
+//   huggingface the result as a Hugging Face folder, where the recipe asks for it
 //   release    the card, its plots, the adapter, checksums
 // Intermediate results are kept in `<out>.work` (release/stages.h); the release folder is recipe.release.out,
 // and only what this job made is touched there (release/output_folder.h). Where all is done, no model is

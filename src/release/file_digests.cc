@@ -37,7 +37,7 @@ std::string Stamp(const struct stat& info) {
 }
 
 // The system's clock for file times moves in ticks. A file that was written in the tick that still lasts
-// could be written once more without its times telling, so this waits until the tick is over.
+// could be written again without a change of its times, so this waits until the tick is over.
 void WaitUntilTimesTell(const struct stat& info) {
   constexpr int kMostMilliseconds = 50;  // a clock that was set back must not stop us
   for (int i = 0; i < kMostMilliseconds; ++i) {
@@ -49,7 +49,7 @@ void WaitUntilTimesTell(const struct stat& info) {
   }
 }
 
-// Absolute, so that one database serves commands from every folder.
+// Absolute, so that one database serves commands run from any folder.
 std::string KeyOf(const fs::path& path) { return fs::absolute(path).lexically_normal().string(); }
 
 // The regular files below a folder, sorted.

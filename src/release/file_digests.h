@@ -32,7 +32,7 @@ class FileDigests {
   std::string Of(const std::filesystem::path& path);
   // Whether Of(path) would read no file.
   bool Knows(const std::filesystem::path& path);
-  // `path` has this digest: for a file that was just renamed, which changes its times.
+  // Says that `path` has this digest: for a file that was just renamed, because renaming changes its times.
   void Remember(const std::filesystem::path& path, std::string_view digest);
 
   // Digests are committed every few seconds; this commits the rest.

@@ -20,7 +20,7 @@ struct JobPaths {
 // folder that the job writes. Writes nothing.
 JobPaths CheckedPaths(const Recipe& recipe);
 
-// The latter for some inputs, whose links are resolved.
+// The second of these checks, for some inputs whose links are resolved.
 void CheckOutside(const JobPaths& paths, std::span<const std::filesystem::path> inputs);
 
 }  // namespace longspan

@@ -148,7 +148,7 @@ enum RecipeUse : unsigned { kForExtend = 1, kForTrain = 2 };
 // Reads a recipe, fills in what follows from other keys, and checks what the text alone can tell. Files that
 // it names are not looked at (release/recipe_check.h does). Error(kInvalidFile) naming file, line and key.
 Recipe LoadRecipe(const std::filesystem::path& path, RecipeUse use = kForExtend);
-// The same of text that is from `path`.
+// The same for text that is from `path`.
 Recipe ParseRecipe(const std::filesystem::path& path, std::string text, RecipeUse use = kForExtend);
 
 // What LoadRecipe does after reading, for a recipe that a program made up.
@@ -160,8 +160,8 @@ std::string Fingerprint(const Recipe& recipe, Stage stage);
 // Where a job keeps its intermediate results: `<release.out>.work`.
 std::filesystem::path WorkFolder(const Recipe& recipe);
 
-// The files and folders behind `inputs`, which are those of `key`: patterns expanded, links followed, each
-// once, sorted. Error(kInvalidFile) for an entry that names nothing, with the packages to install.
+// The files and folders behind `inputs`, the entries of `key`: patterns expanded, links followed, each once,
+// sorted. Error(kInvalidFile) for an entry that names nothing, with the packages to install.
 std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs,
                                                  std::string_view key = "data.inputs");
 

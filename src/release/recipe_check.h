@@ -1,4 +1,4 @@
-// What only a look at the files that a recipe names can tell, before any work.
+// Checks of a recipe that need a look at the files it names, before any work.
 #pragma once
 
 #include "release/recipe.h"
@@ -7,8 +7,8 @@ namespace longspan {
 
 // Checks all that can fail for the recipe's settings alone: that its files are there, that the output is none
 // of them, and that windows, prompts and types fit the base. Takes as long as opening the base. Error with
-// one line that names file, line, key and what to write.
-// A base that is a Hugging Face folder has to become a GGUF file first: for that, CheckBase does the rest.
+// one line that names file, line, key and what to write. A base that is a Hugging Face folder must become a
+// GGUF file first; CheckBase then does the rest.
 void CheckRecipe(const Recipe& recipe, RecipeUse use = kForExtend);
 
 // The part of it that needs the base, as the GGUF file `base`.

@@ -67,7 +67,7 @@ TEST_F(RecipeCheckTest, AnOutputIsNoInput) {
   ExpectFault("out: out", "out: texts", "r.yml:8: release.out: ");
   ExpectFault("out: out", "out: .", "holds an input, ");
   ExpectFault("out: out", "out: texts/a.txt", "a.txt is a file; write the name of a folder");
-  // Nor is the folder of intermediate results beside it.
+  // The folder of intermediate results beside it is refused, too.
   WriteFile(folder_ / "out.work/b.txt", "text");
   ExpectFault("inputs: texts", "inputs: out.work", "out.work holds an input, ");
 }

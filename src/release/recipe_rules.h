@@ -1,4 +1,4 @@
-// What a recipe's keys must be to each other.
+// The rules between a recipe's keys.
 #pragma once
 
 #include <set>
@@ -10,7 +10,8 @@
 namespace longspan {
 
 // Error(kInvalidFile), or Error(kBadOption) for a recipe from no file, for keys that contradict each other or
-// name what there is not: one line with file, line, key and what to write. Looks at no other file.
+// name something that does not exist: one line with file, line, key and what to write. Looks at no other
+// file.
 void CheckRules(const Recipe& recipe, RecipeUse use);
 
 // The keys that belong to an adapter, and mean nothing where all weights are trained.

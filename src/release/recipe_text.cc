@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-// What reads as `path` in a file that lies in `folder`.
+// How a file in `folder` writes `path`.
 std::string PathFrom(const fs::path& path, const fs::path& folder) {
   if (folder.empty() || path.empty()) return path.string();
   const fs::path relative = path.lexically_relative(folder);
@@ -55,7 +55,7 @@ std::pair<std::string, std::string> SplitName(const std::string& name) {
 
 bool IsRequired(const KeyValue& key) { return key.key.required != 0; }
 
-// What a key is without being given.
+// The value of a key that is not given.
 std::string DefaultText(const KeyValue& key) {
   std::string text(key.key.otherwise);
   if (IsRequired(key)) {

@@ -5,7 +5,7 @@
 //   stages.json      which stages are done, with digests of what they read and wrote: small, and needed
 //   digests.sqlite3  digests of files (release/file_digests.h): large, and can be lost
 //   scratch/STAGE-X  checkpoints of a stage that is not done; X stands for everything that the stage reads
-//   .lock            held by the process at work
+//   .lock            held by the running process
 //
 // Nothing that took time is removed in silence. Each set of inputs has a scratch folder of its own: other
 // settings begin a new one, and going back to the earlier settings goes on from the earlier checkpoint. What

@@ -206,7 +206,7 @@ TEST_F(StagesTest, ARecordThatCannotBeReadIsAnErrorThatSaysWhatToDo) {
     const std::string message = ErrorOf([&] { RunAll(); });
     EXPECT_THAT(message, HasSubstr("stages.json")) << bad;
     EXPECT_THAT(message, HasSubstr("away, and every stage runs again")) << bad;
-    EXPECT_EQ(ReadFile(work_ / "stages.json"), bad);  // left for whoever wants to mend it
+    EXPECT_EQ(ReadFile(work_ / "stages.json"), bad);  // left for the user to repair
   }
   WriteFile(work_ / "stages.json", record);
   EXPECT_EQ(RunAll(), "");

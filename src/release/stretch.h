@@ -1,4 +1,4 @@
-// The stretch itself: training on positions of the target window, and merging what came of it.
+// The stretch itself: training on positions of the target window, and merging the result.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double kRetrySeconds = 60;
-// At the end a save is tried this often, for the result is in memory alone.
+// At the end a save is tried this often, because the result is only in memory.
 constexpr int kFinalTries = 30;
 constexpr double kFinalRetrySeconds = 10;
 
@@ -42,7 +42,7 @@ CheckpointSaver::CheckpointSaver(fs::path folder, RunIdentity identity, const Tr
       progress_(progress),
       saved_at_(clock.now()),
       tried_at_(saved_at_) {
-  // Better to hear it now than after the first hours.
+  // Better to fail now than after hours of training.
   if (enabled()) AtomicFile(folder_ / "log.jsonl");
 }
 

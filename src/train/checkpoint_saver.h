@@ -15,7 +15,7 @@ namespace longspan {
 
 void SleepUnlessCancelled(double seconds);
 
-// Time as a run sees it, in seconds. Tests bring their own.
+// The clock of a run, in seconds. Tests supply their own.
 struct TrainClock {
   std::function<double()> now;
   std::function<void(double seconds)> sleep = SleepUnlessCancelled;

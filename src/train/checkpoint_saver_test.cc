@@ -47,7 +47,7 @@ class SaverTest : public ::testing::Test {
     return state;
   }
 
-  // A folder where the new checkpoint should go: it cannot be written, by root neither.
+  // A folder where the new checkpoint should go: it cannot be written, not even by root.
   void Block() const { fs::create_directories(checkpoint() / "in-the-way"); }
   void Unblock() const { fs::remove_all(checkpoint()); }
   fs::path checkpoint() const { return folder_ / "out/checkpoint.gguf"; }

@@ -142,7 +142,7 @@ TEST(Checkpoint, AStateThatCannotBeIsAnError) {
   const TestFolder folder;
   auto parameters = Parameters(1);
   TrainState state = SomeState();
-  state.step = 3;  // of which the log knows nothing
+  state.step = 3;  // which the log lacks
   SaveCheckpoint(folder / "c.gguf", state, kRun, parameters);
   EXPECT_EQ(KindOf([&] { LoadCheckpoint(folder / "c.gguf", kRun, parameters); }), ErrorKind::kInvalidFile);
   state.step = -1;

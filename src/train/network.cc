@@ -13,10 +13,10 @@ namespace longspan {
 namespace {
 
 constexpr std::int64_t kBlockForwardWork = 100;  // of a token
-// Writing a parameter and its moments takes as long as so many products with it: 12 bytes at 1 GB/s, where
+// Writing a parameter and its moments takes as long as this many products with it: 12 bytes at 1 GB/s, while
 // products run at some 100 GFLOP/s.
 constexpr double kSavedTokens = 600;
-// Rows that go through the LM head between two looks for Ctrl-C.
+// Rows that go through the LM head between two checks for Ctrl-C.
 constexpr std::int64_t kHeadRows = 1024;
 
 bool IsTied(const Weights& w) { return w.output.bytes().data() == w.embedding.bytes().data(); }
@@ -55,7 +55,7 @@ Network::Network(LlamaConfig config, const Weights& base, const TrainOptions& op
 
 void Network::TrainAll() {
   Weights weights = transformer_.weights();
-  // Biases stay as they are, so they are passed over.
+  // Biases stay as they are, so they are skipped.
   ForEachTensor(weights, tied_, /*biases=*/false,
                 [&](const std::string& name, Tensor& tensor) { parameters_.emplace_back(name, tensor); });
   for (std::size_t i = 0; i < gradients_.size(); ++i) {

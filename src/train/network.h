@@ -26,15 +26,15 @@ class Network {
   Network(LlamaConfig config, const Weights& base, const TrainOptions& options, const Kernels& kernels);
 
   // Runs the batch forward and back; gradients of the loss's sum times `scale` are added to the parameters'.
-  // Ctrl-C is looked for between layers: Error(kCancelled), with gradients that are good for nothing.
+  // Ctrl-C is checked for between layers: Error(kCancelled), and the gradients are then useless.
   Loss ForwardBackward(const Batch& batch, float scale, const DropoutStep& dropout,
                        const WorkListener& worked = {});
   // The loss alone.
   Loss Forward(const Batch& batch, const WorkListener& worked = {});
   void ClearGradients();
 
-  // What the two cost for a batch of so many tokens, attention left out: a unit is a hundredth of what a
-  // token costs on its way forward through a block.
+  // What the two cost for a batch of so many tokens, without attention. A unit is a hundredth of what a token
+  // costs in a block's forward pass.
   std::int64_t TrainWork(std::int64_t tokens) const;
   std::int64_t ForwardWork(std::int64_t tokens) const;
   // What a checkpoint costs: an estimate, because a disk is no processor.
@@ -52,7 +52,7 @@ class Network {
   LoraAdapter adapter() const;
 
  private:
-  struct Pass;  // what one batch needs on its way
+  struct Pass;  // buffers of one batch
 
   void AddAdapters(const TrainOptions& options);
   void TrainAll();
@@ -72,7 +72,7 @@ class Network {
   std::vector<std::string> adapted_;                // their targets, "layers.3.q"
   std::vector<Parameter> parameters_;
   std::vector<BlockGradient> gradients_;  // a view of the parameters' gradients for each block
-  // Kept between batches, for they are large and equal in size.
+  // Kept between batches, because they are large and equal in size.
   std::vector<Matrix> inputs_;
   std::vector<BlockActivations> activations_;
 };

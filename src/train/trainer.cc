@@ -30,7 +30,7 @@ class WorkPlan {
   }
 
  private:
-  // How often what comes every so many steps, and at the last one, has come.
+  // How often something has happened that happens every `every` steps and at the last step.
   std::int64_t Passes(std::int64_t step, std::int64_t every) const {
     return step / every + (step == options_.steps && step % every != 0 ? 1 : 0);
   }
@@ -136,7 +136,7 @@ class Run {
     progress_.Work(std::min(done, plan_.Total()), plan_.Total());
   }
 
-  // Parameters change in OptimizerStep alone, so after an error they are those of the last whole step.
+  // Only OptimizerStep changes parameters, so after an error they are as the last whole step left them.
   void Abandon() {
     network_.ClearGradients();
     if (!saver_.Save(state_, network_.parameters()) && !CancelRequested())

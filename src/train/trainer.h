@@ -26,11 +26,11 @@ struct TrainData {
 // there (train/checkpoint_saver.h), and a run that finds a checkpoint goes on from it. `settings` describes
 // what the result depends on besides the options, the text and the base.
 //
-// Ctrl-C is looked for between layers. The step that it interrupts is thrown away, the last whole one is
-// saved, and Error(kCancelled) says so. Any other error in a step saves the last whole one, too.
+// Ctrl-C is checked for between layers. The interrupted step is discarded, the last whole one is saved, and
+// Error(kCancelled) says so. Any other error in a step saves the last whole one, too.
 //
-// Where the state at the end cannot be saved, even after some minutes, the network holds the result all the
-// same and `unsaved` of what is returned says why: callers then save the result and fail.
+// Where the final state cannot be saved even after some minutes, the network still holds the result, and
+// `unsaved` in the returned state says why. Callers then save the result and fail.
 TrainState Train(Network& network, const TrainData& data, const TrainOptions& options,
                  std::string_view settings, const std::filesystem::path& folder, Progress& progress,
                  const TrainClock& clock = {});

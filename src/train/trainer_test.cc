@@ -41,7 +41,7 @@ std::string Timeless(TrainLog log) {
   return log.ToJsonLines();
 }
 
-// Presses Ctrl-C when so much work is done, wherever that is: in the middle of a step, as a rule.
+// Presses Ctrl-C when this much work is done, usually in the middle of a step.
 class MidStepInterrupter : public Progress {
  public:
   explicit MidStepInterrupter(double share) : share_(share) {}
@@ -97,7 +97,7 @@ TEST(Trainer, ResumesBitForBit) {
     const TrainOptions options = WithEverything(kind);
     const Outcome straight = TrainAlone(options);
     ASSERT_EQ(straight.log.points.size(), 8u);
-    for (const std::int64_t stop : {1, 3, 7, 8}) {  // the last: Ctrl-C when all is done but the goodbye
+    for (const std::int64_t stop : {1, 3, 7, 8}) {  // the last: Ctrl-C when only the last message is missing
       const TestFolder folder;
       Interrupt(options, stop, folder.path());
       EXPECT_TRUE(std::filesystem::exists(folder / "checkpoint.gguf"));

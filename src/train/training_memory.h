@@ -1,4 +1,4 @@
-// What a training run needs of memory, by what it is for, known before anything is allocated.
+// The memory that a training run needs, by purpose, known before anything is allocated.
 #pragma once
 
 #include <cstdint>

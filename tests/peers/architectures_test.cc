@@ -42,7 +42,7 @@ TEST_F(Architectures, LlamaWithBiases) {
   EXPECT_LT(Distance(c), 1e-4);
 }
 
-// llama.cpp passes over a Llama's window, and so agrees only while nothing is hidden by it.
+// llama.cpp ignores a Llama's window, so it agrees only while the window hides nothing.
 TEST_F(Architectures, AWindowThatHidesNothing) {
   LlamaConfig c = RandomConfig(Architecture::kLlama);
   c.sliding_window = 128;

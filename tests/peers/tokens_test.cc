@@ -23,7 +23,7 @@ class Tokens : public Peers, public testing::WithParamInterface<const char*> {
     if (!path) GTEST_SKIP() << "shared data is absent: " << name;
     const auto file = GgufFile::Open(*path);
     ours_ = Tokenizer::Make(ReadVocabulary(file->metadata()));
-    // llama.cpp is asked for a whole model, so the vocabulary gets the smallest one that goes with it.
+    // llama.cpp loads only whole models, so the vocabulary gets the smallest model that fits it.
     LlamaConfig config = oracle::MinimalConfig(ours_->vocab_size(), 32);
     config.tied_embeddings = true;
     Weights weights = ToFloat(RandomWeights(config, 1), Type::kF16);

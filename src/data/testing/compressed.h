@@ -1,4 +1,4 @@
-// Texts compressed, for tests of what reads them.
+// Compressed texts, for tests of their readers.
 #pragma once
 
 #include <zlib.h>

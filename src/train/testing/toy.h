@@ -36,7 +36,7 @@ inline TrainOptions ToyOptions(AdapterKind adapter) {
   return o;
 }
 
-// Rows of random tokens, every one of them scored but the last of its row.
+// Rows of random tokens; every token is scored except the last of its row.
 inline Batch RandomBatch(std::int64_t sequences, std::int64_t length, std::int64_t vocab_size) {
   Batch batch(sequences, length);
   batch.tokens = oracle::RandomTokens(batch.size(), vocab_size);
