@@ -122,7 +122,7 @@ struct Search {
   }
 
  private:
-  // The octets go through each step together, for the steps of one wait for each other.
+  // The octets go through each step together, because the steps of one wait for each other.
   static void ImproveByPrices(std::span<Task> tasks) {
     constexpr float kNothing = 1e-30f, kUnits = 250, kFiner = 0.125f;
     constexpr int kRounds = 4;

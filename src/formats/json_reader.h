@@ -23,7 +23,7 @@ using JsonEvent = nlohmann::json::parse_event_t;
 // comes, without becoming JSON values. `depth` counts the lists and objects around the part. `value` is
 //   key                        the key; "no" drops the value that follows, after the filter has seen it
 //   value                      a string, number, boolean or null
-//   object_start, array_start  nothing yet; of a list or object that is not kept the filter hears no more
+//   object_start, array_start  nothing yet; of a list or object that is not kept the filter is told no more
 //   object_end, array_end      the list or object, with all of it that was kept
 // The name of a member that is not kept may appear twice; the filter has to look for that.
 using JsonFilter = std::function<bool(int depth, JsonEvent event, nlohmann::json& value)>;

@@ -8,7 +8,7 @@ namespace longspan {
 
 // `sequences` rows of `length` tokens. Three things that are easily confused are kept apart:
 //   order     the index within the row: the causal mask goes by it and by nothing else
-//   position  what RoPE turns by: PoSE changes it, and jumps in it mean nothing to the mask
+//   position  what RoPE rotates by: PoSE changes it, and jumps in it mean nothing to the mask
 //   document  which text a token is from: attention never crosses documents packed into one row
 struct Batch {
   static constexpr std::int32_t kIgnore = -1;  // a target that is not scored

@@ -1,4 +1,4 @@
-// What a Llama is made of: the measures of the network and the kind of RoPE it uses.
+// What a Llama is made of: the dimensions of the network and the kind of RoPE it uses.
 #pragma once
 
 #include <cstdint>
