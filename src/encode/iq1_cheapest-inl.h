@@ -67,8 +67,8 @@ struct Change {
 
 inline constexpr int kVaried = 4, kSubsets = 1 << kVaried;  // changes whose subsets are looked up at once
 
-// The cheapest point of those that some of four changes make of a combination, in a number that sorts by
-// cost; or kNoPoint. The point is `points` of its lowest bits.
+// The cheapest point among the subsets of four changes to a combination, as a key that sorts by cost; or
+// kNoPoint. The lowest bits of the key are the index of the point in `points`.
 constexpr std::int32_t kNoPoint = std::numeric_limits<std::int32_t>::max();
 HWY_INLINE std::int32_t CheapestOfSubsets(const Change& from, const std::array<Change, kVaried>& changes,
                                           std::array<std::int32_t, kSubsets>& points) {
@@ -109,7 +109,7 @@ struct Changes {
   }
 };
 
-// Where the four changes that come first do not do: combinations of four more.
+// Used where the four cheapest changes do not suffice: tries combinations with four more.
 HWY_NOINLINE int LookFurther(const Change& cheapest, Changes& changes,
                              const std::array<Change, kVaried>& first, std::int32_t least, int found) {
   std::partial_sort(changes.keys.begin() + kVaried, changes.keys.begin() + 2 * kVaried, changes.keys.end());
@@ -140,9 +140,9 @@ HWY_INLINE int CheapestPointIQ1(const float* w, const float* wx, float scale, fl
   for (int i = 0; i < kOctet; i += static_cast<int>(hn::MaxLanes(d))) {
     const auto ws = hn::Mul(hn::Load(d, w + i), hn::Set(d, scale * scale));
     const auto wxs = hn::Mul(hn::Load(d, wx + i), hn::Set(d, 2 * scale));
-    // What the levels -1 and 1 cost more than 0. At most one of them is cheaper, and then 0 comes second. The
-    // third level lies where the cost grows fastest: beyond the second one, or, where 0 is the cheapest, on
-    // the other side of it, also when both cost the same. So no combination is beyond the table.
+    // How much more the levels -1 and 1 cost than 0. At most one of them is cheaper, and then 0 comes second.
+    // The third level lies where the cost grows fastest: beyond the second one, or, where 0 is the cheapest,
+    // on the other side of it, also when both cost the same. So no combination is beyond the table.
     const auto low = hn::Add(hn::Mul(ws, hn::Set(d, 1 - 2 * shift)), wxs);
     const auto high = hn::Sub(hn::Mul(ws, hn::Set(d, 1 + 2 * shift)), wxs);
     const auto mask = [&](auto costs) {
@@ -169,8 +169,8 @@ HWY_INLINE int CheapestPointIQ1(const float* w, const float* wx, float scale, fl
   }
   const Change cheapest{0, kNoChanges + kSumsOfDigits[up] - kSumsOfDigits[down]};
 
-  // The four smallest keys of the first eight come first. Compilers would branch for std::min, and nobody can
-  // predict how.
+  // The four smallest keys of the first eight come first. Compilers would branch for std::min, and such
+  // branches cannot be predicted.
   auto& keys = changes.keys;
   const auto sort = [&](int a, int b) {
     const std::int32_t less = keys[a] - keys[b], wrong = less & ~(less >> 31);

@@ -1,4 +1,4 @@
-// The code books of the IQ types as a search wants them.
+// The code books of the IQ types, laid out for searching.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // A Llama as a GGUF file: its hyperparameters as metadata, its weights under GGUF's tensor names. Keys and
 // names are those of ggml's docs/gguf.md and of llama.cpp's architectures "llama" and "qwen2". One more:
-// `attention.sliding_window`, which llama.cpp has for other architectures, is read and written for these;
-// llama.cpp passes over it in a Llama, and then attends to the whole context.
+// `attention.sliding_window`, which llama.cpp has for other architectures, is read and written for these.
+// llama.cpp ignores it in a Llama and attends to the whole context.
 #pragma once
 
 #include <filesystem>
