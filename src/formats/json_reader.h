@@ -1,4 +1,4 @@
-// The one reader of JSON from strangers: bounded in size, depth and number of values, linear in the text.
+// The one reader of untrusted JSON: bounded in size, depth and number of values, linear in the text.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ using JsonEvent = nlohmann::json::parse_event_t;
 using JsonFilter = std::function<bool(int depth, JsonEvent event, nlohmann::json& value)>;
 
 // Error(kInvalidFile), naming `file`, for what is no JSON, is beyond the limits, or has a key twice in one
-// object: which of the two counts differs between programs.
+// object, because programs differ in which of the two they take.
 nlohmann::json ParseJson(std::string_view text, const std::string& file, const JsonLimits& limits = {},
                          const JsonFilter& filter = nullptr);
 
