@@ -20,7 +20,7 @@ struct Batch {
   std::vector<std::int32_t> targets;  // the token to predict at this place, or kIgnore
   std::vector<std::int32_t> positions;
   std::vector<std::int32_t> documents;  // non-decreasing within a row
-  std::int64_t padding = 0;             // tokens that only fill rows up: what remains is what was read
+  std::int64_t padding = 0;             // tokens that only fill rows up; the rest were read
 
   Batch() = default;
   Batch(std::int64_t sequences_in, std::int64_t length_in)

@@ -59,7 +59,8 @@ struct LlamaConfig {
   std::int64_t kv_dim() const { return kv_heads * head_dim; }
   std::int64_t Parameters() const;
 
-  // Error(kInvalidFile), naming `where`, unless every measure is positive, within sane limits and consistent.
+  // Error(kInvalidFile), naming `where`, unless every dimension is positive, within sane limits and
+  // consistent.
   void Validate(std::string_view where) const;
 };
 
