@@ -5,9 +5,9 @@
 
 namespace longspan {
 
-// Files are written below `path()`, a temporary folder beside the final one; Commit renames it into place.
-// Without Commit nothing is left behind. What a killed process leaves is removed by the next process that
-// writes to the same place. A link is followed, and stays.
+// Files are written below `path()`, a temporary folder beside the final one. Commit renames it into place.
+// Without Commit nothing is left behind. The next process that writes to the same place removes what a killed
+// process left. A link is followed and kept.
 class AtomicFolder {
  public:
   // Error(kBadOption) where `final_path` exists and is anything but an empty folder, Error(kIo) where no
@@ -24,7 +24,7 @@ class AtomicFolder {
   void MakeTemporary();
 
   std::filesystem::path final_path_, target_, temporary_;  // temporary_ is empty after Commit
-  int fd_ = -1;                                            // of the temporary folder, which it locks
+  int fd_ = -1;                                            // locks the temporary folder
 };
 
 }  // namespace longspan

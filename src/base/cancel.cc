@@ -8,7 +8,7 @@
 namespace longspan {
 namespace {
 
-// When the first request came, by the steady clock in nanoseconds; 0: not yet.
+// The time of the first request, in nanoseconds of the steady clock; 0 before it.
 std::atomic<std::int64_t> requested{0};
 static_assert(std::atomic<std::int64_t>::is_always_lock_free);
 

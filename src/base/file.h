@@ -23,9 +23,8 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return bytes_; }
-  // Lets go of the memory behind `part`, a piece of bytes() that is not needed soon: it is read again from
-  // the file when touched. For walks over files larger than memory should hold. A span from elsewhere is left
-  // alone.
+  // Frees the memory behind `part`, a piece of bytes() that is not needed soon. Touching it reads it from the
+  // file again. For walks over files larger than memory should hold. A span from elsewhere is ignored.
   void Release(std::span<const std::byte> part) const;
   const std::filesystem::path& path() const { return path_; }
 
@@ -39,8 +38,8 @@ class MappedFile {
 std::string ReadFile(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
 
 // A file that appears whole or not at all: Commit syncs it and gives it its name. Without Commit nothing is
-// left behind, and a file of that name stays as it was. A link is followed: what it leads to is replaced or
-// made, and the link stays. A replaced file's permissions are kept.
+// left behind, and a file of that name stays as it was. A link is followed and kept: the file that it leads
+// to is replaced or made. A replaced file's permissions are kept.
 class AtomicFile {
  public:
   // Makes missing folders. Error(kIo), also where `path` is a folder or a device.
@@ -62,8 +61,8 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// Error(kIo) unless `bytes` more fit beside `path`, whose folder exists. For large files: better to hear it
-// now than after half of them.
+// Error(kIo) unless `bytes` more fit on the disk beside `path`, whose folder exists. Call it before writing a
+// large file, so that a lack of space shows at once and not halfway.
 void CheckFreeSpace(const std::filesystem::path& path, std::uint64_t bytes);
 
 // Writes `text` as the whole of `path`, atomically.

@@ -12,7 +12,7 @@ namespace longspan {
 template <class Signature>
 class FunctionRef;
 
-// Refers to an object, which must outlive it. Not for plain functions, which are no objects.
+// Refers to a callable object, which must outlive it. Plain functions are not objects and are not accepted.
 template <class Result, class... Arguments>
 class FunctionRef<Result(Arguments...)> {
  public:

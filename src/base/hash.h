@@ -1,4 +1,4 @@
-// A fast 64-bit hash of bytes: for finding damage and for telling things apart, not against an adversary.
+// A fast 64-bit hash of bytes, to find damage and to tell things apart. It does not resist an adversary.
 #pragma once
 
 #include <algorithm>
@@ -12,9 +12,9 @@
 
 namespace longspan {
 
-// Takes bytes piece by piece; how they are cut does not matter. Each step is a bijection of the state and of
-// the eight bytes it takes in, so damage within one word never goes unnoticed, and any other one time in
-// 2^64.
+// Takes bytes piece by piece; it does not matter how they are cut. Each step is a bijection of the state and
+// of the eight bytes it takes in. Damage within one word is therefore always noticed; any other damage goes
+// unnoticed one time in 2^64.
 class Hash64 {
  public:
   void Update(std::span<const std::byte> bytes) {
@@ -35,7 +35,7 @@ class Hash64 {
     Hold(bytes);
   }
   void Update(std::string_view text) { Update(std::as_bytes(std::span(text))); }
-  // A number, by its bytes.
+  // Takes in the bytes of a number.
   template <class T>
   requires std::is_arithmetic_v<T> || std::is_enum_v<T>
   void Add(T value) { Update(std::as_bytes(std::span(&value, 1))); }

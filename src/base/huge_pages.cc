@@ -15,7 +15,7 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;  // of x86-64
 
 HugePages::HugePages(std::size_t bytes) {
   if (bytes == 0) return;
-  // One page more, for the mapping may begin anywhere within one.
+  // One page more, because the mapping may begin anywhere within a huge page.
   std::size_t size = bytes + kHugePage;
   void* data = size < bytes
                    ? MAP_FAILED
@@ -23,7 +23,7 @@ HugePages::HugePages(std::size_t bytes) {
   if (data == MAP_FAILED) Fail(ErrorKind::kOutOfMemory, "the system does not give {} bytes of memory", bytes);
   mapped_ = {static_cast<std::byte*>(data), size};
   bytes_ = {static_cast<std::byte*>(std::align(kHugePage, bytes, data, size)), bytes};
-  ::madvise(bytes_.data(), bytes, MADV_HUGEPAGE);  // advice: no matter if it is not taken
+  ::madvise(bytes_.data(), bytes, MADV_HUGEPAGE);  // advice: the system may ignore it
 }
 
 HugePages::~HugePages() {

@@ -1,5 +1,5 @@
-// Memory in huge pages, for what is read from end to end again and again: one look-up in the page table then
-// serves 2 MiB instead of 4 KiB, and the processor asks for memory further ahead.
+// Memory in huge pages, for what is read from end to end again and again. One look-up in the page table then
+// covers 2 MiB instead of 4 KiB, and the processor prefetches further ahead.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,8 @@
 
 namespace longspan {
 
-// Zeros. Where the system has no huge pages to give (transparent huge pages, "madvise" or "always"), ordinary
-// ones serve.
+// Zeroed memory. It is in ordinary pages where the system gives no huge ones (transparent huge pages,
+// "madvise" or "always").
 class HugePages {
  public:
   explicit HugePages(std::size_t bytes);  // Error(kOutOfMemory)

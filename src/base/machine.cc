@@ -25,7 +25,7 @@ std::uint64_t MemoryBytes() {
 
 namespace {
 
-// The number behind "NAME:" in a file of /proc, where numbers are KiB; 0 where there is none.
+// The number after "NAME:" in a file of /proc, where numbers are in KiB; 0 if it is not there.
 std::uint64_t KibibytesOf(const char* path, std::string_view name) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {

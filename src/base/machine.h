@@ -8,7 +8,7 @@ namespace longspan {
 
 int PhysicalThreads();                 // hardware threads this process may run on
 std::uint64_t MemoryBytes();           // installed memory
-std::uint64_t AvailableMemoryBytes();  // that a program can have without others being paged out
+std::uint64_t AvailableMemoryBytes();  // available without paging out other programs
 std::uint64_t PeakMemoryBytes();       // largest resident size of this process so far
 std::uint64_t AnonymousMemoryBytes();  // resident now, mapped files not counted
 std::int64_t LastLevelCacheBytes();    // 0 where the system does not say

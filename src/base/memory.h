@@ -1,4 +1,4 @@
-// Memory aligned to a cache line, as SIMD loads like it.
+// Memory aligned to a cache line, which suits SIMD loads.
 #pragma once
 
 #include <cstddef>

@@ -28,12 +28,12 @@ thread_local bool in_parallel_loop = false;
 
 // Workers that help a calling thread with its loop, one loop at a time.
 //
-// The calling thread publishes n tasks as `unclaimed_`; whoever lowers that from a positive value has
-// claimed a task. Nobody is assigned any, so the caller never waits for a worker that is slow to come: it
-// claims what is left, and then waits until what others have claimed is done. A loop is over when
-// `unfinished_` is 0. `body_` and `tasks_` change only between loops, so they hold still for whoever has
-// claimed a task and not yet counted it as finished. A worker that comes too late for one loop thus claims
-// nothing, or a task of the next one, and either is right.
+// The calling thread publishes n tasks as `unclaimed_`. A thread that lowers it from a positive value has
+// claimed a task. No task is assigned to a thread, so the caller never waits for a slow worker: it claims
+// what is left, and then waits until the tasks that others claimed are done. A loop is over when
+// `unfinished_` is 0. `body_` and `tasks_` change only between loops, so they stay the same while a thread
+// has claimed a task and not yet counted it as finished. A worker that comes too late for one loop therefore
+// claims nothing, or a task of the next loop. Both are correct.
 class Pool {
  public:
   Pool() = default;
@@ -44,8 +44,8 @@ class Pool {
     for (const auto& worker : workers_) worker->waiter.Wake();
   }
 
-  // Runs the loop with up to `helpers` workers. False, having done nothing, where another thread has the
-  // workers.
+  // Runs the loop with up to `helpers` workers. Returns false, having done nothing, while another thread uses
+  // the workers.
   bool Run(std::int64_t tasks, int helpers, Body body) {
     const std::unique_lock lock(one_loop_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
@@ -68,11 +68,11 @@ class Pool {
  private:
   struct Worker {
     Waiter waiter;
-    std::jthread thread;  // last: joined before the waiter goes
+    std::jthread thread;  // last, so that it is joined before the waiter is destroyed
   };
 
-  // Starts workers until there are `count`, and returns how many there are of these. Fewer, if the system
-  // has no more threads to give: the loop goes on with those.
+  // Starts workers until there are `count`, and returns how many of these there are. There are fewer if the
+  // system refuses more threads; the loop then uses those.
   int Recruit(int count) {
     try {
       while (std::ssize(workers_) < count) {
@@ -86,7 +86,7 @@ class Pool {
     return static_cast<int>(std::min<std::ptrdiff_t>(count, std::ssize(workers_)));
   }
 
-  // What a worker does all its life.
+  // The main loop of a worker.
   void Serve(int index, Waiter& waiter) {
     ::pthread_setname_np(::pthread_self(), ("longspan-" + std::to_string(index + 1)).c_str());
     in_parallel_loop = true;
@@ -101,7 +101,7 @@ class Pool {
   void WorkOff() {
     std::int64_t finished = 0;
     while (unclaimed_.load(std::memory_order_relaxed) > 0) {
-      // Several threads may lower it at once, below 0 even; the next loop sets it anew.
+      // Several threads may lower it at once, even below 0. The next loop sets it again.
       const std::int64_t left = unclaimed_.fetch_sub(1);
       if (left <= 0) break;
       ++finished;
@@ -109,27 +109,28 @@ class Pool {
         (*body_)(tasks_ - left);
       } catch (...) {
         if (!failed_.exchange(true)) exception_ = std::current_exception();
-        // What nobody has begun is not done any more.
+        // Tasks that nobody has begun are dropped.
         finished += std::max<std::int64_t>(0, unclaimed_.exchange(0));
       }
     }
     if (finished > 0 && unfinished_.fetch_sub(finished) == finished) caller_.Wake();
   }
 
-  std::mutex one_loop_;  // held by the thread whose loop it is
+  std::mutex one_loop_;  // held by the thread whose loop is running
   const Body* body_ = nullptr;
   std::int64_t tasks_ = 0;
-  std::exception_ptr exception_;  // written by who sets failed_
+  std::exception_ptr exception_;  // written by the thread that sets failed_
   Waiter caller_;
 
-  // On cache lines of their own: all threads write the one for each task, and sleepless workers read it.
+  // Each group on a cache line of its own: all threads write the first counter for each task, and polling
+  // workers read it.
   alignas(kCacheLine) std::atomic<std::int64_t> unclaimed_{0};
   std::atomic<int> helpers_{0};  // workers from this index on leave the loop alone
   std::atomic<bool> stop_{false};
   alignas(kCacheLine) std::atomic<std::int64_t> unfinished_{0};
   std::atomic<bool> failed_{false};
 
-  std::vector<std::unique_ptr<Worker>> workers_;  // last: joined before the rest goes
+  std::vector<std::unique_ptr<Worker>> workers_;  // last, so that they are joined before the rest goes
 };
 
 }  // namespace

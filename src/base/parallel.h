@@ -11,10 +11,9 @@ namespace longspan {
 void SetThreads(int threads);  // at least 1
 int Threads();
 
-// Calls body(i) once for each i in [0, n), on up to Threads() threads, of which the calling one is one, in
-// no particular order. The first exception thrown by a body is rethrown here after the others have stopped.
-// A loop inside a task runs serially, and so does one that is called while another thread's loop has the
-// workers.
+// Calls body(i) once for each i in [0, n), in no particular order, on up to Threads() threads including the
+// calling thread. The first exception thrown by a body is rethrown here after the others have stopped. A loop
+// inside a task runs serially. So does a loop that is called while another thread's loop uses the workers.
 void ParallelFor(std::int64_t n, FunctionRef<void(std::int64_t)> body);
 
 }  // namespace longspan

@@ -48,7 +48,7 @@ TEST_F(ParallelForTest, ALoopInATaskStaysOnItsThread) {
   EXPECT_EQ(strangers, 0);
 }
 
-// Tasks that each wait for all others to begin: they only end if as many threads come as there are tasks.
+// Tasks that each wait until all have begun. They end only if there are as many threads as tasks.
 void Meet(int threads) {
   std::atomic<int> arrived{0};
   ParallelFor(threads, [&](std::int64_t) {
@@ -65,8 +65,8 @@ TEST_F(ParallelForTest, RunsOnAsManyThreadsAsAreSet) {
   }
 }
 
-// Pauses on both sides of the time for which workers poll before they sleep, so that loops also begin while
-// one falls asleep.
+// Pauses shorter and longer than workers poll before they sleep, so that some loops begin while a worker
+// falls asleep.
 TEST_F(ParallelForTest, WakesSleepingWorkers) {
   SetThreads(3);
   for (int i = 0; i < 300; ++i) {
@@ -83,7 +83,7 @@ TEST_F(ParallelForTest, RethrowsOnTheCallingThread) {
                                if (i == 17) Fail(ErrorKind::kBadOption, "{}", i);
                              }),
                  Error);
-    // All fail: one is rethrown, and what had not begun by then is left undone.
+    // All tasks fail: one exception is rethrown, and tasks not begun by then are dropped.
     std::atomic<int> begun{0};
     EXPECT_THROW(ParallelFor(1000, [&](std::int64_t i) { ++begun, Fail(ErrorKind::kBadOption, "{}", i); }),
                  Error);
@@ -92,7 +92,7 @@ TEST_F(ParallelForTest, RethrowsOnTheCallingThread) {
   }
 }
 
-// Each thread that finds no workers free does its loop alone.
+// Each thread that finds the workers busy does its loop alone.
 TEST_F(ParallelForTest, SeveralThreadsMayCallAtOnce) {
   SetThreads(4);
   std::vector<std::int64_t> sums(4, 0);
@@ -113,7 +113,7 @@ TEST_F(ParallelForTest, SeveralThreadsMayCallAtOnce) {
   EXPECT_EQ(sums, std::vector<std::int64_t>(4, 2000 * (0 + 1 + 4 + 9 + 16)));
 }
 
-// Loops that follow one another at once: a worker may come to one when the next has begun.
+// Loops that follow one another at once: a worker may arrive for one loop when the next has begun.
 TEST_F(ParallelForTest, ManyTinyLoops) {
   for (int threads = 2; threads <= 4; ++threads) {
     SetThreads(threads);

@@ -1,4 +1,4 @@
-// Progress of long work. The library reports; who listens decides what is shown (cli/ draws a bar on a
+// Progress of long work. The library reports; the listener decides what is shown (cli/ draws a bar on a
 // terminal and plain lines in a log).
 #pragma once
 
@@ -17,8 +17,8 @@ class Progress {
   virtual void Resume(std::int64_t /*done*/) {}
   // `done` units are finished; `note` is a short text such as "loss 3.21".
   virtual void Update(std::int64_t /*done*/, std::string_view /*note*/ = {}) {}
-  // Where a unit takes long, or units differ: how much of the whole is done, in equal parts of work. The time
-  // that is left then follows from these. The first call after Resume says what an earlier run did.
+  // For units that take long or differ: how much of the whole is done, in equal parts of work. The time left
+  // is then computed from these parts. The first call after Resume says how much an earlier run did.
   virtual void Work(std::int64_t /*done*/, std::int64_t /*total*/) {}
   virtual void Finish(std::string_view /*note*/ = {}) {}
   // A line worth keeping, such as a fallback that the user should know of.

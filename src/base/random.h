@@ -38,8 +38,8 @@ class Random {
   int used_ = 4;
 };
 
-// xoshiro256++ (Blackman and Vigna 2021, "Scrambled linear pseudorandom number generators"), begun from a
-// stream of Random. It costs a small part of what Philox does: for gigabytes, one for each row.
+// xoshiro256++ (Blackman and Vigna 2021, "Scrambled linear pseudorandom number generators"), seeded from a
+// stream of Random. It costs a small fraction of Philox. For gigabytes of numbers: make one for each row.
 class BulkRandom {
  public:
   explicit BulkRandom(Random stream) {

@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t kColumns = 110;
 constexpr std::size_t kCommentColumn = 36;
 
-// Whether readers of YAML take the bare text for this text and nothing else: words, names and paths.
+// Whether YAML readers take the unquoted text for exactly this text, as they do words, names and paths.
 bool IsPlain(std::string_view text) {
   const auto is_word = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '/' || c == '.'; };
   if (text.empty() || !is_word(static_cast<unsigned char>(text.front())) || text.back() == ' ') return false;
@@ -21,7 +21,7 @@ bool IsPlain(std::string_view text) {
   std::string lower(text);
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
   const bool number = std::isdigit(static_cast<unsigned char>(text.front())) || text.front() == '.';
-  // "1e5" and ".inf" are numbers. With a slash in it, text that begins so is a path.
+  // "1e5" and ".inf" are numbers. Text that begins like them but has a slash is a path.
   return safe && letters && std::ranges::find(kTaken, lower) == kTaken.end() &&
          !(number && text.find('/') == std::string_view::npos);
 }

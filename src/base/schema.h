@@ -31,7 +31,7 @@ namespace longspan {
 template <class T, class U>
 concept Is = std::same_as<std::remove_const_t<T>, U>;
 
-inline constexpr double kNoLimit = 1e12;  // as Range::high: more than anybody means
+inline constexpr double kNoLimit = 1e12;  // as Range::high: larger than any sensible value
 
 struct Range {
   double low = 0, high = 0;  // both allowed; integers up to 2^53 are exact
@@ -43,9 +43,9 @@ struct Key {
   std::string_view unit = {};
   std::optional<Range> range = {};
   std::string_view otherwise = {};  // what an absent key means, where the field's own default does not say it
-  unsigned changes = 0;             // whose results it changes: bits, which the owner of the keys defines
-  unsigned required = 0;            // which readers cannot do without it: bits, as above
-  unsigned ignored = 0;             // which readers do not look at it; of a section: at anything in it
+  unsigned changes = 0;             // whose results it changes, as bits that the owner of the keys defines
+  unsigned required = 0;            // which readers need it, as bits
+  unsigned ignored = 0;             // which readers ignore it (all keys in it, for a section), as bits
 };
 
 inline constexpr unsigned kEverybody = ~0u;  // of Key::required
@@ -57,7 +57,7 @@ inline constexpr int kEnumSize = 0;
 enum class KeyType { kText, kPath, kInteger, kNumber, kBoolean, kChoice };
 std::string_view Name(KeyType type);  // "text", "path", "integer", ...
 
-// A key with the value that a struct has for it.
+// A key and its value in a struct.
 struct KeyValue {
   std::string name;  // "train.rank"
   Key key;
@@ -126,14 +126,14 @@ class KeyLister {
     keys.push_back(std::move(entry));
   }
 
-  // Keys that `body` shows are those of a section within.
+  // The keys that `body` shows belong to a section within the open one.
   template <std::invocable F>
   void Section(const Key& key, F&& body) {
     Enter(key, false);
     body();
     Leave(key);
   }
-  // A section that may be absent. Its keys are listed all the same, without values.
+  // A section that may be absent. Its keys are listed anyway, without values.
   template <class S>
   void Section(const Key& key, const std::optional<S>& section) {
     Enter(key, true);
@@ -221,17 +221,17 @@ std::string TypeText(const KeyValue& key);
 // Comments by the name of a key or a section.
 using YamlComments = std::map<std::string, std::string, std::less<>>;
 
-// A YAML document of these keys, with a comment behind or above those that have one.
+// A YAML document of these keys. Comments stand after or above the keys that have one.
 std::string YamlDocument(std::span<const KeyValue> keys, const YamlComments& comments = {});
 
-// Where the keys that a file gave stand in it, for errors that come later than reading.
+// Where each key stands in the file that gave it, for errors found after reading.
 struct KeyPlaces {
   std::filesystem::path file;                     // empty: the settings are from no file
   std::map<std::string, int, std::less<>> lines;  // of keys and sections
 
   bool Given(std::string_view key) const { return lines.contains(key); }
-  // "recipe.yml:12: train.rank: MESSAGE", an Error(kInvalidFile); Error(kBadOption) without a file. The line
-  // of a key that was not given is its section's.
+  // "recipe.yml:12: train.rank: MESSAGE", an Error(kInvalidFile); Error(kBadOption) without a file. A key
+  // that was not given has the line of its section.
   [[noreturn]] void FailAt(std::string_view key, std::string_view message) const;
 };
 

@@ -122,8 +122,8 @@ class SchemaReader {
   std::vector<YamlSection> sections_;  // open, the document first
 };
 
-// Reads the keys of `document`, which is from `file`, into `out`. Error(kInvalidFile) for what is unknown,
-// missing, of the wrong type or out of range.
+// Reads the keys of `document`, which is from `file`, into `out`. Error(kInvalidFile) for a key that is
+// unknown, missing, of the wrong type or out of range.
 template <class T>
 KeyPlaces ReadKeys(const std::filesystem::path& file, const YAML::Node& document, unsigned use, T& out) {
   std::vector<std::string> known;

@@ -29,7 +29,7 @@ constexpr std::size_t kLongestStem = 200;  // a name has at most 255 bytes
 
 bool IsHexDigit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
 
-// Removes one temporary unless somebody has it locked, or could have it locked where locks do not work.
+// Removes one temporary file or folder, unless it is locked or the file system has no locks.
 void RemoveIfStale(const fs::path& path) {
   // Some network file systems lock only what is open for writing; folders cannot be.
   int fd = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -86,7 +86,7 @@ void RemoveStaleTemporaries(const fs::path& folder) {
 }
 
 fs::path FollowLinks(fs::path path) {
-  constexpr int kMostLinks = 40;  // as the kernel's
+  constexpr int kMostLinks = 40;  // as in the kernel
   const std::string start = path.string();
   for (int i = 0; i <= kMostLinks; ++i) {
     std::error_code error;
@@ -148,7 +148,8 @@ bool TemporaryFile::OpenNamed() {
 void TemporaryFile::TakePermissions() {
   struct stat info;
   if (::stat(target_.c_str(), &info) != 0) return;
-  // Only root may give a file to another owner, and only a member to a group. Else it belongs to its writer.
+  // Only root may give a file to another owner, and only a member of a group may give it to that group.
+  // Otherwise it belongs to its writer.
   constexpr auto kSameOwner = static_cast<uid_t>(-1);
   [[maybe_unused]] const bool given =
       ::fchown(fd_, info.st_uid, info.st_gid) == 0 || ::fchown(fd_, kSameOwner, info.st_gid) == 0;

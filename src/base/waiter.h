@@ -1,4 +1,4 @@
-// How one thread waits for what others bring about.
+// How one thread waits for others.
 #pragma once
 
 #include <atomic>
@@ -7,19 +7,19 @@
 
 namespace longspan {
 
-// Only one thread waits on a Waiter. It polls at first, for what it waits for is mostly microseconds away
-// and to be woken takes longer than that. It does not poll for long: on a busy machine it would hold the
-// core that the awaited thread needs.
+// Only one thread waits on a Waiter. It polls at first, because what it waits for is mostly microseconds away
+// and being woken takes longer than that. It does not poll for long, because on a busy machine it would hold
+// the core that the awaited thread needs.
 class Waiter {
  public:
-  // Returns once done() holds. done() reads atomics in sequentially consistent order, the default; whoever
-  // makes it true writes them so and then calls Wake().
+  // Returns once done() holds. done() reads atomics in sequentially consistent order, the default. The thread
+  // that makes it true writes them in that order too and then calls Wake().
   template <class Done>
   void WaitUntil(Done done) {
     if (Poll(done)) return;
     while (true) {
-      // Of this write and the other thread's, one is first: either done() holds here, or Wake() sees that we
-      // sleep.
+      // Either the other thread's write comes first, and done() holds here; or this one does, and Wake() sees
+      // that we sleep.
       asleep_.store(1);
       if (done()) break;
       asleep_.wait(1);
@@ -36,7 +36,7 @@ class Waiter {
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr std::chrono::microseconds kPolling{50};
-  static constexpr int kPollsPerLook = 16;  // at the clock
+  static constexpr int kPollsPerLook = 16;  // polls between looks at the clock
 
   template <class Done>
   static bool Poll(Done& done) {
@@ -59,7 +59,7 @@ class Waiter {
 #endif
   }
 
-  std::atomic<int> asleep_{0};  // int, for that is what the kernel can wait on
+  std::atomic<int> asleep_{0};  // int, because the kernel waits on ints
 };
 
 }  // namespace longspan

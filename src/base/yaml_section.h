@@ -25,7 +25,7 @@ YAML::Node ParseYaml(const std::filesystem::path& path, const std::string& text)
 // The line of "section.key" in a document, where it is there.
 std::optional<int> FindLine(const YAML::Node& document, std::string_view name);
 
-// One mapping of a file. Every key is asked for once; Finish refuses those that nobody asked for.
+// One mapping of a file. Every key is asked for once; Finish refuses the keys that nobody asked for.
 class YamlSection {
  public:
   // `name` is empty for the document itself. A null node is an empty mapping.
@@ -50,7 +50,7 @@ class YamlSection {
 
   // Error(kInvalidFile): "recipe.yml:12: train.rank: <message>". For rules between keys.
   [[noreturn]] void FailAt(std::string_view key, std::string_view message) const;
-  // The same for a key that must be there: a misspelt one that is there is named instead.
+  // The same for a required key that is missing. If a misspelt one is there, the message names it instead.
   [[noreturn]] void FailMissing(std::string_view key, std::string_view help) const;
 
  private:

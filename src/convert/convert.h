@@ -1,4 +1,4 @@
-// Any of the formats to another: which, follows from what the source and the destination are.
+// Converts any of the formats to another. Source and destination decide which conversion it is.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ enum class Conversion {
 // "Hugging Face folder -> GGUF".
 std::string_view Name(Conversion conversion);
 
-// Whether it writes a folder, rather than a file.
+// Whether the conversion writes a folder rather than a file.
 bool WritesFolder(Conversion conversion);
 
 struct ConvertOptions {

@@ -10,7 +10,7 @@
 namespace longspan {
 
 // Sets general.* for what the folder's README.md and generation_config.json say. Both may be absent; what
-// cannot be read in a README is left out with a message, for it is for people.
+// cannot be read in a README is left out with a message, because a README is for people.
 void ReadHfCard(const std::filesystem::path& folder, GgufMetadata& metadata, Progress& progress);
 
 // README.md, where general.* has something to say, and how to sample, added to generation_config.json.

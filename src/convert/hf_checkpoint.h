@@ -51,7 +51,7 @@ class HfCheckpointWriter {
   };
   HfCheckpointWriter(std::filesystem::path folder, std::vector<Plan> tensors, std::uint64_t shard_bytes);
 
-  // The next piece of the tensor whose turn it is.
+  // The next piece of the current tensor.
   void Append(std::string_view name, std::span<const std::byte> piece);
   void Commit();
 

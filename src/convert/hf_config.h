@@ -12,8 +12,8 @@
 namespace longspan {
 
 // What `folder`/config.json says; absent keys have transformers' defaults. Error(kUnsupported) for another
-// architecture and for settings that GGUF's llama and qwen2 cannot say, Error(kInvalidFile) for nonsense. The
-// name is the folder's.
+// architecture and for settings that GGUF's llama and qwen2 cannot express, Error(kInvalidFile) for nonsense.
+// The name is the folder's.
 LlamaConfig ReadHfConfig(const std::filesystem::path& folder, Progress& progress);
 
 // `folder`/config.json: LlamaForCausalLM, MistralForCausalLM where a Llama has a sliding window, or

@@ -13,7 +13,7 @@ std::string HfTensorName(std::string_view name);
 // and every reader computes.
 bool IsRedundantHfTensor(std::string_view hf_name);
 
-// Whether the rows of `name` (of ForEachTensor) are those of heads that RoPE turns: q, k and their biases.
+// Whether the rows of `name` (of ForEachTensor) are those of heads that RoPE rotates: q, k and their biases.
 bool HasRotatedRows(std::string_view name);
 
 }  // namespace longspan

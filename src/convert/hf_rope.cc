@@ -62,7 +62,8 @@ RopeScaling ReadScaling(const JsonObject& rope, std::int64_t window, Progress& p
        rope.where(), Printable(type));
 }
 
-// GGUF's llama turns all dimensions of a head. transformers 5 has the key beside theta, older files outside.
+// GGUF's llama rotates all dimensions of a head. transformers 5 has the key beside theta, older files
+// outside.
 void RefusePartialRotation(const JsonObject& json) {
   const double share = json.Or<double>("partial_rotary_factor", 1.0);
   if (share == 1.0) return;

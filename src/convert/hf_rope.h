@@ -13,8 +13,8 @@
 namespace longspan {
 
 // Sets rope_theta and rope_scaling of `config`, whose head_dim and context are known. Error(kUnsupported) for
-// kinds that GGUF's llama cannot say. "dynamic" changes angles only beyond the window, where neither GGUF nor
-// llama.cpp follow: it becomes no scaling, with a message.
+// kinds that GGUF's llama cannot express. "dynamic" changes angles only beyond the window, where neither GGUF
+// nor llama.cpp follow: it becomes no scaling, with a message.
 void ReadHfRope(const JsonObject& json, LlamaConfig& config, Progress& progress);
 
 // Sets `rope_theta` and `rope_scaling` (null where there is none), the keys that every version of

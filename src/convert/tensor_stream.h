@@ -30,10 +30,10 @@ struct TensorStream {
   TooLarge too_large = TooLarge::kRefuse;  // values beyond what `to` holds
 };
 
-// Gives the tensor's bytes as they shall be to `take`, piece after piece of some 8 MiB, and each piece of
-// `bytes` that is done with to `release`. Bytes of a type that stays are passed on unchanged; others are
-// decoded and rounded once. Returns what was clipped. Error(kInvalidFile) with counts for values that `to`
-// cannot hold, when all pieces are given.
+// Gives the converted bytes of the tensor to `take` in pieces of some 8 MiB, and each piece of `bytes` that
+// is no longer needed to `release`. Bytes of a type that stays are passed on unchanged; others are decoded
+// and rounded once. Returns what was clipped. Error(kInvalidFile) with counts for values that `to` cannot
+// hold, when all pieces are given.
 UnfitValues StreamTensor(const TensorStream& stream, FunctionRef<void(std::span<const std::byte>)> take,
                          FunctionRef<void(std::span<const std::byte>)> release);
 

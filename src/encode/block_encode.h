@@ -8,8 +8,8 @@
 
 namespace longspan {
 
-// `elements` values (a whole number of blocks, all finite) to blocks; `importance` is null or one
-// non-negative number a value.
+// Encodes `elements` values (a whole number of quantised blocks, all finite); `importance` is null or one
+// non-negative number per value.
 using Encoder = void (*)(const float* from, std::byte* to, std::int64_t elements, const float* importance);
 
 // The encoder for this machine, or null for a type that is not of the family.

@@ -1,5 +1,5 @@
 // Where the bits of a block's codes lie: the inverse of what the decoders of tensor/ unpack. Codes are
-// integers without sign, one an element, in the order of the elements.
+// unsigned integers, one per element, in the order of the elements.
 #pragma once
 
 #include <array>

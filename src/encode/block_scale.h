@@ -12,8 +12,8 @@ inline constexpr float kLargestHalf = 65504.0f;
 
 // What a scale is multiplied by once codes are chosen. A fit of least squares leaves an error at right angles
 // to what it encodes, which is therefore short: of the sum of squares `power`, only power - error lies along
-// the values. `part` of that is made up for, 1 being all. It costs little error, for the least has no slope,
-// and predictions gain by it (docs/quantisation.md). What is encoded exactly stays so.
+// the values. `part` of that is made up for, 1 being all. It costs little error, because the least has no
+// slope, and predictions gain by it (docs/quantisation.md). What is encoded exactly stays so.
 inline float Lengthening(double error, double power, float part) {
   constexpr double kMost = 0.5;
   if (!(power > 0)) return 1;
@@ -21,9 +21,9 @@ inline float Lengthening(double error, double power, float part) {
   return 1 + part * static_cast<float>(lost / (1 - lost));
 }
 
-// Rounds a scale to a finite F16, and sets it to what a reader will decode, for codes must be chosen against
-// that. Below 2^-14, where F16 is coarse, it is rounded up: the largest codes then still reach the largest
-// values, and no scale becomes zero.
+// Rounds a scale to a finite F16, and sets it to what a reader will decode, because codes must be chosen
+// against that. Below 2^-14, where F16 is coarse, it is rounded up: the largest codes then still reach the
+// largest values, and no scale becomes zero.
 inline PackedHalf PackScale(float& scale, float unit) {
   constexpr float kSmallestNormal = 0x1p-14f, kSmallestHalf = 0x1p-24f;
   const float wanted = std::clamp(scale * unit, -kLargestHalf, kLargestHalf);

@@ -1,6 +1,6 @@
 // Larger values count more than smaller ones, as far as their neighbours' size goes. The square error alone,
-// weighted by importance, is not all that a model minds: what a fit of least squares encodes is shorter than
-// it was, large values most of all (docs/quantisation.md says what this is worth).
+// weighted by importance, is not all that matters to a model: what a fit of least squares encodes is shorter
+// than it was, large values most of all (docs/quantisation.md says what this is worth).
 //
 // To be included by a file that Highway compiles once for each instruction set.
 #if defined(LONGSPAN_QUANTIZE_EMPHASIS_INL_H_) == defined(HWY_TARGET_TOGGLE)

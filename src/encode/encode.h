@@ -13,7 +13,7 @@ bool CanEncode(Type type);
 
 // Encodes `elements` values (a whole number of blocks) from `from` to `to`. `importance` [elements] is null,
 // or how much each column's error matters: the mean square of the activations it meets, finite and not
-// negative; all zeros are as good as null. A value that F16 or a block's scale cannot hold becomes the
+// negative; all zeros mean the same as null. A value that F16 or a block's scale cannot hold becomes the
 // largest that it can. The bytes do not depend on the machine. Error(kInvalidFile) for a NaN or an infinity,
 // Error(kUnsupported) for a type that longspan does not encode.
 void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t elements, const float* importance);

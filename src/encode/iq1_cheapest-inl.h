@@ -1,7 +1,29 @@
-// The cheapest point of IQ1's code book. It has a third of all combinations of eight levels, so that one of
-// those nearly as cheap as the cheapest combination is a point: combinations are looked up, not points. A
-// value can be changed twice, to its second level and on to its third. The four cheapest changes make sixteen
-// combinations, looked up at once; most often the cheapest point is one of them.
+// The cheapest point of IQ1's code book. A third of all combinations of eight levels are points of the book,
+// so some combination that is nearly as cheap as the cheapest is a point. The search therefore looks up
+// combinations instead of comparing points. A value can be changed twice: to its second level, and on to its
+// third. The subsets of the four cheapest changes make sixteen combinations, which are looked up at once.
+// Most often the cheapest point is among them.
+//
+// An example, as if a point had three values: x = (0.9, -0.4, 0.2), weights 1, scale 1, shift 0. A level l
+// costs (x - l)^2. A combination is looked up by its code, whose digits to base three are the levels plus
+// one.
+//
+//   value  cheapest  second level         third level
+//   0.9     1         0: +0.8, code -1    -1: +2.8, code -1
+//   -0.4    0        -1: +0.2, code -3     1: +1.8, code +3
+//   0.2     0         1: +0.6, code +9    -1: +1.4, code -9
+//
+// The cheapest combination is (1, 0, 0), with code 2 + 3 + 9 = 14. Subsets of the changes, by cost:
+//
+//   changes    combination   cost   look up
+//   none       ( 1,  0, 0)   +0     14
+//   -3         ( 1, -1, 0)   +0.2   14 - 3 = 11
+//   +9         ( 1,  0, 1)   +0.6   14 + 9 = 23
+//   -3, +9     ( 1, -1, 1)   +0.8   14 - 3 + 9 = 20
+//   ...
+//
+// The table has a point's index or -1. The first combination in this order that is a point is the answer,
+// unless a change that was left out costs less. Then LookFurther tries four more changes.
 //
 // To be included by a file that Highway compiles once for each instruction set.
 #if defined(LONGSPAN_QUANTIZE_IQ1_CHEAPEST_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -28,9 +50,10 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A combination and what it costs beyond the cheapest; or what a value's next level does to both. (Where 0 is
-// the cheapest level, a change leads to each side, and both make the cheapest again; where an end is, either
-// leads to 0. The roundabout way costs more, so that no search takes it.)
+// A combination and what it costs beyond the cheapest; or what a change of one value to its next level adds
+// to both. (Where 0 is the cheapest level, one change leads to each side, and both together lead back to 0.
+// Elsewhere the second level is 0, and the third alone leads to 0 too. These detours cost more, so no search
+// takes them.)
 struct Change {
   float cost = 0;
   std::int32_t code = 0;
@@ -44,8 +67,8 @@ struct Change {
 
 inline constexpr int kVaried = 4, kSubsets = 1 << kVaried;  // changes whose subsets are looked up at once
 
-// The cheapest point of those that some of four changes make of a combination, in a number that sorts by
-// cost; or kNoPoint. The point is `points` of its lowest bits.
+// The cheapest point among the subsets of four changes to a combination, as a key that sorts by cost; or
+// kNoPoint. The lowest bits of the key are the index of the point in `points`.
 constexpr std::int32_t kNoPoint = std::numeric_limits<std::int32_t>::max();
 HWY_INLINE std::int32_t CheapestOfSubsets(const Change& from, const std::array<Change, kVaried>& changes,
                                           std::array<std::int32_t, kSubsets>& points) {
@@ -86,7 +109,7 @@ struct Changes {
   }
 };
 
-// Where the four changes that come first do not do: combinations of four more.
+// Used where the four cheapest changes do not suffice: tries combinations with four more.
 HWY_NOINLINE int LookFurther(const Change& cheapest, Changes& changes,
                              const std::array<Change, kVaried>& first, std::int32_t least, int found) {
   std::partial_sort(changes.keys.begin() + kVaried, changes.keys.begin() + 2 * kVaried, changes.keys.end());
@@ -117,9 +140,9 @@ HWY_INLINE int CheapestPointIQ1(const float* w, const float* wx, float scale, fl
   for (int i = 0; i < kOctet; i += static_cast<int>(hn::MaxLanes(d))) {
     const auto ws = hn::Mul(hn::Load(d, w + i), hn::Set(d, scale * scale));
     const auto wxs = hn::Mul(hn::Load(d, wx + i), hn::Set(d, 2 * scale));
-    // What the levels -1 and 1 cost more than 0. At most one of them is cheaper, and then 0 comes second. The
-    // third level lies where the cost grows fastest: beyond the second one, or, where 0 is the cheapest, on
-    // the other side of it, also when both cost the same. So no combination is beyond the table.
+    // How much more the levels -1 and 1 cost than 0. At most one of them is cheaper, and then 0 comes second.
+    // The third level lies where the cost grows fastest: beyond the second one, or, where 0 is the cheapest,
+    // on the other side of it, also when both cost the same. So no combination is beyond the table.
     const auto low = hn::Add(hn::Mul(ws, hn::Set(d, 1 - 2 * shift)), wxs);
     const auto high = hn::Sub(hn::Mul(ws, hn::Set(d, 1 + 2 * shift)), wxs);
     const auto mask = [&](auto costs) {
@@ -146,8 +169,8 @@ HWY_INLINE int CheapestPointIQ1(const float* w, const float* wx, float scale, fl
   }
   const Change cheapest{0, kNoChanges + kSumsOfDigits[up] - kSumsOfDigits[down]};
 
-  // The four smallest keys of the first eight come first. Compilers would branch for std::min, and nobody can
-  // predict how.
+  // The four smallest keys of the first eight come first. Compilers would branch for std::min, and such
+  // branches cannot be predicted.
   auto& keys = changes.keys;
   const auto sort = [&](int a, int b) {
     const std::int32_t less = keys[a] - keys[b], wrong = less & ~(less >> 31);

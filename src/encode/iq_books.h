@@ -1,4 +1,4 @@
-// The code books of the IQ types as a search wants them.
+// The code books of the IQ types, laid out for searching.
 #pragma once
 
 #include <array>
@@ -20,8 +20,9 @@ extern const CodeBook<1024> kBookIQ2_S;
 extern const CodeBook<256> kBookIQ3_XXS;
 extern const CodeBook<512> kBookIQ3_S;
 
-// IQ1's book has a third of all combinations of eight levels. A combination is a number whose digits to base
-// three are its levels, the first value's the lowest. The point that it is, or -1.
+// A third of all combinations of eight levels are points of IQ1's book. A combination is a number whose
+// digits to base three are its levels plus one, the first value's digit the lowest. The table has the index
+// of the point, or -1.
 extern const std::array<std::int32_t, 6561> kPointsOfCombinations;
 inline constexpr std::int32_t kNoChanges = 3280;  // all of level 0
 // The digits of 1 of the values in a mask.

@@ -53,7 +53,7 @@ double RelativeError(const std::vector<float>& x, const std::vector<float>& y,
 }
 
 // Errors reached on normal values, rounded up, alone and weighted by SomeImportance. They are a little above
-// what could be reached, for the encoders weigh large values more and shrink less than least squares; but
+// what could be reached, because the encoders weigh large values more and shrink less than least squares; but
 // none is above ggml's, which are 0.4837, 0.574, 0.3474, 0.3010, 0.264, 0.214 and 0.166, and weighted 0.390,
 // 0.333, 0.260, 0.222, 0.199, 0.127 and 0.105.
 struct Case {

@@ -9,9 +9,9 @@
 
 namespace longspan {
 
-// What a block of an IQ type says, not yet packed. `points` has one entry an octet (IQ1, IQ2) or two (IQ3);
-// `signs` are an octet's sign bits, or for IQ1 whether its shift is down (1) or up (0); `scales` has one
-// entry a sub-block of 32 or 16.
+// The contents of an IQ quantised block, not yet packed. `points` has one entry per octet (IQ1, IQ2) or two
+// (IQ3); `signs` are an octet's sign bits, or for IQ1 whether its shift is down (1) or up (0); `scales` has
+// one entry per sub-block of 32 or 16.
 struct IqCodes {
   PackedHalf d{};
   std::array<std::uint8_t, 16> scales{};
@@ -20,7 +20,7 @@ struct IqCodes {
 };
 
 // For the seven types of tensor/iq_blocks.h: `from` and `importance` (or null) have kSuperBlock values,
-// finite and, importances, not negative. What is made small is the square error weighted by importance. The
+// finite and, importances, not negative. The search minimises the square error weighted by importance. The
 // same codes on every machine.
 IqCodes FitIq(Type type, const float* from, const float* importance);
 

@@ -1,8 +1,7 @@
-// The points of a code book nearest to a few values, under weights. What a point costs is a sum over its
-// values of what each value's level costs. So the levels of a group of values are priced once, in bytes, and
-// then points cost four table look-ups and three additions for as many of them at once as a vector has bytes:
-// every point is looked at, and no lists of neighbours are needed. Only IQ1's book is dense enough for a
-// shorter way (iq1_cheapest-inl.h).
+// The points of a code book nearest to a few values, under weights. A point costs the sum of what its values'
+// levels cost. So the levels of a group of values are priced once, in bytes, and then points cost four table
+// look-ups and three additions for as many of them at once as a vector has bytes: every point is tried, and
+// no lists of neighbours are needed. Only IQ1's book is dense enough for a shorter way (iq1_cheapest-inl.h).
 //
 // Prices are counted from the cheapest level of each value, in units of a 250th of what a known point costs
 // so counted. Rounding them to integers moves a sum by one percent or less.
@@ -122,7 +121,7 @@ struct Search {
   }
 
  private:
-  // The octets go through each step together, for the steps of one wait for each other.
+  // The octets go through each step together, because the steps of one wait for each other.
   static void ImproveByPrices(std::span<Task> tasks) {
     constexpr float kNothing = 1e-30f, kUnits = 250, kFiner = 0.125f;
     constexpr int kRounds = 4;

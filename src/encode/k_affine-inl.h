@@ -1,5 +1,5 @@
 // Super-blocks of x = d scale q - dmin min: Q2_K, Q4_K, Q5_K. The sub-blocks' scales and mins are small
-// integers, so a super-block is fitted in turns:
+// integers, so a super-block is fitted in alternating steps:
 //   1. each sub-block's line alone (line_fit-inl.h), and what a change of it would cost;
 //   2. d and dmin, from several, for which the nearest integers cost least;
 //   3. integers beside those, by the error that is truly left with d and dmin as a reader decodes them;

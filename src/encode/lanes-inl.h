@@ -129,8 +129,8 @@ HWY_INLINE void Transpose(const float* from, float* to, Lanes& largest) {
 
 // Loads kGroup sub-blocks. Values are divided by `unit`, a power of two near the largest of each `shared`
 // sub-blocks, so that squares neither overflow nor vanish, and nothing is rounded. Weights are the
-// importances over their largest, or 1 where there are none: what is to be least is the square error that
-// the activations see. A column of no importance keeps a little, for its codes must still be something.
+// importances over their largest, or 1 where there are none: what is to be least is the square error that the
+// activations see. A column of no importance keeps a little, because its codes must still be something.
 template <int kValues>
 void LoadGroup(const float* from, const float* importance, int shared, Group<kValues>& group) {
   constexpr float kLeastWeight = 0x1p-20f;

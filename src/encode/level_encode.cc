@@ -23,8 +23,8 @@ HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 namespace {
 
-// An F16 below 2^-14 is a multiple of 2^-24: the nearest one, in units of `unit`, for PackScale would round
-// up. A scale that is not zero stays so.
+// An F16 below 2^-14 is a multiple of 2^-24: the nearest one, in units of `unit`, because PackScale would
+// round up. A scale that is not zero stays so.
 HWY_INLINE Vec NearestHalf(Vec scale, float unit) {
   const Vec step = Set(0x1p-24f / unit), steps = hn::Max(hn::Round(hn::Div(hn::Abs(scale), step)), Set(1));
   const Mask coarse = hn::And(hn::Lt(hn::Abs(scale), Set(0x1p-14f / unit)), hn::Ne(scale, Zero()));

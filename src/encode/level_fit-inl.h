@@ -61,7 +61,7 @@ alignas(64) inline constexpr Stretches kStretches = [] {
 
 class NearestLevel {
  public:
-  // In words, for a constructor that the compiler makes is not compiled for this instruction set.
+  // Written out, because a constructor that the compiler makes is not compiled for this instruction set.
   HWY_INLINE NearestLevel()
       : low_{Load(kStretches.low.data()), Load(kStretches.low.data() + 16)},
         high_{Load(kStretches.high.data()), Load(kStretches.high.data() + 16)} {}

@@ -2,7 +2,7 @@
 //
 // For given codes the best line is a least-squares problem of two unknowns; for a given line the best codes
 // are the nearest. A fit starts from several lines and takes both steps in turn: neither can make it worse.
-// All is said by corrections to a line, for they stay exact where a line is nearly right.
+// Everything is expressed as corrections to a line, because they stay exact where a line is nearly right.
 #if defined(LONGSPAN_QUANTIZE_LINE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_QUANTIZE_LINE_FIT_INL_H_
 #undef LONGSPAN_QUANTIZE_LINE_FIT_INL_H_
@@ -118,7 +118,7 @@ HWY_INLINE StartSums MeasureStart(const float* y, Weights weights, Vec inverse, 
 }
 
 // The best line to start a fit from: the least-squares lines for the codes of each start are compared. One
-// start costs half of MeasureLine, for it looks at no residuals; that is exact enough to choose by.
+// start costs half of MeasureLine, because it ignores the residuals. That is exact enough to choose by.
 template <int kValues, OffsetSign kSign, class Weights>
 HWY_INLINE Line BestStart(const float* x, Weights weights, float top, std::span<const LineStart> starts) {
   Vec low = Load(x), high = low;

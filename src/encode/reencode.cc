@@ -20,8 +20,8 @@ namespace {
 // Values of a task: enough that handing it out costs nothing beside it.
 constexpr std::int64_t kTaskValues = 16384;
 
-// Bytes that are handed on at once: long beside what a thread costs, short beside a tensor, for nothing is
-// at work while the last of a tensor is handed on.
+// Bytes that are handed on at once: long beside what a thread costs, short beside a tensor, because nothing
+// is busy while the last of a tensor is handed on.
 constexpr std::int64_t kPieceBytes = std::int64_t{4} << 20;
 
 // Reencode of rows of which messages call the first one `first_row`.
@@ -33,7 +33,7 @@ EncodingError ReencodeRows(Type from_type, std::span<const std::byte> from, Type
     Fail(ErrorKind::kInternal, "{} rows of {} do not fill the memory given", rows, cols);
   }
   const std::int64_t step = std::max<std::int64_t>(1, kTaskValues / std::max<std::int64_t>(1, cols));
-  // Sums are kept by task, for the total must not depend on the threads.
+  // Sums are kept by task, because the total must not depend on the threads.
   std::vector<EncodingError> errors(static_cast<std::size_t>((rows + step - 1) / step));
   ParallelFor(std::ssize(errors), [&](std::int64_t task) {
     ThrowIfCancelled();

@@ -27,8 +27,8 @@ struct EncodingError {
                                      const float* importance = nullptr);
 
 // The same into the hands of `take`, which gets whole rows of the output, in order, a few MiB at a time, on a
-// thread of its own while the next rows are at work. What it throws is rethrown here. Each piece of `from`
-// that is done with is given to `release`.
+// thread of its own while the next rows are being encoded. What it throws is rethrown here. Each piece of
+// `from` that is done with is given to `release`.
 [[nodiscard]] EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take,
                                        FunctionRef<void(std::span<const std::byte>)> release, Type from_type,
                                        std::span<const std::byte> from, Type to_type, std::int64_t rows,

@@ -1,5 +1,5 @@
 // Fits of x ~ scale * code, code in [-half, half - 1], to the sub-blocks of a group, a lane each. The scale
-// may be negative, for the code that has no positive counterpart serves whichever sign is longer. See
+// may be negative, because the code that has no positive counterpart serves whichever sign is longer. See
 // line_fit-inl.h for how a fit goes.
 #if defined(LONGSPAN_QUANTIZE_SCALE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_QUANTIZE_SCALE_FIT_INL_H_

@@ -1,6 +1,6 @@
-// Sums over consecutive values, for encoders that have a block's values side by side in vectors. A sum runs
-// in a fixed number of lanes, however many a vector has, and these are added in one order: the same on every
-// instruction set.
+// Sums over consecutive values, for encoders that have a quantised block's values side by side in vectors. A
+// sum runs in a fixed number of lanes, however many a vector has, and these are added in one order: the same
+// on every instruction set.
 #if defined(LONGSPAN_QUANTIZE_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_QUANTIZE_SUMS_INL_H_
 #undef LONGSPAN_QUANTIZE_SUMS_INL_H_

@@ -2,7 +2,7 @@
 // above d / 2 in magnitude; for given codes, the d of least error is the weighted mean of the magnitudes that
 // are not dropped, S, and the error is then less than that of zeros by (sum over S of w |x|)^2 / (sum over S
 // of w). The search is thus for one number, the threshold: a few are tried, and the best is improved by
-// taking the two facts in turn. Rows that are ternary already keep their values, for then every threshold
+// taking the two facts in turn. Rows that are ternary already keep their values, because then every threshold
 // gives the same S.
 #include "encode/block_encode.h"
 
@@ -112,7 +112,7 @@ PackedHalf TernaryCodes(const float* from, const float* importance, SuperCodes& 
 
 // Five codes a byte (see UnpackTrit), as a number below 243: the smallest byte whose fraction of 256 is not
 // below the number's of 243. That is the number and a little, 13 / 243 of it rounded up; multiplied by the
-// inverse, for vectors do not divide.
+// inverse, because vectors do not divide.
 constexpr std::uint8_t TritByte(std::uint8_t number) {
   const auto little = static_cast<std::uint16_t>(13 * number + 242);
   return static_cast<std::uint8_t>(number + (static_cast<std::uint32_t>(little) * 4316 >> 16 >> 4));

@@ -57,7 +57,7 @@ class ByteReader {
     return static_cast<std::size_t>(count);
   }
 
-  // Throws, naming the file and where in it the cursor stands.
+  // Throws an error that names the file and the position of the cursor.
   template <class... Args>
   [[noreturn]] void FailAt(fmt::format_string<Args...> format, Args&&... args) const {
     Fail(ErrorKind::kInvalidFile, "{}: at byte {}: {}", file_, offset_,

@@ -16,7 +16,7 @@ struct FileType {
   std::string_view name;
 };
 
-// The first of a type is the one written when nothing else is asked for.
+// The first entry of a type is written when nothing else is asked for.
 inline constexpr std::array<FileType, 33> kFileTypes{
     {{0, Type::kF32, "F32"},          {1, Type::kF16, "F16"},        {32, Type::kBF16, "BF16"},
      {2, Type::kQ4_0, "Q4_0"},        {3, Type::kQ4_1, "Q4_1"},      {8, Type::kQ5_0, "Q5_0"},

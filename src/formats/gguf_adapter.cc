@@ -92,7 +92,7 @@ LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig
     Fail(ErrorKind::kUnsupported, "{}: {} tensors, of which {} adapt projections of this model", where,
          file->tensors().size(), used);
   }
-  // llama.cpp takes an alpha of 0, and one that is missing, for a scale of one.
+  // llama.cpp takes an alpha of 0, or a missing one, to mean a scale of one.
   adapter.alpha = file->Find<double>("adapter.lora.alpha").value_or(0);
   if (adapter.alpha == 0) adapter.alpha = static_cast<double>(adapter.rank);
   ValidateAdapter(adapter, config, where);

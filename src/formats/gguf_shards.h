@@ -22,7 +22,7 @@ struct GgufShardName {
   int count = 0;
 
   std::string FileName() const;
-  // What a file name says, or nothing where it is no shard's.
+  // The parts of a shard's file name, or nothing for any other name.
   static std::optional<GgufShardName> Parse(std::string_view file_name);
 };
 

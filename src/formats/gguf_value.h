@@ -109,7 +109,7 @@ class GgufValue {
                    bool, std::string, GgufArray, std::uint64_t, std::int64_t, double>;
 
   GgufValue() = default;
-  // Exactly the alternative given: write std::uint32_t{7} or 1.0f, for the type lands in the file.
+  // Exactly the alternative given: write std::uint32_t{7} or 1.0f, because the type lands in the file.
   template <class T>
   requires(std::same_as<T, std::uint8_t> || std::same_as<T, std::int8_t> || std::same_as<T, std::uint16_t> ||
            std::same_as<T, std::int16_t> || std::same_as<T, std::uint32_t> || std::same_as<T, std::int32_t> ||

@@ -1,7 +1,7 @@
 // Writing GGUF version 3: metadata and the list of tensors first, then the tensors' data one after the other,
 // so that no more than one tensor, or a piece of it, need be in memory. The file appears when Commit returns,
 // whole or not at all. Ctrl-C does not stop a writer, because a writer is what saves a checkpoint; callers
-// with much to write look for it.
+// with much to write check for it.
 #pragma once
 
 #include <cstddef>

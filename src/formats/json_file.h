@@ -12,7 +12,7 @@
 
 namespace longspan {
 
-// The object in `path`, or nothing where there is no such file.
+// The object in `path`, or nothing if there is no such file.
 std::optional<nlohmann::json> ReadJsonObject(const std::filesystem::path& path);
 
 // Members of an object; null counts as absent. Error(kInvalidFile), naming `file` and the member, where one

@@ -1,7 +1,7 @@
-// A Llama as a GGUF file: its measures as metadata, its weights under GGUF's tensor names.
-// Keys and names are those of ggml's docs/gguf.md and of llama.cpp's architectures "llama" and "qwen2". One
-// more: `attention.sliding_window`, which llama.cpp has for other architectures, is read and written for
-// these; llama.cpp passes over it in a Llama, and then attends to the whole context.
+// A Llama as a GGUF file: its hyperparameters as metadata, its weights under GGUF's tensor names. Keys and
+// names are those of ggml's docs/gguf.md and of llama.cpp's architectures "llama" and "qwen2". One more:
+// `attention.sliding_window`, which llama.cpp has for other architectures, is read and written for these.
+// llama.cpp ignores it in a Llama and attends to the whole context.
 #pragma once
 
 #include <filesystem>
@@ -27,7 +27,7 @@ struct ModelFile {
 // a model of another kind (another architecture, a bias of other projections, experts).
 ModelFile LoadModel(const std::filesystem::path& path);
 
-// The measures alone: works for a vocabulary file without tensors too, as far as it has the keys.
+// The hyperparameters alone: works for a vocabulary file without tensors too, as far as it has the keys.
 LlamaConfig ReadLlamaConfig(const GgufFile& file);
 
 // Writes a model that any GGUF reader understands. Weights keep their types, norms and biases become F32.

@@ -32,13 +32,14 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder);
 // Error(kInvalidFile) where its tensors are empty.
 std::shared_ptr<const SafetensorsFile> OpenPeftTensors(const std::filesystem::path& folder);
 
-// `config` is the base model's: it says which shapes must be, and how heads divide q and k. What the adapter
-// has in base_layers is to be compared with the base (CheckBaseLayers): the configuration alone cannot tell.
+// `config` is the base model's: it gives the expected shapes and the division of q and k into heads. What the
+// adapter has in base_layers is to be compared with the base (CheckBaseLayers): the configuration alone
+// cannot tell.
 LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& config);
 // Replaces an adapter that is in the folder, once both of the new files are whole.
 void WritePeft(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config);
 
-// Either: a folder is PEFT's, a file is GGUF.
+// Loads either kind: a folder is PEFT's, a file is GGUF.
 LoraAdapter ReadAdapter(const std::filesystem::path& path, const LlamaConfig& config);
 
 }  // namespace longspan

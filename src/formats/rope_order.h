@@ -15,12 +15,12 @@ enum class RopeOrder {
   kInterleaved,  // rows 2j and 2j + 1: GGUF (but not of Qwen2), llama2.c, and Weights
 };
 
-// Whole heads of rows, `head_dim` rows of `row_bytes` each, brought from the other order into `to`.
+// Brings whole heads, `head_dim` rows of `row_bytes` each, from the other order into `to`.
 // Error(kInvalidFile) where `from` is no whole number of heads.
 void PermuteRows(std::span<const std::byte> from, std::span<std::byte> out, std::size_t row_bytes,
                  std::int64_t head_dim, RopeOrder to);
 
-// A copy of `tensor` [heads * head_dim, cols], so brought into `to`.
+// A copy of `tensor` [heads * head_dim, cols], brought into `to` in the same way.
 Tensor PermuteRows(const Tensor& tensor, std::int64_t head_dim, RopeOrder to);
 
 }  // namespace longspan

@@ -1,4 +1,4 @@
-// RoPE as somebody wants it rather than as a file says it.
+// RoPE settings that the user gives instead of those in a file.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,9 @@ struct RopeOverride {
 };
 
 // What is not asked for stays, and what follows from theta or the factor is computed again: llama3's
-// divisors, and YaRN's attention factor, for which nothing can be asked. Error(kBadOption) for a scaling
-// without a factor, or a factor without a scaling, the file's or the one asked for; Error(kUnsupported) where
-// the file's divisors are of an unknown kind and would have to follow.
+// divisors, and YaRN's attention factor, which cannot be set. Error(kBadOption) for a scaling without a
+// factor, or a factor without a scaling, the file's or the one asked for; Error(kUnsupported) where the
+// file's divisors are of an unknown kind and would have to follow.
 void Apply(const RopeOverride& rope, LlamaConfig& config, Weights& weights);
 
 }  // namespace longspan

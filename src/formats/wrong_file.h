@@ -10,7 +10,7 @@
 
 namespace longspan {
 
-// Returns unless `contents`, the whole or the beginning of `file`, is something well known: a Git LFS
+// Returns unless `contents`, the whole or the beginning of `file`, is a known kind of wrong file: a Git LFS
 // pointer, a web page, an empty file, a pickle, a compressed file, or a model in another format. Then an
 // Error that says what it is and what to do. Readers call it where the bytes don't fit their own format.
 void RefuseWrongFile(std::string_view contents, const std::string& file);

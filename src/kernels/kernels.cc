@@ -7,8 +7,8 @@
 namespace longspan {
 namespace {
 
-// Those of SupportedVectorKernels, and before them "amx". The tile unit rounds, so that its exact kernels are
-// AVX-512's.
+// SupportedVectorKernels(), with "amx" first where available. The tile unit rounds, so the exact kernels of
+// "amx" are those of AVX-512.
 std::vector<VectorKernels> Supported() {
   std::vector<VectorKernels> all = SupportedVectorKernels();
   if (all.empty() || all.front().isa != "avx512") return all;

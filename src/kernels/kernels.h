@@ -17,7 +17,7 @@ namespace longspan {
 
 enum class Store { kSet, kAdd };
 
-// Which two dimensions of a head RoPE turns together as pair j: 2j and 2j + 1, or j and j + head_dim / 2.
+// Which two dimensions of a head RoPE rotates together as pair j: 2j and 2j + 1, or j and j + head_dim / 2.
 enum class RopePairing { kNeighbours, kHalves };
 
 struct AdamWStep {
@@ -51,12 +51,13 @@ class Kernels {
 
   // y = x / rms(x) * weight, row by row (Zhang & Sennrich 2019, eq. 4). y may be x.
   virtual void RmsNorm(ConstRows x, std::span<const float> weight, float epsilon, Rows y) const = 0;
-  // dx is added to, for the residual stream also flows past the norm; so is dweight, unless empty.
+  // dx is added to, because the residual stream also flows past the norm. dweight is added to as well, unless
+  // it is empty.
   virtual void RmsNormBackward(ConstRows x, std::span<const float> weight, float epsilon, ConstRows dy,
                                Rows dx, std::span<float> dweight) const = 0;
 
-  // Turns pair j of each head of row i by the angle whose cosine and sine are cos[i][j], sin[i][j]
-  // (Su et al. 2021, eq. 34). `inverse` turns back, which is the backward pass.
+  // Rotates pair j of each head of row i by the angle whose cosine and sine are cos[i][j], sin[i][j] (Su et
+  // al. 2021, eq. 34). `inverse` rotates back, which is the backward pass.
   virtual void Rope(Rows x, std::int64_t head_dim, RopePairing pairing, ConstRows cos, ConstRows sin,
                     bool inverse) const = 0;
 
@@ -85,9 +86,9 @@ class Kernels {
 const Kernels& ReferenceKernels();
 
 // What MatMul and Attention may do with activations: nothing, or round them. Quantised weights then meet
-// activations of 8 bits by blocks of 32, which is several times as fast (kernels/int8/) and shifts a product
-// about as little as Q8_0 weights do; on the tile unit, products of many rows with any weight, and attention
-// of many queries, round to BF16 instead (kernels/amx/). Gradients are exact.
+// activations rounded to 8 bits in blocks of 32 (kernels/int8/). This is several times as fast, and shifts a
+// product about as little as Q8_0 weights do. The tile unit rounds to BF16 instead (kernels/amx/): products
+// of many rows with any weight, and attention of many queries. Gradients are exact.
 enum class Activations { kExact, kInt8 };
 
 // Kernels by instruction set: "auto" (the best that this machine has), "reference", "avx2", "avx512", "amx".

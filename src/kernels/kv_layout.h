@@ -10,15 +10,14 @@ namespace longspan {
 
 inline constexpr std::int64_t kKvBlock = 64;  // tokens of a page
 
-// A page holds one layer's keys and values of kKvBlock tokens: for each KV head in turn K [kKvBlock,
-// head_dim] and then V [kKvBlock, head_dim], token by token, in rows of `type`. A token is then appended with
-// one write a row, quantised rows have their scales along head_dim, and what one task of attention reads is
-// contiguous.
+// A page holds one layer's keys and values of kKvBlock tokens. For each KV head it has K [kKvBlock, head_dim]
+// and then V [kKvBlock, head_dim], token by token, in rows of `type`. Appending a token is then one write per
+// row, quantised rows have their scales along head_dim, and what one task of attention reads is contiguous.
 //
-// Quantised rows (Q8_0, Q4_0) hold K and V of each head times the normalised Hadamard matrix H. Keys have
-// channels far larger than the rest, which cost all others of their block its precision; the rotation spreads
-// them (Ashkboos et al. 2024, "QuaRot"). H is orthogonal and its own inverse: with queries rotated too scores
-// are the same, and outputs are rotated back.
+// Quantised rows (Q8_0, Q4_0) hold K and V of each head times the normalised Hadamard matrix H. Some channels
+// of keys are far larger than the rest and would cost the others of their quantised block their precision.
+// The rotation spreads them (Ashkboos et al. 2024, "QuaRot"). H is orthogonal and its own inverse: with
+// rotated queries the scores are the same, and outputs are rotated back.
 struct KvLayout {
   Type type = Type::kBF16;  // F32, F16, BF16, Q8_0 or Q4_0
   std::int64_t kv_heads = 0, head_dim = 0;

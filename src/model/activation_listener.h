@@ -1,4 +1,4 @@
-// Who wants to see what a model's linear layers are given, as importance matrices do.
+// A listener to the inputs of a model's linear layers. Importance matrices are made with one.
 #pragma once
 
 #include <string_view>

@@ -33,7 +33,7 @@ struct LoraAdapter {
   double alpha = 0.0;
   bool rslora = false;     // rank-stabilised: alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023)
   double dropout = 0.0;    // as trained; means nothing afterwards
-  std::string base_model;  // where it belongs to, as its maker called it
+  std::string base_model;  // the base model, as the adapter's maker called it
   std::vector<Pair> pairs;
   std::vector<BaseLayer> base_layers = {};
 

@@ -8,7 +8,7 @@ namespace longspan {
 
 // `sequences` rows of `length` tokens. Three things that are easily confused are kept apart:
 //   order     the index within the row: the causal mask goes by it and by nothing else
-//   position  what RoPE turns by: PoSE changes it, and jumps in it mean nothing to the mask
+//   position  what RoPE rotates by: PoSE changes it, and jumps in it mean nothing to the mask
 //   document  which text a token is from: attention never crosses documents packed into one row
 struct Batch {
   static constexpr std::int32_t kIgnore = -1;  // a target that is not scored
@@ -20,7 +20,7 @@ struct Batch {
   std::vector<std::int32_t> targets;  // the token to predict at this place, or kIgnore
   std::vector<std::int32_t> positions;
   std::vector<std::int32_t> documents;  // non-decreasing within a row
-  std::int64_t padding = 0;             // tokens that only fill rows up: what remains is what was read
+  std::int64_t padding = 0;             // tokens that only fill rows up; the rest were read
 
   Batch() = default;
   Batch(std::int64_t sequences_in, std::int64_t length_in)

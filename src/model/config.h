@@ -1,4 +1,4 @@
-// What a Llama is made of: the measures of the network and the kind of RoPE it uses.
+// What a Llama is made of: the dimensions of the network and the kind of RoPE it uses.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +59,8 @@ struct LlamaConfig {
   std::int64_t kv_dim() const { return kv_heads * head_dim; }
   std::int64_t Parameters() const;
 
-  // Error(kInvalidFile), naming `where`, unless every measure is positive, within sane limits and consistent.
+  // Error(kInvalidFile), naming `where`, unless every dimension is positive, within sane limits and
+  // consistent.
   void Validate(std::string_view where) const;
 };
 

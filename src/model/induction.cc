@@ -47,7 +47,7 @@ void ScaleTo(double deviation, Rows rows) {
   }
 }
 
-// The part of RandomWeights that a head is made of, and what its measures come to.
+// The part of RandomWeights that a head is made of, and what its dimensions come to.
 class Builder {
  public:
   Builder(const LlamaConfig& config, std::uint64_t seed)

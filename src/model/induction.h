@@ -13,8 +13,8 @@ namespace longspan {
 // looks for places where the current token stood before, and brings what followed. Large models grow such
 // heads by themselves; a small one would spend most of its training on finding them. Training may still shape
 // or unmake all of it. As in mimetic initialisation (Trockman & Kolter 2023, arXiv 2305.09828), projections
-// are made from one another: a key's from the output that it shall find, an output's from the value that it
-// shall copy.
+// are made from one another: a key's from the output that it must find, an output's from the value that it
+// must copy.
 //
 // Error(kBadOption) unless the model is a Llama and has two layers, heads of 16 and tied embeddings at the
 // least.

@@ -18,7 +18,7 @@ class KvCache {
   explicit KvCache(std::shared_ptr<KvPagePool> pool);
   // With a pool of its own, without limit.
   explicit KvCache(const LlamaConfig& config, Type type = Type::kF32);
-  KvCache(KvCache&&) = default;  // not to be copied by accident: Fork says it
+  KvCache(KvCache&&) = default;  // copies are made by Fork, never by accident
   KvCache& operator=(KvCache&&) = default;
 
   std::int64_t length() const { return length_; }  // tokens held
@@ -32,8 +32,8 @@ class KvCache {
   void Truncate(std::int64_t length);
   void Clear() { Truncate(0); }
 
-  // Makes room for `tokens` more tokens in pages that this cache alone holds. Error(kOutOfMemory), and then
-  // the cache is as it was.
+  // Makes room for `tokens` more tokens in pages that this cache alone holds. On Error(kOutOfMemory) the
+  // cache is unchanged.
   void Reserve(std::int64_t tokens);
   // How many pages Reserve would take.
   std::int64_t PagesFor(std::int64_t tokens) const;

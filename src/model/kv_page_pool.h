@@ -16,8 +16,8 @@
 namespace longspan {
 
 // Keys and values of kKvBlock consecutive tokens in all layers: layer i's, laid out as KvLayout says, begin
-// at i * layout.PageBytes(). Who copies the pointer shares the page; with the last of them it goes back to
-// its pool.
+// at i * layout.PageBytes(). A copy of the pointer shares the page. When the last copy is gone, the page goes
+// back to its pool.
 using KvPage = std::shared_ptr<std::byte>;
 
 // May be used from several threads. Pages that come back are handed out again; memory is given back to the

@@ -25,7 +25,7 @@ LlamaConfig Config(Kind kind, double factor) {
   return c;
 }
 
-// Relative, for the frequencies span six decades.
+// Relative, because the frequencies span six decades.
 void ExpectInverse(const RopeFrequencies& f, std::size_t pair, double want) {
   EXPECT_NEAR(f.inverse[pair] / want, 1, 1e-12) << "pair " << pair;
 }

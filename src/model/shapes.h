@@ -1,5 +1,5 @@
-// The measures of published Llamas, by name.
-// Touvron et al. 2023 (Llama 2), Dubey et al. 2024 (Llama 3), and the configurations beside the weights.
+// The dimensions of published Llamas, by name. Touvron et al. 2023 (Llama 2), Dubey et al. 2024 (Llama 3),
+// and the configurations beside the weights.
 #pragma once
 
 #include <span>

@@ -40,8 +40,8 @@ class Transformer {
   // Runs several sequences at once, each with a cache of its own; all caches have one layout. Keys and values
   // join the caches, and positions continue from their lengths. hidden [tokens of all, dim], one sequence
   // after another, is the residual stream after the output norm. On error all caches are unchanged: without
-  // pages to be had, for a token outside the vocabulary, or on Ctrl-C, which a long pass looks for.
-  // A listener sees the inputs of all linear layers, layer by layer.
+  // pages to be had, for a token outside the vocabulary, or on Ctrl-C, which a long pass checks. A listener
+  // sees the inputs of all linear layers, layer by layer.
   void Forward(std::span<const SequenceTokens> sequences, Rows hidden,
                ActivationListener* listener = nullptr) const;
   void Forward(std::span<const std::int32_t> tokens, KvCache& cache, Rows hidden,

@@ -13,7 +13,7 @@
 namespace longspan {
 
 // Linear weights are {out, in}. The rows of q and k, and their biases, are in GGUF's order: in a Llama that
-// of interleaved-pair RoPE (dimension 2j turns with 2j + 1), in a Qwen2 as they were trained (j with j +
+// of interleaved-pair RoPE (dimension 2j is rotated with 2j + 1), in a Qwen2 as they were trained (j with j +
 // head_dim / 2).
 struct LayerWeights {
   Tensor attention_norm;  // {dim}

@@ -58,7 +58,7 @@ struct BlockActivations {
   Matrix gate, up, hidden;  // [n, hidden_dim]
 };
 
-// The layers of a block by name, with what each is given, for whoever treats them all alike.
+// The layers of a block by name, with what each is given, for code that treats them all alike.
 struct NamedLinear {
   std::string_view name;
   Linear Block::*linear;

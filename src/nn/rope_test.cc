@@ -96,8 +96,8 @@ TEST_P(RopeTest, PairsAreNeighboursOrHalves) {
   EXPECT_EQ(turned(RopePairing::kHalves), (std::vector<float>{-3, -4, 1, 2, -7, -8, 5, 6}));
 }
 
-// What RoPE is for: the product of a turned query and a turned key depends on the distance of their positions
-// alone.
+// What RoPE is for: the product of a rotated query and a rotated key depends on the distance of their
+// positions alone.
 TEST_P(RopeTest, ScoresDependOnDistanceOnly) {
   const std::int64_t head_dim = 64;
   const std::vector<double> inverse = Frequencies(head_dim, 500000.0);

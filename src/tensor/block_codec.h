@@ -1,5 +1,5 @@
-// Decoders of the quantised types, one a type. Each decodes a whole number of blocks at `from`, which may
-// have any address, to `to` [elements]. codec.h chooses among them.
+// Decoders of the quantised types, one per type. Each decodes a whole number of quantised blocks from `from`,
+// at any address, into `to` [elements]. codec.h chooses among them.
 #pragma once
 
 #include <cstddef>

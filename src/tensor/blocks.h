@@ -1,7 +1,7 @@
-// Blocks of quantised weights, byte for byte as GGUF stores them (ggml's `block_*`). A block is `d` (and for
+// Quantised blocks of weights, byte for byte as GGUF stores them (ggml's `block_*`). A block is `d` (and for
 // some types a minimum) with small integer codes; x is the decoded value, q a code, i an element's index.
 //
-// All blocks have alignment 1, for an offset in a file promises no more, and are little-endian.
+// All blocks are little-endian. They have alignment 1, because an offset in a file promises no more.
 #pragma once
 
 #include <array>
@@ -138,7 +138,8 @@ struct BlockMXFP4 {  // 32 elements, nibbles as in Q4_0: x = 2^(e - 128) level[q
   std::uint8_t e;
   std::array<std::uint8_t, 16> q;
 
-  // From the bits, for below 2^-126 floats have no exponent. 255, NaN in the standard, is 2^127 as in ggml.
+  // Made from bits, because floats below 2^-126 are subnormal. 255 is NaN in the standard; here it is 2^127,
+  // as in ggml.
   float d() const {
     return std::bit_cast<float>(e < 2 ? std::uint32_t{0x00200000} << e
                                       : static_cast<std::uint32_t>(e - 1) << 23);
@@ -159,8 +160,8 @@ struct BlockTQ2_0 {  // bit pairs, as in Q2_K: element 128 h + 32 s + i is bit p
   PackedHalf d;
 };
 
-// A byte of TQ1_0 is the fraction byte / 256 in base 3: its first five digits are codes. What is left of a
-// fraction after n digits, three times over, has the next one as its whole part.
+// A byte of TQ1_0 is the fraction byte / 256 in base 3, and its first five digits are the codes: 188 / 256 is
+// 0.20121... Drop the first n digits, multiply by 3, and the next digit is the whole part.
 inline constexpr std::array<std::uint8_t, 5> kPowersOf3{1, 3, 9, 27, 81};
 inline constexpr int UnpackTrit(std::uint8_t byte, int n) {
   const auto rest = static_cast<std::uint8_t>(byte * kPowersOf3[n]);

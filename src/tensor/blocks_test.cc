@@ -1,5 +1,5 @@
-// Known answers, worked out by hand from the format: each test sets a few bits and says which elements they
-// are.
+// Known answers, worked out by hand from the format. Each test sets a few bits and says which elements they
+// belong to.
 #include "tensor/blocks.h"
 
 #include <gtest/gtest.h>
@@ -255,7 +255,7 @@ TEST(Blocks, TQ1_0) {
   // ones.
   block.q[7] = 188;
   block.q[32 + 15] = 188;
-  block.high[2] = 188;  // the fifth digit is nobody's
+  block.high[2] = 188;  // the fifth digit is unused
   const auto x = Decode(Type::kTQ1_0, block);
   const auto expect_digits = [&](std::size_t first, std::size_t step, int digits) {
     const float want[] = {0.5f, -0.5f, 0.0f, 0.5f, 0.0f};

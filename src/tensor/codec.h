@@ -1,4 +1,4 @@
-// Decoding of every element type to float, block by block. Encoding lives in quantize/.
+// Decoding of every element type to float, block by block. Encoding lives in encode/.
 #pragma once
 
 #include <cstddef>

@@ -70,11 +70,11 @@ struct SignsAndScale {
   unsigned signs(int o) const { return kEvenSigns[packed.value() >> 7 * o & 127]; }
 };
 
-// ---- IQ2: one point of eight magnitudes an octet.
+// ---- IQ2: one point of eight magnitudes per octet.
 
 struct BlockIQ2_XXS {  // 2.0625 bits a value; 256 points; sub-blocks of 32
   struct Sub {
-    std::array<std::uint8_t, 4> point;  // one an octet
+    std::array<std::uint8_t, 4> point;  // one per octet
     SignsAndScale rest;
   };
   PackedHalf d;
@@ -95,7 +95,7 @@ struct BlockIQ2_S {  // 2.5625 bits; 1024 points; sub-blocks of 16; signs free
   std::array<std::uint8_t, 8> scales;  // two a byte, the first in the low nibble
 };
 
-// ---- IQ3: two points of four magnitudes an octet.
+// ---- IQ3: two points of four magnitudes per octet.
 
 struct BlockIQ3_XXS {  // 3.0625 bits; 256 points; sub-blocks of 32
   PackedHalf d;
@@ -111,7 +111,7 @@ struct BlockIQ3_S {  // 3.4375 bits; 512 points; sub-blocks of 32; signs free
   std::array<std::uint8_t, 4> scales;  // two a byte, the first in the low nibble
 };
 
-// ---- IQ1: one point of eight values -1, 0, 1 an octet, of 2048; three-bit scales.
+// ---- IQ1: one of 2048 points of eight values -1, 0, 1 per octet; three-bit scales.
 
 struct BlockIQ1_S {  // 1.5625 bits; sub-blocks of 32
   PackedHalf d;
@@ -122,7 +122,7 @@ struct BlockIQ1_S {  // 1.5625 bits; sub-blocks of 32
 
 struct BlockIQ1_M {                         // 1.75 bits; sub-blocks of 16; a shift for each octet
   std::array<std::uint8_t, kOctets> point;  // low eight bits
-  // A nibble an octet, the first in the low one. Bits 0-2: bits 8-10 of the point. Bit 3: the shift is down.
+  // A nibble per octet, the first in the low one. Bits 0-2: bits 8-10 of the point. Bit 3: the shift is down.
   std::array<std::uint8_t, 16> high;
   // Bits 3i to 3i + 2 of each: the scale of sub-block i of 64 values. Bits 12-15: a nibble of d, lowest
   // first.

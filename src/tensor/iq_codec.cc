@@ -29,7 +29,7 @@ inline void PutShifted(float scale, const std::array<float, 8>& point, float shi
 // d (2 scale + 1).
 inline float SubScale(float d, int scale) { return d * static_cast<float>(2 * scale + 1); }
 
-// By the bit that says whether it goes down.
+// Indexed by the bit that says whether the shift is down.
 constexpr std::array<float, 2> kShifts1{kShift1, -kShift1};
 
 // Calls decode(block, to) for every block of a row.

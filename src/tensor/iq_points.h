@@ -1,4 +1,4 @@
-// The code books of the IQ types spelt out in floats, and signs as masks, so that decoding an octet is two
+// The code books of the IQ types written out as floats, and signs as masks. Decoding an octet is then two
 // loads of eight, a product and an exclusive or.
 #pragma once
 

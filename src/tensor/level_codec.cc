@@ -1,5 +1,5 @@
-// Each nibble picks a level. The products of a block's scale and the sixteen levels are made first; what is
-// left is a look-up an element.
+// Each nibble picks a level. The products of a quantised block's scale and the sixteen levels are made first;
+// the rest is one look-up per element.
 #include "tensor/block_codec.h"
 #include "tensor/blocks.h"
 

@@ -54,7 +54,7 @@ class Matrix {
   operator Rows() { return {data_.data(), rows_, cols_}; }
   operator ConstRows() const { return {data_.data(), rows_, cols_}; }
 
-  // The same memory with other measures where it suffices; contents are then unspecified.
+  // Changes the dimensions and reuses the memory where it suffices. The contents are then unspecified.
   void Resize(std::int64_t rows, std::int64_t cols) {
     rows_ = rows;
     cols_ = cols;

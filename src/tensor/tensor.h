@@ -38,7 +38,7 @@ class Tensor {
     return bytes_.subspan(i * row_bytes(), static_cast<std::size_t>(row_bytes()));
   }
 
-  // The bytes of a tensor made by Allocate; nobody else writes.
+  // The bytes of a tensor made by Allocate, to write to; nobody else writes them.
   std::span<std::byte> mutable_bytes();
 
   // F32 tensors as floats. Error(kInternal) for other types.

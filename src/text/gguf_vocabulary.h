@@ -8,7 +8,7 @@ namespace longspan {
 
 // Error(kInvalidFile) naming the file where keys are missing, of a wrong type or at odds with each other;
 // Error(kUnsupported) for a tokenizer other than "gpt2" (byte-level BPE) and "llama" (SentencePiece BPE).
-// What can be done without is a warning of the vocabulary: a missing pre-tokenizer, an id beyond the tokens.
+// Faults that do no harm become warnings of the vocabulary: a missing pre-tokenizer, an id beyond the tokens.
 Vocabulary ReadVocabulary(const GgufMetadata& metadata);
 
 // Sets the keys that ReadVocabulary reads.

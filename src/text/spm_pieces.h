@@ -8,7 +8,7 @@ namespace longspan {
 
 inline constexpr std::string_view kSpaceMark = "\u2581";
 
-// `text` with spaces for U+2581.
+// `text` with each U+2581 replaced by a space.
 std::string WithPlainSpaces(std::string_view text);
 
 // The byte that a piece such as <0x0A> names, or -1.

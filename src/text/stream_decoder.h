@@ -23,7 +23,7 @@ class StreamDecoder {
   // The text that has become whole with `id`; may be empty.
   std::string Push(std::int32_t id);
 
-  // What is still held back: bytes that no longer can become a character.
+  // The bytes that are still held back and can no longer become a character.
   std::string Finish();
 
  private:

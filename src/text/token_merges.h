@@ -22,8 +22,8 @@ struct TokenPair {
 std::vector<TokenPair> AllMerges(std::span<const std::string_view> tokens,
                                  std::span<const std::int32_t> order, const std::string& file);
 
-// The same by the score of that token, best first. Tokens of equal score are SentencePiece's to join from the
-// left; the longest left part first, as in Hugging Face's list, comes to that for runs of one character.
+// The same by the score of that token, best first. SentencePiece joins tokens of equal score from the left;
+// the longest left part first, as in Hugging Face's list, comes to that for runs of one character.
 std::vector<TokenPair> MergesFromScores(std::span<const std::string_view> tokens,
                                         std::span<const float> scores, const std::string& file);
 

@@ -1,4 +1,4 @@
-// The strings of a vocabulary as a tree of bytes, for whoever asks which tokens a text begins with.
+// The strings of a vocabulary as a tree of bytes, to find out which tokens a text begins with.
 #pragma once
 
 #include <array>

@@ -64,7 +64,7 @@ class Tokenizer {
   std::int32_t eos() const { return vocabulary_.eos; }
   bool add_bos() const { return vocabulary_.add_bos; }
   bool IsControl(std::int32_t id) const;
-  // Whether a model that says this token has nothing more to say: end of text, of turn, of message.
+  // Whether a model that writes this token has finished: end of text, of turn, of message.
   bool IsEndOfGeneration(std::int32_t id) const;
 
   // The bytes of all texts so far that no token stands for, and so were left out.

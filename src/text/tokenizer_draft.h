@@ -1,4 +1,4 @@
-// A tokenizer as one file tells of it, before the files beside it have had their say.
+// A tokenizer as one file describes it, before the files beside it are taken into account.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace longspan {
 
-// Beyond any vocabulary that is known, and few enough that a list of them is no danger.
+// More than any known vocabulary has, and few enough for a list of them to be harmless.
 inline constexpr std::size_t kMaxTokens = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxTokenBytes = std::size_t{1} << 16;
 
@@ -20,7 +20,7 @@ struct AddedToken {
   std::int32_t id = 0;
   std::string content;
   bool special = false;             // control, rather than text
-  std::string file;                 // who says so
+  std::string file;                 // the file that says so
   std::optional<TokenEdges> edges;  // where the file has a place for them
 };
 

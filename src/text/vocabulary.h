@@ -20,7 +20,7 @@ enum class TokenKind : std::int32_t {
 };
 
 // What a token that is found in text as a whole asks of the text around it, in Hugging Face's words. GGUF's
-// readers know no such thing.
+// readers do not have these rules.
 struct TokenEdges {
   bool lstrip = false;       // the spaces before it belong to it
   bool rstrip = false;       // the spaces after it belong to it

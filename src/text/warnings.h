@@ -1,4 +1,4 @@
-// What a user should hear about a vocabulary and its texts. The library does not print; a command calls
+// What a user should be told about a vocabulary and its texts. The library does not print; a command calls
 // these.
 #pragma once
 

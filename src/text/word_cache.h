@@ -19,7 +19,7 @@ struct StringHash {
   std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
 };
 
-// Bounded, and safe to use from several threads: a thread that finds a shard busy does without it, for
+// Bounded, and safe to use from several threads: a thread that finds a shard busy does without it, because
 // merging a word costs less than waiting.
 class WordCache {
  public:

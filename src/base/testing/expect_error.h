@@ -1,4 +1,4 @@
-// What tests ask of a refusal.
+// Helpers for tests of errors.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 
 namespace longspan {
 
-// The message of the Error that `call` throws; empty where it throws none.
+// The message of the Error that `call` throws; empty if it throws none.
 template <class Call>
 std::string ErrorOf(Call&& call) {
   try {
@@ -20,7 +20,7 @@ std::string ErrorOf(Call&& call) {
   return {};
 }
 
-// The kind of the Error that `call` throws, which it must.
+// The kind of the Error that `call` must throw.
 template <class Call>
 ErrorKind KindOf(Call&& call) {
   try {

@@ -1,5 +1,5 @@
-// Kernels on the tile unit of Intel's processors (AMX): products and attention of many rows go there, with
-// operands rounded to BF16, everything else to the kernels over vectors.
+// Kernels on the tile unit of Intel's processors (AMX). Products and attention of many rows go there, with
+// operands rounded to BF16. Everything else goes to the kernels over vectors.
 #pragma once
 
 #include "kernels/kernels.h"

@@ -24,8 +24,8 @@ constexpr std::int64_t RoundUp(std::int64_t n, std::int64_t size) { return (n + 
 // Columns of a task: as many as make the transposing of V cheap, while their queries and sums stay in the
 // second-level cache.
 inline constexpr std::int64_t kColumns = 512;
-// Blocks of keys that a panel takes in a row: it stays in the first-level cache meanwhile, and they in the
-// second.
+// KV blocks that one panel takes one after another. The panel stays in the first-level cache meanwhile, and
+// the KV blocks in the second.
 inline constexpr std::int64_t kBlocksAtOnce = 8;
 
 std::int64_t QueriesPerTask(const AttentionShape& shape) { return RoundUp(kColumns / shape.group(), kPanel); }
@@ -36,8 +36,8 @@ struct Bf16Rows {
   std::int64_t row_bytes;
 };
 
-// One block's V, `count` rows, as the left operand V^T: [width / 16][2 steps of 32 keys][16 dimensions][32
-// keys]. Keys past `count` are zero, for a numerator of zero would not hide a NaN.
+// V of one KV block, `count` rows, as the left operand V^T: [width / 16][2 steps of 32 keys][16
+// dimensions][32 keys]. Keys past `count` are zero, because a numerator of zero would not hide a NaN.
 void TransposeValues(const Bf16Rows& v, std::int64_t count, std::int64_t width, std::byte* to) {
   for (std::int64_t step = 0; step < kKvBlock / kStep; ++step) {
     for (std::int64_t first = 0; first < width; first += kStep) {
@@ -192,7 +192,7 @@ class Task {
     return {to, width_ * 2};
   }
 
-  // Asks for the keys and values of the tokens [first, end), which belong to the blocks that come next.
+  // Prefetches the keys and values of the tokens [first, end), which belong to the KV blocks that come next.
   void Fetch(std::int64_t first, std::int64_t end) const {
     const std::int64_t bytes = RowBytes(s_.kv.type(), shape_.head_dim);
     for (; first < end; ++first) {
@@ -205,7 +205,7 @@ class Task {
     }
   }
 
-  // All panels over the blocks [first, first + count); of those behind them the blocks before `end` come
+  // All panels over the KV blocks [first, first + count). The KV blocks after these and before `end` come
   // next.
   void Blocks(Tiles& tiles, std::int64_t first, std::int64_t count, std::int64_t end) {
     const std::int64_t block_bytes = kKvBlock * width_ * 2;

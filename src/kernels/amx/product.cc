@@ -20,8 +20,7 @@ inline constexpr std::int64_t kStripRows = 2 * kTileRows;
 inline constexpr std::int64_t kStripBytes = kStripRows * kDepth * 2;
 // Rows of x that one task takes: a slab of them, and the task's sums, stay in the second-level cache.
 inline constexpr std::int64_t kRowBlock = 512;
-// Rows of the weight that a task takes. More mean that x is fetched less often, fewer that there are more
-// tasks.
+// Rows of the weight that a task takes. With more, x is fetched less often; with fewer, there are more tasks.
 inline constexpr std::int64_t kFewestOutputs = 64, kMostOutputs = 256, kTasks = 32;
 
 // Columns of a row that are unpacked at a time: a multiple of every type's block.
@@ -69,7 +68,7 @@ class StripUnpacker {
   std::byte* to_ = nullptr;
 };
 
-// Asks for the lines that a block of tiles will be written to while it is still being summed.
+// Prefetches the lines that a block of tiles will be written to while it is still being summed.
 void FetchOutputs(Rows y, std::int64_t row, std::int64_t column) {
   const std::int64_t end = std::min(row + 2 * kTileRows, y.rows);
   for (; row < end; ++row) {

@@ -30,8 +30,8 @@ inline constexpr std::int64_t kNumeratorBytes = kScoreFloats * 2;
 inline constexpr float kMasked = -1e38f;
 inline constexpr float kNoMaximum = -1e30f;
 
-// 2^x for x up to 127, to 7.5e-5 of it, for probabilities are about to be rounded to 2^-9. Far below, zero
-// (fast under FlushSubnormals).
+// 2^x for x up to 127, with a relative error of 7.5e-5. That suffices because probabilities are about to be
+// rounded to 2^-9. Far below, zero (fast under FlushSubnormals).
 [[gnu::always_inline]] inline __m512 Exp2(__m512 x) {
   constexpr int kLessFloor = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
   const __m512 f = _mm512_reduce_ps(x, kLessFloor);  // x - floor(x)

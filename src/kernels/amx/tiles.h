@@ -40,8 +40,8 @@ struct alignas(64) TileConfiguration {
 static_assert(sizeof(TileConfiguration) == 64);
 inline constexpr TileConfiguration kFullTiles{};
 
-// The instructions are written out, for the intrinsics of GCC 12 do not say that a load reads memory: stores
-// before it could be dropped or moved past it. Their numbers must be known when compiling.
+// The instructions are written out, because the intrinsics of GCC 12 do not say that a load reads memory:
+// stores before it could be dropped or moved past it. Tile numbers must be known when compiling.
 class HardwareTiles {
  public:
   // Only where TilesSupported().

@@ -1,5 +1,5 @@
-// Codes become BF16 in one of two ways. Of few bits, they are looked up: a group of 32 elements has 16 or 32
-// values, which are computed once, and one instruction fetches 32 of them. Of more bits, they are widened and
+// Codes become BF16 in one of two ways. Codes of few bits are looked up: a group of 32 elements has 16 or 32
+// values, which are computed once, and one instruction fetches 32 of them. Codes of more bits are widened and
 // scaled one by one.
 #include <cstring>
 

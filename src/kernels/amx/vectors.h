@@ -1,6 +1,6 @@
 // A few helpers over AVX-512, for the files of kernels/amx. Included where the compiler may use AVX-512
-// (between a `#pragma GCC target` and its end), and everything here is inlined, for the rest of the program
-// may not.
+// (between a `#pragma GCC target` and its end). Everything here is inlined, because the rest of the program
+// may not use AVX-512.
 #pragma once
 
 #include <immintrin.h>
@@ -15,8 +15,9 @@
 
 namespace longspan::amx {
 
-// Results that are subnormal become zero while this lives. The tile unit has it so anyway, and a vector of
-// powers that underflow is fifty times as slow otherwise. Operands keep theirs: decoding F16 needs them.
+// Results that are subnormal become zero while this lives. The tile unit does so anyway, and a vector of
+// powers that underflow is fifty times as slow otherwise. Subnormal operands are kept, because decoding F16
+// needs them.
 class FlushSubnormals {
  public:
   FlushSubnormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | kFlushToZero); }

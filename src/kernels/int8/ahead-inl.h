@@ -21,9 +21,9 @@ namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2
 
-// Rows of a piece of memory, asked for line by line: into the second-level cache, which can wait for many
-// lines at once. Whoever works on other memory asks for a few lines now and then. All at once would be in its
-// way, for what it works on comes through the same few buffers.
+// Prefetches rows of a piece of memory, line by line, into the second-level cache, which can wait for many
+// lines at once. Code that works on other memory prefetches a few lines now and then. All at once would delay
+// it, because its own memory comes through the same few buffers.
 class Ahead {
  public:
   Ahead() = default;  // nothing
@@ -31,7 +31,7 @@ class Ahead {
   Ahead(const std::uint8_t* first, std::int64_t rows, std::int64_t bytes, std::int64_t stride)
       : at_(first), end_(first + bytes), bytes_(bytes), skip_(stride - bytes), rows_(rows) {}
 
-  // Asks for the next lines, or nothing where all have been asked for.
+  // Prefetches the next lines, or nothing when all have been prefetched.
   template <int kLines>
   HWY_INLINE void Ask() {
     if (rows_ == 0) return;
@@ -64,8 +64,8 @@ HWY_INLINE void AskNear(const std::uint8_t* from) {
   for (int at = 0; at < kBytes; at += kCacheLine) asm volatile("prefetcht0 %0" ::"m"(from[at]));
 }
 
-// Calls body(i, next) once for each i in [0, n), on several threads, where `next` is the task that the same
-// thread will do after i, or at least n: whose memory it may ask for.
+// Calls body(i, next) once for each i in [0, n), on several threads. `next` is the task that the same thread
+// will do after i, or at least n if there is none. Its memory can be prefetched.
 template <class Body>
 void ForEachAhead(std::int64_t n, const Body& body) {
   std::atomic<std::int64_t> unclaimed = 0;

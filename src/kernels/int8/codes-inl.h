@@ -66,7 +66,7 @@ class RowWords {
   HWY_INLINE WordVec At(std::int64_t byte) const {
     return hn::GatherOffset(WordTag(), reinterpret_cast<const std::uint32_t*>(slab_ + byte), offsets_);
   }
-  // The four words from there on: with shuffles, for gathering is slow.
+  // The four words from there on: with shuffles, because gathering is slow.
   HWY_INLINE void FourAt(std::int64_t byte, WordVec (&words)[4]) const {
     const auto four = [&](std::int64_t row) HWY_ATTR {
       const std::uint8_t* from = slab_ + std::min(row, last_) * row_bytes_ + byte;

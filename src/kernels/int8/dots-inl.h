@@ -179,8 +179,8 @@ HWY_INLINE void Transpose(WordVec (&v)[8]) {
   }
 }
 
-// Sums of two products, 16 bits wide. A signed code's sign is moved to the activation, for one factor must be
-// unsigned; both products are then at most 127 * 128, and two of them still fit.
+// Sums of two products, 16 bits wide. A signed code's sign is moved to the activation, because one factor
+// must be unsigned. Both products are then at most 127 * 128, and two of them still fit.
 template <class W>
 HWY_INLINE __m256i PairProducts(__m256i codes, __m256i x) {
   if constexpr (W::kLargest == 255)

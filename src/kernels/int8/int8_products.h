@@ -27,8 +27,8 @@ struct Int8Products {
   void (*mat_mul)(const RoundedRows& x, const Tensor& weight, Rows y, bool add);
 };
 
-// For "avx512" (which needs VNNI here) or "avx2"; the next best that the machine has, and null if it has
-// none.
+// For "avx512" (which needs VNNI here) or "avx2". Falls back to the next best that the machine has, and to
+// null if it has none.
 const Int8Products* Int8ProductsFor(std::string_view isa);
 
 }  // namespace longspan

@@ -37,7 +37,7 @@ inline constexpr std::int64_t kRowBlock = 512;
 // Slabs of a row that are read, or asked for, before the next row's: a weight is then read in the order in
 // which it lies, which is how memory is fast.
 inline constexpr std::int64_t kSlabsAtOnce = 16;
-// One row's memory is asked for in two steps: first as all is, and then, so many bytes ahead, into the
+// One row's memory is prefetched in two steps: first like all memory, and then, so many bytes ahead, into the
 // first-level cache.
 inline constexpr std::int64_t kNear = 768;
 
@@ -285,7 +285,7 @@ HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint
 }
 
 // 12 integer sums, as many float sums, panels and a broadcast fill AVX-512's 32 registers. With 16, float
-// sums wait in memory, for they are touched once a group.
+// sums would wait in memory, because they are touched once per group.
 inline constexpr int kTileRows = kVnni ? 6 : 4;
 inline constexpr int kTileStrips = 2;
 

@@ -1,5 +1,5 @@
-// The operations of kernels.h as plain loops over any floating type: the oracle in float, and in double what
-// finite differences are taken of. Written to be read, not to be fast.
+// The operations of kernels.h as plain loops over any floating type. In float they are the oracle; in double,
+// finite differences are taken of them. Written to be read, not to be fast.
 #pragma once
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// Random weights of quantised types, drawn as blocks: the encoders of quantize/ are out of the kernels'
-// sight.
+// Random weights of quantised types, drawn as quantised blocks, because kernels may not include the encoders
+// of encode/.
 #pragma once
 
 #include <array>

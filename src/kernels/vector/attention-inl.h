@@ -18,7 +18,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
-#if HWY_TARGET <= HWY_AVX2  // see targets.h
+#if HWY_TARGET <= HWY_AVX2  // see vector_targets.h
 
 inline void AttentionForward(const AttentionShape& shape, std::span<const AttentionSequence> sequences) {
   struct PrefillWork {

@@ -20,7 +20,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
-#if HWY_TARGET <= HWY_AVX2  // see targets.h
+#if HWY_TARGET <= HWY_AVX2  // see vector_targets.h
 
 // Scores and the gradient of the probabilities become probabilities P and the gradient of the scores,
 // P (dP - D), with D the sum of P dP (Dao et al. 2022, appendix B.2).

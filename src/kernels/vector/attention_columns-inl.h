@@ -23,7 +23,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
-#if HWY_TARGET <= HWY_AVX2  // see targets.h
+#if HWY_TARGET <= HWY_AVX2  // see vector_targets.h
 
 // A score that the mask hides, and the running maximum before any score: both finite, and the first so far
 // below the second that its exponential is zero.

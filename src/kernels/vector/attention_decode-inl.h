@@ -26,12 +26,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
-#if HWY_TARGET <= HWY_AVX2  // see targets.h
+#if HWY_TARGET <= HWY_AVX2  // see vector_targets.h
 
 inline constexpr std::int64_t kPiece = 512;
 inline constexpr std::int64_t kAhead = 4096;
-// Rows of V that are added up for some columns before others have their turn: few, so that memory is read in
-// order.
+// Rows of V that are added up for some columns before the next columns. Few, so that memory is read in order.
 inline constexpr std::int64_t kValueRows = 16;
 // Vectors that stay in registers while rows of V go by: half of the registers that there are.
 inline constexpr int kAccumulators = HWY_TARGET <= HWY_AVX3 ? 16 : 8;

@@ -20,7 +20,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
-#if HWY_TARGET <= HWY_AVX2  // see targets.h
+#if HWY_TARGET <= HWY_AVX2  // see vector_targets.h
 
 inline constexpr std::int64_t kQueryBlock = 64;
 

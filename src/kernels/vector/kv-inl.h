@@ -25,7 +25,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
-#if HWY_TARGET <= HWY_AVX2  // see targets.h
+#if HWY_TARGET <= HWY_AVX2  // see vector_targets.h
 
 using IntTag = hn::RebindToSigned<FloatTag>;
 
@@ -45,8 +45,8 @@ void WithKvType(Type type, Body&& body) {
   }
 }
 
-// A block's scale in every lane. It is converted together with the six bytes behind it, for vectors convert
-// cheaper.
+// A quantised block's scale in every lane. It is converted together with the six bytes behind it, because
+// converting a vector is cheaper.
 HWY_INLINE FloatVec BlockScale(const PackedHalf& scale) {
   const hn::Full128<float> d4;
   const hn::Rebind<hwy::float16_t, decltype(d4)> dh;

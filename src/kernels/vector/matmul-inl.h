@@ -123,7 +123,7 @@ class FloatRows {  // B = X
   ConstRows x_;
 };
 
-// A as strips of kTileRows rows. An A whose columns lie apart (a transposed matrix) is copied, for its
+// A as strips of kTileRows rows. An A whose columns lie apart (a transposed matrix) is copied, because its
 // strided reads would fall on few cache sets.
 class Strips {
  public:

@@ -49,7 +49,8 @@ HWY_INLINE void PanelTile(std::int64_t k, const Strided& a, const float* HWY_RES
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) low[i] = high[i] = hn::Zero(d);
   }
-  // Every third row has a pointer of its own, for the processor addresses one stride and twice it for free.
+  // Every third row has a pointer of its own, because the processor addresses one stride and twice it for
+  // free.
   const std::int64_t stride = a.row_stride;
   const float* pointers[(kRows + 2) / 3];
 #pragma GCC unroll 16

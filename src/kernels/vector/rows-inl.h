@@ -98,7 +98,7 @@ inline void RmsNormRowsBackward(ConstRows x, std::span<const float> weight, floa
   });
 }
 
-// Turns the `pairs` pairs of one head: elements kStep * j and kStep * j + other.
+// Rotates the `pairs` pairs of one head: elements kStep * j and kStep * j + other.
 template <int kStep>
 HWY_INLINE void TurnPairs(float* at, std::int64_t other, std::int64_t pairs, const float* cos,
                           const float* sin, bool inverse) {
@@ -159,7 +159,7 @@ inline void SwiGluRowsBackward(ConstRows gate, ConstRows up, ConstRows dy, Rows 
           gate.cols, dup[i].data(),
           [](FloatVec g, FloatVec d) { return hn::Mul(d, hn::Mul(g, SigmoidOf(g))); }, gate[i].data(),
           dy[i].data());
-      std::copy(d_gate.begin(), d_gate.end(), dgate[i].begin());  // only now, for it may be gate itself
+      std::copy(d_gate.begin(), d_gate.end(), dgate[i].begin());  // only now, because it may be gate itself
     }
   });
 }

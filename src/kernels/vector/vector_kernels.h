@@ -13,7 +13,7 @@ struct VectorKernels {
   const Kernels* rounding;  // of activations to 8 bits, where weights are quantised
 };
 
-// Those that this machine can run, best first.
+// The kernels that this machine can run, best first.
 std::vector<VectorKernels> SupportedVectorKernels();
 
 }  // namespace longspan

@@ -23,7 +23,7 @@ GgufMetadata ReadHfTokenizer(const std::filesystem::path& folder, std::int64_t v
                              Progress& progress = NoProgress());
 
 // Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and generation_config.json to
-// `folder`, which exists; for a SentencePiece vocabulary, tokenizer.model too, for that alone holds its
+// `folder`, which exists; for a SentencePiece vocabulary, tokenizer.model too, because that alone holds its
 // scores. ReadHfTokenizer gives `metadata` back. Trailing unused tokens "[PADn]" are left out: they are the
 // model's, not the tokenizer's.
 void WriteHfTokenizer(const GgufMetadata& metadata, const std::filesystem::path& folder);

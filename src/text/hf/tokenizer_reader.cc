@@ -116,7 +116,7 @@ class Assembler {
   bool IsSpm() const { return vocabulary_.kind == Vocabulary::Kind::kSpm; }
 
   // Puts an added token in its place. Two lists of added tokens must agree; a SentencePiece model's pieces
-  // give way, for they cannot be changed otherwise.
+  // give way, because they cannot be changed otherwise.
   void Add(const AddedToken& token) {
     if (token.content.empty() || token.content.size() > kMaxTokenBytes)
       Bad(token.file, "added token {} has {} bytes, expected 1 to {}", token.id, token.content.size(),
