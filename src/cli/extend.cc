@@ -84,6 +84,7 @@ std::optional<Recipe> ChosenRecipe(const Options& options) {
     fmt::print("\n");
     PrintPlan(plan);
   }
+  FlushOutput();  // hours may pass before more is printed
   if (!options.yes && !Confirm()) return std::nullopt;
   std::filesystem::create_directories(choice.recipe.file.parent_path());
   WriteRecipe(choice.recipe, choice.comments);

@@ -3,11 +3,11 @@
 // than it was, large values most of all (docs/quantisation.md says what this is worth).
 //
 // To be included by a file that Highway compiles once for each instruction set.
-#if defined(LONGSPAN_QUANTIZE_EMPHASIS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_EMPHASIS_INL_H_
-#undef LONGSPAN_QUANTIZE_EMPHASIS_INL_H_
+#if defined(LONGSPAN_ENCODE_EMPHASIS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_EMPHASIS_INL_H_
+#undef LONGSPAN_ENCODE_EMPHASIS_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_EMPHASIS_INL_H_
+#define LONGSPAN_ENCODE_EMPHASIS_INL_H_
 #endif
 
 #include <hwy/highway.h>

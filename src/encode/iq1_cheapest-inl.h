@@ -26,11 +26,11 @@
 // unless a change that was left out costs less. Then LookFurther tries four more changes.
 //
 // To be included by a file that Highway compiles once for each instruction set.
-#if defined(LONGSPAN_QUANTIZE_IQ1_CHEAPEST_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_IQ1_CHEAPEST_INL_H_
-#undef LONGSPAN_QUANTIZE_IQ1_CHEAPEST_INL_H_
+#if defined(LONGSPAN_ENCODE_IQ1_CHEAPEST_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_IQ1_CHEAPEST_INL_H_
+#undef LONGSPAN_ENCODE_IQ1_CHEAPEST_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_IQ1_CHEAPEST_INL_H_
+#define LONGSPAN_ENCODE_IQ1_CHEAPEST_INL_H_
 #endif
 
 #include <hwy/highway.h>
@@ -199,4 +199,4 @@ HWY_INLINE int CheapestPointIQ1(const float* w, const float* wx, float scale, fl
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif  // LONGSPAN_QUANTIZE_IQ1_CHEAPEST_INL_H_
+#endif  // LONGSPAN_ENCODE_IQ1_CHEAPEST_INL_H_

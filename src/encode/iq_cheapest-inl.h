@@ -2,11 +2,11 @@
 // added for as many points at once as a vector has bytes.
 //
 // To be included by a file that Highway compiles once for each instruction set.
-#if defined(LONGSPAN_QUANTIZE_IQ_CHEAPEST_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_IQ_CHEAPEST_INL_H_
-#undef LONGSPAN_QUANTIZE_IQ_CHEAPEST_INL_H_
+#if defined(LONGSPAN_ENCODE_IQ_CHEAPEST_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_IQ_CHEAPEST_INL_H_
+#undef LONGSPAN_ENCODE_IQ_CHEAPEST_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_IQ_CHEAPEST_INL_H_
+#define LONGSPAN_ENCODE_IQ_CHEAPEST_INL_H_
 #endif
 
 #include <hwy/highway.h>
@@ -125,4 +125,4 @@ HWY_INLINE NibbleTables PricePairs(const std::array<std::uint32_t, kOctet>& byte
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif  // LONGSPAN_QUANTIZE_IQ_CHEAPEST_INL_H_
+#endif  // LONGSPAN_ENCODE_IQ_CHEAPEST_INL_H_

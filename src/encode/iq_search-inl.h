@@ -8,11 +8,11 @@
 //
 // To be included by a file that Highway compiles once for each instruction set. A product and its sum are
 // rounded apart (see CMakeLists.txt), and sums have one order: the result is the same on every machine.
-#if defined(LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_
-#undef LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_
+#if defined(LONGSPAN_ENCODE_IQ_SEARCH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_IQ_SEARCH_INL_H_
+#undef LONGSPAN_ENCODE_IQ_SEARCH_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_
+#define LONGSPAN_ENCODE_IQ_SEARCH_INL_H_
 #endif
 
 #include <hwy/highway.h>
@@ -292,4 +292,4 @@ struct Search {
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif  // LONGSPAN_QUANTIZE_IQ_SEARCH_INL_H_
+#endif  // LONGSPAN_ENCODE_IQ_SEARCH_INL_H_

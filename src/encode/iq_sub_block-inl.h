@@ -1,11 +1,11 @@
 // The fit of one sub-block: its points, signs or shifts at a given scale, and the scale that suits it alone.
 //
 // To be included by a file that Highway compiles once for each instruction set.
-#if defined(LONGSPAN_QUANTIZE_IQ_SUB_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_IQ_SUB_BLOCK_INL_H_
-#undef LONGSPAN_QUANTIZE_IQ_SUB_BLOCK_INL_H_
+#if defined(LONGSPAN_ENCODE_IQ_SUB_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_IQ_SUB_BLOCK_INL_H_
+#undef LONGSPAN_ENCODE_IQ_SUB_BLOCK_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_IQ_SUB_BLOCK_INL_H_
+#define LONGSPAN_ENCODE_IQ_SUB_BLOCK_INL_H_
 #endif
 
 #include <hwy/highway.h>
@@ -236,4 +236,4 @@ struct SubBlock {
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif  // LONGSPAN_QUANTIZE_IQ_SUB_BLOCK_INL_H_
+#endif  // LONGSPAN_ENCODE_IQ_SUB_BLOCK_INL_H_

@@ -1,11 +1,11 @@
 // The IQ types as a search sees them.
 //
 // To be included by a file that Highway compiles once for each instruction set.
-#if defined(LONGSPAN_QUANTIZE_IQ_TYPES_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_IQ_TYPES_INL_H_
-#undef LONGSPAN_QUANTIZE_IQ_TYPES_INL_H_
+#if defined(LONGSPAN_ENCODE_IQ_TYPES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_IQ_TYPES_INL_H_
+#undef LONGSPAN_ENCODE_IQ_TYPES_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_IQ_TYPES_INL_H_
+#define LONGSPAN_ENCODE_IQ_TYPES_INL_H_
 #endif
 
 #include <hwy/highway.h>
@@ -88,4 +88,4 @@ struct TypeIQ1_M : TypeIQ1_S {
 }  // namespace longspan::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
-#endif  // LONGSPAN_QUANTIZE_IQ_TYPES_INL_H_
+#endif  // LONGSPAN_ENCODE_IQ_TYPES_INL_H_

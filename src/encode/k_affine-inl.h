@@ -4,11 +4,11 @@
 //   2. d and dmin, from several, for which the nearest integers cost least;
 //   3. integers beside those, by the error that is truly left with d and dmin as a reader decodes them;
 //   4. d and dmin anew, by least squares for the integers and codes chosen; and from 3 again.
-#if defined(LONGSPAN_QUANTIZE_K_AFFINE_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_K_AFFINE_INL_H_
-#undef LONGSPAN_QUANTIZE_K_AFFINE_INL_H_
+#if defined(LONGSPAN_ENCODE_K_AFFINE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_K_AFFINE_INL_H_
+#undef LONGSPAN_ENCODE_K_AFFINE_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_K_AFFINE_INL_H_
+#define LONGSPAN_ENCODE_K_AFFINE_INL_H_
 #endif
 
 #include "encode/block_scale.h"

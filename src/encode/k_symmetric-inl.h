@@ -1,10 +1,10 @@
 // Super-blocks of x = d scale q, with signed integer scales: Q3_K, Q6_K. The steps are those of
 // k_affine-inl.h, with one number less.
-#if defined(LONGSPAN_QUANTIZE_K_SYMMETRIC_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_K_SYMMETRIC_INL_H_
-#undef LONGSPAN_QUANTIZE_K_SYMMETRIC_INL_H_
+#if defined(LONGSPAN_ENCODE_K_SYMMETRIC_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_K_SYMMETRIC_INL_H_
+#undef LONGSPAN_ENCODE_K_SYMMETRIC_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_K_SYMMETRIC_INL_H_
+#define LONGSPAN_ENCODE_K_SYMMETRIC_INL_H_
 #endif
 
 #include "encode/block_scale.h"

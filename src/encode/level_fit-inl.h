@@ -4,11 +4,11 @@
 // With the nearest levels q of some scale, the least-squares scale is sum(w x q) / sum(w q q), and the square
 // error is less than that of zeros by sum(w x q)^2 / sum(w q q): its gain. A fit takes the scale of the
 // largest gain among many; the error is a jagged function of the scale, whose valleys only a search finds.
-#if defined(LONGSPAN_QUANTIZE_LEVEL_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_LEVEL_FIT_INL_H_
-#undef LONGSPAN_QUANTIZE_LEVEL_FIT_INL_H_
+#if defined(LONGSPAN_ENCODE_LEVEL_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_LEVEL_FIT_INL_H_
+#undef LONGSPAN_ENCODE_LEVEL_FIT_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_LEVEL_FIT_INL_H_
+#define LONGSPAN_ENCODE_LEVEL_FIT_INL_H_
 #endif
 
 #include <array>

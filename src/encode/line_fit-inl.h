@@ -3,11 +3,11 @@
 // For given codes the best line is a least-squares problem of two unknowns; for a given line the best codes
 // are the nearest. A fit starts from several lines and takes both steps in turn: neither can make it worse.
 // Everything is expressed as corrections to a line, because they stay exact where a line is nearly right.
-#if defined(LONGSPAN_QUANTIZE_LINE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_LINE_FIT_INL_H_
-#undef LONGSPAN_QUANTIZE_LINE_FIT_INL_H_
+#if defined(LONGSPAN_ENCODE_LINE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_LINE_FIT_INL_H_
+#undef LONGSPAN_ENCODE_LINE_FIT_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_LINE_FIT_INL_H_
+#define LONGSPAN_ENCODE_LINE_FIT_INL_H_
 #endif
 
 #include "encode/lanes-inl.h"

@@ -1,11 +1,11 @@
 // Fits of x ~ scale * code, code in [-half, half - 1], to the sub-blocks of a group, a lane each. The scale
 // may be negative, because the code that has no positive counterpart serves whichever sign is longer. See
 // line_fit-inl.h for how a fit goes.
-#if defined(LONGSPAN_QUANTIZE_SCALE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_SCALE_FIT_INL_H_
-#undef LONGSPAN_QUANTIZE_SCALE_FIT_INL_H_
+#if defined(LONGSPAN_ENCODE_SCALE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_SCALE_FIT_INL_H_
+#undef LONGSPAN_ENCODE_SCALE_FIT_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_SCALE_FIT_INL_H_
+#define LONGSPAN_ENCODE_SCALE_FIT_INL_H_
 #endif
 
 #include "encode/lanes-inl.h"

@@ -1,11 +1,11 @@
 // Sums over consecutive values, for encoders that have a quantised block's values side by side in vectors. A
 // sum runs in a fixed number of lanes, however many a vector has, and these are added in one order: the same
 // on every instruction set.
-#if defined(LONGSPAN_QUANTIZE_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LONGSPAN_QUANTIZE_SUMS_INL_H_
-#undef LONGSPAN_QUANTIZE_SUMS_INL_H_
+#if defined(LONGSPAN_ENCODE_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LONGSPAN_ENCODE_SUMS_INL_H_
+#undef LONGSPAN_ENCODE_SUMS_INL_H_
 #else
-#define LONGSPAN_QUANTIZE_SUMS_INL_H_
+#define LONGSPAN_ENCODE_SUMS_INL_H_
 #endif
 
 #include "encode/lanes-inl.h"

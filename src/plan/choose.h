@@ -1,4 +1,4 @@
-// A recipe for a model and a pile of documents, for whoever does not want to write one.
+// Chooses a recipe for a model and a pile of documents, so that nobody has to write one.
 #pragma once
 
 #include <cstdint>

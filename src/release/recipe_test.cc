@@ -277,7 +277,8 @@ TEST_F(TrainRecipeTest, WithoutATargetPositionsArePlain) {
 
 TEST_F(TrainRecipeTest, NewModelsAreTrainedWhole) {
   constexpr std::string_view kNew = R"(base:
-  new: {vocabulary: v.gguf, dim: 64, layers: 2, heads: 4, hidden_dim: 96, context: 128, initialization: induction}
+  new: {vocabulary: v.gguf, dim: 64, layers: 2, heads: 4, hidden_dim: 96, context: 128,
+        initialization: induction}
 data: {shards: s}
 train: {learning_rate: 1e-3, steps: 2, out: o}
 )";

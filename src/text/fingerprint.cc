@@ -35,8 +35,8 @@ void AddSpm(Hash64& hash, const Vocabulary& vocabulary) {
 std::uint64_t Fingerprint(const Vocabulary& vocabulary) {
   // Names every field, so that a new one does not compile before somebody decides whether it counts.
   [[maybe_unused]] const auto& [kind, pre, tokens, scores, kinds, merges, bos, eos, unknown, eot, pad,
-                                add_bos, add_eos, add_space_prefix, chat_template, edges,
-                                warnings] = vocabulary;
+                                add_bos, add_eos, add_space_prefix, chat_template, edges, warnings] =
+      vocabulary;
   Hash64 hash;
   hash.Add(kind);
   hash.Add(tokens.size());
