@@ -17,6 +17,7 @@
 #include "formats/json_object.h"
 #include "formats/rope_order.h"
 #include "formats/wrong_file.h"
+#include "model/architecture.h"
 
 namespace longspan {
 namespace {
@@ -46,7 +47,7 @@ std::vector<std::string> BaseLayerNames(std::string_view target) {
 
 // Whether Hugging Face has the rows in another order than GGUF.
 bool IsPermuted(std::string_view target, const LlamaConfig& config) {
-  return config.architecture == Architecture::kLlama && Traits(WeightNamed(target).part).rotated;
+  return Traits(config.architecture).reorders_rows && Traits(WeightNamed(target).part).rotated;
 }
 
 // Some versions of PEFT keep the adapter's own name in the tensor's.
