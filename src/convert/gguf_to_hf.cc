@@ -16,6 +16,7 @@
 #include "convert/hf_rope.h"
 #include "convert/tensor_stream.h"
 #include "formats/llama_gguf.h"
+#include "model/architecture.h"
 #include "tensor/codec.h"
 #include "text/hf/tokenizer.h"
 
@@ -66,7 +67,7 @@ std::vector<Target> Targets(const ModelFile& model, const std::string& type) {
                          : MatrixType(target, type, where);
     targets.push_back(std::move(target));
     // transformers' Llama has a bias of o_proj where it has those of q, k and v. GGUF's has none: it is zero.
-    if (name.ends_with(".v_bias") && config.architecture == Architecture::kLlama) {
+    if (name.ends_with(".v_bias") && Traits(config.architecture).has_hugging_face_o_bias) {
       targets.push_back(
           {name.substr(0, name.size() - 6) + "o_bias", Tensor::Allocate(Type::kF32, {config.dim}), wanted});
     }
@@ -85,7 +86,7 @@ TensorStream StreamOf(const Target& target, const LlamaConfig& config, TooLarge 
                       .from = target.tensor.type(),
                       .to = target.type,
                       .too_large = too_large};
-  if (config.architecture == Architecture::kLlama && HasRotatedRows(target.name)) {
+  if (Traits(config.architecture).reorders_rows && HasRotatedRows(target.name)) {
     stream.order = HeadOrder{config.head_dim, RopeOrder::kHalfSplit};
   }
   SetMeasures(stream, target.tensor.shape());

@@ -12,6 +12,7 @@
 #include "convert/hf_rope.h"
 #include "formats/byte_reader.h"
 #include "formats/json_object.h"
+#include "model/architecture.h"
 
 namespace longspan {
 namespace {
@@ -129,7 +130,7 @@ LlamaConfig ReadHfConfig(const std::filesystem::path& folder, Progress& progress
   c.context = json.Or<std::int64_t>("max_position_embeddings", family.context);
   c.norm_epsilon = json.Or<double>("rms_norm_eps", 1e-6);
   c.tied_embeddings = json.Or<bool>("tie_word_embeddings", false);
-  c.attention_bias = family.architecture == Architecture::kQwen2 || json.Or<bool>("attention_bias", false);
+  c.attention_bias = Traits(family.architecture).always_biased || json.Or<bool>("attention_bias", false);
   c.sliding_window = SlidingWindow(json, family, c.layers);
   ReadHfRope(json, c, progress);
   c.Validate(json.where());

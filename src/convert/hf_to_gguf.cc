@@ -22,6 +22,7 @@
 #include "formats/gguf_writer.h"
 #include "formats/llama3_rope.h"
 #include "formats/llama_gguf.h"
+#include "model/architecture.h"
 #include "model/weights.h"
 #include "text/hf/tokenizer.h"
 
@@ -141,7 +142,7 @@ GgufMetadata Describe(const std::filesystem::path& folder, const LlamaConfig& co
 TensorStream StreamOf(const Source& source, Type to, const LlamaConfig& config, TooLarge too_large) {
   TensorStream stream{
       .bytes = source.entry->bytes, .from = source.entry->type, .to = to, .too_large = too_large};
-  if (config.architecture == Architecture::kLlama && HasRotatedRows(source.name)) {
+  if (Traits(config.architecture).reorders_rows && HasRotatedRows(source.name)) {
     stream.order = HeadOrder{config.head_dim, RopeOrder::kInterleaved};
   }
   SetMeasures(stream, source.entry->shape);

@@ -1,7 +1,6 @@
 #include "eval/sensitivity.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -15,6 +14,7 @@
 #include "encode/encode.h"
 #include "eval/likelihood.h"
 #include "formats/llama_gguf.h"
+#include "model/weight_id.h"
 #include "nn/embedding.h"
 #include "quantize/quantize.h"
 #include "tensor/codec.h"
@@ -285,17 +285,12 @@ class Meter {
 // 3 and q of "layers.3.q".
 std::optional<std::pair<std::size_t, const NamedLinear*>> LayerPart(std::string_view weight,
                                                                     std::size_t layers) {
-  constexpr std::string_view kPrefix = "layers.";
-  if (!weight.starts_with(kPrefix)) return std::nullopt;
-  std::size_t layer = 0;
-  const auto [end, error] =
-      std::from_chars(weight.data() + kPrefix.size(), weight.data() + weight.size(), layer);
-  const std::string_view name =
-      weight.substr(std::min(weight.size(), static_cast<std::size_t>(end - weight.data()) + 1));
-  const auto part = std::ranges::find(kLinears, name, &NamedLinear::name);
-  if (error != std::errc() || layer >= layers || part == kLinears.end())
-    Fail(ErrorKind::kInternal, "no weight is called {}", weight);
-  return std::pair(layer, &*part);
+  const WeightId id = WeightNamed(weight);
+  if (id.layer < 0) return std::nullopt;
+  const auto part = std::ranges::find(kLinears, Traits(id.part).name, &NamedLinear::name);
+  if (std::cmp_greater_equal(id.layer, layers) || part == kLinears.end())
+    Fail(ErrorKind::kInternal, "no matrix is called {}", weight);
+  return std::pair(static_cast<std::size_t>(id.layer), &*part);
 }
 
 }  // namespace

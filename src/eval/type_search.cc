@@ -12,6 +12,7 @@
 #include "eval/sensitivity.h"
 #include "formats/file_type.h"
 #include "formats/llama_gguf.h"
+#include "model/weight_id.h"
 #include "model/weights.h"
 #include "quantize/budget.h"
 #include "quantize/quantize.h"
@@ -101,17 +102,6 @@ std::vector<Type> TypesToMeasure(const std::vector<Type>& types, double bits) {
   return {*lower};
 }
 
-// The same name with the layer's number taken out: "blk.", "7", ".attn_v.weight".
-struct LayerName {
-  std::string before, layer, after;
-};
-LayerName Split(const std::string& name) {
-  constexpr std::string_view kPrefix = "blk.";
-  const auto dot = name.find('.', kPrefix.size());
-  if (!name.starts_with(kPrefix) || dot == std::string::npos) return {name, "", ""};
-  return {std::string(kPrefix), name.substr(kPrefix.size(), dot - kPrefix.size()), name.substr(dot)};
-}
-
 std::string Escaped(std::string_view name) {
   std::string pattern;
   for (const char c : name) {
@@ -143,30 +133,30 @@ std::int64_t MixBytes(const GgufFile& file, const Mix& mix, const MixOverrides& 
 
 std::vector<std::string> DescribeRules(std::span<const ChosenType> tensors) {
   // Layers by part and type, and how many types a part has: where it is one, no layer need be named.
-  std::map<std::pair<std::string, Type>, std::vector<std::string>> layers;
+  std::map<std::pair<std::string, Type>, std::vector<std::int64_t>> layers;
   std::map<std::string, std::set<Type>> types;
   std::vector<std::string> parts;
   for (const ChosenType& tensor : tensors) {
     if (!tensor.searched) continue;
-    const auto [before, layer, after] = Split(tensor.name);
-    const std::string part = layer.empty() ? before : after;
+    const auto in_layer = ParseGgufLayer(tensor.name);
+    const std::string part(in_layer ? in_layer->rest : tensor.name);
     if (types[part].empty()) parts.push_back(part);
     types[part].insert(tensor.type);
-    layers[{part, tensor.type}].push_back(layer);
+    layers[{part, tensor.type}].push_back(in_layer ? in_layer->layer : -1);
   }
   std::vector<std::string> rules;
   for (const std::string& part : parts) {
     for (const Type type : types[part]) {
-      const std::vector<std::string>& of = layers[{part, type}];
+      const std::vector<std::int64_t>& of = layers[{part, type}];
       std::string pattern;
-      if (of.front().empty())
+      if (of.front() < 0)
         pattern = fmt::format("^{}$", Escaped(part));
       else if (types[part].size() == 1)
-        pattern = fmt::format("^blk\\.\\d+{}$", Escaped(part));
+        pattern = fmt::format("^blk\\.\\d+\\.{}$", Escaped(part));
       else if (of.size() == 1)
-        pattern = fmt::format("^blk\\.{}{}$", of.front(), Escaped(part));
+        pattern = fmt::format("^blk\\.{}\\.{}$", of.front(), Escaped(part));
       else
-        pattern = fmt::format("^blk\\.({}){}$", fmt::join(of, "|"), Escaped(part));
+        pattern = fmt::format("^blk\\.({})\\.{}$", fmt::join(of, "|"), Escaped(part));
       rules.push_back(fmt::format("{}={}", pattern, Traits(type).name));
     }
   }

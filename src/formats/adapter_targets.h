@@ -11,21 +11,13 @@
 
 #include "model/adapter.h"
 #include "model/config.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 
-// A name of ForEachTensor taken apart: a projection of a layer, the embedding, or the output (LM head).
-struct AdapterTarget {
-  std::int64_t layer = 0;   // -1 outside layers
-  std::string_view module;  // "q_proj", "embed_tokens"
-  std::string_view block;   // "self_attn", "mlp", or nothing
-  bool rotated = false;     // by RoPE, so that the order of rows matters
-
-  static std::optional<AdapterTarget> Parse(std::string_view name);
-  bool IsEmbedding() const { return module == "embed_tokens"; }
-  // "model.layers.3.self_attn.q_proj", "lm_head".
-  std::string HfModule() const;
-};
+// The weight of this name, where an adapter can sit on it: a projection of a layer, the embedding, or the
+// output (LM head).
+std::optional<WeightId> ParseAdapterTarget(std::string_view name);
 
 // Every target of a model, in the order in which files have them.
 std::vector<std::string> AdapterTargets(const LlamaConfig& config);

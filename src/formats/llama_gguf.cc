@@ -15,26 +15,12 @@
 #include "formats/gguf_writer.h"
 #include "formats/llama3_rope.h"
 #include "model/rope_scaling.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 namespace {
 
 constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's block layouts
-
-constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kLayerNames{{
-    {"attention_norm", "attn_norm.weight"},
-    {"q", "attn_q.weight"},
-    {"k", "attn_k.weight"},
-    {"v", "attn_v.weight"},
-    {"q_bias", "attn_q.bias"},
-    {"k_bias", "attn_k.bias"},
-    {"v_bias", "attn_v.bias"},
-    {"o", "attn_output.weight"},
-    {"mlp_norm", "ffn_norm.weight"},
-    {"gate", "ffn_gate.weight"},
-    {"up", "ffn_up.weight"},
-    {"down", "ffn_down.weight"},
-}};
 
 // The keys of a model begin with its architecture: key("block_count") is "llama.block_count".
 class Keys {
@@ -175,19 +161,7 @@ void CheckNothingIsLeft(const GgufFile& file, const std::set<std::string_view>& 
 
 }  // namespace
 
-std::string GgufTensorName(std::string_view name) {
-  if (name == "embedding") return "token_embd.weight";
-  if (name == "output_norm") return "output_norm.weight";
-  if (name == "output") return "output.weight";
-  constexpr std::string_view kPrefix = "layers.";
-  if (const auto dot = name.rfind('.'); name.starts_with(kPrefix) && dot > kPrefix.size()) {
-    for (const auto& [ours, theirs] : kLayerNames) {
-      if (name.substr(dot + 1) != ours) continue;
-      return fmt::format("blk.{}.{}", name.substr(kPrefix.size(), dot - kPrefix.size()), theirs);
-    }
-  }
-  Fail(ErrorKind::kInternal, "no GGUF name for tensor {}", name);
-}
+std::string GgufTensorName(std::string_view name) { return GgufName(WeightNamed(name)); }
 
 std::string_view FileTypeName(std::uint32_t file_type) {
   const auto it = std::ranges::find(kFileTypes, file_type, &FileType::id);
@@ -324,7 +298,7 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
 
   GgufWriter writer(path, LlamaMetadata(config, extra, MainType(weights, config.tied_embeddings)));
   const auto is_vector = [](const std::string& name) {
-    return name.ends_with("norm") || name.ends_with("bias");
+    return Traits(WeightNamed(name).part).kind != PartKind::kMatrix;
   };
   if (!factors.empty()) writer.Declare(kRopeFactorsTensor, Type::kF32, {factors.cols()});
   ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {

@@ -17,6 +17,7 @@
 #include "formats/json_object.h"
 #include "formats/rope_order.h"
 #include "formats/wrong_file.h"
+#include "model/architecture.h"
 
 namespace longspan {
 namespace {
@@ -31,23 +32,22 @@ constexpr std::string_view kPickleName = "adapter_model.bin";
 // "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight" is the A of "layers.3.q". The embedding's
 // matrices have no ".weight", and the other way round: its A is [rank, vocabulary], its B [dim, rank].
 std::string PeftName(std::string_view target, char which) {
-  const auto parsed = AdapterTarget::Parse(target);
-  if (!parsed) Fail(ErrorKind::kInternal, "'{}' is no target of an adapter", target);
-  return fmt::format("base_model.model.{}.lora_{}{}{}", parsed->HfModule(),
-                     parsed->IsEmbedding() ? "embedding_" : "", which,
-                     parsed->IsEmbedding() ? "" : ".weight");
+  const WeightId id = WeightNamed(target);
+  const bool embedding = id.part == Part::kEmbedding;
+  return fmt::format("base_model.model.{}.lora_{}{}{}", HfModule(id), embedding ? "embedding_" : "", which,
+                     embedding ? "" : ".weight");
 }
 
 // The base's own weights that PEFT saves beside the pairs where it finds an embedding adapted or resized:
 // under the name of the wrapped layer, or of the layer itself.
 std::vector<std::string> BaseLayerNames(std::string_view target) {
-  const std::string module = "base_model.model." + AdapterTarget::Parse(target)->HfModule();
+  const std::string module = "base_model.model." + HfModule(WeightNamed(target));
   return {module + ".base_layer.weight", module + ".weight"};
 }
 
 // Whether Hugging Face has the rows in another order than GGUF.
 bool IsPermuted(std::string_view target, const LlamaConfig& config) {
-  return config.architecture == Architecture::kLlama && AdapterTarget::Parse(target)->rotated;
+  return Traits(config.architecture).reorders_rows && Traits(WeightNamed(target).part).rotated;
 }
 
 // Some versions of PEFT keep the adapter's own name in the tensor's.
@@ -201,7 +201,8 @@ void WriteFiles(const std::filesystem::path& folder, const LoraAdapter& adapter,
     const LoraAdapter::Pair pair = ToPeft(ours, config);
     writer.Declare(PeftName(pair.target, 'A'), Type::kF32, pair.a.shape());
     writer.Declare(PeftName(pair.target, 'B'), Type::kF32, pair.b.shape());
-    modules.insert(AdapterTarget::Parse(pair.target)->module);
+    const std::string_view module = Traits(WeightNamed(pair.target).part).hf;
+    modules.insert(module.substr(module.rfind('.') + 1));
   }
   for (const LoraAdapter::Pair& ours : adapter.pairs) {
     const LoraAdapter::Pair pair = ToPeft(ours, config);

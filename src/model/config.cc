@@ -15,8 +15,6 @@ constexpr std::array<std::pair<Kind, std::string_view>, 5> kKinds{{{Kind::kNone,
                                                                    {Kind::kNtk, "ntk"},
                                                                    {Kind::kYarn, "yarn"},
                                                                    {Kind::kLlama3, "llama3"}}};
-constexpr std::array<std::pair<Architecture, std::string_view>, 2> kArchitectures{
-    {{Architecture::kLlama, "llama"}, {Architecture::kQwen2, "qwen2"}}};
 constexpr std::int64_t kLongestContext = std::int64_t{1} << 32;
 
 }  // namespace
@@ -33,27 +31,6 @@ Kind RopeScalingKind(std::string_view text) {
     if (name == text) return kind;
   }
   Fail(ErrorKind::kBadOption, "rope scaling '{}': expected none, linear, ntk, yarn or llama3", text);
-}
-
-std::string_view Name(Architecture architecture) {
-  for (const auto& [known, name] : kArchitectures) {
-    if (known == architecture) return name;
-  }
-  return "?";
-}
-
-std::optional<Architecture> ArchitectureNamed(std::string_view text) {
-  for (const auto& [architecture, name] : kArchitectures) {
-    if (name == text) return architecture;
-  }
-  return std::nullopt;
-}
-
-std::string ArchitectureNames() {
-  std::string names;
-  for (const auto& [architecture, name] : kArchitectures)
-    names += (names.empty() ? "" : " or ") + std::string(name);
-  return names;
 }
 
 std::int64_t LlamaConfig::Parameters() const {

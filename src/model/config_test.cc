@@ -41,13 +41,6 @@ TEST(ConfigTest, CountsBiases) {
   EXPECT_EQ(c.Parameters(), 8030261248 + 32 * (4096 + 2 * 1024));
 }
 
-TEST(ConfigTest, NamesArchitectures) {
-  EXPECT_EQ(ArchitectureNamed("qwen2"), Architecture::kQwen2);
-  EXPECT_EQ(Name(Architecture::kLlama), "llama");
-  EXPECT_EQ(ArchitectureNamed("gpt2"), std::nullopt);
-  EXPECT_EQ(ArchitectureNames(), "llama or qwen2");
-}
-
 TEST(ConfigTest, AcceptsRealModels) {
   EXPECT_NO_THROW(Llama3_8B().Validate("here"));
   LlamaConfig multi_head = Llama3_8B();

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "model/architecture.h"
 
 namespace longspan {
 namespace {
@@ -59,7 +60,7 @@ RopeFrequencies MakeRopeFrequencies(const LlamaConfig& c, std::span<const float>
   if (s.kind == RopeScaling::Kind::kNtk) theta *= std::pow(s.factor, head_dim / (head_dim - 2));
 
   RopeFrequencies f;
-  if (c.architecture == Architecture::kQwen2) f.pairing = RopePairing::kHalves;
+  f.pairing = Traits(c.architecture).pairing;
   for (std::int64_t j = 0; j < c.head_dim / 2; ++j) {
     f.inverse.push_back(std::pow(theta, -2.0 * static_cast<double>(j) / head_dim));
   }

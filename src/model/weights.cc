@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "model/weight_id.h"
 #include "tensor/codec.h"
 
 namespace longspan {
@@ -64,62 +65,36 @@ void CheckFinite(const std::string& name, const Tensor& tensor) {
 }  // namespace
 
 void Weights::Validate(const LlamaConfig& c, std::string_view where) const {
-  CheckTensor(embedding, c.vocab_size, c.dim, where, "token embedding");
-  CheckTensor(output_norm, 1, c.dim, where, "output norm");
-  CheckTensor(output, c.vocab_size, c.dim, where, "output");
-  if (!rope_factors.empty()) CheckTensor(rope_factors, 1, c.head_dim / 2, where, "rope factors");
+  if (!rope_factors.empty()) CheckTensor(rope_factors, 1, c.head_dim / 2, where, "rope_factors");
   if (std::cmp_not_equal(layers.size(), c.layers)) {
     Fail(ErrorKind::kInvalidFile, "{}: {} layers, expected {}", where, layers.size(), c.layers);
   }
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    const LayerWeights& l = layers[i];
-    const auto check = [&](const Tensor& t, std::int64_t rows, std::int64_t cols, const char* name) {
-      CheckTensor(t, rows, cols, where, fmt::format("{} of layer {}", name, i));
-    };
-    check(l.attention_norm, 1, c.dim, "attention norm");
-    check(l.q, c.q_dim(), c.dim, "q");
-    check(l.k, c.kv_dim(), c.dim, "k");
-    check(l.v, c.kv_dim(), c.dim, "v");
-    if (c.attention_bias) {
-      check(l.q_bias, 1, c.q_dim(), "q bias");
-      check(l.k_bias, 1, c.kv_dim(), "k bias");
-      check(l.v_bias, 1, c.kv_dim(), "v bias");
-    } else if (!l.q_bias.empty() || !l.k_bias.empty() || !l.v_bias.empty()) {
-      Fail(ErrorKind::kInvalidFile, "{}: a bias in layer {} of a model without", where, i);
+  ForEachTensor(*this, /*tied=*/false, /*biases=*/true, [&](const std::string& name, const Tensor& tensor) {
+    const WeightId id = WeightNamed(name);
+    const PartTraits& traits = Traits(id.part);
+    if (traits.kind != PartKind::kBias || c.attention_bias) {
+      CheckTensor(tensor, traits.rows(c), traits.cols(c), where, name);
+    } else if (!tensor.empty()) {
+      Fail(ErrorKind::kInvalidFile, "{}: a bias in layer {} of a model without", where, id.layer);
     }
-    check(l.o, c.dim, c.q_dim(), "o");
-    check(l.mlp_norm, 1, c.dim, "mlp norm");
-    check(l.gate, c.hidden_dim, c.dim, "gate");
-    check(l.up, c.hidden_dim, c.dim, "up");
-    check(l.down, c.dim, c.hidden_dim, "down");
-  }
+  });
 }
 
 std::vector<InitialTensor> InitialTensors(const LlamaConfig& c) {
   const double residual = kInitialDeviation / std::sqrt(2.0 * static_cast<double>(c.layers));
   std::vector<InitialTensor> tensors;
-  tensors.push_back({"embedding", {c.vocab_size, c.dim}, kInitialDeviation});
-  tensors.push_back({"output_norm", {c.dim}});
-  if (!c.tied_embeddings) tensors.push_back({"output", {c.vocab_size, c.dim}, kInitialDeviation});
-  for (std::int64_t i = 0; i < c.layers; ++i) {
-    const auto add = [&](const char* name, std::vector<std::int64_t> shape, double deviation) {
-      tensors.push_back({fmt::format("layers.{}.{}", i, name), std::move(shape), deviation});
-    };
-    add("attention_norm", {c.dim}, 0);
-    add("q", {c.q_dim(), c.dim}, kInitialDeviation);
-    add("k", {c.kv_dim(), c.dim}, kInitialDeviation);
-    add("v", {c.kv_dim(), c.dim}, kInitialDeviation);
-    if (c.attention_bias) {
-      add("q_bias", {c.q_dim()}, kInitialDeviation);
-      add("k_bias", {c.kv_dim()}, kInitialDeviation);
-      add("v_bias", {c.kv_dim()}, kInitialDeviation);
+  const auto add = [&](std::int64_t layer) {
+    for (const PartTraits& traits : AllParts()) {
+      if (traits.in_layer != (layer >= 0)) continue;
+      if (traits.kind == PartKind::kBias && !c.attention_bias) continue;
+      if (traits.part == Part::kOutput && c.tied_embeddings) continue;
+      const double deviation = traits.kind == PartKind::kNorm                          ? 0
+                               : traits.part == Part::kO || traits.part == Part::kDown ? residual
+                                                                                       : kInitialDeviation;
+      tensors.push_back({Name(WeightId{layer, traits.part}), traits.Shape(c), deviation});
     }
-    add("o", {c.dim, c.q_dim()}, residual);
-    add("mlp_norm", {c.dim}, 0);
-    add("gate", {c.hidden_dim, c.dim}, kInitialDeviation);
-    add("up", {c.hidden_dim, c.dim}, kInitialDeviation);
-    add("down", {c.dim, c.hidden_dim}, residual);
-  }
+  };
+  for (std::int64_t layer = -1; layer < c.layers; ++layer) add(layer);
   return tensors;
 }
 

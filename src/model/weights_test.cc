@@ -98,16 +98,16 @@ TEST(WeightsTest, ValidateNamesTheTensorAtFault) {
   Weights w = RandomWeights(c, 1);
   w.layers[1].k = Tensor();
   EXPECT_THAT(message(w),
-              testing::AllOf(testing::StartsWith("a/model.gguf"), testing::HasSubstr("k of layer 1")));
+              testing::AllOf(testing::StartsWith("a/model.gguf"), testing::HasSubstr("layers.1.k")));
   w = RandomWeights(c, 1);
   w.layers[0].down = w.layers[0].up;
-  EXPECT_THAT(message(w), testing::HasSubstr("down of layer 0"));
+  EXPECT_THAT(message(w), testing::HasSubstr("layers.0.down"));
   w = RandomWeights(c, 1);
   w.layers.pop_back();
   EXPECT_THAT(message(w), testing::HasSubstr("1 layers, expected 2"));
   w = RandomWeights(c, 1);
   w.output_norm = Tensor::Allocate(Type::kF32, {c.dim + 1});
-  EXPECT_THAT(message(w), testing::HasSubstr("output norm"));
+  EXPECT_THAT(message(w), testing::HasSubstr("output_norm"));
   w = RandomWeights(c, 1);
   w.output = Tensor::Allocate(Type::kI32, {c.vocab_size, c.dim});
   EXPECT_THAT(message(w), testing::HasSubstr("I32"));
@@ -116,7 +116,7 @@ TEST(WeightsTest, ValidateNamesTheTensorAtFault) {
   EXPECT_THAT(message(w), testing::HasSubstr("a bias in layer 1 of a model without"));
   w = RandomWeights(c, 1);
   w.rope_factors = Tensor::Allocate(Type::kF32, {c.head_dim});
-  EXPECT_THAT(message(w), testing::HasSubstr("rope factors"));
+  EXPECT_THAT(message(w), testing::HasSubstr("rope_factors"));
 }
 
 TEST(WeightsTest, InHugePagesAreTheSameElsewhere) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
 #include <map>
 #include <utility>
 
@@ -11,11 +10,9 @@
 
 #include "base/error.h"
 #include "formats/file_type.h"
+#include "model/weight_id.h"
 
 namespace longspan {
-
-// What a tensor does in the model.
-enum class Part { kEmbedding, kOutput, kQ, kK, kV, kO, kGate, kUp, kDown, kOther };
 
 // Which layers a rule is for. "Most" are those where errors hurt most: the first and the last eighth, and
 // every third between.
@@ -159,29 +156,13 @@ bool IsFloat(Type type) {
          type == Type::kF64;
 }
 
-struct Place {
-  std::int64_t layer;
-  std::string_view rest;  // "attn_v.weight"
-};
-
-// Of "blk.N.attn_v.weight".
-std::optional<Place> PlaceOf(std::string_view name) {
-  constexpr std::string_view kPrefix = "blk.";
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
-  std::int32_t layer;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), layer);
-  if (error != std::errc() || layer < 0 || end == name.data() + name.size() || *end != '.')
-    return std::nullopt;
-  return Place{layer, name.substr(end + 1 - name.data())};
-}
-
-Part LayerPart(std::string_view rest) {
-  constexpr std::pair<std::string_view, Part> kNames[] = {
-      {"attn_q.weight", kQ}, {"attn_k.weight", kK}, {"attn_v.weight", kV}, {"attn_output.weight", kO},
-      {"ffn_gate", kGate},   {"ffn_up", kUp},       {"ffn_down", kDown}};  // and those of experts
-  const auto it = std::ranges::find_if(kNames, [&](const auto& n) { return rest.starts_with(n.first); });
-  return it == std::end(kNames) ? kOther : it->second;
+// What a tensor does in its layer, also one of experts ("ffn_up_exps.weight").
+std::optional<Part> LayerPart(std::string_view rest) {
+  for (const PartTraits& traits : AllParts()) {
+    if (!traits.in_layer || traits.kind != PartKind::kMatrix || !rest.starts_with(traits.gguf)) continue;
+    if (traits.gguf.starts_with("ffn_") || rest.substr(traits.gguf.size()) == ".weight") return traits.part;
+  }
+  return std::nullopt;
 }
 
 // Matrices that multiply activations or hold embeddings. Routers of experts are small and sensitive.
@@ -202,7 +183,7 @@ Model Survey(std::span<const TensorInfo> tensors) {
   std::int64_t q_rows = 0, k_rows = 0;
   for (const TensorInfo& tensor : tensors) {
     if (tensor.name == "output.weight") model.tied = false;
-    const std::optional<Place> place = PlaceOf(tensor.name);
+    const std::optional<LayerName> place = ParseGgufLayer(tensor.name);
     if (!place) continue;
     model.layers = std::max(model.layers, place->layer + 1);
     if (tensor.shape.empty()) continue;
@@ -240,19 +221,18 @@ bool Holds(When when, const Model& model, bool has_matrix) {
 
 // In the 70B models attn_v is an eighth of attn_q, and more bits for it cost next to nothing. Mixes below
 // three bits see to it themselves.
-bool IsSmallValue(const Mix& mix, const Model& model, Part part) {
+bool IsSmallValue(const Mix& mix, const Model& model, std::optional<Part> part) {
   return part == kV && model.layers == 80 && model.queries_per_kv > 1 &&
          Traits(mix.base).BitsPerWeight() > Traits(Type::kIQ2_S).BitsPerWeight();
 }
 
 Type MixType(const Mix& mix, const Model& model, bool has_matrix, const TensorInfo& tensor) {
   if (!IsQuantized(mix.base)) return mix.base;
-  const std::optional<Place> place = PlaceOf(tensor.name);
-  const Part part = place                                ? LayerPart(place->rest)
-                    : tensor.name == "output.weight"     ? kOutput
-                    : tensor.name != "token_embd.weight" ? kOther
-                    : model.tied                         ? kOutput
-                                                         : kEmbedding;
+  const std::optional<LayerName> place = ParseGgufLayer(tensor.name);
+  std::optional<Part> part;
+  if (place) part = LayerPart(place->rest);
+  if (tensor.name == "token_embd.weight") part = model.tied ? kOutput : kEmbedding;
+  if (tensor.name == "output.weight") part = kOutput;
   if (part == kOutput && !Fits(mix.base, tensor.shape.back())) return Type::kQ6_K;  // which becomes Q8_0
   const auto holds = [&](const MixRule& rule) {
     return rule.part == part && Holds(rule.layers, place ? place->layer : 0, model.layers) &&
