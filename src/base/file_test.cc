@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 fs::path Folder() {
   // Tests run in parallel, each in a folder of its own.
-  const fs::path folder =
+  fs::path folder =
       fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
   fs::remove_all(folder);
   fs::create_directories(folder);
