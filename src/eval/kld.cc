@@ -173,7 +173,7 @@ KldResult Measure(Sequence& model, Reference& reference, std::span<const TokenDo
       for (const Comparison& c : block) statistics.Add(c);
     }
   }
-  progress.Finish();
+  progress.Finish(fmt::format("KL {:.6f}", statistics.mean()));
   KldResult result = statistics.Result();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

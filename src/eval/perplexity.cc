@@ -87,7 +87,7 @@ PerplexityResult Score(Sequence& model, std::span<const TokenDocument> documents
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.tokens_per_second = static_cast<double>(reader.tokens_read()) / std::max(result.seconds, 1e-9);
-  progress.Finish();
+  progress.Finish(fmt::format("ppl {:.4f}", result.perplexity));
   return result;
 }
 

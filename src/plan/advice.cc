@@ -11,6 +11,7 @@ namespace longspan {
 namespace {
 
 constexpr std::int64_t kShortestExample = 512, kLowestRank = 8;
+constexpr std::int64_t kMostAccumulation = 1 << 20;  // what a recipe may say
 
 }  // namespace
 
@@ -37,6 +38,7 @@ std::optional<std::vector<KeyChange>> ChangesForTraining(const LlamaConfig& conf
   while (options.batch_size > 1) {
     options.batch_size /= 2;
     options.gradient_accumulation = (examples + options.batch_size - 1) / options.batch_size;
+    if (options.gradient_accumulation > kMostAccumulation) return std::nullopt;
     changed["train.batch_size"] = fmt::format("{}", options.batch_size);
     changed["train.gradient_accumulation"] = fmt::format("{}", options.gradient_accumulation);
     if (fits()) return changes();

@@ -100,7 +100,19 @@ void CheckExtend(const Recipe& recipe) {
   inputs.push_back(recipe.base);
   CheckOutput(recipe, "release.out", recipe.release.out, inputs);
   CheckOutput(recipe, "release.out", WorkFolder(recipe), inputs);
-  if (!fs::is_directory(recipe.base)) CheckBase(recipe, recipe.base);
+  if (!fs::is_directory(recipe.base)) return CheckBase(recipe, recipe.base);
+  if (fs::exists(recipe.base / "adapter_config.json")) {
+    recipe.places.FailAt("base.model",
+                         fmt::format("{} is an adapter; write the name of its base, and fold it in with "
+                                     "longspan merge where it is to be stretched, too",
+                                     recipe.base.string()));
+  }
+  if (!fs::exists(recipe.base / "config.json")) {
+    recipe.places.FailAt(
+        "base.model",
+        fmt::format("{} holds no config.json; write the name of a Hugging Face folder or a GGUF file",
+                    recipe.base.string()));
+  }
 }
 
 void CheckTrain(const Recipe& recipe) {
