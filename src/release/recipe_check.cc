@@ -107,12 +107,6 @@ void CheckExtend(const Recipe& recipe) {
                                      "longspan merge where it is to be stretched, too",
                                      recipe.base.string()));
   }
-  if (!fs::exists(recipe.base / "config.json")) {
-    recipe.places.FailAt(
-        "base.model",
-        fmt::format("{} holds no config.json; write the name of a Hugging Face folder or a GGUF file",
-                    recipe.base.string()));
-  }
 }
 
 void CheckTrain(const Recipe& recipe) {

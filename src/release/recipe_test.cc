@@ -293,7 +293,7 @@ train: {learning_rate: 1e-3, steps: 2, out: o}
   std::string lora(kNew);
   lora.replace(lora.find("steps: 2"), 8, "steps: 2, adapter: rslora");
   EXPECT_THAT([&] { LoadTrain(lora); },
-              ThrowsMessage<Error>(HasSubstr("t.yml:4: train.adapter: a new model is trained whole")));
+              ThrowsMessage<Error>(HasSubstr("t.yml:5: train.adapter: a new model is trained whole")));
 }
 
 TEST_F(TrainRecipeTest, KeysOfOlderConfigurationsNameTheNewOnes) {
