@@ -40,7 +40,7 @@ std::uint64_t RegularFileSize(int fd, const std::filesystem::path& path) {
   return static_cast<std::uint64_t>(info.st_size);
 }
 
-// The bytes of a mapped file's last page past the end of the file.
+// The rest of a mapped file's last page, past the end of the file.
 std::span<const std::byte> BeyondEnd(std::span<const std::byte> file) {
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   return {file.data() + file.size(), (page - file.size() % page) % page};
@@ -58,7 +58,7 @@ std::shared_ptr<const MappedFile> MappedFile::Open(const std::filesystem::path& 
     void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
     if (data == MAP_FAILED) FailErrno(path, "map");
     mapped->bytes_ = {static_cast<const std::byte*>(data), size};
-    // Only for the address sanitizer: the page would hide a read past the end of the file.
+    // For the address sanitizer: without this it would not notice a read past the end of the file.
     const auto beyond = BeyondEnd(mapped->bytes_);
     ASAN_POISON_MEMORY_REGION(beyond.data(), beyond.size());
   }

@@ -20,7 +20,7 @@ HugePages::HugePages(std::size_t bytes) {
   void* data = size < bytes
                    ? MAP_FAILED
                    : ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) Fail(ErrorKind::kOutOfMemory, "the system does not give {} bytes of memory", bytes);
+  if (data == MAP_FAILED) Fail(ErrorKind::kOutOfMemory, "cannot allocate {} bytes of memory", bytes);
   mapped_ = {static_cast<std::byte*>(data), size};
   bytes_ = {static_cast<std::byte*>(std::align(kHugePage, bytes, data, size)), bytes};
   ::madvise(bytes_.data(), bytes, MADV_HUGEPAGE);  // advice: the system may ignore it

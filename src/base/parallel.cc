@@ -44,8 +44,8 @@ class Pool {
     for (const auto& worker : workers_) worker->waiter.Wake();
   }
 
-  // Runs the loop with up to `helpers` workers. Returns false, having done nothing, while another thread uses
-  // the workers.
+  // Runs the loop with up to `helpers` workers. Does nothing and returns false while another thread uses the
+  // workers.
   bool Run(std::int64_t tasks, int helpers, Body body) {
     const std::unique_lock lock(one_loop_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
@@ -71,8 +71,8 @@ class Pool {
     std::jthread thread;  // last, so that it is joined before the waiter is destroyed
   };
 
-  // Starts workers until there are `count`, and returns how many of these there are. There are fewer if the
-  // system refuses more threads; the loop then uses those.
+  // Starts workers until there are `count`. Returns how many of them a loop can use: fewer if the system
+  // refuses more threads.
   int Recruit(int count) {
     try {
       while (std::ssize(workers_) < count) {

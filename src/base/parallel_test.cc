@@ -65,8 +65,8 @@ TEST_F(ParallelForTest, RunsOnAsManyThreadsAsAreSet) {
   }
 }
 
-// Pauses shorter and longer than workers poll before they sleep, so that some loops begin while a worker
-// falls asleep.
+// Workers poll for a while before they sleep. The pauses are shorter and longer than that, so some loops
+// begin while a worker falls asleep.
 TEST_F(ParallelForTest, WakesSleepingWorkers) {
   SetThreads(3);
   for (int i = 0; i < 300; ++i) {
@@ -113,7 +113,7 @@ TEST_F(ParallelForTest, SeveralThreadsMayCallAtOnce) {
   EXPECT_EQ(sums, std::vector<std::int64_t>(4, 2000 * (0 + 1 + 4 + 9 + 16)));
 }
 
-// Loops that follow one another at once: a worker may arrive for one loop when the next has begun.
+// The loops follow one another so fast that a worker may arrive for one loop after the next has begun.
 TEST_F(ParallelForTest, ManyTinyLoops) {
   for (int threads = 2; threads <= 4; ++threads) {
     SetThreads(threads);

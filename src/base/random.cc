@@ -42,7 +42,7 @@ double Random::Uniform() {
 
 std::int64_t Random::Below(std::int64_t bound) {
   const std::uint64_t n = static_cast<std::uint64_t>(bound);
-  const std::uint64_t limit = UINT64_MAX - UINT64_MAX % n;  // reject the ragged end, which would bias
+  const std::uint64_t limit = UINT64_MAX - UINT64_MAX % n;  // x from here on would bias the result
   for (;;) {
     const std::uint64_t high = Next(), x = high << 32 | Next();
     if (x < limit) return static_cast<std::int64_t>(x % n);

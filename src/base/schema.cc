@@ -9,7 +9,8 @@ namespace {
 constexpr std::size_t kColumns = 110;
 constexpr std::size_t kCommentColumn = 36;
 
-// Whether YAML readers take the unquoted text for exactly this text, as they do words, names and paths.
+// Whether YAML readers read the text without quotes as exactly this text, as they do with words, names and
+// paths.
 bool IsPlain(std::string_view text) {
   const auto is_word = [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '/' || c == '.'; };
   if (text.empty() || !is_word(static_cast<unsigned char>(text.front())) || text.back() == ' ') return false;
@@ -48,7 +49,7 @@ std::string CommentLines(std::string_view text, const std::string& indent) {
   return lines + line + "\n";
 }
 
-// A comment is one line of text, whatever it was made from.
+// The comment for a key, with control characters replaced so that it stays on one line.
 std::string CommentFor(const YamlComments& comments, std::string_view name) {
   const auto found = comments.find(name);
   std::string text = found == comments.end() ? "" : found->second;

@@ -106,7 +106,7 @@ TEST(SchemaReader, NothingGivenLeavesTheDefaults) {
        {"", "---\n", "# only a comment\n", "inside:\n", "inside: ~\nseed:\n", "\xef\xbb\xbfseed:\n"}) {
     EXPECT_EQ(ListKeys(Read(text)).keys, ListKeys(House{}).keys) << text;
   }
-  EXPECT_EQ(Read("\xef\xbb\xbfseed: 7\n").seed, 7u);  // a BOM is no part of the first key
+  EXPECT_EQ(Read("\xef\xbb\xbfseed: 7\n").seed, 7u);  // a BOM is not part of the first key
 }
 
 TEST(SchemaReader, EachKindOfMistakeHasItsMessage) {
@@ -154,12 +154,12 @@ TEST(SchemaReader, HostileYamlIsAnError) {
               HasSubstr("h.yml:2: expected the end of the file, found another YAML"));
   EXPECT_THAT(ErrorOf("inside: *nowhere\n"), HasSubstr("not YAML"));
   EXPECT_THAT(ErrorOf("<<: {seed: 1}\n"), HasSubstr("unknown key"));
-  EXPECT_THAT(ErrorOf("\"a\\nb\\e[1m\": 1\n"), HasSubstr("a\\x0ab"));  // one line all the same
+  EXPECT_THAT(ErrorOf("\"a\\nb\\e[1m\": 1\n"), HasSubstr("a\\x0ab"));  // still one line
   EXPECT_THAT(ErrorOf("color: \"" + std::string(100'000, 'x') + "\"\n"), HasSubstr("..."));
   EXPECT_THAT(ErrorOf(std::string(1'000, 'x') + ": 1\n"), HasSubstr("xxx...: unknown key"));
   EXPECT_THAT(ErrorOf("? " + std::string(500'000, 'x') + "\n: 1\n"), HasSubstr("xxx...: unknown key"));
   EXPECT_THAT(ErrorOf("{seed: 1}, {seed: 2}\n"),
-              HasSubstr("h.yml:1: expected the end of the file"));  // not for ever
+              HasSubstr("h.yml:1: expected the end of the file"));  // must end
   std::string bomb = "a0: &a0 [x]\n";
   for (int i = 1; i < 60; ++i) bomb += fmt::format("a{0}: &a{0} [*a{1}, *a{1}, *a{1}]\n", i, i - 1);
   EXPECT_THAT(ErrorOf(bomb), HasSubstr("a0: unknown key"));
@@ -221,7 +221,7 @@ TEST(YamlDocument, ReadsBackEqual) {
                             {"inside", std::string(300, 'w') + " " + std::string(30, 'v')},
                             {"color", "two\nlines"}});
     EXPECT_EQ(ListKeys(Read(text)).keys, ListKeys(house).keys) << text;
-    EXPECT_EQ(YAML::Load(text)["name"].as<std::string>(), name);  // and for other readers
+    EXPECT_EQ(YAML::Load(text)["name"].as<std::string>(), name);  // other readers agree
   }
 }
 

@@ -31,7 +31,7 @@ bool IsHexDigit(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'
 
 // Removes one temporary file or folder, unless it is locked or the file system has no locks.
 void RemoveIfStale(const fs::path& path) {
-  // Some network file systems lock only what is open for writing; folders cannot be.
+  // Some network file systems lock only files that are open for writing. Folders cannot be opened that way.
   int fd = ::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0 && errno == EISDIR) fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return;
@@ -65,7 +65,7 @@ bool IsTemporaryName(std::string_view file_name) {
 fs::path TemporaryPath(const fs::path& path) {
   std::uint64_t number = 0;
   if (::getrandom(&number, sizeof number, 0) != sizeof number) {
-    Fail(ErrorKind::kIo, "{}: no random number for a temporary name: {}", path.string(),
+    Fail(ErrorKind::kIo, "{}: cannot get a random number for a temporary name: {}", path.string(),
          std::strerror(errno));
   }
   const std::string stem = path.filename().string().substr(0, kLongestStem);

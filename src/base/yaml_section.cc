@@ -69,8 +69,8 @@ std::string Kind(const YAML::Node& node) {
   }
 }
 
-// The digits of an integer as YAML's users write it: 500_000 is 500000. Empty unless every underscore stands
-// between two digits.
+// A number's text without underscores: users of YAML write 500_000 for 500000. Empty unless every underscore
+// stands between two digits.
 std::string WithoutUnderscores(const std::string& text) {
   std::string digits;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -125,8 +125,8 @@ class DocumentStarts : public YAML::EventHandler {
   int line = 1;
 };
 
-// YAML::Load ignores what follows the first document, and YAML::LoadAll takes "{a: b}," for documents without
-// end.
+// YAML::Load ignores what follows the first document, and YAML::LoadAll reads "{a: b}," as an endless series
+// of documents.
 void CheckOneDocument(const std::filesystem::path& path, const std::string& text) {
   std::istringstream in(text);
   YAML::Parser parser(in);
