@@ -18,7 +18,7 @@ template <class Block>
 std::vector<float> Decode(Type type, const Block& block) {
   EXPECT_EQ(Traits(type).block_bytes, static_cast<std::int64_t>(sizeof(Block)));
   std::vector<float> x(static_cast<std::size_t>(Traits(type).block_elements));
-  // From an odd address, as a file may have it.
+  // Decodes from an odd address, because a file may have a block there.
   std::vector<std::byte> bytes(sizeof(Block) + 1);
   std::memcpy(bytes.data() + 1, &block, sizeof(Block));
   DecodeRow(type, bytes.data() + 1, x.data(), Traits(type).block_elements);

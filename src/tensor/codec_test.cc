@@ -10,7 +10,7 @@
 namespace longspan {
 namespace {
 
-// Every half is a float; the way there and back is the identity.
+// Every F16 value is also an F32 value, so converting there and back changes nothing.
 TEST(Float16, RoundTripsEveryBitPattern) {
   for (std::uint32_t h = 0; h < 65536; ++h) {
     const auto bits = static_cast<std::uint16_t>(h);

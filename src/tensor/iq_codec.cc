@@ -11,7 +11,7 @@ inline float WithSign(float x, std::uint32_t mask) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) ^ mask);
 }
 
-// The magnitudes of an octet, as one point or two, times a scale, with signs.
+// Writes an octet, which is one point or two: magnitudes times a scale, with signs.
 inline void PutOctet(float scale, const std::array<float, 8>& point, unsigned signs, float* __restrict to) {
   const std::uint32_t* mask = kSignMasks[signs].data();
   for (int i = 0; i < 8; ++i) to[i] = WithSign(scale * point[i], mask[i]);

@@ -1,5 +1,5 @@
-// Known answers worked out by hand from the format, every point of every code book, and a checksum of what
-// decoders make of random blocks, recorded when they agreed with ggml's bit for bit.
+// Known answers worked out by hand from the format, every point of every code book, and checksums of decoded
+// random blocks, recorded when the decoders agreed with ggml's bit for bit.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -21,7 +21,7 @@ template <class Block>
 std::vector<float> Decode(Type type, const Block& block) {
   EXPECT_EQ(Traits(type).block_bytes, static_cast<std::int64_t>(sizeof(Block)));
   std::vector<float> x(kSuperBlock);
-  // From an odd address, as a file may have it.
+  // Decodes from an odd address, because a file may have a block there.
   std::vector<std::byte> bytes(sizeof(Block) + 1);
   std::memcpy(bytes.data() + 1, &block, sizeof(Block));
   DecodeRow(type, bytes.data() + 1, x.data(), kSuperBlock);
@@ -32,7 +32,8 @@ TEST(IqCodec, IQ2_XXS) {
   BlockIQ2_XXS block{};
   block.d = PackedHalf::FromFloat(0.5f);
   block.subs[3].point[2] = 1;  // levels 2, 0, 0, ...: the last byte of ggml's 0x...082b
-  // Octet 2 has the first and the second value negative; the eighth then is not. The scale is 5.
+  // In octet 2 the first and the second value are negative. The eighth then is not, because the number of
+  // signs is even. The scale is 5.
   block.subs[3].rest.packed = PackedU32::From(5u << 28 | 3u << 14);
   const auto x = Decode(Type::kIQ2_XXS, block);
   const int at = 3 * 32 + 2 * 8;
@@ -120,7 +121,7 @@ TEST(IqCodec, IQ1_M) {
   EXPECT_EQ(x[0], 1.5f * (-1 + 0.125f));
 }
 
-// A point's packed levels, as `bits` each.
+// Expects the values to be the levels of a point whose code has `bits` for each.
 template <class Levels>
 void ExpectPoint(const float* x, unsigned code, int values, int bits, const Levels& levels, float shift = 0) {
   for (int i = 0; i < values; ++i)

@@ -7,7 +7,7 @@ namespace longspan {
 namespace {
 
 // Q3_K's sixteen 6-bit scales, less 32: the low four bits are the nibbles of bytes 0-7 (low nibbles first),
-// the high two bits lie in bytes 8-11, four scales to a bit pair.
+// the high two bits of scale i are bit pair i / 4 of byte 8 + i % 4.
 std::array<int, 16> UnpackQ3Scales(const std::array<std::uint8_t, 12>& p) {
   std::array<int, 16> scales;
   for (int i = 0; i < 16; ++i) {

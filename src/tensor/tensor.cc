@@ -67,7 +67,7 @@ std::span<const float> Tensor::floats() const {
 }
 
 std::span<float> Tensor::mutable_floats() {
-  const std::size_t count = floats().size();  // of a tensor of floats
+  const std::size_t count = floats().size();  // fails unless the type is F32
   return {reinterpret_cast<float*>(mutable_bytes().data()), count};
 }
 

@@ -4,7 +4,8 @@
 namespace longspan {
 namespace {
 
-// The first `digits` codes of each of `bytes` bytes: all first ones, then all second ones.
+// Decodes the first `digits` codes of each byte: first code 0 of all bytes, then code 1 of all bytes, and so
+// on. Returns the end of what it wrote.
 float* DecodeTrits(const std::uint8_t* q, int bytes, int digits, float d, float* to) {
   for (int n = 0; n < digits; ++n) {
     for (int i = 0; i < bytes; ++i) *to++ = d * static_cast<float>(UnpackTrit(q[i], n) - 1);

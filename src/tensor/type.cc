@@ -76,7 +76,7 @@ std::optional<Type> TypeFromName(std::string_view name) {
 std::int64_t RowBytes(Type type, std::int64_t elements) {
   const TypeTraits& traits = Traits(type);
   if (elements < 0 || elements % traits.block_elements != 0) {
-    Fail(ErrorKind::kInvalidFile, "a row of {} elements is no whole number of {} blocks of {}", elements,
+    Fail(ErrorKind::kInvalidFile, "a row of {} elements is not a whole number of {} blocks of {}", elements,
          traits.name, traits.block_elements);
   }
   return CheckedMul<std::int64_t>(elements / traits.block_elements, traits.block_bytes, "row size");
