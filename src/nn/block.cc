@@ -6,7 +6,7 @@
 namespace longspan {
 namespace {
 
-// What sequence `s` reads in a pass whose sequences attend to themselves.
+// The attention input of sequence `s` in a pass without caches, where each sequence attends to itself.
 AttentionInput SelfInput(const BlockContext& context, const BlockActivations& a, std::int64_t s) {
   const std::int64_t length = a.q.rows() / context.sequences, first = s * length;
   const auto part = [&](const Matrix& m) { return ConstRows(m).Slice(first, length); };
@@ -15,7 +15,8 @@ AttentionInput SelfInput(const BlockContext& context, const BlockActivations& a,
   return input;
 }
 
-// Stores the keys and values of all rows. Each sequence comes with the whole of what its cache then holds.
+// Stores the keys and values of all rows in the caches. Returns each sequence with everything that its cache
+// then holds.
 std::vector<AttentionSequence> CachedSequences(const BlockContext& context, const BlockActivations& a,
                                                Rows out) {
   std::vector<AttentionSequence> sequences;
@@ -92,7 +93,7 @@ void BlockBackward(const Block& block, const BlockContext& context, ConstRows x,
     LinearBackward(kernels, layer, context.dropout, in, dout, din, store, g);
   };
 
-  // The MLP. dx, the gradient of the output, is also that of the residual stream past it.
+  // The MLP. dx is the gradient of the output, and so also of the residual stream that bypasses the MLP.
   Matrix dhidden(n, a.hidden.cols()), dgate(n, a.gate.cols()), dnormed(n, dim);
   linear(block.down, a.hidden, dx, dhidden, Store::kSet, gradient.down);
   kernels.SwiGluBackward(a.gate, a.up, dhidden, dgate, dhidden);

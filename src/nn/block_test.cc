@@ -23,7 +23,7 @@ using oracle::Widen;
 
 constexpr float kEpsilon = 1e-5f;
 
-// Rows for a block: positions jump by 60,000 in the middle of a sequence, as PoSE has them; with `documents`,
+// Rows for a block. Positions jump by 60,000 in the middle of a sequence, as with PoSE. With `documents`,
 // each sequence is two or three texts.
 struct Input {
   Input(std::int64_t sequences_in, std::int64_t length, std::int64_t dim, bool with_documents)
@@ -79,7 +79,7 @@ class BlockTest : public testing::TestWithParam<std::string> {
  protected:
   const Kernels& kernels() const { return ChooseKernels(GetParam()); }
 
-  // Every gradient of one pass against finite differences; every `stride`-th element of each.
+  // Compares every `stride`-th element of every gradient of one pass with finite differences.
   void CheckGradients(BlockFixture& fixture, const Input& input, const DropoutStep& dropout,
                       std::size_t stride, const std::string& what) {
     const Pass pass(kernels(), fixture, input, dropout);
@@ -129,7 +129,7 @@ TEST_P(BlockTest, EveryGradientOfAdaptersOnAFrozenBase) {
   }
 }
 
-// Qwen2's block. The biases are frozen, but everything else feels them.
+// Qwen2's block. The biases are frozen, but they change all other gradients.
 TEST_P(BlockTest, EveryGradientWithBiasesAndPairsOfHalves) {
   BlockFixture fixture({.heads = 4,
                         .kv_heads = 2,
@@ -158,7 +158,8 @@ TEST_P(BlockTest, EveryGradientGivenTheDropoutMasks) {
   CheckGradients(fixture, Input(2, 5, 6, true), step, 1, "dropout: ");
 }
 
-// Past a block of keys and over several vectors and tiles; elements are sampled.
+// The sequence is longer than a block of keys and spans several vectors and tiles. Only some elements are
+// checked.
 TEST_P(BlockTest, GradientsOfALongerSequence) {
   BlockFixture fixture({.heads = 4, .kv_heads = 1, .head_dim = 10, .dim = 20, .hidden_dim = 37, .rank = 3});
   CheckGradients(fixture, Input(1, 75, 20, true), {}, 199, "long: ");
@@ -195,14 +196,14 @@ TEST_P(BlockTest, AFrozenBlockStillPassesTheGradientOn) {
   EXPECT_TRUE(std::ranges::equal(dx.span(), pass.dx.span()));
 }
 
-// Training keeps each block's input alone and runs the block again before its backward pass.
+// Training keeps only each block's input, and runs the block again before its backward pass.
 TEST_P(BlockTest, RecomputingGivesTheSameBits) {
   const BlockFixture fixture(
       {.heads = 2, .kv_heads = 1, .head_dim = 4, .dim = 6, .hidden_dim = 7, .rank = 2, .dropout = 0.3f});
   const Input input(2, 5, 6, true), other(1, 90, 6, false);
   const DropoutStep step{true, 1, 3};
   const Pass first(kernels(), fixture, input, step);
-  // Activations that held another, larger pass.
+  // These activations held another, larger pass before.
   Pass reused(kernels(), fixture, other, step);
   Matrix y = input.x, dx = input.probe;
   BlockFixture::Gradients gradients;

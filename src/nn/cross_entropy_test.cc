@@ -85,7 +85,7 @@ TEST_P(CrossEntropyTest, TellsEachRowsLoss) {
   double sum = 0;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     sum += losses[i];
-    const auto row = static_cast<std::int64_t>(i);  // one that is not scored has no loss
+    const auto row = static_cast<std::int64_t>(i);  // a row that is not scored has no loss
     const double want =
         ReferenceLoss(Widen(ConstRows(hidden).Slice(row, 1)), Widen(head), std::span(targets).subspan(i, 1));
     EXPECT_NEAR(losses[i], want, 1e-5 * (1 + want)) << i;

@@ -17,7 +17,8 @@ void EmbeddingForward(const Tensor& table, std::span<const std::int32_t> tokens,
 }
 
 void EmbeddingBackward(std::span<const std::int32_t> tokens, ConstRows dx, Rows dtable) {
-  // By columns: a token that occurs twice is added to in the same order whatever the number of threads.
+  // Each task has some columns of all rows. So the rows of a token that occurs twice are added in the same
+  // order with any number of threads.
   constexpr std::int64_t kColumns = 64;
   ParallelFor((dx.cols + kColumns - 1) / kColumns, [&](std::int64_t piece) {
     const std::int64_t first = piece * kColumns, end = std::min(dx.cols, first + kColumns);

@@ -37,7 +37,7 @@ TEST(EmbeddingTest, DecodesRowsOfAnyType) {
 }
 
 TEST(EmbeddingTest, BackwardIsTheDerivative) {
-  const std::vector<std::int32_t> tokens{4, 0, 4, 6, 4};  // a repeated token gathers from all its places
+  const std::vector<std::int32_t> tokens{4, 0, 4, 6, 4};  // the gradients of a repeated token are added up
   DoubleMatrix table = Widen(RandomMatrix(7, 5, 1));
   const Matrix probe = RandomMatrix(5, 5, 2);
   Matrix dtable(7, 5);

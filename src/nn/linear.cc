@@ -36,7 +36,7 @@ ConstRows AdapterInput(const Adapter& adapter, const DropoutStep& step, ConstRow
 void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
                    Rows y, Store store) {
   kernels.MatMul(x, linear.weight, y, store);
-  // The bias as a matrix whose rows are all the same one.
+  // The bias is added as a matrix whose rows are all the same.
   if (!linear.bias.empty()) kernels.Add(ConstRows(linear.bias.data(), y.rows, y.cols, 0), y);
   if (linear.adapter == nullptr) return;
   const Adapter& adapter = *linear.adapter;
@@ -64,7 +64,7 @@ void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutS
   kernels.Scale(adapter.scale, inner.span());
   if (gradient.a.data != nullptr) kernels.MatMulWeightGradient(inner, input, gradient.a);
   if (!Drops(adapter, dropout)) return kernels.MatMulInputGradient(inner, adapter.a, dx, Store::kAdd);
-  // Through the same mask as the input went.
+  // The gradient passes through the same mask as the input did.
   Matrix dinput(x.rows, x.cols);
   kernels.MatMulInputGradient(inner, adapter.a, dinput, Store::kSet);
   Dropout(adapter, dropout, dinput, dinput);

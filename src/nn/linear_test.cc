@@ -54,7 +54,7 @@ struct Fixture {
 struct Shape {
   std::int64_t n, out, in, rank;
 };
-// One row, a few rows, and enough to be packed; ragged against every vector width.
+// One row, a few rows, and enough rows to be packed. No number of outputs fills whole vectors.
 constexpr Shape kShapes[] = {{1, 5, 7, 0}, {3, 6, 4, 2}, {9, 17, 20, 3}, {13, 33, 10, 16}};
 
 TEST_P(LinearTest, MatchesDoublePrecisionForwardAndBackward) {

@@ -1,6 +1,6 @@
-// Order, position and document are three things. Attention goes by order and document; positions turn queries
-// and keys and do nothing else. Code that takes a jump in positions for a new document cuts exactly the
-// attention that PoSE trains; code that forgets documents lets packed texts see each other.
+// Order, position and document are three things. Attention depends on order and document; positions rotate
+// queries and keys and do nothing else. Code that takes a jump in positions for a new document cuts exactly
+// the attention that PoSE trains. Code that forgets documents lets packed texts see each other.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -73,7 +73,7 @@ class OrderPositionDocumentTest : public testing::TestWithParam<std::string> {
       {.heads = 4, .kv_heads = 2, .head_dim = 4, .dim = kDim, .hidden_dim = 16, .window = window_}};
 };
 
-// The same with a window: it goes by order too.
+// The same with a window, which also depends on order.
 class WindowTest : public OrderPositionDocumentTest {
  protected:
   static constexpr std::int64_t kWindow = 5;
@@ -149,7 +149,7 @@ TEST_P(OrderPositionDocumentTest, PackedDocumentsDoNotSeeEachOther) {
     const std::string what = fmt::format("{} + {} tokens", first, second);
     const Matrix x = RandomMatrix(length, kDim, 1);
     Rowwise rows;
-    // Positions run on from one document to the next: nothing but the id tells them apart.
+    // Positions run on from one document to the next: only the id tells them apart.
     for (std::int64_t i = 0; i < length; ++i) {
       rows.positions.push_back(static_cast<std::int32_t>(i));
       rows.documents.push_back(i < first ? 0 : 1);

@@ -40,7 +40,7 @@ TEST(RopeTableTest, AnglesAreExactAtTheEndOfA64kWindow) {
     worst_of_float = std::max(worst_of_float, std::abs(static_cast<double>(std::cos(rounded)) -
                                                        static_cast<double>(std::cos(angle))));
   }
-  EXPECT_GT(worst_of_float, 1e-4) << "what float32 angles would be off by: the test can tell";
+  EXPECT_GT(worst_of_float, 1e-4) << "float32 angles are too good for this test to notice them";
 }
 
 TEST(RopeTableTest, MagnitudeScalesCosineAndSine) {

@@ -98,14 +98,15 @@ inline void ExpectClose(ConstRows got, RowsOf<const double> want, double toleran
 
 inline constexpr double kGradientTolerance = 5e-5;  // of float arithmetic, relative to the largest element
 
-// Expects `gradient` to be the derivative of loss(), a function of doubles, with respect to `parameter`:
-// element by element, every `stride`-th one, and where that leaves some out, along a random direction through
-// all.
+// Expects `gradient` to be the derivative of loss(), a function of doubles, with respect to `parameter`.
+// Checks every `stride`-th element and, if that leaves some out, the derivative along a random direction
+// through all elements.
 template <class Loss>
 void ExpectGradient(const std::string& what, std::span<double> parameter, std::span<const float> gradient,
                     Loss&& loss, std::size_t stride = 1) {
   ASSERT_EQ(parameter.size(), gradient.size()) << what;
-  // The error is of second order in the step, and of rounding over the step: both below 1e-8.
+  // A finite difference has an error of second order in the step, and a rounding error divided by the step.
+  // Both are below 1e-8.
   constexpr double kStep = 1e-4;
   double worst = 0, largest = 0;
   std::size_t where = 0;

@@ -1,4 +1,4 @@
-// Which mask an adapter's dropout draws, seen from outside.
+// The mask that an adapter's dropout draws, found from its effect.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 namespace longspan::oracle {
 
 // [rows, in]: 0 where an element is dropped, 1 / (1 - p) where it is kept. Found by sending ones through a
-// layer whose weight is zero and whose adapter, but for its dropout, is the identity.
+// layer whose weight is zero and whose adapter is the identity except for its dropout.
 inline DoubleMatrix DropoutMask(const Kernels& kernels, const Adapter& adapter, const DropoutStep& step,
                                 std::int64_t rows) {
   const std::int64_t in = adapter.a.cols();

@@ -1,6 +1,6 @@
 // One transformer block in double precision, for tests: the forward pass of nn/block.h as the paper writes
-// it, out of the oracle's templates. Its derivatives are taken by finite differences, so there is no backward
-// to get wrong.
+// it, built from the oracle's templates. Its derivatives are finite differences, so there is no backward pass
+// that could be wrong.
 #pragma once
 
 #include <cmath>
@@ -21,7 +21,7 @@ struct ReferenceLinear {
   std::vector<double> bias;  // [out] or empty
   DoubleMatrix a, b;         // [r, in], [out, r]; empty without an adapter
   double scale = 0;
-  DoubleMatrix mask;  // [n, in] that multiplies the adapter's input: dropout, held fixed; empty for none
+  DoubleMatrix mask;  // [n, in], multiplies the adapter's input: a fixed dropout mask, or empty
 
   ReferenceLinear() = default;
   explicit ReferenceLinear(const Linear& linear) : weight(Widen(linear.weight)), bias(Widen(linear.bias)) {
@@ -50,7 +50,7 @@ struct ReferenceBlock {
   ReferenceLinear q, k, v, o, gate, up, down;
 };
 
-// What BlockContext says, with positions instead of a table of angles.
+// The contents of BlockContext, with positions instead of a table of angles.
 struct ReferenceContext {
   AttentionShape attention;
   double norm_epsilon;
