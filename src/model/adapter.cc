@@ -6,12 +6,13 @@
 namespace longspan {
 namespace {
 
-// Of quantised weights, as a share of their size: types of two bits come near it, and the weights of another
-// model are farther than one.
+// The largest difference between weights and the same ones quantised, as a share of their size. Types of two
+// bits come near it; the weights of another model differ by more than 1.
 constexpr double kQuantizedDifference = 0.5;
 constexpr double kSmallest = 6e-8;  // F16's steps near zero
 
-// How far one rounding, or cutting off, moves a value of a float type, relative to it.
+// How far conversion to a float type moves a value at most, relative to it: to BF16 by rounding to the
+// nearest, to F16 and F32 also by truncation.
 double RoundingOf(Type type) { return type == Type::kBF16 ? 0x1p-8 : type == Type::kF16 ? 0x1p-10 : 0x1p-23; }
 
 bool IsSame(const Tensor& given, const Tensor& base) {

@@ -16,7 +16,7 @@ class BaseLayers : public ::testing::Test {
  protected:
   BaseLayers() { base_.output = base_.embedding; }
 
-  // What the base's own embedding, changed by `edit` and stored as `type`, is answered.
+  // The error for a copy of the base's embedding, changed by `edit` and stored as `type`.
   template <class Edit>
   std::string Refusal(Type type, const Edit& edit) const {
     Tensor weight = embedding_.ToF32();

@@ -78,7 +78,7 @@ void LlamaConfig::Validate(std::string_view where) const {
     Fail(ErrorKind::kInvalidFile, "{}: original context {} is out of range", where, s.original_context);
   }
   if (!(s.beta_slow > 0 && s.beta_fast >= s.beta_slow && std::isfinite(s.beta_fast))) {
-    Fail(ErrorKind::kInvalidFile, "{}: YaRN beta {} to {} is no range of rotations", where, s.beta_slow,
+    Fail(ErrorKind::kInvalidFile, "{}: YaRN beta {} to {} is not a range of rotations", where, s.beta_slow,
          s.beta_fast);
   }
   if (!(s.attention_factor >= 0 && std::isfinite(s.attention_factor))) {
@@ -86,7 +86,7 @@ void LlamaConfig::Validate(std::string_view where) const {
   }
   if (!(s.low_frequency_factor > 0 && s.high_frequency_factor > s.low_frequency_factor &&
         std::isfinite(s.high_frequency_factor))) {
-    Fail(ErrorKind::kInvalidFile, "{}: frequency factors {} and {} are no range", where,
+    Fail(ErrorKind::kInvalidFile, "{}: frequency factors {} and {} are not a range", where,
          s.low_frequency_factor, s.high_frequency_factor);
   }
 }

@@ -20,7 +20,7 @@ void AddConfig(const LlamaConfig& c, Hash64& hash) {
   hash.Add(c.sliding_window);
 }
 
-// The angles themselves: whatever made them, these are what rotated the keys.
+// Adds the frequencies themselves, because they rotated the keys, whatever they were computed from.
 void AddRope(const RopeFrequencies& rope, Hash64& hash) {
   for (const double x : rope.inverse) hash.Add(x);
   hash.Add(rope.magnitude);

@@ -42,12 +42,12 @@ TEST(FingerprintTest, AllThatChangesKeysChangesIt) {
     ForEachTensor(changed, false, [&](const std::string& other, Tensor& tensor) {
       if (other == name) tensor.mutable_floats()[0] += 1;
     });
-    // The output's weights come after the last key.
+    // Keys and values do not depend on the output's weights.
     EXPECT_EQ(FingerprintOf(config, changed) == one, name.starts_with("output")) << name;
   });
 }
 
-// Every byte counts, also where the other fingerprint takes samples.
+// Every byte counts, even where the other fingerprint takes samples.
 TEST(FingerprintTest, OfWeightsCoversAllOfThem) {
   LlamaConfig config = oracle::SmallConfig();
   config.attention_bias = true;

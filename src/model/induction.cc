@@ -15,11 +15,11 @@ namespace longspan {
 namespace {
 
 constexpr double kCommon = 0.5;       // size of the direction that all embeddings share, in deviations
-constexpr double kPreviousScore = 6;  // of the token before, above that of its neighbours
+constexpr double kPreviousScore = 6;  // of the previous token, above that of its neighbours
 constexpr double kMatchScore = 14;    // of a place whose previous token is the current one
-constexpr double kFound = 0.25;       // of what is found, added to the residual stream
-constexpr double kFast = 0.1;         // radians per position: pairs that tell neighbours apart
-constexpr double kSlow = 8;           // radians over the window: pairs that a match outlives
+constexpr double kFound = 0.25;       // the part of the found embedding that is added to the residual stream
+constexpr double kFast = 0.1;         // radians per position: faster pairs tell neighbours apart
+constexpr double kSlow = 8;           // radians over the window: slower pairs keep a match at any distance
 constexpr std::int64_t kLeastSlowPairs = 4;
 
 Rows View(Tensor& tensor) { return {tensor.mutable_floats().data(), tensor.rows(), tensor.cols()}; }
@@ -28,7 +28,7 @@ void AddScaled(std::span<float> to, double scale, std::span<const float> from) {
   for (std::size_t i = 0; i < to.size(); ++i) to[i] += static_cast<float>(scale) * from[i];
 }
 
-// Makes each row see nothing of `direction`, which is of unit length.
+// Makes each row orthogonal to `direction`, a unit vector.
 void Exclude(Rows rows, std::span<const float> direction) {
   for (std::int64_t i = 0; i < rows.rows; ++i) {
     const double dot = std::inner_product(rows[i].begin(), rows[i].end(), direction.begin(), 0.0);
@@ -47,7 +47,7 @@ void ScaleTo(double deviation, Rows rows) {
   }
 }
 
-// The part of RandomWeights that a head is made of, and what its dimensions come to.
+// Makes the parts of an induction head in random weights.
 class Builder {
  public:
   Builder(const LlamaConfig& config, std::uint64_t seed)
@@ -60,7 +60,7 @@ class Builder {
     for (float& x : common_) x = static_cast<float>((random.Below(2) == 0 ? 1 : -1) / std::sqrt(dim_));
   }
 
-  // Gives all embeddings a direction in common, which heads can tell positions by.
+  // Adds a common direction to all embeddings. Heads see it in every token and use it to tell distances.
   void Share(Tensor& embedding) const {
     const Rows rows = View(embedding);
     for (std::int64_t i = 0; i < rows.rows; ++i) {
@@ -69,8 +69,8 @@ class Builder {
   }
 
   // The first head writes the previous token's value, as large as an embedding. Its query and key are
-  // constant but for RoPE: their product depends on the distance alone and peaks at one, as the sum of a^2
-  // cos((distance - 1) frequency) over the fast pairs.
+  // constant except for RoPE. So their product depends on the distance alone: it is the sum of a^2
+  // cos((distance - 1) frequency) over the fast pairs, which peaks at a distance of one.
   void WritePrevious(LayerWeights& layer) const {
     const auto slow =
         std::find_if(frequencies_.begin(), frequencies_.end(), [](double f) { return f < kFast; });
@@ -89,12 +89,12 @@ class Builder {
     ScaleTo(kInitialDeviation / std::sqrt(head_dim_) / row_length_, Output(layer));
   }
 
-  // The first head's key reads what WritePrevious has written in the layer before, and its query makes the
-  // same value of the current token, in the pairs that turn little over the window.
+  // The first head's key reads what WritePrevious has written in the layer before. Its query computes the
+  // same value from the current token. Both use the pairs that turn little over the window.
   void LookUp(LayerWeights& before, LayerWeights& layer) const {
     const Rows value = View(before.v), write = Output(before), q = View(layer.q), k = View(layer.k);
-    // What rows of unit length make of a value: the key of a written one, the query of the token's own.
-    // RMSNorm has divided by what is now an embedding and a value.
+    // By what factor rows of unit length scale a value: in the key one that was written, in the query the
+    // token's own. RMSNorm has divided by the size of an embedding plus a value.
     const double norm = std::sqrt(norm_ * norm_ + 1);
     const double written = std::sqrt(dim_ / head_dim_) / norm, own = norm_ / norm;
     const std::int64_t first = 2 * FirstSlowPair();
@@ -120,8 +120,8 @@ class Builder {
   }
 
  private:
-  // The first head's value, seeing nothing of the common direction. It keeps its size: other heads of its
-  // group project with it too.
+  // The first head's value projection, made orthogonal to the common direction. Its size stays, because other
+  // heads of its group use it too.
   Rows Value(LayerWeights& layer) const {
     const Rows rows = View(layer.v).Slice(0, config_.head_dim);
     Exclude(rows, common_);
@@ -156,8 +156,8 @@ Weights InductionWeights(const LlamaConfig& config, std::uint64_t seed) {
          Name(config.architecture));
   }
   if (config.layers < 2 || config.head_dim < 4 * kLeastSlowPairs || !config.tied_embeddings) {
-    Fail(ErrorKind::kBadOption, "an induction head needs 2 layers, heads of {} and tied embeddings",
-         4 * kLeastSlowPairs);
+    Fail(ErrorKind::kBadOption,
+         "an induction head needs 2 layers, heads of {} dimensions and tied embeddings", 4 * kLeastSlowPairs);
   }
   Weights weights = RandomWeights(config, seed);
   LayerWeights &first = weights.layers[0], &second = weights.layers[1];

@@ -27,7 +27,7 @@ LlamaConfig Config() {
   return c;
 }
 
-// How many nats the second half of a run of random tokens and its repetition costs, per token.
+// The loss, in nats per token, on the repetition of a run of random tokens.
 double CostOfRepetition(const LlamaConfig& c, const Weights& weights, std::int64_t run) {
   std::vector<std::int32_t> tokens = oracle::RandomTokens(run, c.vocab_size);
   tokens.insert(tokens.end(), tokens.begin(), tokens.begin() + run);

@@ -1,4 +1,4 @@
-// The cache as a Transformer sees it. What it holds is known by what the next token's attention makes of it.
+// The cache as a Transformer sees it. What it holds shows in the next token's attention.
 #include "model/kv_cache.h"
 
 #include <gmock/gmock.h>
@@ -14,12 +14,12 @@ namespace {
 
 using oracle::SmallConfig;
 
-// A copy's pages would be the original's.
+// A copy would share the original's pages.
 static_assert(!std::is_copy_constructible_v<KvCache> && !std::is_copy_assignable_v<KvCache>);
 
 class KvCacheTest : public testing::Test {
  protected:
-  // Hidden states of tokens [first, first + count), the cache holding what is before them.
+  // Hidden states of tokens [first, first + count). The cache must hold the tokens before them.
   Matrix Run(KvCache& cache, std::int64_t first, std::int64_t count) const {
     EXPECT_EQ(cache.length(), first);
     Matrix hidden(count, config_.dim);
@@ -110,7 +110,7 @@ TEST_F(KvCacheTest, AForkSharesPagesAndGoesItsOwnWay) {
     const std::int64_t pages = KvPages(length);
     EXPECT_EQ(pool->used_pages(), pages);
     EXPECT_EQ(cache.PagesFor(0), 0);
-    // The last page is copied once it must be written, by one of the two.
+    // The last page is copied when the first of the two must write to it.
     EXPECT_EQ(fork.PagesFor(1), 1);
     const std::vector<std::int32_t> other{7, 8, 9};
     Matrix hidden(3, config_.dim);
@@ -150,7 +150,7 @@ TEST_F(KvCacheTest, ContinuesWithWholePagesOfAnother) {
   EXPECT_THROW(sharer.Share(cache.pages().first(1)), Error);
 }
 
-// Two that read the same tokens apart come to hold one page, and go on apart.
+// Two caches that read the same tokens separately come to share whole pages. Then they continue separately.
 TEST_F(KvCacheTest, AdoptsWholePagesOfTheSameTokens) {
   const auto pool = KvPagePool::Make(config_, Type::kF32);
   KvCache cache(pool), twin(pool), alone(config_);

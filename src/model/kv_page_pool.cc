@@ -37,7 +37,7 @@ std::vector<KvPage> KvPagePool::Take(std::int64_t pages) {
     }
     while (std::cmp_less(returned_.size(), pages)) {
       returned_.reserve(memory_.size() + 1);  // so that Return cannot fail
-      // Zeroed: what no token has written yet is still a number.
+      // Zeroed, so that even what no token has written yet is a number.
       memory_.emplace_back(static_cast<std::size_t>(page_bytes_));
       returned_.push_back(memory_.back().data());
     }

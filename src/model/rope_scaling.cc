@@ -12,7 +12,7 @@ namespace {
 
 using std::numbers::pi;
 
-// The dimension (as a fraction of pairs) that turns `rotations` times over the original window: YaRN's c(n).
+// The pair, as a fractional index, that turns `rotations` times over the original window: YaRN's c(n).
 double PairOfRotations(double rotations, double head_dim, double theta, double window) {
   return head_dim * std::log(window / (2 * pi * rotations)) / (2 * std::log(theta));
 }
@@ -73,7 +73,7 @@ RopeFrequencies MakeRopeFrequencies(const LlamaConfig& c, std::span<const float>
     case RopeScaling::Kind::kYarn: ApplyYarn(c, f); break;
     case RopeScaling::Kind::kLlama3: ApplyLlama3(c, f); break;
   }
-  // A file's factors already say what llama3 scaling would; they are not applied on top of it.
+  // A file's factors already express llama3 scaling, so they are not applied on top of it.
   if (s.kind != RopeScaling::Kind::kLlama3) {
     for (std::size_t j = 0; j < factors.size() && j < f.inverse.size(); ++j) f.inverse[j] /= factors[j];
   }

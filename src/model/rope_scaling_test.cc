@@ -111,7 +111,7 @@ TEST(RopeScalingTest, Llama3) {
 TEST(RopeScalingTest, FactorsOfAFileDivide) {
   const std::vector<float> factors(64, 4.0f);
   ExpectInverse(MakeRopeFrequencies(Config(Kind::kNone, 1), factors), 32, 1 / std::sqrt(500000.0) / 4);
-  // They say what llama3 scaling says: not twice.
+  // These factors already express llama3 scaling, which must not be applied twice.
   EXPECT_EQ(MakeRopeFrequencies(Config(Kind::kLlama3, 8), factors).inverse,
             MakeRopeFrequencies(Config(Kind::kLlama3, 8)).inverse);
 }

@@ -15,7 +15,7 @@
 namespace longspan {
 namespace {
 
-// Rows of a pass that Ctrl-C ends between two layers.
+// The fewest rows of a pass that Ctrl-C ends between two layers.
 constexpr std::int64_t kLongPass = 32;
 
 void DecodeNorm(Tensor& norm) {
@@ -31,12 +31,12 @@ std::span<const float> BiasOf(const Tensor& bias) {
   return bias.empty() ? std::span<const float>() : bias.floats();
 }
 
-// What the layers of a block were given is all in its activations.
+// A block's activations hold the inputs of all its layers.
 void Report(std::size_t layer, const BlockActivations& a, ActivationListener& listener) {
   for (const NamedLinear& l : kLinears) listener.Saw(fmt::format("layers.{}.{}", layer, l.name), a.*l.input);
 }
 
-// x [tokens, dim] = rows of the table and of its adapter's product B A: rows of B, times A.
+// x [tokens, dim] = rows of the table, plus the same rows of its adapter's product B A: rows of B, times A.
 void Embed(const Kernels& kernels, const Linear& table, std::span<const std::int32_t> tokens, Rows x) {
   EmbeddingForward(table.weight, tokens, x);
   if (table.adapter == nullptr) return;
@@ -44,11 +44,11 @@ void Embed(const Kernels& kernels, const Linear& table, std::span<const std::int
   Matrix inner(x.rows, adapter.b.cols());
   EmbeddingForward(adapter.b, tokens, inner);
   kernels.Scale(adapter.scale, inner.span());
-  // The input gradient of "weight A" is a product with A as it lies.
+  // MatMulInputGradient multiplies by A itself, MatMul would by its transpose.
   kernels.MatMulInputGradient(inner, adapter.a, x, Store::kAdd);
 }
 
-// What would otherwise store two sequences in one place.
+// Refuses a cache that two sequences share, because they would be stored in one place.
 void CheckSequences(std::span<const SequenceTokens> sequences) {
   std::vector<const KvCache*> caches;
   for (const SequenceTokens& s : sequences) {
@@ -60,7 +60,8 @@ void CheckSequences(std::span<const SequenceTokens> sequences) {
     Fail(ErrorKind::kInternal, "a cache that two sequences use");
 }
 
-// Two adapters of one projection as one: A's above each other, B's, with their scales, side by side.
+// Makes one adapter of two of the same projection. The two A are stacked; the two B stand side by side,
+// multiplied by their scales.
 Adapter Stack(const Adapter& x, const Adapter& y) {
   const std::int64_t rank = x.a.rows() + y.a.rows();
   Adapter both{Tensor::Allocate(Type::kF32, {rank, x.a.cols()}),
@@ -161,7 +162,7 @@ void Transformer::Forward(std::span<const SequenceTokens> sequences, Rows hidden
     RunBlocks(sequences, RopeTable(positions, rope_.inverse, rope_.magnitude, rope_.pairing), hidden,
               listener);
   } catch (...) {
-    // What was stored lies past the lengths, where nobody looks; only the pages need going back.
+    // What was stored lies past the lengths, where nothing is read. Only the pages must be given back.
     for (const SequenceTokens& s : sequences) s.cache->Truncate(s.cache->length());
     throw;
   }
@@ -176,7 +177,8 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
   context.kv_layout = sequences.front().cache->layout();
   context.cached = cached;
   BlockActivations activations;
-  // Passes of a few tokens are short, and their callers look between them. A listener must see whole passes.
+  // Passes of a few tokens are short, and their callers check for Ctrl-C between them. A listener must see
+  // whole passes.
   const bool cancellable = listener == nullptr && hidden.rows >= kLongPass;
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
     if (cancellable) ThrowIfCancelled();

@@ -82,7 +82,7 @@ TEST_P(TransformerTest, Qwen2HasBiasesAndTurnsHalves) {
   oracle::ExpectClose(Logits(model, tokens), ReferenceLogits(c, weights, tokens), 3e-5, "qwen2");
 }
 
-// Keeps all that it is told.
+// Keeps everything that it is told.
 class Recorder : public ActivationListener {
  public:
   void Saw(std::string_view weight, ConstRows x) override {
@@ -122,7 +122,7 @@ TEST_P(TransformerTest, AListenerSeesTheInputOfEveryLayer) {
         << "q and v share one";
     EXPECT_EQ(recorder.inputs[0].rows(), 9);
     EXPECT_EQ(recorder.inputs.back().rows(), 2);
-    // down's input is what the gate makes of its own: enough to know that inputs belong to their names.
+    // down's input must be SwiGLU of what gate and up make of theirs. So the inputs belong to their names.
     Matrix gate(9, c.hidden_dim), up(9, c.hidden_dim);
     kernels().MatMul(recorder.inputs[4], weights.layers[0].gate, gate, Store::kSet);
     kernels().MatMul(recorder.inputs[5], weights.layers[0].up, up, Store::kSet);
@@ -304,7 +304,7 @@ TEST_P(TransformerTest, SequencesOfAPassAreAsIfAlone) {
   std::vector<SequenceTokens> sequences;
   std::int64_t rows = 0;
   const auto part = [&](std::size_t i, std::int64_t first, std::int64_t count) {
-    // Each reads the same text from another place on.
+    // Each starts at another place of the same text.
     return std::span(tokens).subspan(static_cast<std::size_t>(first) + i, count);
   };
   for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -334,7 +334,7 @@ TEST_P(TransformerTest, SequencesOfAPassAreAsIfAlone) {
   }
 }
 
-// One of several sequences finds no page, or has a token that is none: all stay as they were.
+// One of several sequences finds no page, or has an invalid token. All caches stay as they were.
 TEST_P(TransformerTest, APassThatFailsChangesNothing) {
   const LlamaConfig c = SmallConfig();
   const Transformer model(c, LivelyWeights(c, 3), kernels());

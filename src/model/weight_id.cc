@@ -42,7 +42,8 @@ constexpr std::array<PartTraits, 15> kParts{{
 
 std::string_view Suffix(const PartTraits& traits) { return traits.kind == kBias ? ".bias" : ".weight"; }
 
-// 3 and "q" of "layers.3.q". A number is taken as it is written by us: without sign or leading zero.
+// Splits "layers.3.q" into 3 and "q". A number is accepted only as longspan writes it: without a sign or
+// leading zeros.
 std::optional<LayerName> ParseLayer(std::string_view name, std::string_view prefix) {
   if (!name.starts_with(prefix)) return std::nullopt;
   name.remove_prefix(prefix.size());

@@ -39,7 +39,7 @@ Tensor Normal(const InitialTensor& tensor, std::uint64_t seed, std::uint64_t str
   return drawn;
 }
 
-// Whether one tensor is embedding and output.
+// Whether one tensor is both embedding and output.
 bool IsTied(const Weights& weights) {
   return weights.output.bytes().data() == weights.embedding.bytes().data();
 }
@@ -75,7 +75,7 @@ void Weights::Validate(const LlamaConfig& c, std::string_view where) const {
     if (traits.kind != PartKind::kBias || c.attention_bias) {
       CheckTensor(tensor, traits.rows(c), traits.cols(c), where, name);
     } else if (!tensor.empty()) {
-      Fail(ErrorKind::kInvalidFile, "{}: a bias in layer {} of a model without", where, id.layer);
+      Fail(ErrorKind::kInvalidFile, "{}: a bias in layer {} of a model without biases", where, id.layer);
     }
   });
 }
@@ -126,7 +126,7 @@ Weights ToFloat(const Weights& weights, Type type) {
 }
 
 Weights InHugePages(const Weights& weights) {
-  constexpr std::size_t kPiece = std::size_t{4} << 20;  // that a thread copies at a time
+  constexpr std::size_t kPiece = std::size_t{4} << 20;  // bytes that a thread copies at a time
   const bool tied = IsTied(weights);
   std::size_t size = 0;
   const auto place = [&](const Tensor& tensor) {

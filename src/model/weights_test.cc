@@ -75,7 +75,7 @@ TEST(WeightsTest, VisitsBiasesWhereThereAreSome) {
     EXPECT_EQ(t.shape(), std::vector{name == "layers.0.q_bias" ? c.q_dim() : c.kv_dim()}) << name;
   });
   EXPECT_THAT(names, testing::ElementsAre("layers.0.q_bias", "layers.0.k_bias", "layers.0.v_bias"));
-  // What is not there yet is visited to be filled.
+  // A missing tensor is visited, so that it can be filled.
   Weights missing = w;
   missing.layers[0].q_bias = Tensor();
   names.clear();
@@ -113,7 +113,7 @@ TEST(WeightsTest, ValidateNamesTheTensorAtFault) {
   EXPECT_THAT(message(w), testing::HasSubstr("I32"));
   w = RandomWeights(c, 1);
   w.layers[1].v_bias = Tensor::Allocate(Type::kF32, {c.kv_dim()});
-  EXPECT_THAT(message(w), testing::HasSubstr("a bias in layer 1 of a model without"));
+  EXPECT_THAT(message(w), testing::HasSubstr("a bias in layer 1 of a model without biases"));
   w = RandomWeights(c, 1);
   w.rope_factors = Tensor::Allocate(Type::kF32, {c.head_dim});
   EXPECT_THAT(message(w), testing::HasSubstr("rope_factors"));

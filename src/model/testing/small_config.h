@@ -5,7 +5,7 @@
 
 namespace longspan::oracle {
 
-// Grouped heads, and sizes that are all different: a mix-up of two does not go unseen.
+// Grouped heads, and sizes that are all different, so that confusing two of them shows.
 inline LlamaConfig SmallConfig() {
   LlamaConfig c;
   c.vocab_size = 61;
@@ -19,7 +19,7 @@ inline LlamaConfig SmallConfig() {
   return c;
 }
 
-// One layer of one head, all of one width: a model that only has to be there.
+// One layer of one head, all of one width: for tests that need any model at all.
 inline LlamaConfig MinimalConfig(std::int64_t vocab_size, std::int64_t width) {
   LlamaConfig c;
   c.vocab_size = vocab_size;

@@ -1,4 +1,4 @@
-// A small random model for tests, large enough in its effects that a mistake shows, and its twin in double
+// A small random model for tests, whose weights are large enough that a mistake shows, and its twin in double
 // precision.
 #pragma once
 
