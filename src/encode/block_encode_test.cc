@@ -74,7 +74,7 @@ double WeightedError(const std::vector<float>& x, const std::vector<float>& y,
   return std::sqrt(error / power);
 }
 
-// However many blocks are worked on side by side, each comes out as it does alone.
+// Each block is encoded as it would be alone, however many are encoded side by side.
 TEST_P(BlockEncode, BlocksDoNotDependOnTheirRow) {
   const std::vector<float> x = Weights(21 * block()), importance = Importances(x.size());
   for (const float* weights : {static_cast<const float*>(nullptr), importance.data()}) {
@@ -132,7 +132,7 @@ TEST_P(BlockEncode, HugeAndTinyNeighbours) {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] *= i / 256 % 2 == 0 ? scale : 1;
     const std::vector<float> y = RoundTrip(x, nullptr);
     for (const float value : y) ASSERT_TRUE(std::isfinite(value)) << scale;
-    // Blocks of ordinary values do not see their neighbours.
+    // Blocks of ordinary values do not depend on their neighbours.
     for (std::size_t first = 256; first < x.size(); first += 512) {
       const std::vector<float> part(x.begin() + first, x.begin() + first + 256);
       const std::vector<float> alone = RoundTrip(part, nullptr);
@@ -149,7 +149,8 @@ struct Bound {
   double error;
 };
 
-// As GaussianError of encode_test.cc, with importances: what is reached, rounded up.
+// As GaussianError in encode_test.cc, with importances. The bounds are the errors that are reached, rounded
+// up.
 TEST(BlockEncodeError, WithImportancesIsSmall) {
   Random random(5, 0, RandomPurpose::kTest);
   std::vector<float> x(128 * 1024);
@@ -166,7 +167,7 @@ TEST(BlockEncodeError, WithImportancesIsSmall) {
     DecodeRow(type, bytes.data(), y.data(), std::ssize(y));
     const double error = WeightedError(x, y, importance);
     EXPECT_LT(error, bound) << Traits(type).name;
-    EXPECT_GT(error, 0.9 * bound) << Traits(type).name << ": better than its bound; lower that";
+    EXPECT_GT(error, 0.9 * bound) << Traits(type).name << ": better than its bound; lower the bound";
   }
 }
 

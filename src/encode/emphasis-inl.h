@@ -1,6 +1,6 @@
-// Larger values count more than smaller ones, as far as their neighbours' size goes. The square error alone,
-// weighted by importance, is not all that matters to a model: what a fit of least squares encodes is shorter
-// than it was, large values most of all (docs/quantisation.md says what this is worth).
+// Gives larger values more weight than smaller ones of the same block. The square error, weighted by
+// importance, is not all that matters to a model, because a least-squares fit makes values smaller, large
+// ones most of all. docs/quantisation.md says what this is worth.
 //
 // To be included by a file that Highway compiles once for each instruction set.
 #if defined(LONGSPAN_ENCODE_EMPHASIS_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -18,13 +18,13 @@ HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 namespace {
 
-// What the importance of a value x is multiplied by; the mean square is that of its block.
+// The factor for the importance of a value x in a block of this mean square.
 template <class V>
 HWY_INLINE V Emphasis(V mean_square, V x) {
   return hn::Sqrt(hn::Add(mean_square, hn::Mul(x, x)));
 }
 
-// Multiplies a group's weights; `shared` sub-blocks are a block.
+// Multiplies a group's weights by their emphasis. `shared` sub-blocks make a block.
 template <int kValues>
 void Emphasise(int shared, Group<kValues>& group) {
   Lanes mean_square;
@@ -39,7 +39,7 @@ void Emphasise(int shared, Group<kValues>& group) {
   SpreadMean(mean_square, shared);
   for (int lane = 0; lane < kGroup; lane += kWidth) {
     const Vec mean = Load(mean_square.at + lane);
-    const Mask zeros = hn::Eq(mean, Zero());  // whose weights must still be something
+    const Mask zeros = hn::Eq(mean, Zero());  // blocks of zeros: their weights must not be 0
     for (int i = lane; i < kValues * kGroup; i += kGroup) {
       const Vec emphasis = hn::IfThenElse(zeros, Set(1), Emphasis(mean, Load(group.x + i)));
       Store(hn::Mul(Load(group.weights + i), emphasis), group.weights + i);

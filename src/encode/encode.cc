@@ -54,7 +54,7 @@ Encoder EncoderOf(Type type) {
   return encode;
 }
 
-// Those of zero say nothing.
+// The importances, or nullptr if all are 0, because then they say nothing.
 const float* IfAny(const float* importance, std::int64_t cols) {
   const bool any =
       importance != nullptr && std::any_of(importance, importance + cols, [](float x) { return x != 0; });
@@ -81,7 +81,7 @@ void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t element
 
 void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, std::int64_t cols,
                 const float* importance, std::int64_t first_row) {
-  constexpr std::int64_t kGroupValues = 512;  // that encoders take at once
+  constexpr std::int64_t kGroupValues = 512;  // values that encoders take at once
   const Encoder encode = EncoderOf(type);
   const std::int64_t row_bytes = RowBytes(type, cols);
   if (!AllFinite(from, rows * cols)) {
@@ -91,7 +91,7 @@ void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, 
   }
   importance = IfAny(importance, cols);
   if (importance == nullptr) return encode(from, to, rows * cols, nullptr);
-  // As many rows at once as fill whole groups, with the importances of each.
+  // Encodes as many rows at once as fill whole groups. The importances are repeated for each row.
   const std::int64_t together = cols == 0 ? 1 : kGroupValues / std::gcd(kGroupValues, cols);
   AlignedVector<float> repeated;
   if (together > 1) {

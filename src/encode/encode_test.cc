@@ -56,7 +56,7 @@ struct Bound {
   double error;
 };
 
-// The bounds are what is reached, rounded up: a worse search shows.
+// The bounds are the errors that are reached, rounded up, so that a worse search shows.
 class GaussianError : public testing::TestWithParam<Bound> {};
 
 TEST_P(GaussianError, IsSmallAtEveryMagnitude) {
@@ -66,7 +66,7 @@ TEST_P(GaussianError, IsSmallAtEveryMagnitude) {
     const double error = RelativeError(x, RoundTrip(type, x));
     RecordProperty("error", std::to_string(error));
     EXPECT_LT(error, bound) << Traits(type).name << " at " << scale;
-    EXPECT_GT(error, 0.9 * bound) << Traits(type).name << ": better than its bound; lower that";
+    EXPECT_GT(error, 0.9 * bound) << Traits(type).name << ": better than its bound; lower the bound";
   }
 }
 
@@ -79,7 +79,7 @@ INSTANTIATE_TEST_SUITE_P(Types, GaussianError,
                                          Bound{Type::kQ4_1, 0.0695}, Bound{Type::kQ4_0, 0.0815}),
                          [](const auto& info) { return std::string(Traits(info.param.type).name); });
 
-// Least squares alone keep 1 - error^2 of a row's length; coarse types put some of it back.
+// A least-squares fit keeps only 1 - error^2 of a row's length. Coarse types restore some of the rest.
 TEST(Encode, CoarseTypesShrinkLessThanLeastSquares) {
   const std::vector<float> x = Gaussian(64 * 1024);
   for (const auto& [type, left] : {std::pair{Type::kQ2_K, 0.25}, std::pair{Type::kQ3_K, 0.55}}) {
@@ -145,7 +145,7 @@ TEST(Encode, NotANumberIsAnError) {
   }
 }
 
-// What a block can represent exactly, it represents exactly.
+// Values that a block can represent exactly stay exact.
 TEST(Encode, RepresentableValuesAreExact) {
   Random random(2, 0, RandomPurpose::kTest);
   const auto expect_exact = [](Type type, const std::vector<float>& x) {
@@ -172,7 +172,7 @@ TEST(Encode, RepresentableValuesAreExact) {
     for (int sub = 0; sub < 8; ++sub) {
       const int scale = sub == 0 ? 63 : static_cast<int>(1 + random.Below(63));
       const int min = sub == 1 ? 63 : static_cast<int>(random.Below(64));
-      // A min may not leave all values positive: the fit would rightly use another.
+      // A min must not leave all values positive, because the fit would rightly use another.
       const float offset = -static_cast<float>(min);
       for (const float x : grid(0, 15, static_cast<float>(scale), offset)) k4.push_back(x / 64);
       for (const float x : grid(0, 31, static_cast<float>(scale), offset)) k5.push_back(x / 64);
@@ -188,7 +188,8 @@ TEST(Encode, RepresentableValuesAreExact) {
 TEST(Encode, EncodingAgainHardlyChanges) {
   for (const Type type : kEncoded) {
     const std::vector<float> once = RoundTrip(type, Gaussian(8192));
-    // Where a part uses not all of Q2_K's four codes, its min as found need not be one that can be stored.
+    // If a sub-block does not use all of Q2_K's four codes, the min that is found need not be one that can be
+    // stored.
     const double bound = type == Type::kQ2_K ? 0.015 : 0.004;
     EXPECT_LT(RelativeError(once, RoundTrip(type, once)), bound) << Traits(type).name;
   }
@@ -222,7 +223,7 @@ TEST(Encode, RefusesWhatItCannotDo) {
 
 // ---- Rows together.
 
-// Of any length: blocks of several rows share vectors.
+// Rows have any length, so blocks of several rows share vectors.
 TEST(EncodeRows, MakesTheBytesOfEachRow) {
   constexpr std::int64_t kRows = 7;
   for (std::uint32_t id = 0; id < 64; ++id) {

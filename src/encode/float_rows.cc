@@ -41,8 +41,8 @@ void Halves(const std::byte* from, float* to, std::int64_t elements) {
   if (i < elements) DecodeRow(Type::kF16, from + 2 * i, to + i, elements - i);
 }
 
-// Looks at the bits, without branches. Magnitudes are ordered as their bits are, with infinity and NaN above
-// all others. What is added to the bits makes those above the largest one overflow into the sign.
+// Compares bits, without branches. Magnitudes are ordered as their bits are, with infinity and NaN above all
+// others. Adding `step` to the bits of a magnitude above `largest` makes them overflow into the sign.
 bool Within(const float* x, std::int64_t elements, float largest) {
   constexpr std::uint32_t kMagnitude = 0x7fffffff, kSign = 0x80000000;
   const std::uint32_t step = kMagnitude - std::bit_cast<std::uint32_t>(largest);

@@ -125,11 +125,12 @@ HWY_NOINLINE int LookFurther(const Change& cheapest, Changes& changes,
     least = key;
     found = points[key % kSubsets];
   }
-  // All of level 0 are a point, whatever they cost.
+  // The combination of zeros is a point, whatever it costs.
   return least == kNoPoint ? kPointsOfCombinations[kNoChanges] : found;
 }
 
-// For values of weights `w` and products w x, levels -1, 0 and 1 moved by `shift`, all times `scale`.
+// The cheapest point for values with weights `w` and products w x. Its levels are -1, 0 and 1, moved by
+// `shift`, all times `scale`.
 HWY_INLINE int CheapestPointIQ1(const float* w, const float* wx, float scale, float shift) {
   const hn::CappedTag<float, kOctet> d;
   const hn::RebindToSigned<decltype(d)> di;
@@ -141,8 +142,8 @@ HWY_INLINE int CheapestPointIQ1(const float* w, const float* wx, float scale, fl
     const auto ws = hn::Mul(hn::Load(d, w + i), hn::Set(d, scale * scale));
     const auto wxs = hn::Mul(hn::Load(d, wx + i), hn::Set(d, 2 * scale));
     // How much more the levels -1 and 1 cost than 0. At most one of them is cheaper, and then 0 comes second.
-    // The third level lies where the cost grows fastest: beyond the second one, or, where 0 is the cheapest,
-    // on the other side of it, also when both cost the same. So no combination is beyond the table.
+    // The third level costs most: it lies beyond the second one or, if 0 is the cheapest, on the other side
+    // of 0, even if both cost the same. So no combination is beyond the table.
     const auto low = hn::Add(hn::Mul(ws, hn::Set(d, 1 - 2 * shift)), wxs);
     const auto high = hn::Sub(hn::Mul(ws, hn::Set(d, 1 + 2 * shift)), wxs);
     const auto mask = [&](auto costs) {

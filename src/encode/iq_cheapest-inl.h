@@ -1,5 +1,5 @@
-// The cheapest point of a code book, given what each nibble of a point's code costs: bytes, looked up and
-// added for as many points at once as a vector has bytes.
+// Finds the cheapest point of a code book, given the price of each nibble of a point's code. Prices are
+// bytes. They are looked up and added for as many points at once as a vector has bytes.
 //
 // To be included by a file that Highway compiles once for each instruction set.
 #if defined(LONGSPAN_ENCODE_IQ_CHEAPEST_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -29,11 +29,11 @@ struct alignas(64) NibbleTables {
   std::array<std::array<std::uint8_t, 16>, 4> price;  // of each nibble's sixteen values
 };
 
-constexpr int kTooDear = 255;  // what bytes saturate at
+constexpr int kTooDear = 255;  // where bytes saturate
 
 #if HWY_TARGET == HWY_SCALAR
 
-// The first of the points whose prices add up to the least, or -1 if all are too dear.
+// The first of the cheapest points, or -1 if all are too expensive.
 template <std::size_t kPoints>
 int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& tables) {
   int least = kTooDear, found = -1;
@@ -47,7 +47,7 @@ int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& tables) {
   return found;
 }
 
-// The prices of pairs of values, given those of each: four bytes a value.
+// The prices of pairs of values, given those of single values, four bytes each.
 inline NibbleTables PricePairs(const std::array<std::uint32_t, kOctet>& bytes) {
   NibbleTables tables;
   for (int n = 0; n < 4; ++n) {
@@ -61,7 +61,7 @@ inline NibbleTables PricePairs(const std::array<std::uint32_t, kOctet>& bytes) {
 
 #else
 
-// The first of the points whose prices add up to the least, or -1 if all are too dear.
+// The first of the cheapest points, or -1 if all are too expensive.
 template <std::size_t kPoints>
 HWY_INLINE int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& tables) {
   const hn::ScalableTag<std::uint8_t> d;
@@ -70,7 +70,8 @@ HWY_INLINE int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& 
   static_assert(kPoints / kLanes <= 256);
   const auto t0 = hn::LoadDup128(d, tables.price[0].data()), t1 = hn::LoadDup128(d, tables.price[1].data());
   const auto t2 = hn::LoadDup128(d, tables.price[2].data()), t3 = hn::LoadDup128(d, tables.price[3].data());
-  // A point's price above the number of its vector: the least such number is a first cheapest point's.
+  // Each 16-bit lane has a price in its high byte and the number of the vector in its low byte. So the least
+  // lane belongs to the first of the cheapest points.
   auto lower = hn::Set(d16, kTooDear << 8), upper = lower;
   const auto look = [&](std::size_t i, auto step) {
     const auto price = [&](auto table, int n) {
@@ -99,7 +100,7 @@ HWY_INLINE int CheapestPoint(const CodeBook<kPoints>& book, const NibbleTables& 
   return static_cast<int>((found & 255) * kLanes) + static_cast<int>(lane);
 }
 
-// The prices of pairs of values, given those of each: four bytes a value.
+// The prices of pairs of values, given those of single values, four bytes each.
 HWY_INLINE NibbleTables PricePairs(const std::array<std::uint32_t, kOctet>& bytes) {
   const hn::CappedTag<std::uint8_t, 16> d;
   const hn::Repartition<std::uint64_t, decltype(d)> d64;

@@ -8,7 +8,7 @@
 namespace longspan {
 namespace {
 
-// Two four-bit scales a byte.
+// Packs two four-bit scales into each byte.
 template <std::size_t kBytes>
 std::array<std::uint8_t, kBytes> PackScales(const IqCodes& codes) {
   std::array<std::uint8_t, kBytes> packed;
@@ -24,7 +24,7 @@ std::array<std::uint8_t, kBytes> LowBytes(const IqCodes& codes) {
   return packed;
 }
 
-// Bits 8 and up of `count` points from `first` on, `bits` each.
+// Packs bits 8 and up of `count` points from `first` on, `bits` each.
 unsigned HighBits(const IqCodes& codes, int first, int count, int bits) {
   unsigned packed = 0;
   for (int i = 0; i < count; ++i) packed |= unsigned{codes.points[first + i]} >> 8 << bits * i;

@@ -33,7 +33,7 @@ std::vector<float> Gaussian(std::size_t n, float scale = 1) {
   return x;
 }
 
-// As activations have them: a few columns matter a hundred times as much as others.
+// Importances as activations have them: a few columns matter a hundred times as much as others.
 std::vector<float> SomeImportance(std::size_t n) {
   Random random(2, 0, RandomPurpose::kTest);
   std::vector<float> importance(n);
@@ -72,7 +72,7 @@ TEST_P(IqEncode, ErrorIsSmallAtEveryMagnitude) {
     const std::vector<float> x = Gaussian(64 * 256, scale);
     const double error = RelativeError(x, RoundTrip(type(), x));
     EXPECT_LT(error, GetParam().error) << "at " << scale;
-    EXPECT_GT(error, 0.97 * GetParam().error) << "better than its bound at " << scale << "; lower that";
+    EXPECT_GT(error, 0.97 * GetParam().error) << "better than its bound at " << scale << "; lower the bound";
   }
 }
 
@@ -80,12 +80,12 @@ TEST_P(IqEncode, ImportantColumnsLoseLess) {
   const std::vector<float> x = Gaussian(64 * 256), importance = SomeImportance(x.size());
   const double with = RelativeError(x, RoundTrip(type(), x, importance.data()), importance);
   EXPECT_LT(with, GetParam().weighted);
-  EXPECT_GT(with, 0.97 * GetParam().weighted) << "better than its bound; lower that";
+  EXPECT_GT(with, 0.97 * GetParam().weighted) << "better than its bound; lower the bound";
   EXPECT_LT(with, 0.9 * RelativeError(x, RoundTrip(type(), x), importance));
 }
 
-// Least squares alone keep 1 - error^2 of a row's length. Most of what is missing is put back, which is what
-// a model's predictions need.
+// A least-squares fit keeps only 1 - error^2 of a row's length. The encoders restore most of the rest,
+// because a model's predictions need it.
 TEST_P(IqEncode, ShrinksLessThanLeastSquares) {
   const std::vector<float> x = Gaussian(64 * 256), y = RoundTrip(type(), x);
   double xx = 0, xy = 0;

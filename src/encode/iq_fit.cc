@@ -84,7 +84,7 @@ class Fit {
     return static_cast<int>(std::clamp(multiple * 0.5f, 0.0f, static_cast<float>(T::kTopScale)));
   }
 
-  // A d for which the sub-blocks' scales come near to odd multiples of it, by what missing them costs.
+  // The d for which rounding the sub-blocks' scales to odd multiples of it costs least.
   float ChooseD(float top) const {
     constexpr std::size_t kCandidates = 20;
     const hn::CappedTag<float, 4> tag;
@@ -108,7 +108,7 @@ class Fit {
     return candidates[least];
   }
 
-  // Points for each sub-block at the scale nearest to its own, and at the next ones.
+  // Finds each sub-block's points at the scale nearest to its own and at the next ones, and keeps the best.
   Settled Settle(float d) const {
     Settled out;
     out.codes.d = PackScale(d, unit_);
@@ -141,7 +141,7 @@ class Fit {
     return out;
   }
 
-  // The same scales, and the d that suits the points best; points for that.
+  // Keeps the scales, fits d to the points, and finds the points again for that d.
   Settled Resettle(const Settled& before) const {
     Moments sum;
     for (int s = 0; s < kSubs; ++s) {

@@ -1,10 +1,10 @@
-// The points of a code book nearest to a few values, under weights. A point costs the sum of what its values'
-// levels cost. So the levels of a group of values are priced once, in bytes, and then points cost four table
-// look-ups and three additions for as many of them at once as a vector has bytes: every point is tried, and
-// no lists of neighbours are needed. Only IQ1's book is dense enough for a shorter way (iq1_cheapest-inl.h).
+// Finds the points of a code book that are nearest to a few values, under weights. A point costs the sum of
+// what its values' levels cost. So the levels of a group of values are priced once, in bytes. Then four table
+// look-ups and three additions price as many points as a vector has bytes. Every point is tried, and no lists
+// of neighbours are needed. Only IQ1's book is dense enough for a shorter way (iq1_cheapest-inl.h).
 //
-// Prices are counted from the cheapest level of each value, in units of a 250th of what a known point costs
-// so counted. Rounding them to integers moves a sum by one percent or less.
+// A price is what a level costs beyond the cheapest level of its value, in units of a 250th of what a known
+// point costs beyond the cheapest levels. Rounding them to integers moves a sum by one percent or less.
 //
 // To be included by a file that Highway compiles once for each instruction set. A product and its sum are
 // rounded apart (see CMakeLists.txt), and sums have one order: the result is the same on every machine.
@@ -33,7 +33,7 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Values, weights, and their products. The values are turned as points are: to magnitudes for IQ2 and IQ3.
+// Values, weights, and their products. For IQ2 and IQ3 the values are magnitudes, as points are.
 struct Octet {
   alignas(32) std::array<float, kOctet> x;
   alignas(32) std::array<float, kOctet> w;
@@ -46,7 +46,7 @@ struct Moments {
 
   float cost(float scale) const { return scale * (scale * wvv - 2 * wxv); }
   float best_scale() const { return wvv > 0 ? wxv / wvv : 0; }
-  // What the best scale takes off the error.
+  // By how much the best scale lowers the error.
   float gain() const { return wxv > 0 && wvv > 0 ? wxv * wxv / wvv : 0; }
   Moments& operator+=(const Moments& other) {
     wxv += other.wxv;
@@ -55,7 +55,8 @@ struct Moments {
   }
 };
 
-// Of an octet, or of half of one: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)), or (0 + 2) + (1 + 3).
+// The sum of an octet or of half of one, in this order: ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)), or (0 + 2)
+// + (1 + 3).
 template <int kCount>
 HWY_INLINE float SumOf(const float* x) {
   static_assert(kCount == 8 || kCount == 4);
@@ -72,16 +73,16 @@ HWY_INLINE float SumOf(const float* x) {
 #endif
 }
 
-// Type: kWidth values a point, kLevels; Values(), Points(), Book(); kExcess, what a point costs beyond the
-// cheapest levels on average, at scale 1 and weight 1.
+// Type has kWidth (values of a point), kLevels, Values(), Points(), Book(), and kExcess: what a point costs
+// on average beyond the cheapest levels, at scale 1 and weight 1.
 template <class Type>
 struct Search {
   static constexpr int kWidth = Type::kWidth, kLevels = Type::kLevels, kParts = kOctet / kWidth;
   static constexpr int kMaxTasks = 16;
   using Points = std::array<std::uint16_t, kParts>;
 
-  // An octet to find points for. Levels are moved by `shift`. The better the points that come in, the finer
-  // the prices; without, they start from what is usual.
+  // An octet to find points for. Levels are moved by `shift`. Prices are relative to the known points, if
+  // any, or else to a usual cost. So the better the points, the finer the prices.
   struct Task {
     const Octet* octet = nullptr;
     float scale = 0, shift = 0;
@@ -106,7 +107,7 @@ struct Search {
     return SumOf<kOctet>(errors.data());
   }
 
-  // Replaces points by the cheapest at their scales, or nearly.
+  // Replaces points by the cheapest ones at their scales, or nearly the cheapest.
   static void Improve(std::span<Task> tasks) {
     if constexpr (Type::kDense) {
       for (Task& task : tasks) {
@@ -145,7 +146,7 @@ struct Search {
           open.open[part] = false;
           float& excess = open.excess[part];
           const int found = CheapestPoint(Type::Book(), tables[t][part]);
-          if (found < 0) {  // none is as cheap as was supposed
+          if (found < 0) {  // no point is as cheap as was guessed
             if (!open.known[part]) {
               excess *= 4;
               open.open[part] = any = true;
@@ -238,7 +239,7 @@ struct Search {
     }
   }
 
-  // Of one part of an octet.
+  // The moments of one part of an octet with a point's levels.
   static HWY_INLINE Moments Measure(const Octet& octet, int part, int point, float shift) {
     const hn::CappedTag<float, kWidth> d;
     const float *w = octet.w.data() + kWidth * part, *wx = octet.wx.data() + kWidth * part;
@@ -252,7 +253,7 @@ struct Search {
     return {SumOf<kWidth>(wxv.data()), SumOf<kWidth>(wvv.data())};
   }
 
-  // The prices as bytes, by a unit for each part, laid out by the nibbles of points.
+  // The prices as bytes, in units of their part, laid out by the nibbles of points.
   static HWY_INLINE std::array<NibbleTables, kParts> Tables(const Prices& prices,
                                                             const std::array<float, kParts>& per_unit) {
     // For each value, its levels' prices as the bytes of integers: levels 0-3, and 4-7 where there are so

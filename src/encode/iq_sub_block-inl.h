@@ -53,11 +53,12 @@ struct SubBlock {
   std::array<std::array<std::uint8_t, kFlips>, kSubOctets> flips;
   float energy = 0, weight = 0;             // sums of w x^2 and of w
   float extreme = 0, smallest = kInfinity;  // magnitudes
-  // The best alone, once scanned.
+  // The best fit of the sub-block alone, set by Scan.
   float scale = 0;
   Choice choice;
 
-  // Takes octet o, in units of 1 / per_unit; importances, if any, in units of `top`; the block's mean square.
+  // Sets octet o. Its values are in units of 1 / per_unit, its importances, if any, in units of `top`.
+  // `mean_square` is the block's.
   void Take(const float* from, const float* importance, float top, float per_unit, float mean_square, int o) {
     Octet& octet = octets[o];
     const hn::CappedTag<float, kOctet> d;
@@ -101,12 +102,13 @@ struct SubBlock {
   }
 
   static constexpr float kFlat = 0.6f;
-  // Of the largest value over the largest level.
+  // The scales that are tried, as fractions of the largest value over the largest level.
   static constexpr int kScales = kShifted ? 6 : 12;
   static constexpr float kLargestScale = kShifted ? 0.95f : 1.14f, kScaleStep = kShifted ? 0.8f : 0.92f;
 
-  // Looks for the scale that suits a sub-block alone. What the best combination of levels costs is quickly
-  // found for many scales; the best point costs more, and that grows about as the square of the scale.
+  // Looks for the scale that suits a sub-block alone. The cost of the best combination of levels is found
+  // quickly for many scales. The best point costs more; the difference grows about as the square of the
+  // scale.
   void Scan() {
     if (extreme == 0) return;
     std::array<float, kScales> scales, floors;
@@ -144,11 +146,12 @@ struct SubBlock {
     const float error = energy + tried.moments.cost(scales[first]);
     const int second = best_with(error / (scales[first] * scales[first]) - floors[first]);
     if (T::kTries > 1 && second != first) consider(scales[second], downs[second]);
-    // Where all are about as large, the lowest level, 1, may serve best: every code book has it throughout.
+    // If all values are about as large, the lowest level, 1, may serve best. Every code book has a point of
+    // ones.
     if (!kShifted && smallest > kFlat * extreme) consider(std::sqrt(energy / weight), 0);
   }
 
-  // Improves the choices of some sub-blocks for their scales, but for their shifts.
+  // Improves the choices of some sub-blocks at the given scales. Their shifts stay.
   template <std::size_t kCount>
   static void Improve(const SubBlock* subs, const std::array<float, kCount>& scales, Choice* choices) {
     std::array<Task, kCount * kSubOctets> tasks;
@@ -177,7 +180,7 @@ struct SubBlock {
     Improve<1>(&sub, {scale}, &choice);
   }
 
-  // The same, trying both shifts, or several values to bear the wrong sign.
+  // The same, but tries both shifts, or several values that may bear the wrong sign.
   static void ImproveFully(const SubBlock& sub, float scale, Choice& choice) {
     if constexpr (T::kSigns == Signs::kFree) {
       Improve(sub, scale, choice);
@@ -189,7 +192,7 @@ struct SubBlock {
       Improve(sub, scale, other);
       if (other.moments.cost(scale) < choice.moments.cost(scale)) choice = other;
     } else {
-      // Several tasks an octet; the best is kept.
+      // Each octet has several tasks, and the best is kept.
       constexpr std::size_t kMost = kSubOctets * (kShifted ? 2 : kFlips);
       std::array<Task, kMost> tasks;
       std::array<std::uint8_t, kMost> signs;

@@ -23,9 +23,9 @@ namespace {
 enum class Signs { kFree, kEven, kShiftOfSub, kShiftOfOctet };
 
 // kSub: values of a sub-block. kTopScale: its largest scale. kTries: scales tried for each. Book(), unless
-// kDense: the code book that iq1_cheapest-inl.h knows. kSpread: of the mean square in Emphasis: the larger,
-// the more alike values count. kLengthen: the part that Lengthening makes up for: less where the error would
-// else be more than llama.cpp's.
+// kDense: the code book that iq1_cheapest-inl.h knows. kSpread: multiplies the mean square in Emphasis; with
+// a larger one, values count more equally. kLengthen: the part of the lost length that Lengthening restores;
+// less where the error would otherwise exceed llama.cpp's.
 struct TypeIQ2_XXS {
   static constexpr int kWidth = 8, kLevels = 3, kSub = 32, kTopScale = 15, kTries = 3;
   static constexpr bool kDense = false;

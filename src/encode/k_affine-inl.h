@@ -1,9 +1,10 @@
 // Super-blocks of x = d scale q - dmin min: Q2_K, Q4_K, Q5_K. The sub-blocks' scales and mins are small
 // integers, so a super-block is fitted in alternating steps:
-//   1. each sub-block's line alone (line_fit-inl.h), and what a change of it would cost;
-//   2. d and dmin, from several, for which the nearest integers cost least;
-//   3. integers beside those, by the error that is truly left with d and dmin as a reader decodes them;
-//   4. d and dmin anew, by least squares for the integers and codes chosen; and from 3 again.
+//   1. each sub-block's line alone (line_fit-inl.h), and the cost of changing it;
+//   2. among several d and dmin, those for which the nearest integers cost least;
+//   3. the best of these integers and their neighbours, by the error with d and dmin as a reader decodes
+//   them;
+//   4. d and dmin again, by least squares for the chosen integers and codes; then step 3 again.
 #if defined(LONGSPAN_ENCODE_K_AFFINE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_ENCODE_K_AFFINE_INL_H_
 #undef LONGSPAN_ENCODE_K_AFFINE_INL_H_
@@ -25,7 +26,8 @@ struct AffineType {
   static constexpr int kSubs = kSuperBlock / kValues, kBlocks = kGroup / kSubs;
 };
 
-// Rounds a super-block's scale, which its first lane has, as it is stored, and gives it to all its lanes.
+// Rounds a super-block's scale as it is stored. Its first lane has the scale; all its lanes get the rounded
+// one.
 template <class T>
 PackedHalf PackShared(Lanes& scale, int block, const Lanes& unit) {
   float* lanes = scale.at + T::kSubs * block;
@@ -49,10 +51,10 @@ struct AffineFits {
   }
 };
 
-// What is stored of a group's super-blocks, beside codes.
+// What is stored of a group's super-blocks besides the codes.
 struct AffineChoice {
   Lanes d, dmin;  // in units; the same for all lanes of a super-block. Codes are chosen by them.
-  // What a reader will decode: the same, but for Lengthen.
+  // What a reader will decode: the same, until Lengthen changes it.
   PackedHalf d_packed[2], dmin_packed[2];
   Lanes scale, min;
   Lanes error;
@@ -75,7 +77,7 @@ struct AffineChoice {
       error[i] = other.error[i];
     }
   }
-  // Rounds d and dmin, of which the first lanes of the super-blocks have what is wanted.
+  // Rounds d and dmin. The first lane of each super-block has the exact value.
   template <class T>
   void Pack(const Lanes& unit) {
     for (int block = 0; block < T::kBlocks; ++block) {
@@ -85,7 +87,7 @@ struct AffineChoice {
   }
 };
 
-// d and dmin of a group, and what prices a change of its fits.
+// d and dmin of a group, and their inverses.
 struct Units {
   Vec d, inverse_d, dmin, inverse_dmin;
 
@@ -105,7 +107,7 @@ HWY_INLINE Vec MinFor(const AffineFits& fits, int lane, const Units& units, Vec 
   return hn::Round(hn::Clamp(hn::Mul(wanted, units.inverse_dmin), Zero(), Set(T::kMaxScale)));
 }
 
-// What integers cost while codes stay.
+// The cost of integers if the codes stay.
 HWY_INLINE Vec Cost(const AffineFits& fits, int lane, const Units& units, Integers n) {
   const Vec dscale = hn::Sub(hn::Mul(n.scale, units.d), Load(fits.scale.at + lane));
   const Vec doffset = hn::Add(hn::Mul(n.min, units.dmin), Load(fits.offset.at + lane));  // its negative
@@ -114,7 +116,7 @@ HWY_INLINE Vec Cost(const AffineFits& fits, int lane, const Units& units, Intege
   return hn::Add(hn::Mul(dscale, by_scale), hn::Mul(hn::Mul(doffset, doffset), Load(fits.w.at + lane)));
 }
 
-// The integers that cost least while codes stay.
+// The integers that cost least if the codes stay.
 template <class T>
 HWY_INLINE Integers Nearest(const AffineFits& fits, int lane, const Units& units) {
   const Vec most = Set(T::kMaxScale), exact = hn::Mul(Load(fits.scale.at + lane), units.inverse_d);
@@ -127,7 +129,7 @@ HWY_INLINE Integers Nearest(const AffineFits& fits, int lane, const Units& units
   return {hn::IfThenElse(first, a.scale, b.scale), hn::IfThenElse(first, a.min, b.min)};
 }
 
-// Step 2. First d with whatever dmin, then dmin for that d; both as a reader will decode them.
+// Step 2. First chooses d, with any dmin, then dmin for that d, both as a reader will decode them.
 template <class T>
 void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes& unit,
                  AffineChoice& choice) {
@@ -135,7 +137,7 @@ void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes
   for (int i = 0; i < kGroup; ++i) top_min[i] = std::max(-fits.offset[i], 0.0f);
   SpreadLargest(top_scale, T::kSubs);
   SpreadLargest(top_min, T::kSubs);
-  // Tries each integer for the largest: price(candidate, cost) prices it lane by lane.
+  // Tries each integer for the largest scale or min. price(candidate, cost) sets the cost lane by lane.
   const auto choose = [&](const Lanes& top, Lanes& chosen, PackedHalf* packed, const auto& price) {
     float best[T::kBlocks];
     std::fill_n(best, T::kBlocks, INFINITY);
@@ -144,13 +146,13 @@ void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes
       for (int block = 0; block < T::kBlocks; ++block) {
         const int first = T::kSubs * block;
         std::fill_n(candidate.at + first, T::kSubs, top[first] / integer);
-        // Where F16 is fine, its rounding does not matter yet.
+        // Above 2^-14 F16 is fine enough for its rounding not to matter yet.
         if (candidate[first] * unit[first] < 0x1p-14f) PackShared<T>(candidate, block, unit);
       }
       price(candidate, cost);
       for (int block = 0; block < T::kBlocks; ++block) {
         const int first = T::kSubs * block;
-        // In halves, which is quicker than one after the other.
+        // Adds halves, which is faster than adding one after the other.
         for (int half = T::kSubs / 2; half > 0; half /= 2) {
           for (int i = first; i < first + half; ++i) cost[i] += cost[i + half];
         }
@@ -166,7 +168,7 @@ void ChooseUnits(const AffineFits& fits, const AffineSearch& search, const Lanes
       const Vec scale = Load(fits.scale.at + lane), d = Load(candidate.at + lane);
       const Vec integer = hn::Round(hn::Min(Divide(scale, d), Set(T::kMaxScale)));
       const Vec off = hn::Sub(hn::Mul(integer, d), scale);
-      // The offset follows the scale, as far as that helps.
+      // The offset is assumed to follow the scale as well as it can.
       const Vec slope =
           hn::Sub(Load(fits.qq.at + lane), hn::Mul(Load(fits.q.at + lane), Load(fits.mean.at + lane)));
       Store(hn::Mul(hn::Mul(off, off), slope), cost.at + lane);
@@ -207,8 +209,8 @@ void ChooseIntegers(const Group<T::kValues>& group, Weights weights, const Affin
   }
 }
 
-// Step 4: the least-squares d and dmin for the integers and codes of `choice`, into `next`; and the lines
-// that those codes would like best, into `fits`.
+// Step 4. Sets `next` to the least-squares d and dmin for the integers and codes of `choice`, and `fits` to
+// the best lines for those codes.
 template <class T, class Weights>
 void RefitUnits(const Group<T::kValues>& group, Weights weights, const AffineChoice& choice, AffineFits& fits,
                 AffineChoice& next) {
@@ -247,7 +249,7 @@ void RefitUnits(const Group<T::kValues>& group, Weights weights, const AffineCho
   }
 }
 
-// Of the d and dmin that are stored; codes are still chosen by the others.
+// Lengthens the d and dmin that are stored. Codes are still chosen by the others.
 template <class T, class Weights>
 void Lengthen(const Group<T::kValues>& group, Weights weights, float part, AffineChoice& choice) {
   if (part == 0) return;

@@ -1,4 +1,4 @@
-// The K types: what each search may try, and where what it finds is stored.
+// The K types: what each search may try, and how its result is stored.
 #include "base/vector_targets.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -22,8 +22,8 @@ struct SymmetricType {
 };
 
 struct SymmetricChoice {
-  float d = 0;          // that codes are chosen by, in units
-  PackedHalf d_packed;  // the same, but for Lengthen
+  float d = 0;          // in units; codes are chosen by it
+  PackedHalf d_packed;  // the same, until Lengthen changes it
   Lanes scale;
   double error = INFINITY;
 };
@@ -38,7 +38,7 @@ inline double Sum(const Lanes& lanes) {
   return sum;
 }
 
-// As a reader will decode it.
+// The d of least cost, as a reader will decode it.
 template <class T>
 float ChooseUnit(const SymmetricFits& fits, const SymmetricSearch& search, float group_unit) {
   float extreme = 0;
@@ -92,7 +92,8 @@ SymmetricChoice ChooseScales(const Group<T::kValues>& group, Weights weights, co
   return choice;
 }
 
-// The least-squares d for the scales and codes of `choice`; and the scales that those codes would like best.
+// Returns the least-squares d for the scales and codes of `choice`, and sets `fits` to the best scales for
+// those codes.
 template <class T, class Weights>
 float RefitUnit(const Group<T::kValues>& group, Weights weights, const SymmetricChoice& choice,
                 SymmetricFits& fits) {
@@ -110,7 +111,7 @@ float RefitUnit(const Group<T::kValues>& group, Weights weights, const Symmetric
   return whole > 0 ? choice.d + static_cast<float>(Sum(ra) / whole) : choice.d;
 }
 
-// Of the d that is stored; codes are still chosen by the other.
+// Lengthens the d that is stored. Codes are still chosen by the other.
 template <int kValues, class Weights>
 void Lengthen(const Group<kValues>& group, Weights weights, float part, SymmetricChoice& choice) {
   if (part == 0) return;

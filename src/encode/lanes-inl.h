@@ -1,6 +1,6 @@
 // Sixteen sub-blocks side by side: lane j of row i is value i of sub-block j. Every sum over a sub-block then
 // runs down a lane, in one order, whatever the width of the machine's vectors; and a product and its sum are
-// rounded apart (see CMakeLists.txt). So a file's bytes do not depend on the instruction set.
+// rounded separately (see CMakeLists.txt). So a file's bytes do not depend on the instruction set.
 //
 // To be included by a file that Highway compiles once for each instruction set.
 #if defined(LONGSPAN_ENCODE_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -40,7 +40,7 @@ HWY_INLINE Vec Divide(Vec a, Vec b) {  // 0 where b is 0
   return hn::IfThenElseZero(hn::Ne(b, Zero()), hn::Div(a, b));
 }
 
-// One number a sub-block.
+// One number for each sub-block.
 struct alignas(64) Lanes {
   float at[kGroup] = {};
 
@@ -86,14 +86,14 @@ HWY_INLINE Vec Power(const float* x, Weights weights) {
   return sum;
 }
 
-// The largest power of two that is not above `value`, kept where its inverse is a normal number; 1 for what
-// is far below all that any type can store.
+// The largest power of two that is not above `value`, limited so that its inverse is a normal number. 1 for
+// values far below what any type can store.
 inline float PowerOfTwo(float value) {
   if (value < 0x1p-60f) return 1;
   return std::bit_cast<float>(std::min(std::bit_cast<std::uint32_t>(value), 0x7e800000u) & 0x7f800000u);
 }
 
-// The largest in each run of `shared` lanes, in all of these lanes.
+// Sets each run of `shared` lanes to the largest of them.
 inline void SpreadLargest(Lanes& lanes, int shared) {
   for (int first = 0; first < kGroup; first += shared) {
     float* run = lanes.at + first;
@@ -101,7 +101,7 @@ inline void SpreadLargest(Lanes& lanes, int shared) {
   }
 }
 
-// The mean of each run of `shared` lanes, in all of these lanes.
+// Sets each run of `shared` lanes to their mean.
 inline void SpreadMean(Lanes& lanes, int shared) {
   for (int first = 0; first < kGroup; first += shared) {
     float* run = lanes.at + first;
@@ -129,8 +129,9 @@ HWY_INLINE void Transpose(const float* from, float* to, Lanes& largest) {
 
 // Loads kGroup sub-blocks. Values are divided by `unit`, a power of two near the largest of each `shared`
 // sub-blocks, so that squares neither overflow nor vanish, and nothing is rounded. Weights are the
-// importances over their largest, or 1 where there are none: what is to be least is the square error that the
-// activations see. A column of no importance keeps a little, because its codes must still be something.
+// importances over the largest of them, or 1 if there are none, so that fits minimise the square error that
+// the activations see. A column without importance keeps a small weight, because its codes must still be
+// chosen.
 template <int kValues>
 void LoadGroup(const float* from, const float* importance, int shared, Group<kValues>& group) {
   constexpr float kLeastWeight = 0x1p-20f;
@@ -162,8 +163,8 @@ void LoadGroup(const float* from, const float* importance, int shared, Group<kVa
   }
 }
 
-// Calls body(from, importance, to, blocks) with kGroup sub-blocks of a row at a time. The last of a row may
-// be fewer: it gets zeros after them.
+// Calls body(from, importance, to, blocks) with kGroup sub-blocks of a row at a time. The last call for a row
+// may have fewer, with zeros after them.
 template <int kValues, class Block, int kSubBlocks, class Body>
 void ForEachGroup(const float* from, const float* importance, std::byte* to, std::int64_t elements,
                   const Body& body) {

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kRounds = 2;
 
-// PackFifthBits, of codes below 32.
+// PackFifthBits for codes below 32.
 HWY_INLINE std::array<std::uint8_t, 4> FifthBits(const Codes& codes) {
   const hn::CappedTag<std::uint8_t, kBlock> d;
   if constexpr (hn::MaxLanes(d) < 8) return PackFifthBits(codes);

@@ -1,8 +1,8 @@
 // IQ4_NL and IQ4_XS. The second quantises twice: values to levels, and the sub-blocks' scales to small
-// integers. Its sub-blocks are first fitted alone; then the block's scale is chosen among many for how well
-// its multiples meet theirs, then each sub-block's multiple for the error that it causes as a reader will
-// decode it; at last the block's scale is fitted to all that was chosen, and the multiples are chosen once
-// more.
+// integers. First, each sub-block is fitted alone. Then the block's scale is chosen among many as the one
+// whose multiples come nearest to the sub-blocks' scales. Then each sub-block gets the multiple of least
+// error, as a reader will decode it. Finally the block's scale is fitted to all that was chosen, and the
+// multiples are chosen again.
 #include "encode/block_encode.h"
 
 #include "base/vector_targets.h"
@@ -23,8 +23,8 @@ HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 namespace {
 
-// An F16 below 2^-14 is a multiple of 2^-24: the nearest one, in units of `unit`, because PackScale would
-// round up. A scale that is not zero stays so.
+// An F16 below 2^-14 is a multiple of 2^-24. This rounds to the nearest one, in units of `unit`, because
+// PackScale would round up. A scale that is not zero stays so.
 HWY_INLINE Vec NearestHalf(Vec scale, float unit) {
   const Vec step = Set(0x1p-24f / unit), steps = hn::Max(hn::Round(hn::Div(hn::Abs(scale), step)), Set(1));
   const Mask coarse = hn::And(hn::Lt(hn::Abs(scale), Set(0x1p-14f / unit)), hn::Ne(scale, Zero()));
@@ -54,10 +54,10 @@ constexpr int kSubs = kSuperBlock / kBlock;    // sub-blocks of a block
 constexpr int kBlocks = kGroup / kSubs;        // blocks of a group
 constexpr float kLowest = -32, kHighest = 31;  // multiples of a block's scale
 constexpr int kNear = 4;                       // multiples tried on each side of the wanted one
-constexpr int kDivisions = 32;                 // of the largest scale: what a block's scale may be
+constexpr int kDivisions = 32;                 // fractions of the largest scale that a block's scale may be
 
-// The block's scale, of those that F16 holds, whose multiples come nearest to the scales of its sub-blocks,
-// from `first` on.
+// The block's scale, among those that F16 holds, whose multiples come nearest to the scales of its
+// sub-blocks. These begin at `first`.
 float CommonScale(const LevelFit (&fits)[2], int first, float unit) {
   float wanted[kSubs], cost[kSubs], largest = 0;
   for (int i = 0; i < kSubs; ++i) {
@@ -72,7 +72,7 @@ float CommonScale(const LevelFit (&fits)[2], int first, float unit) {
     for (int division = 0; division < kDivisions; division += kGroup) {
       Lanes scales, errors;
       for (int lane = 0; lane < kGroup; lane += kWidth) {
-        // The largest becomes a multiple between 32.5 and 18.5.
+        // The largest scale becomes a multiple between 32.5 and 18.5.
         const Vec step = hn::Iota(Tag(), static_cast<float>(division + lane));
         const Vec multiple = hn::Sub(Set(32.5f), hn::Mul(step, Set(14.0f / kDivisions)));
         const Vec scale = NearestHalf(hn::Div(Set(direction * largest), multiple), unit),
@@ -104,8 +104,8 @@ struct Multiples {
   Lanes xq, qq;  // LevelSums
 };
 
-// The multiples of `scale`, a number a lane, that leave the least error: those about the scales of either
-// sign.
+// Chooses the multiples of `scale`, one for each lane, that leave the least error, among those near the
+// fitted scales of either sign.
 void ChooseMultiples(const Group<kBlock>& group, const LevelFit (&fits)[2], const Lanes& scale,
                      Multiples& chosen) {
   const NearestLevel nearest;
@@ -142,7 +142,7 @@ struct Choice {
   std::array<float, kSubs> multiples{};
 };
 
-// The best of a first guess and of its least-squares successor, for the blocks of a group.
+// Chooses the better of a first guess and its least-squares successor, for the blocks of a group.
 void ChooseBlocks(const Group<kBlock>& group, const LevelFit (&fits)[2], Choice (&best)[kBlocks]) {
   Choice tried[kBlocks];
   for (int i = 0; i < kBlocks; ++i) tried[i].scale = CommonScale(fits, kSubs * i, group.unit[kSubs * i]);

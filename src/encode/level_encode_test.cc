@@ -55,8 +55,8 @@ class LevelTypes : public testing::TestWithParam<Type> {};
 INSTANTIATE_TEST_SUITE_P(Types, LevelTypes, testing::ValuesIn(kTypes),
                          [](const auto& info) { return std::string(Traits(info.param).name); });
 
-// The bounds are what is reached, rounded up: a worse search shows. ggml's encoders reach 0.0761, 0.0767,
-// 0.114 and 0.806 on such rows.
+// The bounds are the errors that are reached, rounded up, so that a worse search shows. ggml's encoders reach
+// 0.0761, 0.0767, 0.114 and 0.806 on such rows.
 TEST_P(LevelTypes, GaussianErrorIsSmallAtEveryMagnitude) {
   const std::pair<Type, double> bounds[] = {{Type::kIQ4_NL, 0.0733},
                                             {Type::kIQ4_XS, 0.0738},
@@ -70,7 +70,7 @@ TEST_P(LevelTypes, GaussianErrorIsSmallAtEveryMagnitude) {
     EXPECT_LT(error, bound) << scale;
     // MXFP4's error depends on where a deviation lies between two powers of two.
     EXPECT_GT(error, (GetParam() == Type::kMXFP4 ? 0.96 : 0.98) * bound)
-        << "better than its bound; lower that";
+        << "better than its bound; lower the bound";
   }
 }
 
@@ -106,7 +106,7 @@ TEST_P(LevelTypes, AnOutlierSurvivesAndNothingOverflows) {
     for (const float value : y) ASSERT_TRUE(std::isfinite(value)) << huge;
     EXPECT_GT(y[77] / huge, 0) << huge;
   }
-  // All of them huge: beyond any F16 scale, but not beyond a power of two.
+  // All values are huge: beyond any F16 scale, but not beyond MXFP4's powers of two.
   for (float& value : x) value *= 1e37f;
   x[77] = 0;
   for (const float value : RoundTrip(GetParam(), x)) ASSERT_TRUE(std::isfinite(value));
@@ -124,17 +124,17 @@ TEST_P(LevelTypes, EncodingAgainHardlyChanges) {
   EXPECT_LT(RelativeError(once, RoundTrip(GetParam(), once)), 0.002);
 }
 
-// Importances as matrices have them: some columns matter a hundred times as much as others.
+// Importances as activations have them: some columns matter a hundred times as much as others.
 TEST_P(LevelTypes, ImportanceLowersTheWeightedError) {
   const std::vector<float> x = Gaussian(64 * 256);
   std::vector<float> importance = Gaussian(x.size(), 1, 1);
   for (float& value : importance) value = std::exp(1.2f * value);
   const double plain = SquareError(x, RoundTrip(GetParam(), x), importance);
   const double weighted = SquareError(x, RoundTrip(GetParam(), x, importance.data()), importance);
-  // Where one scale, or one power of two, is all that there is to choose, there is less to win.
+  // If only one scale, or one power of two, can be chosen, there is less to gain.
   const bool many_levels = GetParam() == Type::kIQ4_NL || GetParam() == Type::kIQ4_XS;
   EXPECT_LT(weighted, (many_levels ? 0.85 : 0.995) * plain);
-  // Their size says nothing, at either end of the floats.
+  // Only the ratios of importances count, even near the ends of the range of floats.
   for (const float factor : {0x1p100f, 0x1p-100f}) {
     std::vector<float> scaled = importance;
     for (float& value : scaled) value *= factor;
@@ -142,7 +142,7 @@ TEST_P(LevelTypes, ImportanceLowersTheWeightedError) {
   }
 }
 
-// A value that nothing multiplies may not cost the others their precision.
+// A value without importance must not cost the others their precision.
 TEST(LevelEncode, AnOutlierOfNoImportanceIsCutOff) {
   for (const Type type : kTypes) {
     std::vector<float> x = Gaussian(256), importance(256, 1.0f);
@@ -159,7 +159,7 @@ TEST(LevelEncode, AnOutlierOfNoImportanceIsCutOff) {
   }
 }
 
-// ---- What a block can hold exactly, it does.
+// ---- Values that a block can hold exactly stay exact.
 
 template <std::size_t kLevels, class Rescale>
 std::vector<float> LevelRow(const std::array<std::int8_t, kLevels>& levels, Random& random,
@@ -217,7 +217,7 @@ TEST(LevelEncode, TernaryRowsAreExact) {
 
 // ---- The scale is the best one.
 
-// Dropping all but the largest k magnitudes, for every k: the least error that three values can leave.
+// Dropping all but the largest k magnitudes, for every k, finds the least error that three values can leave.
 TEST(LevelEncode, TernaryScalesAreNearTheBest) {
   double best = 0, reached = 0;
   for (std::uint64_t stream = 0; stream < 50; ++stream) {
@@ -241,7 +241,7 @@ TEST(LevelEncode, TernaryScalesAreNearTheBest) {
   EXPECT_LT(reached, 1.005 * best);
 }
 
-// Every exponent, with the nearest levels: the least error that MXFP4 can leave.
+// Trying every exponent, with the nearest levels, finds the least error that MXFP4 can leave.
 TEST(LevelEncode, Mxfp4ExponentsAreTheBest) {
   for (std::uint64_t stream = 0; stream < 200; ++stream) {
     std::vector<float> x = Gaussian(32, 1, stream);
@@ -263,7 +263,7 @@ TEST(LevelEncode, Mxfp4ExponentsAreTheBest) {
   }
 }
 
-// ---- A block's bytes are its own affair.
+// ---- A block's bytes depend on its own values alone.
 
 TEST_P(LevelTypes, NeighboursDoNotMatter) {
   const std::vector<float> x = Gaussian(24 * 256), importance = [] {

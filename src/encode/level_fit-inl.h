@@ -1,5 +1,5 @@
-// Fits of x ~ scale * level, the level one of IQ4's sixteen, to the sub-blocks of a group, a lane each. The
-// levels are not symmetric, so that a scale's sign matters: both are tried.
+// Fits of x ~ scale * level, with IQ4's sixteen levels, to the sub-blocks of a group, a lane each. The levels
+// are not symmetric, so a scale's sign matters and both are tried.
 //
 // With the nearest levels q of some scale, the least-squares scale is sum(w x q) / sum(w q q), and the square
 // error is less than that of zeros by sum(w x q)^2 / sum(w q q): its gain. A fit takes the scale of the
@@ -39,7 +39,7 @@ using Table = std::array<float, kCount>;
 
 #if HWY_TARGET <= HWY_AVX3
 
-// One boundary at most lies in each of 32 stretches of the line: the levels on its two sides.
+// At most one boundary lies in each of 32 stretches of the line. These are the levels on its two sides.
 inline constexpr float kStretch = 10;
 struct Stretches {
   Table<32> low{}, high{};
@@ -80,7 +80,7 @@ class NearestLevel {
 
 #elif HWY_TARGET <= HWY_AVX2
 
-// Four comparisons, each with the boundary that the ones before leave in question.
+// Finds a level by four comparisons, each with the boundary that halves what the ones before have left.
 class NearestLevel {
  public:
   HWY_INLINE NearestLevel()
@@ -153,17 +153,17 @@ HWY_INLINE LevelSums MeasureLevels(const Group<kValues>& group, int lane, Vec in
   return sums;
 }
 
-// The best scales of one sign, a lane each; where nothing was found, zeros.
+// The best scales of one sign, a lane each, or zeros where none was found.
 struct LevelFit {
   Lanes scale, gain;
   Lanes qq;  // what the square of a change of the scale costs while levels stay
 };
 
-// Where the value farthest from zero lands on the scale of the levels. Past their end, it is cut off for the
-// others' sake, all the more where it matters less than they.
+// Where the value farthest from zero may land on the scale of the levels. Past their end it is cut off, which
+// helps the others, especially if they matter more.
 inline constexpr float kReaches[] = {92,  96,  100, 104, 108, 112, 116, 120, 124, 128,
                                      133, 138, 143, 148, 154, 162, 172, 185, 205, 235};
-// Where the root mean square lands: for a sub-block whose farthest value hardly counts.
+// Where the root mean square may land, for a sub-block whose farthest value hardly counts.
 inline constexpr float kSpreads[] = {50, 65};
 
 // fits[0] has scales that put the farthest value among the negative levels, fits[1] among the positive ones.
@@ -203,7 +203,7 @@ void FitLevels(const Group<kValues>& group, LevelFit (&fits)[2]) {
   }
 }
 
-// The codes of 32 consecutive values, x / scale as nearly as levels go, packed.
+// Packs the codes of 32 consecutive values: the levels nearest to x / scale.
 HWY_INLINE void WriteLevels(const float* x, float inverse_unit, float scale, std::uint8_t* packed) {
   const hn::RebindToSigned<Tag> di;
   const hn::Rebind<std::uint8_t, Tag> d8;

@@ -1,7 +1,7 @@
 // Fits of x ~ scale * code + offset, code in [0, top], to the sub-blocks of a group, a lane each.
 //
 // For given codes the best line is a least-squares problem of two unknowns; for a given line the best codes
-// are the nearest. A fit starts from several lines and takes both steps in turn: neither can make it worse.
+// are the nearest. A fit starts from several lines and alternates the two steps. Neither can make it worse.
 // Everything is expressed as corrections to a line, because they stay exact where a line is nearly right.
 #if defined(LONGSPAN_ENCODE_LINE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_ENCODE_LINE_FIT_INL_H_
@@ -69,7 +69,7 @@ HWY_INLINE Vec LineError(const float* x, Weights weights, Line line, float top) 
   return error;
 }
 
-// The least-squares line for the codes of `line`, or `line` where the codes tell nothing.
+// The least-squares line for the codes of `line`, or `line` itself if the codes do not determine one.
 template <OffsetSign kSign>
 HWY_INLINE LineFit Solve(Line line, const LineSums& s) {
   const Vec whole = hn::Mul(s.w, s.qq), determinant = hn::Sub(whole, hn::Mul(s.q, s.q));
@@ -142,8 +142,8 @@ HWY_INLINE Line BestStart(const float* x, Weights weights, float top, std::span<
   Vec best_error = Set(INFINITY);
   for (const LineStart start : starts) {
     const Vec inverse = hn::Mul(per_range, Set(top + start.beyond - start.low)), shift = Set(start.low);
-    // Codes no further beyond their bounds than that are rounded to them. (A half rounds to what is even: 0
-    // is, the top code is not.)
+    // Codes that are no further beyond their bounds are rounded to them. (A half rounds to the even
+    // neighbour: 0 is even, the top code is not.)
     const bool clip = start.low < -0.5f || start.beyond >= 0.5f;
     const auto [q, qq, yq] = clip ? MeasureStart<kValues, true>(above, weights, inverse, shift, last)
                                   : MeasureStart<kValues, false>(above, weights, inverse, shift, last);
@@ -169,7 +169,7 @@ HWY_INLINE Line BestStart(const float* x, Weights weights, float top, std::span<
   return best;
 }
 
-// `rounds` of nearest codes and least squares follow the best start.
+// Takes the best start, then alternates nearest codes and least squares for `rounds`.
 template <int kValues, OffsetSign kSign, class Weights>
 HWY_INLINE LineFit FitLine(const float* x, Weights weights, float top, std::span<const LineStart> starts,
                            int rounds) {

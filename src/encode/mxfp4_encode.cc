@@ -1,5 +1,5 @@
-// MXFP4: a block's scale is a power of two, and all that is to be chosen. The standard takes the one that
-// brings the largest value among the highest levels; its neighbours often leave less error.
+// MXFP4: the only choice is a block's scale, a power of two. The standard takes the one that brings the
+// largest value among the highest levels; its neighbours often leave less error.
 #include "encode/block_encode.h"
 
 #include "base/vector_targets.h"
@@ -21,8 +21,8 @@ HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 namespace {
 
-// The nearest level's magnitude to a number that is not negative. From 2 on, levels are floats of one bit of
-// mantissa, below 2 they are whole; adding 2^23 times their distance rounds to that.
+// The magnitude of the level nearest to a number that is not negative. From 2 on, levels are floats with one
+// bit of mantissa; below 2 they are integers. Adding 2^23 times their distance rounds to that distance.
 HWY_INLINE Vec NearestMagnitude(Vec a) {
   const hn::RebindToUnsigned<Tag> du;
   const Vec kept = hn::Min(a, Set(12));
@@ -31,7 +31,8 @@ HWY_INLINE Vec NearestMagnitude(Vec a) {
   return hn::Sub(hn::Add(kept, coarse), coarse);
 }
 
-// 2 to a whole number, and the whole part of a logarithm. Both for what a block of numbers near 1 needs.
+// 2 to the power of an integer, and the integer part of a logarithm to base 2. Both serve only the range that
+// a block of numbers near 1 needs.
 HWY_INLINE Vec PowerOfTwo(Vec exponent) {
   const hn::RebindToSigned<Tag> di;
   return hn::BitCast(Tag(), hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, exponent), hn::Set(di, 127))));
@@ -42,7 +43,7 @@ HWY_INLINE Vec Exponent(Vec x) {
   return hn::ConvertTo(Tag(), hn::Sub(stored, hn::Set(di, 127)));
 }
 
-// The codes of 32 consecutive values, x / scale as nearly as levels go, packed.
+// Packs the codes of 32 consecutive values: the levels nearest to x / scale.
 HWY_INLINE void WriteFloats(const float* x, float inverse_unit, float inverse_scale, std::uint8_t* packed) {
   const hn::RebindToSigned<Tag> di;
   const hn::Rebind<std::uint8_t, Tag> d8;
@@ -65,12 +66,12 @@ HWY_INLINE void WriteFloats(const float* x, float inverse_unit, float inverse_sc
 // Scales that are tried, in halvings of the block's unit, the power of two not above its largest value. After
 // the standard's three, that value lies between 8 and 16, and the highest level is 12.
 constexpr float kStandardHalvings = 3;
-// Where values are not of equal importance, it may be others that the scale should suit: also tried are the
-// halvings after which the root mean square lies between 4 and 8, as it mostly does where the standard's
-// choice is right.
+// If values differ in importance, the largest may not be the one that the scale should suit. Then the
+// halvings after which the root mean square lies between 4 and 8 are tried too. It mostly lies there when the
+// standard's choice is right.
 constexpr float kSpreadHalvings = 2;
 
-// How often the unit is halved for the least error, a number a lane.
+// Finds how often the unit must be halved for the least error, a number for each lane.
 template <bool kWeighted>
 void FitHalvings(const Group<kBlock>& group, Lanes& halvings) {
   for (int lane = 0; lane < kGroup; lane += kWidth) {

@@ -17,14 +17,14 @@
 namespace longspan {
 namespace {
 
-// Values of a task: enough that handing it out costs nothing beside it.
+// Values of a task: so many that the cost of handing it out does not matter.
 constexpr std::int64_t kTaskValues = 16384;
 
-// Bytes that are handed on at once: long beside what a thread costs, short beside a tensor, because nothing
-// is busy while the last of a tensor is handed on.
+// Bytes that are handed on at once: many compared with the cost of a thread, few compared with a tensor,
+// because the encoders are idle while the last piece of a tensor is handed on.
 constexpr std::int64_t kPieceBytes = std::int64_t{4} << 20;
 
-// Reencode of rows of which messages call the first one `first_row`.
+// Reencode of rows that messages number from `first_row` on.
 EncodingError ReencodeRows(Type from_type, std::span<const std::byte> from, Type to_type,
                            std::span<std::byte> to, std::int64_t rows, std::int64_t cols,
                            const float* importance, std::int64_t first_row) {
@@ -85,7 +85,7 @@ EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take,
   std::array<AlignedVector<std::byte>, 2> pieces;
   for (auto& piece : pieces) piece.resize(step * to_bytes);
   EncodingError total;
-  std::future<void> taking;  // after the pieces, so that it ends before they go
+  std::future<void> taking;  // declared after the pieces, so that it ends before they are freed
   for (std::int64_t row = 0, turn = 0; row < rows; row += step, turn ^= 1) {
     const std::int64_t count = std::min(step, rows - row);
     const std::span piece(pieces[turn].data(), static_cast<std::size_t>(count * to_bytes));

@@ -1,6 +1,6 @@
 // Fits of x ~ scale * code, code in [-half, half - 1], to the sub-blocks of a group, a lane each. The scale
-// may be negative, because the code that has no positive counterpart serves whichever sign is longer. See
-// line_fit-inl.h for how a fit goes.
+// may be negative, because the code without a positive counterpart serves the sign with the larger values.
+// See line_fit-inl.h for how a fit goes.
 #if defined(LONGSPAN_ENCODE_SCALE_FIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_ENCODE_SCALE_FIT_INL_H_
 #undef LONGSPAN_ENCODE_SCALE_FIT_INL_H_
@@ -58,7 +58,7 @@ HWY_INLINE ScaleFit SolveScale(Vec scale, const ScaleSums& sums) {
   return {hn::Add(scale, Divide(sums.rq, sums.qq)), sums.qq};
 }
 
-// Which bounds codes may pass even when they are rounded.
+// Which bounds rounded codes may exceed.
 enum class Clip { kNone, kHigh, kBoth };
 
 // Sums over a sub-block with the codes q = round(x inverse).
@@ -81,7 +81,7 @@ HWY_INLINE ProductSums MeasureProducts(const float* x, Weights weights, Vec inve
   return sums;
 }
 
-// Of each start, the code that the value farthest from zero would get if codes had no bounds.
+// Each of `starts` is the code that the value farthest from zero would get if codes had no bounds.
 template <int kValues, int kHalf, class Weights>
 HWY_INLINE ScaleFit FitScale(const float* x, Weights weights, std::span<const float> starts, int rounds) {
   Vec low = Zero(), high = Zero();
@@ -101,7 +101,7 @@ HWY_INLINE ScaleFit FitScale(const float* x, Weights weights, std::span<const fl
         widest < kHalf - 0.5f   ? MeasureProducts<kValues, kHalf, Clip::kNone>(x, weights, inverse)
         : widest < kHalf + 0.5f ? MeasureProducts<kValues, kHalf, Clip::kHigh>(x, weights, inverse)
                                 : MeasureProducts<kValues, kHalf, Clip::kBoth>(x, weights, inverse);
-    const Vec scale = Divide(xq, qq), gain = hn::Mul(scale, xq);  // the square error is less by that
+    const Vec scale = Divide(xq, qq), gain = hn::Mul(scale, xq);  // the square error falls by the gain
     const Mask better = hn::Gt(gain, best_gain);
     best_gain = hn::IfThenElse(better, gain, best_gain);
     best = hn::IfThenElse(better, scale, best);

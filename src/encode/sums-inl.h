@@ -1,6 +1,6 @@
 // Sums over consecutive values, for encoders that have a quantised block's values side by side in vectors. A
-// sum runs in a fixed number of lanes, however many a vector has, and these are added in one order: the same
-// on every instruction set.
+// sum runs in a fixed number of lanes, however many a vector has, and these are added in one order. So it is
+// the same on every instruction set.
 #if defined(LONGSPAN_ENCODE_SUMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_ENCODE_SUMS_INL_H_
 #undef LONGSPAN_ENCODE_SUMS_INL_H_
@@ -23,10 +23,10 @@ HWY_INLINE float SumOf(Vec (&parts)[kCount]) {
   for (std::size_t half = kCount / 2; half > 0; half /= 2) {
     for (std::size_t i = 0; i < half; ++i) parts[i] = hn::Add(parts[i], parts[i + half]);
   }
-  return hn::GetLane(hn::SumOfLanes(Tag(), parts[0]));  // halves it, too
+  return hn::GetLane(hn::SumOfLanes(Tag(), parts[0]));  // adds halves, too
 }
 
-// The largest magnitude of a multiple of 64 values.
+// The largest magnitude of `count` values, a multiple of 64.
 HWY_INLINE float LargestOf(const float* x, int count) {
   Vec largest[4] = {Zero(), Zero(), Zero(), Zero()};
   for (int i = 0; i < count; i += 4 * kWidth) {

@@ -1,9 +1,9 @@
-// TQ1_0 and TQ2_0: x ~ d q, q in {-1, 0, 1}. For a given d, the codes of least error are the signs of what is
-// above d / 2 in magnitude; for given codes, the d of least error is the weighted mean of the magnitudes that
-// are not dropped, S, and the error is then less than that of zeros by (sum over S of w |x|)^2 / (sum over S
-// of w). The search is thus for one number, the threshold: a few are tried, and the best is improved by
-// taking the two facts in turn. Rows that are ternary already keep their values, because then every threshold
-// gives the same S.
+// TQ1_0 and TQ2_0: x ~ d q, q in {-1, 0, 1}. For a given d, the codes of least error are the signs of the
+// values above d / 2 in magnitude. For given codes, the d of least error is the weighted mean of the
+// magnitudes that are not dropped. With S for these magnitudes, the error is then less than that of zeros by
+// (sum over S of w |x|)^2 / (sum over S of w). So the search is for one number, the threshold. A few are
+// tried, and the best is improved by applying the two facts alternately. Rows that are ternary already keep
+// their values, because then every threshold gives the same S.
 #include "encode/block_encode.h"
 
 #include "base/vector_targets.h"
@@ -26,7 +26,7 @@ namespace {
 
 struct Magnitudes {
   alignas(64) float values[kSuperBlock];   // in units of `unit`
-  alignas(64) float weights[kSuperBlock];  // where there are importances
+  alignas(64) float weights[kSuperBlock];  // if there are importances
   float unit, largest;
 };
 
@@ -62,8 +62,8 @@ Kept KeepAbove(const Magnitudes& m, float threshold) {
   return {SumOf(values), kWeighted ? SumOf(weights) : static_cast<float>(count)};
 }
 
-// Of the mean magnitude: about the best threshold for a normal distribution, and what is tried besides where
-// the largest magnitude stands out from the mean as it seldom does in one.
+// Thresholds, as multiples of the mean magnitude. kOfMean is about the best for a normal distribution. The
+// others are tried too if the largest magnitude is above kLongTail, which is rare in one.
 constexpr float kOfMean = 0.76f, kLongTail = 5;
 constexpr float kOfMeanForTails[] = {1.4f, 3, 8};
 constexpr int kTurns = 2;
@@ -78,7 +78,7 @@ float FitTernary(const Magnitudes& m) {
       if (kept.gain() > best.gain()) best = kept;
     }
   }
-  // A turn never loses.
+  // A turn never makes it worse.
   for (int turn = 0; turn < kTurns; ++turn) best = KeepAbove<kWeighted>(m, best.scale() / 2);
   return best.scale();
 }
@@ -110,9 +110,9 @@ PackedHalf TernaryCodes(const float* from, const float* importance, SuperCodes& 
   return d;
 }
 
-// Five codes a byte (see UnpackTrit), as a number below 243: the smallest byte whose fraction of 256 is not
-// below the number's of 243. That is the number and a little, 13 / 243 of it rounded up; multiplied by the
-// inverse, because vectors do not divide.
+// The byte of five codes (see UnpackTrit), which are given as a number below 243: 256 / 243 of the number,
+// rounded up. That is the number plus 13 / 243 of it, rounded up. It is computed with the inverse of 243,
+// because vectors cannot divide.
 constexpr std::uint8_t TritByte(std::uint8_t number) {
   const auto little = static_cast<std::uint16_t>(13 * number + 242);
   return static_cast<std::uint8_t>(number + (static_cast<std::uint32_t>(little) * 4316 >> 16 >> 4));
@@ -124,7 +124,7 @@ static_assert([] {
   return true;
 }());
 
-// kBytes bytes of kDigits codes each, the first ones all before the second ones.
+// Packs kBytes bytes of kDigits codes each. All first codes come before all second ones.
 template <int kBytes, int kDigits>
 void PackTrits(const std::uint8_t* codes, std::uint8_t* packed) {
   std::array<std::uint8_t, kBytes> numbers{};

@@ -63,7 +63,7 @@ void CheckUnfit(const UnfitValues& unfit, Type type, TooLarge too_large) {
   if (refused) parts.push_back(fmt::format("{} beyond {}", unfit.too_large, LargestValue(type)));
   Fail(ErrorKind::kInvalidFile, "{} cannot hold these values: {}, the first in row {}, column {}{}",
        Traits(type).name, fmt::join(parts, ", "), unfit.row, unfit.column,
-       refused ? fmt::format("; --clip makes the latter {}", LargestValue(type)) : "");
+       refused ? fmt::format("; --clip cuts values off at {}", LargestValue(type)) : "");
 }
 
 std::string DescribeClipped(const UnfitValues& unfit, Type type) {

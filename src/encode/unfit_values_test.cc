@@ -28,7 +28,7 @@ std::vector<Type> EncodedTypes() {
   return types;
 }
 
-// What is left of one block of zeros and `x`.
+// The value that `x` decodes to, stored in a block of zeros.
 float Stored(Type type, float x) {
   std::vector<float> values(static_cast<std::size_t>(Traits(type).block_elements));
   values[0] = x;
@@ -51,7 +51,7 @@ TEST(UnfitValues, TheBoundaryOfFloatTypesIsWhereRoundingOverflows) {
   EXPECT_FALSE(counts(Type::kF32, -largest));
 }
 
-// Nothing that passes the check is clipped: what comes back is as near as the type's levels allow.
+// Values that pass the check are not clipped: they come back as exactly as the type's levels allow.
 TEST(UnfitValues, WhatPassesIsHeldByEveryType) {
   for (const Type type : EncodedTypes()) {
     float x = LargestValue(type);
@@ -91,7 +91,7 @@ TEST(UnfitValues, AreCountedAndPlaced) {
             "2 values beyond 65504 became 65504, the largest that F16 holds");
 }
 
-// Over many tasks and pieces, whatever the threads.
+// The sum covers many tasks and pieces, with any number of threads.
 TEST(UnfitValues, AreSummedOverATensor) {
   constexpr std::int64_t kRows = 3000, kCols = 1024;
   std::vector<float> x(kRows * kCols, 0.5f);
