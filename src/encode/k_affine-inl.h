@@ -2,8 +2,7 @@
 // integers, so a super-block is fitted in alternating steps:
 //   1. each sub-block's line alone (line_fit-inl.h), and the cost of changing it;
 //   2. among several d and dmin, those for which the nearest integers cost least;
-//   3. the best of these integers and their neighbours, by the error with d and dmin as a reader decodes
-//   them;
+//   3. the best of these integers and their neighbours, by the error with d and dmin as they are decoded;
 //   4. d and dmin again, by least squares for the chosen integers and codes; then step 3 again.
 #if defined(LONGSPAN_ENCODE_K_AFFINE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_ENCODE_K_AFFINE_INL_H_
