@@ -101,8 +101,8 @@ TEST_P(AttentionTest, AttentionAndItsBackward) {
   }
 }
 
-// Pages that hold the tokens they were made with. What no token was written to is NaN where the type has
-// such.
+// Pages that hold the tokens they were made with. Memory that no token was written to is NaN if the type has
+// NaNs.
 class Pages {
  public:
   Pages(const Kernels& kernels, const KvLayout& layout, ConstRows k, ConstRows v)
@@ -197,7 +197,7 @@ TEST_P(AttentionTest, PagesWithOneTo40Queries) {
   }
 }
 
-// Groups of 1, 2, 3, 4, 5, 8 and 16 heads; heads that are no multiple of a block, or of a vector.
+// Groups of 1, 2, 3, 4, 5, 8 and 16 heads; heads that are not a multiple of a block or of a vector.
 TEST_P(AttentionTest, PagesWithHeadsOfEveryShape) {
   for (const Type type : kTypes) {
     for (const AttentionShape& shape :
@@ -218,7 +218,7 @@ TEST_P(AttentionTest, PagesWithDocuments) {
   }
 }
 
-// Windows that end within, at and around pages and the pieces of decoding, and are longer than the sequence.
+// Windows that end within and around pages and the pieces of decoding, or are longer than the sequence.
 TEST_P(AttentionTest, PagesWithWindows) {
   for (const Type type : {Type::kF32, Type::kQ8_0}) {
     for (const auto& [before, n] :
@@ -233,7 +233,7 @@ TEST_P(AttentionTest, PagesWithWindows) {
   }
 }
 
-// What pages of floats hold is what rows hold, and the other types hold about that.
+// Pages of floats give what rows give, and pages of other types give about the same.
 TEST_P(AttentionTest, PagesAgreeWithRows) {
   const std::pair<Type, float> kTolerance[] = {{Type::kF32, 2e-5f},
                                                {Type::kF16, 1e-3f},
@@ -288,7 +288,8 @@ TEST_P(AttentionTest, ThreadsDoNotChangeResults) {
   }
 }
 
-// Tokens with what is hard to encode: zeros, values past F16, ties between the largest and the smallest.
+// Tokens with values that are hard to encode: zeros, values past F16, ties between the largest and the
+// smallest.
 Matrix AwkwardTokens(std::int64_t rows, std::int64_t cols, std::uint64_t stream) {
   Matrix m = RandomMatrix(rows, cols, stream);
   const auto fill = [&](std::int64_t row, auto&& f) {
@@ -309,7 +310,7 @@ TEST_P(AttentionTest, StoreKvWritesTheReferencesBytes) {
       if (layout.rotated() && head_dim == 20) continue;
       const Matrix k = AwkwardTokens(150, 3 * head_dim, 1), v = AwkwardTokens(150, 3 * head_dim, 2);
       Pages got(oracle(), layout, k, v), want = Pages(oracle(), layout, k, v);
-      // Some more over a border of pages: the rest stays as it was.
+      // Stores more tokens across a border of pages. The rest must stay as it was.
       const Matrix k2 = AwkwardTokens(20, 3 * head_dim, 3), v2 = AwkwardTokens(20, 3 * head_dim, 4);
       kernels().StoreKv(layout, k2, v2, 50, got.pointers());
       oracle().StoreKv(layout, k2, v2, 50, want.pointers());
@@ -355,9 +356,9 @@ TEST_P(AttentionTest, StoreKvRoundsToNearest) {
   }
 }
 
-// Keys as Llamas have them: a few channels are many times larger than the rest. Q4_0 with the rotation must
-// lose less than without. A cache without it is had by rotating everything once more outside: H is its own
-// inverse.
+// Keys as Llamas have them: a few channels are many times larger than the rest. Q4_0 must lose less with the
+// rotation than without it. Rotating everything once more outside gives a cache without the rotation, because
+// H is its own inverse.
 TEST_P(AttentionTest, RotationHelpsWhereChannelsStickOut) {
   const PagedCase c{ShapeOf(4, 2, 128), Type::kQ4_0, 300, 8};
   PagedInput input(c);

@@ -1,4 +1,5 @@
-// Every implementation on this machine against the reference, over random shapes, ragged ones included.
+// Compares every implementation on this machine with the reference, over random shapes, including ragged
+// ones.
 #include "kernels/kernels.h"
 
 #include <fmt/format.h>
@@ -64,7 +65,7 @@ TEST_P(KernelsTest, MatrixProducts) {
   }
 }
 
-// Rows of views lie apart; what is between them is left alone.
+// Rows of views lie apart, and the memory between them must stay as it is.
 TEST_P(KernelsTest, MatrixProductRespectsStrides) {
   const Tensor w = RandomWeight(Type::kF32, 40, 24);
   Matrix x = RandomMatrix(30, 50, 1), y = RandomMatrix(30, 90, 2), y2 = y;

@@ -16,7 +16,7 @@ namespace {
 using oracle::ExpectClose;
 using oracle::RandomMatrix;
 
-// Of the largest element. Weights are decoded exactly and sums are F32, so only their order differs.
+// Relative to the largest element. Weights are decoded exactly and sums are F32, so only their order differs.
 constexpr float kTolerance = 1e-5f;
 
 class QuantizedProductsTest : public testing::TestWithParam<std::tuple<std::string, Type>> {
@@ -49,7 +49,7 @@ TEST_P(QuantizedProductsTest, RaggedWeights) {
   }
 }
 
-// Types with short blocks also have rows that are no multiple of 256.
+// Types with short blocks also allow rows that are not a multiple of 256.
 TEST_P(QuantizedProductsTest, OddNumbersOfBlocks) {
   const std::int64_t block = Traits(type()).block_elements;
   for (const std::int64_t blocks : {1, 3, 9}) {
@@ -97,7 +97,7 @@ INSTANTIATE_TEST_SUITE_P(IsaAndCodeBook, QuantizedProductsTest,
                                           testing::ValuesIn(kCodeBookTypes)),
                          NameOf);
 
-// Rounding activations is an offer to the types that have 8-bit products; the others stay exact.
+// Activations are only rounded for types that have 8-bit products. The others stay exact.
 TEST(QuantizedProducts, TypesWithout8BitProductsAreExact) {
   for (const std::string& isa : AvailableKernels()) {
     for (const Type type : kCodeBookTypes) {
@@ -115,7 +115,8 @@ TEST(QuantizedProducts, TypesWithout8BitProductsAreExact) {
   }
 }
 
-// What is drawn decodes to finite weights of moderate size, or the comparisons above would prove little.
+// Random blocks decode to finite weights of moderate size. Otherwise the comparisons above would prove
+// little.
 TEST(RandomBlocks, DecodeToSaneWeights) {
   for (const Type type : kWeightTypes) {
     const Tensor w = RandomWeight(type, 16, 512, 9).ToF32();

@@ -21,8 +21,8 @@ namespace {
 
 constexpr std::int64_t RoundUp(std::int64_t n, std::int64_t size) { return (n + size - 1) / size * size; }
 
-// Columns of a task: as many as make the transposing of V cheap, while their queries and sums stay in the
-// second-level cache.
+// Columns of a task: enough to make transposing V cheap, and few enough that their queries and sums stay in
+// the second-level cache.
 inline constexpr std::int64_t kColumns = 512;
 // KV blocks that one panel takes one after another. The panel stays in the first-level cache meanwhile, and
 // the KV blocks in the second.
@@ -67,7 +67,7 @@ void TransposeValues(const Bf16Rows& v, std::int64_t count, std::int64_t width, 
   }
 }
 
-// What a thread works in, kept from task to task.
+// The working memory of a thread, kept from task to task.
 struct Scratch {
   AlignedVector<std::byte> queries;  // [panels][2 tiles of columns][steps] tiles, right operands
   AlignedVector<float> sums;         // [panels][width / 16][2] tiles: O^T
@@ -77,7 +77,7 @@ struct Scratch {
   AlignedVector<Panel> panels;
   AlignedVector<float> columns;                            // [kPanel, width]
   AlignedVector<float> rotated;                            // [width]
-  alignas(64) std::array<float, 2 * kScoreFloats> scores;  // of the block at hand and of the next
+  alignas(64) std::array<float, 2 * kScoreFloats> scores;  // of the unit at hand and of the next one
   alignas(64) std::array<std::byte, kNumeratorBytes> numerators;
 };
 
@@ -135,7 +135,7 @@ class Task {
   float* sums(std::int64_t p) { return scratch_.sums.data() + p * kPanel * width_; }
   std::byte* queries(std::int64_t p) { return scratch_.queries.data() + p * kPanel * width_ * 2; }
 
-  // Columns past the last repeat its orders, with zeros for a query.
+  // Columns past the last repeat its order and have zeros for a query.
   void LoadPanel(std::int64_t p) {
     const float scale = shape_.scale * std::numbers::log2e_v<float>;
     const std::int64_t used = std::min(kPanel, columns_ - p * kPanel);
@@ -182,7 +182,7 @@ class Task {
     }
   }
 
-  // Rows of K or V: where they lie if that is BF16, or else unpacked to `to`.
+  // Rows of K or V, read in place if they are BF16, otherwise unpacked to `to`.
   Bf16Rows AsBf16(const KvBlock& block, const KvBlock::RowsOfType& rows, std::byte* to) const {
     if (block.type == Type::kBF16 && width_ == shape_.head_dim) return {rows.data, rows.row_bytes};
     for (std::int64_t i = 0; i < block.count; ++i) {
@@ -205,7 +205,7 @@ class Task {
     }
   }
 
-  // All panels over the KV blocks [first, first + count). The KV blocks after these and before `end` come
+  // Takes all panels over the KV blocks [first, first + count). The KV blocks after these, up to `end`, come
   // next.
   void Blocks(Tiles& tiles, std::int64_t first, std::int64_t count, std::int64_t end) {
     const std::int64_t block_bytes = kKvBlock * width_ * 2;

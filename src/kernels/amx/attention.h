@@ -2,8 +2,8 @@
 // F32.
 //
 // As kernels/vector does, everything is transposed: S^T = K Q^T, a softmax down the columns, O^T = V^T P^T. K
-// is a left operand as a page of BF16 has it. Q is packed once a task. V is transposed once a task, for all
-// columns: the queries of all heads that share the KV head.
+// as a page of BF16 stores it is already a left operand. Q is packed once a task. V is transposed once a
+// task, for all columns: the queries of all heads that share the KV head.
 #pragma once
 
 #include <cstdint>

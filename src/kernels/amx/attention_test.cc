@@ -1,6 +1,6 @@
 // Attention on tiles against the reference: with PlainTiles everywhere, with the tile unit where there is
-// one. Queries, keys and values are such that BF16 holds them, also times the scale, so that only
-// probabilities are rounded.
+// one. BF16 holds the queries, keys and values exactly, also times the scale, so only probabilities are
+// rounded.
 #include "kernels/amx/attention.h"
 
 #include <fmt/format.h>
@@ -29,7 +29,8 @@ Matrix Rounded(std::int64_t rows, std::int64_t cols, std::uint64_t stream, float
   return m;
 }
 
-// The last n of before + n tokens are queries. `paged` as pages of `type`, or else as rows.
+// The last n of before + n tokens are queries. Keys and values lie in pages of `type` if `paged`, otherwise
+// in rows.
 struct Case {
   std::int64_t heads, kv_heads, head_dim;
   std::int64_t before, n;
@@ -62,7 +63,7 @@ struct Input {
       view = KvView::OfRows(k, v, c.head_dim);
       return;
     }
-    // What no token was written to is NaN.
+    // Memory that no token was written to is NaN.
     const KvLayout layout{c.type, c.kv_heads, c.head_dim};
     for (std::int64_t p = 0; p * kKvBlock < length; ++p) {
       storage.emplace_back(static_cast<std::size_t>(layout.PageBytes()), std::byte{0xff});
@@ -105,8 +106,8 @@ class AttentionOnTilesTest : public TilesTest<Tiles> {
     Result want(c);
     const AttentionSequence sequence = input.Sequence(c, want.out, want.log_sum_exp);
     ReferenceKernels().Attention(c.shape(), {&sequence, 1});
-    // Probabilities are rounded to 2^-9 of them; quantised keys and their queries, being rotated, are rounded
-    // too.
+    // Probabilities are rounded by up to 2^-9 of their size. Quantised keys and their queries are rounded
+    // too, because they are rotated.
     const bool exact = !c.paged || c.type == Type::kBF16 || c.type == Type::kF32;
     ExpectClose(got.out.span(), want.out.span(), exact ? 4e-3f : 1e-2f, "out of " + c.what());
     for (std::size_t i = 0; i < want.log_sum_exp.span().size(); ++i) {
@@ -147,7 +148,7 @@ TYPED_TEST(AttentionOnTilesTest, Documents) {
   this->Compare({2, 2, 32, 800, 40, true, Type::kBF16, true});
 }
 
-// Windows that end within and at blocks, reach over a task, and leave whole runs of blocks out.
+// Windows that end within blocks and at their ends, reach beyond a task, and leave out whole runs of blocks.
 TYPED_TEST(AttentionOnTilesTest, Windows) {
   for (const std::int64_t window : {1, 64, 65, 600, 5000}) {
     this->Compare({4, 2, 32, 0, 150, false, Type::kF32, false, window});
@@ -171,7 +172,7 @@ TYPED_TEST(AttentionOnTilesTest, GrowingScores) {
   ExpectClose(got.out.span(), want.out.span(), 4e-3f, "growing scores");
 }
 
-// The task flushes subnormal numbers, and the caller's arithmetic is as it was afterwards.
+// A task flushes subnormal numbers. Afterwards the caller's arithmetic is as it was.
 TYPED_TEST(AttentionOnTilesTest, LeavesTheCallersArithmeticAlone) {
   const Case c{2, 1, 32, 0, 20};
   const Input input(c);

@@ -1,7 +1,7 @@
 // The one inner loop of everything on tiles: up to 2 x 2 tiles of sums stay in registers while the inner
-// dimension runs. Four sums, two left and two right operands are all eight tiles, and no shape needs fewer
-// loads for its products. Included where the compiler may use AVX-512, so that what runs between products can
-// be inlined.
+// dimension runs. Four sums, two left and two right operands use all eight tiles, and no other shape needs
+// fewer loads for its products. Included where the compiler may use AVX-512, so that what runs between
+// products can be inlined.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ struct RightTiles {
   const std::byte* data;
   std::int64_t tile_bytes;
 };
-// Tile (i, j) of sums is at data + i * row_stride + j * kTileFloats, rows of 16 floats one behind another.
+// Tile (i, j) of sums is at data + i * row_stride + j * kTileFloats, rows of 16 floats one after another.
 struct SumTiles {
   float* data;
   std::int64_t row_stride;

@@ -48,7 +48,7 @@ class StripUnpacker {
     const std::int64_t row = next_ / pieces_, piece = next_ % pieces_;
     ++next_;
     const std::byte* from = from_ + row * row_bytes_ + piece * piece_bytes_;
-    // The row goes on in the slab that comes next.
+    // Prefetches the row's part of the next slab.
     const std::byte* ahead = from + pieces_ * piece_bytes_;
     for (std::int64_t at = 0; at < piece_bytes_; at += 64) _mm_prefetch(ahead + at, _MM_HINT_T1);
     const std::int64_t tile = row / kTileRows * steps_ + piece * (kPiece / kStep);
@@ -95,7 +95,7 @@ void WriteTile(const float* sums, Rows y, std::int64_t row, std::int64_t column,
   }
 }
 
-// Outputs [first, first + outs) of the rows of x in tiles [first_tile, first_tile + count).
+// Computes outputs [first, first + outs) of the rows of x in tiles [first_tile, first_tile + count).
 template <class Tiles>
 void Task(const PackedRows& x, const Tensor& weight, std::int64_t first, std::int64_t outs,
           std::int64_t first_tile, std::int64_t count, Rows y, bool add) {

@@ -31,7 +31,7 @@ class PackedRows {
   std::int64_t tiles() const { return (rows_ + kTileRows - 1) / kTileRows; }
   std::int64_t depth(std::int64_t slab) const { return std::min(kDepth, cols_ - slab * kDepth); }
   std::int64_t steps(std::int64_t slab) const { return (depth(slab) + kStep - 1) / kStep; }
-  // The steps(slab) tiles of rows [16 tile, 16 tile + 16) in a slab, one behind another.
+  // The steps(slab) tiles of rows [16 tile, 16 tile + 16) in a slab, one after another.
   const std::byte* at(std::int64_t slab, std::int64_t tile) const {
     return data_.data() + Offset(slab, tile);
   }
@@ -45,7 +45,7 @@ class PackedRows {
   AlignedVector<std::byte> data_;
 };
 
-// From so many rows on, unpacking the weight pays.
+// From this many rows on, unpacking the weight pays.
 inline constexpr std::int64_t kManyRows = 16;
 
 // y [n, out] = (or, with `add`, +=) x [n, in] W^T for W {out, in} of any type. Each output is summed in one

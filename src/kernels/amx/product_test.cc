@@ -55,7 +55,7 @@ class ProductTest : public TilesTest<Tiles> {
     ReferenceKernels().MatMul(x, Unpacked(w), want, Store::kSet);
     double size = 0;
     for (const float v : want.span()) size = std::max<double>(size, std::abs(v));
-    // y is a view, and what lies between its rows is left alone.
+    // y is a view, and the memory between its rows must stay as it is.
     Matrix wide(n, out + 7);
     std::ranges::fill(wide.span(), 9.0f);
     const Rows y = Rows(wide).Columns(3, out);

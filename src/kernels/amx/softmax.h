@@ -31,7 +31,7 @@ inline constexpr float kMasked = -1e38f;
 inline constexpr float kNoMaximum = -1e30f;
 
 // 2^x for x up to 127, with a relative error of 7.5e-5. That suffices because probabilities are about to be
-// rounded to 2^-9. Far below, zero (fast under FlushSubnormals).
+// rounded to 2^-9. For x far below zero the result is zero (which is fast under FlushSubnormals).
 [[gnu::always_inline]] inline __m512 Exp2(__m512 x) {
   constexpr int kLessFloor = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
   const __m512 f = _mm512_reduce_ps(x, kLessFloor);  // x - floor(x)
@@ -80,8 +80,8 @@ inline void MaskScores(const Panel& panel, std::int64_t first, float* scores) {
 }
 
 // Raises the columns' maxima where the scores ask for it, and shrinks what was summed before: the totals and
-// sums [sum_tiles][2 tiles of columns][16][16]. A maximum only keeps powers in range: while scores stay
-// within 2^8 of it, it may stay, and past the first blocks it nearly always does.
+// sums [sum_tiles][2 tiles of columns][16][16]. A maximum only keeps powers in range. It stays while scores
+// exceed it by at most kSlack, and after the first blocks it nearly always does.
 inline void RaiseMaximum(Panel& panel, const float* scores, std::int64_t sum_tiles, float* sums) {
   constexpr float kSlack = 8;
   for (std::int64_t half = 0; half < 2; ++half) {
@@ -125,7 +125,7 @@ class Numerators {
  public:
   static constexpr std::int64_t kSteps = kKvBlock / 2;
 
-  // `out` gets the numerators, panel's totals their sums.
+  // `out` gets the numerators, and the panel's totals get their sums.
   Numerators(Panel& panel, const float* scores, std::byte* out) : panel_(panel), scores_(scores), out_(out) {}
 
   // The next `count` steps, or what is left of them. Sums are in registers meanwhile.

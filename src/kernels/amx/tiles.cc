@@ -48,8 +48,8 @@ bool TilesSupported() {
   return supported;
 }
 
-// TDPBF16PS as Intel's manual writes it: the even and the odd elements of 16 pairs are summed apart, by fused
-// multiplications in order, then added to each other and to C.
+// TDPBF16PS as Intel's manual writes it: the even and the odd elements of 16 pairs are summed separately, by
+// fused multiplications in order. Then the two sums are added to each other and to C.
 void PlainTiles::Dot(Tile& c, const Tile& a, const Tile& b) {
   const auto element = [](const Tile& t, std::size_t row, std::size_t i) {
     std::uint16_t bits;

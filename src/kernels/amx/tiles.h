@@ -4,12 +4,12 @@
 //   Tiles tiles;                              the calling thread may use tiles while the object lives
 //   tiles.template Zero<T>()
 //   tiles.template Load<T>(from, stride)      row i is the 64 bytes at from + i * stride
-//   tiles.template LoadOnce<T>(from, stride)  the same, of what the first-level cache need not keep
+//   tiles.template LoadOnce<T>(from, stride)  the same, but the first-level cache need not keep it
 //   tiles.template Store<T>(to, stride)
 //   tiles.template Dot<C, A, B>()             C [16, 16] F32 += A [16, 32] BF16 times B, BF16 in pairs
 //
 // Row k, column j of B holds the elements (2k, j) and (2k + 1, j) of a matrix [32, 16]. HardwareTiles is the
-// tile unit, PlainTiles the same in loops: a machine without the unit tests everything else.
+// tile unit. PlainTiles does the same in loops, so that a machine without the unit can test everything else.
 #pragma once
 
 #include <array>

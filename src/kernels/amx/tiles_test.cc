@@ -1,4 +1,4 @@
-// What a product of tiles computes, and that the tile unit computes the same bits.
+// Checks what a product of tiles computes, and that the tile unit computes the same bits.
 #include "kernels/amx/tiles.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ struct Operands {
   std::vector<float> c;
 };
 
-// Of normal numbers, among them some that are subnormal or make subnormal products.
+// Normally distributed numbers. Some of them are subnormal or make subnormal products.
 Operands RandomOperands(std::uint64_t stream) {
   Random random(31, stream, RandomPurpose::kTest);
   const auto draw = [&] {
@@ -74,7 +74,7 @@ TEST(TilesTest, SubnormalNumbersAreZero) {
   o.c.assign(kTileRows * kStride / 4, 0.0f);
   o.a[0] = 0x0040;  // subnormal, in column 0, where B has something large
   o.b[0] = F32ToBF16(1e30f);
-  o.a[kStride + 2] = o.b[kStride / 2 + 2] = F32ToBF16(1e-20f);  // with a product that is, in column 2
+  o.a[kStride + 2] = o.b[kStride / 2 + 2] = F32ToBF16(1e-20f);  // with a subnormal product, in column 2
   o.c[5] = 1e-40f;
   EXPECT_EQ(Multiply<PlainTiles>(o), std::vector<float>(o.c.size(), 0.0f));
 }

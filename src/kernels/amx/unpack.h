@@ -1,4 +1,4 @@
-// Rows of any type as BF16, rounded to nearest, at the speed that the tile unit eats them.
+// Rows of any type as BF16, rounded to nearest, as fast as the tile unit takes them.
 #pragma once
 
 #include <cstddef>

@@ -63,8 +63,8 @@ template <class Block>
   return _mm512_fmsub_ps(codes, _mm512_set1_ps(scale), _mm512_set1_ps(minimum));
 }
 
-// A chunk of 16 bytes of nibbles: low ones to the first 16 words, high ones to the others, each the one of
-// the 16 values that it picks.
+// A chunk from 16 bytes of nibbles, each of which picks one of 16 values. The low nibbles give the first 16
+// words, the high ones the others.
 [[gnu::always_inline]] inline __m512i PickedByNibbles(const std::uint8_t* bytes, Vector values) {
   const __m512i table = _mm512_castsi256_si512(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
   const __m512i shifts = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
@@ -155,7 +155,7 @@ void UnpackQ5_K(const std::byte* from, std::int64_t elements, std::uint16_t* to,
   for (std::int64_t i = 0; i < elements; i += kSuperBlock, ++block) {
     alignas(64) float scales[16];
     ScalesAndMinima(*block, scales);
-    // Bit s of a byte of `high` is wanted at bit 4: words are turned by one more bit each time.
+    // Bit s of a byte of `high` must come to bit 4, so words are shifted by one more bit each time.
     __m512i fifth = _mm512_slli_epi16(Words(block->high.data()), 4);
 #pragma GCC unroll 8
     for (int sub = 0; sub < 8; ++sub, to += stride) {
@@ -163,7 +163,7 @@ void UnpackQ5_K(const std::byte* from, std::int64_t elements, std::uint16_t* to,
       const __m512i table = ToBf16(Values(low_codes, scale, minimum), Values(high_codes, scale, minimum));
       __m512i q = Words(block->q.data() + 32 * (sub / 2));
       if (sub % 2 == 1) q = _mm512_srli_epi16(q, 4);
-      // Bits 0-3 of q and bit 4 of the other: the look-up minds no higher ones.
+      // Bits 0-3 come from q and bit 4 from `fifth`. The look-up ignores higher bits.
       const __m512i index = _mm512_ternarylogic_epi32(fifteen, q, fifth, 0xca);
       _mm512_store_si512(to, _mm512_permutexvar_epi16(index, table));
       fifth = _mm512_srli_epi16(fifth, 1);
@@ -184,8 +184,8 @@ void UnpackQ6_K(const std::byte* from, std::int64_t elements, std::uint16_t* to,
       const __m256i low0 = Load32(block->low.data() + 64 * half),
                     low1 = Load32(block->low.data() + 64 * half + 32);
       const __m256i high = Load32(block->high.data() + 32 * half);
-      // Stripe s of 32 elements has its high bits in bit pair s of `high`; shifts by words, so neighbours'
-      // bits are masked.
+      // Stripe s of 32 elements has its high bits in bit pair s of `high`; the shifts are by words, so the
+      // bits of neighbouring bytes are masked.
       const __m256i stripes[] = {
           _mm256_ternarylogic_epi32(fifteen, low0, _mm256_and_si256(_mm256_slli_epi16(high, 4), pair), 0xca),
           _mm256_ternarylogic_epi32(fifteen, low1, _mm256_and_si256(_mm256_slli_epi16(high, 2), pair), 0xca),

@@ -12,7 +12,7 @@ namespace longspan::amx {
 namespace {
 
 // Calls chunk(i, low, high) for each chunk, i its first element, with the masks of its halves. All but the
-// last are whole, which the compiler then knows.
+// last are whole, and the compiler knows that.
 template <class Chunk>
 [[gnu::always_inline]] inline void EachChunk(std::int64_t elements, Chunk&& chunk) {
   std::int64_t i = 0;

@@ -37,7 +37,8 @@ TEST(UnpackTest, IsTheDecodedRowRounded) {
           } else if (column >= n) {
             ASSERT_EQ(got[at], 0) << Traits(type).name << " " << n << " past the end at " << column;
           } else {
-            // Half a last place of BF16, and what a fused product leaves out where a minimum is taken off.
+            // Half a unit in the last place of BF16, plus the rounding that a fused product leaves out when a
+            // minimum is subtracted.
             const float x = want[column];
             ASSERT_NEAR(BF16ToF32(got[at]), x, std::abs(x) / 256 + 1e-6f * largest)
                 << Traits(type).name << " " << n << " at " << column;

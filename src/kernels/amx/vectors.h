@@ -44,7 +44,7 @@ class FlushSubnormals {
   return _mm512_mask_mov_epi16(low, 0xaaaaaaaa, high);
 }
 
-// The first `count` of 16 lanes; all where there are more, none below zero.
+// The first `count` of 16 lanes; all if `count` is larger, none if it is negative.
 [[gnu::always_inline]] inline __mmask16 First16(std::int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
 }

@@ -1,4 +1,4 @@
-// Asking for memory ahead of its use, so that it comes while other memory is worked on.
+// Prefetching: memory is asked for ahead of its use, so that it comes while other memory is processed.
 #if defined(LONGSPAN_KERNELS_INT8_AHEAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_INT8_AHEAD_INL_H_
 #undef LONGSPAN_KERNELS_INT8_AHEAD_INL_H_
@@ -51,13 +51,13 @@ class Ahead {
   std::int64_t bytes_ = 0, skip_ = 0, rows_ = 0;
 };
 
-// How many lines to ask for in each of kParts parts of the work on a slab of a strip, so that all parts ask
-// for half a slab. The work has two stages, and each asks for half: transposing codes and multiplying them,
-// or for one row dots and their sums.
+// How many lines to ask for in each of kParts parts of the work on a slab of a strip, so that all parts
+// together ask for half a slab. The work has two stages, and each asks for half: transposing codes and
+// multiplying them, or, for one row, dots and their sums.
 template <class W, int kParts>
 inline constexpr int kAsk = kLanes* W::kSlabBytes / (2 * std::int64_t{kCacheLine} * kParts) + 1;
 
-// Asks for memory that is to be read at once: out of the second-level cache into the first.
+// Prefetches memory that will be read next from the second-level cache into the first.
 template <int kBytes>
 HWY_INLINE void AskNear(const std::uint8_t* from) {
 #pragma GCC unroll 8

@@ -1,15 +1,15 @@
-// How each quantised type gives up its codes and scales, a slab of 256 columns at a time.
+// How the codes and scales of each quantised type are read, a slab of 256 columns at a time.
 //
 // A type is a struct with
 //   kGroup      elements that share a scale: 32 or 16
-//   kOffset     what is taken from a code for its element's integer: 0, or a power of two
+//   kOffset     what is subtracted from a code to get its integer: 0, or a power of two
 //   kMinima     whether each group also has a minimum: x = scale * code - minimum
 //   kLargest    the largest code
 //   kSlabBytes  bytes of 256 elements of a row
 //   Codes(slab, groups, codes)             one row's codes, in the order of its elements, as bytes
-//   Quarter(slab, i)                       64 of a whole slab's, where AVX-512 needs no detour through memory
+//   Quarter(slab, i)                       64 codes of a whole slab, if AVX-512 can make them in registers
 //   Scales(words, groups, scales, minima)  the scales and minima of kLanes rows, one row a lane
-// and, where all packed codes of a slab lie together, so that they are transposed packed, as fewer words,
+// and, if all packed codes of a slab lie together, so that fewer words are transposed while they are packed,
 //   kWords, kWordsAt                       how many words they are, and at which byte they begin
 //   Unpack(words, codes)                   codes [64, kLanes, 4] out of words [kWords, kLanes]
 // with the blocks as tensor/blocks.h describes them. Here are the types of 32 elements, in k_codes-inl.h the
@@ -66,7 +66,7 @@ class RowWords {
   HWY_INLINE WordVec At(std::int64_t byte) const {
     return hn::GatherOffset(WordTag(), reinterpret_cast<const std::uint32_t*>(slab_ + byte), offsets_);
   }
-  // The four words from there on: with shuffles, because gathering is slow.
+  // The four words from `byte` on, by shuffles, because gathering is slow.
   HWY_INLINE void FourAt(std::int64_t byte, WordVec (&words)[4]) const {
     const auto four = [&](std::int64_t row) HWY_ATTR {
       const std::uint8_t* from = slab_ + std::min(row, last_) * row_bytes_ + byte;
@@ -133,7 +133,7 @@ HWY_INLINE void StoreBytes(WordVec words, FloatVec factor, std::int64_t first, f
   StoreLanes(hn::Mul(factor, ByteOf<3>(words)), first + 3, to);
 }
 
-// Half a vector register on AVX-512; what most types keep together.
+// The bytes that a type reads together: for most types 32, half a register on AVX-512.
 template <int kBytes>
 using ByteTag = hn::FixedTag<std::uint8_t, kBytes>;
 
@@ -162,14 +162,14 @@ HWY_INLINE V BitAs(V v, int bit, std::uint8_t value) {
 }
 
 #if HWY_TARGET <= HWY_AVX3_DL
-// 32 bytes in the lower and in the upper half of a register, the upper ones `high` bits further down, the
-// lower ones `low`; less than 0 is up. Bits of neighbouring bytes come along: mask them.
+// The same 32 bytes in both halves of a register, shifted down by `low` bits in the lower half and by `high`
+// bits in the upper one (up if negative). Bits of neighbouring bytes come along, so mask them.
 HWY_INLINE __m512i ShiftedTwice(const std::uint8_t* bytes, int low, int high) {
   const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
   return _mm512_rorv_epi64(both, _mm512_set_epi64(high, high, high, high, low, low, low, low));
 }
 HWY_INLINE __m512i Masked(__m512i v, char mask) { return _mm512_and_si512(v, _mm512_set1_epi8(mask)); }
-// Where each byte's mask has ones, v, else other.
+// v where the mask of each byte has ones, `other` elsewhere.
 HWY_INLINE __m512i Selected(char mask, __m512i v, __m512i other) {
   return _mm512_ternarylogic_epi64(_mm512_set1_epi8(mask), v, other, 0xca);
 }

@@ -67,8 +67,8 @@ inline constexpr bool kHasQuarters = requires(const std::uint8_t* slab) {
   W::Quarter(slab, 0);
 };
 
-// The words of a whole slab of 16 rows (from `rows` on the last again), transposed: [64, 16]. False, having
-// done nothing, where the type has no quarters.
+// Transposes the words of a whole slab of 16 rows to [64, 16]. Rows from `rows` on repeat the last one. Does
+// nothing and returns false if the type has no quarters.
 template <class W>
 HWY_INLINE bool TransposeQuarters(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows,
                                   std::uint32_t* to, Ahead& ahead) {
@@ -103,8 +103,8 @@ class RowCodes {
     if (groups < 8) std::memset(bytes, 0, sizeof(bytes));
     W::Codes(slab, groups, bytes);
     for (int i = 0; i < 4; ++i) {
-      // Two halves, as they were stored a moment ago: a load across two stores would have to wait for the
-      // cache.
+      // Loads two halves, as they were stored a moment ago, because a load across two stores would have to
+      // wait for the cache.
       const auto* halves = reinterpret_cast<const __m256i*>(bytes + 64 * i);
       codes_[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_load_si256(halves)),
                                      _mm256_load_si256(halves + 1), 1);

@@ -1,6 +1,6 @@
 #include "kernels/int8/int8_products.h"
 
-// Only what has the byte products: AVX2, and AVX-512 with VNNI.
+// Only the targets with byte products: AVX2, and AVX-512 with VNNI.
 #ifndef HWY_DISABLED_TARGETS
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3)
 #endif

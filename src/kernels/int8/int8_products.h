@@ -1,6 +1,6 @@
 // Products of quantised weights with activations rounded to 8 bits: integer dot products on the packed
-// blocks, which is where a processor's fastest arithmetic is (VNNI; maddubs before it), and no weight is
-// widened to float.
+// blocks. That is a processor's fastest arithmetic (VNNI, or maddubs before it), and no weight is widened to
+// float.
 //
 //   y[i][o] = sum over groups g of  scale_x[i][g] * (scale_w[o][g] * dot[i][o][g] - minimum_w[o][g] *
 //   sum_x[i][g])
@@ -19,7 +19,7 @@ namespace longspan {
 
 // One instruction set's implementation.
 struct Int8Products {
-  // Whether weights of this type can be multiplied so.
+  // Whether weights of this type can be multiplied this way.
   bool (*supports)(Type type);
   // x [n, in], a multiple of 32 columns, rounded.
   void (*round)(ConstRows x, RoundedRows& rounded);

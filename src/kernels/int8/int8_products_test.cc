@@ -1,5 +1,5 @@
-// The 8-bit products against plain sums of the same rounded activations, and against themselves: one order of
-// summing, whatever the instruction set, the number of rows or of threads.
+// Compares the 8-bit products with plain sums of the same rounded activations, and with each other: the order
+// of summing must not depend on the instruction set, the number of rows or the number of threads.
 #include "kernels/int8/int8_products.h"
 
 #include <fmt/format.h>
@@ -24,7 +24,7 @@ Matrix RandomRows(std::int64_t rows, std::int64_t cols, std::uint64_t stream) {
   return m;
 }
 
-// What the codes stand for.
+// The values that the codes stand for.
 Matrix Widen(const RoundedRows& r) {
   Matrix m(r.rows, r.cols);
   for (std::int64_t i = 0; i < r.rows; ++i) {
@@ -112,7 +112,7 @@ TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {
           Matrix y(n, out), want(n, out), terms(n, out), widened = Widen(rounded);
           ReferenceKernels().MatMul(widened, w, want, Store::kSet);
           products_->mat_mul(rounded, w, y, false);
-          // How large the terms are that are summed: what rounding goes by.
+          // The size of the terms that are summed, on which rounding depends.
           Tensor sizes = w.ToF32();
           for (float& v : sizes.mutable_floats()) v = std::abs(v);
           for (float& v : widened.span()) v = std::abs(v);
@@ -121,7 +121,7 @@ TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {
             ASSERT_NEAR(y.span()[i], want.span()[i], 2e-6 * terms.span()[i] + 1e-6)
                 << fmt::format("{} {}x{}x{} at {}", Traits(type).name, n, out, in, i);
           }
-          // Adding adds that very result.
+          // Adding must add exactly this result.
           Matrix added = RandomRows(n, out, 3), start = added;
           products_->mat_mul(rounded, w, added, true);
           for (std::size_t i = 0; i < y.span().size(); ++i)

@@ -22,7 +22,7 @@ namespace longspan::HWY_NAMESPACE {
 #if HWY_TARGET <= HWY_AVX2
 
 // The eight 6-bit scales and minima of Q4_K and Q5_K, whose bytes begin at byte 4 (see tensor/blocks.h), for
-// kLanes rows at once: what is done there to bytes, four to a word.
+// kLanes rows at once. A word does for four bytes what is done there for one.
 HWY_INLINE void SixBitScales(const RowWords& words, float* scales, float* minima) {
   const WordTag d;
   WordVec begin[4];
@@ -99,7 +99,7 @@ struct Q3_KCodes {
   }
   static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
     const WordTag d;
-    // As in Q6_K, the F16 is last.
+    // As in Q6_K, the F16 ends the block, so it is read with the two bytes before it.
     const FloatVec scale = HighHalf(words.At(offsetof(BlockQ3_K, d) - 2));
     const WordVec a = words.At(offsetof(BlockQ3_K, scales)), b = words.At(offsetof(BlockQ3_K, scales) + 4);
     const WordVec c = words.At(offsetof(BlockQ3_K, scales) + 8);
@@ -239,7 +239,7 @@ struct Q6_KCodes {
   }
   static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
     constexpr auto kAt = static_cast<std::int64_t>(offsetof(BlockQ6_K, scales));
-    // The block ends with its F16: read it with bytes before, not with any past the end.
+    // The block ends with its F16, so it is read with bytes before it, not with any past the end.
     WordVec four[4];
     words.FourAt(kAt + 2, four);
     const FloatVec d = HighHalf(four[3]);

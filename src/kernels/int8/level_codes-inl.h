@@ -57,7 +57,7 @@ HWY_INLINE __m512i LookUpTwo(const std::uint8_t* nibbles, const std::uint8_t* ta
 }
 #endif
 
-// IQ4's levels need whole bytes, so they go as Q8_0's codes do.
+// IQ4's levels need whole bytes, so they are treated as Q8_0's codes.
 alignas(16) inline constexpr auto kIq4Codes = LevelCodes(kIq4Levels, kVnni ? 128 : 0);
 alignas(16) inline constexpr auto kMxfp4Codes = LevelCodes(kMxfp4Levels, 16);
 
@@ -120,8 +120,8 @@ struct MXFP4Codes : LevelsOf32<kMxfp4Codes, offsetof(BlockMXFP4, q), sizeof(Bloc
   }
 };
 
-// The one scale of a ternary block for all eight groups; it is the last of the block, read with the two bytes
-// before.
+// The one scale of a ternary block, for all eight groups. It ends the block, so it is read with the two bytes
+// before it.
 template <class Block>
 HWY_INLINE void TernaryScales(const RowWords& words, float* scales) {
   const FloatVec d = HighHalf(words.At(offsetof(Block, d) - 2));

@@ -32,12 +32,12 @@ namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2
 
-// Rows of x that one task takes past its strips.
+// Rows of x that one task multiplies by its strips.
 inline constexpr std::int64_t kRowBlock = 512;
-// Slabs of a row that are read, or asked for, before the next row's: a weight is then read in the order in
-// which it lies, which is how memory is fast.
+// Slabs of a row that are read or prefetched before the next row's. A weight is then read nearly in the order
+// in which it lies, which is fastest.
 inline constexpr std::int64_t kSlabsAtOnce = 16;
-// One row's memory is prefetched in two steps: first like all memory, and then, so many bytes ahead, into the
+// One row's memory is prefetched in two steps: first like all memory, then, this many bytes ahead, into the
 // first-level cache.
 inline constexpr std::int64_t kNear = 768;
 
@@ -54,7 +54,7 @@ struct StripSlab {
   }
 };
 
-// What one row of x brings to a slab.
+// The data of one row of x for a slab.
 struct RoundedRow {
   const std::int8_t* codes;            // [kSlab]
   const float *scales, *sums;          // [kGroups]
@@ -69,8 +69,8 @@ struct RoundedRow {
     halves = x.minus_halves.data() + at * 2 * RoundedRows::kGroups;
   }
 
-  // Of row r after this one: minus the sum of the codes that share a weight's scale `group`, and what they
-  // sum up to.
+  // For row r after this one and the weight's scale `group`: minus the sum of the codes that share the scale,
+  // and the sum of the values that they stand for.
   template <class W>
   HWY_INLINE std::int32_t MinusSum(int r, std::int64_t group) const {
     return W::kGroup == 32 ? minus[r * RoundedRows::kGroups + group]
@@ -117,8 +117,8 @@ HWY_INLINE void WriteOutputs(FloatVec v, std::int64_t count, bool add, float* to
   for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i] + (add ? to[i] : 0.0f);
 }
 
-// What is read after the slabs [slab, slab + kSlabsAtOnce) of `rows` rows: their next slabs, or the first
-// ones of the rows from `next` on.
+// The memory that is read after the slabs [slab, slab + kSlabsAtOnce) of `rows` rows: their next slabs, or
+// the first ones of the rows from `next` on.
 template <class W>
 Ahead AfterSlabs(const RoundedRows& x, const Tensor& w, std::int64_t slab, std::int64_t first,
                  std::int64_t next, std::int64_t rows) {
@@ -307,8 +307,8 @@ inline TileFunction<W> TileFor(std::int64_t rows) {
   return kTiles[rows - 1];
 }
 
-// Outputs [first, first + kTileStrips * kLanes) of the rows [first_row, first_row + count) of x. From `next`
-// on are the outputs after these.
+// Computes outputs [first, first + kTileStrips * kLanes) of the rows [first_row, first_row + count) of x. The
+// outputs from `next` on come after these.
 template <class W>
 void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t next,
                   std::int64_t first_row, std::int64_t count, Rows y, bool add) {

@@ -1,5 +1,5 @@
-// The operations of kernels.h as plain loops over any floating type. In float they are the oracle; in double,
-// finite differences are taken of them. Written to be read, not to be fast.
+// The operations of kernels.h as plain loops over any floating type. In float they are the oracle. In double,
+// tests take finite differences of them. They are written to be read, not to be fast.
 #pragma once
 
 #include <cmath>
@@ -210,7 +210,7 @@ void SwiGluBackward(RowsOf<const T> gate, RowsOf<const T> up, RowsOf<const T> dy
   }
 }
 
-// Returns the row's negative log likelihood; with `gradient`, the logits become it.
+// Returns the row's negative log likelihood. With `gradient`, the logits become its gradient times `scale`.
 template <class T>
 T CrossEntropyRow(std::span<T> logits, std::int32_t target, bool gradient, T scale) {
   if (target < 0) {

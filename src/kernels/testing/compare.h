@@ -1,4 +1,4 @@
-// What tests of kernels share: random matrices, and comparing results.
+// Helpers for tests of kernels: random matrices, and comparison of results.
 #pragma once
 
 #include <gtest/gtest.h>

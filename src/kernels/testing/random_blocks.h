@@ -20,15 +20,15 @@ inline constexpr std::array kQuantizedTypes{Type::kQ8_0,  Type::kQ4_0,  Type::kQ
                                             Type::kQ5_K,  Type::kQ6_K,  Type::kIQ4_NL, Type::kIQ4_XS,
                                             Type::kMXFP4, Type::kTQ1_0, Type::kTQ2_0};
 
-// Those of tensor/iq_blocks.h.
+// The types of tensor/iq_blocks.h.
 inline constexpr std::array kCodeBookTypes{Type::kIQ1_S, Type::kIQ1_M,   Type::kIQ2_XXS, Type::kIQ2_XS,
                                            Type::kIQ2_S, Type::kIQ3_XXS, Type::kIQ3_S};
 
 namespace random_blocks {
 
-// Every bit random, so that all codes and sub-scales occur, but for the halves, which are finite. `codes`
-// and `scales` are the largest code and sub-scale: values come out at about 1, and codes without a sign are
-// centred by minima.
+// Every bit is random, so that all codes and sub-scales occur, except in F16 scales, which are finite.
+// `codes` and `scales` are the largest code and sub-scale. They make values about 1 in size, with minima that
+// centre codes without a sign.
 template <class Block>
 void Draw(std::span<std::byte> to, float codes, float scales, Random& random) {
   for (std::size_t at = 0; at < to.size(); at += sizeof(Block)) {
@@ -84,12 +84,12 @@ inline Tensor RandomBlocks(Type type, std::int64_t rows, std::int64_t cols, std:
     case Type::kIQ2_S: Draw<BlockIQ2_S>(to, 5, 31, random); break;
     case Type::kIQ3_XXS: Draw<BlockIQ3_XXS>(to, 15, 31, random); break;
     case Type::kIQ3_S: Draw<BlockIQ3_S>(to, 15, 31, random); break;
-    default: Fail(ErrorKind::kInternal, "{} is no quantised type", Traits(type).name);
+    default: Fail(ErrorKind::kInternal, "{} is not a quantised type", Traits(type).name);
   }
   return tensor;
 }
 
-// Those and the float types.
+// All of these types and the float types.
 inline constexpr std::array kWeightTypes{
     Type::kF32,    Type::kF16,   Type::kBF16,    Type::kQ8_0,  Type::kQ4_0,  Type::kQ4_1,  Type::kQ5_0,
     Type::kQ5_1,   Type::kQ2_K,  Type::kQ3_K,    Type::kQ4_K,  Type::kQ5_K,  Type::kQ6_K,  Type::kIQ4_NL,

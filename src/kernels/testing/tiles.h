@@ -1,4 +1,4 @@
-// What tests on tiles share: which tiles there are, and what they need of the machine.
+// Helpers for tests on tiles: which tiles there are, and what they need of the machine.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -52,7 +52,7 @@ inline void AttentionForward(const AttentionShape& shape, std::span<const Attent
       heads.push_back({head, scratch_floats});
       scratch_floats += head.scratch_floats();
     }
-    // The heads of a page lie side by side.
+    // The heads of a page lie side by side, so their tasks follow one another.
     for (std::int64_t i = 0; i < heads.back().head.pieces(); ++i) {
       for (std::size_t h = first_head; h < heads.size(); ++h) pieces.push_back({h, i});
     }
@@ -60,7 +60,7 @@ inline void AttentionForward(const AttentionShape& shape, std::span<const Attent
 
   static thread_local AlignedVector<float> scratch;
   scratch.resize(std::max(scratch.size(), static_cast<std::size_t>(scratch_floats)));
-  float* sums = scratch.data();  // not the other threads' own
+  float* sums = scratch.data();  // all threads write here, not to their own scratch
   const auto prefill_tasks = static_cast<std::int64_t>(prefill.size());
   ParallelFor(prefill_tasks + static_cast<std::int64_t>(pieces.size()), [&](std::int64_t task) {
     if (task < prefill_tasks) {

@@ -1,7 +1,7 @@
 // The queries of one task of attention as columns. Everything is transposed: S^T = K Q^T, softmax down the
-// columns, O^T = V^T P^T. The softmax then needs no reduction across a vector, a panel of probabilities is at
-// once the right operand of the second product, and the query heads that share a KV head are columns of one
-// task and share its loads.
+// columns, O^T = V^T P^T. The softmax then needs no reduction across a vector, a panel of probabilities is
+// already the right operand of the second product, and the query heads that share a KV head are columns of
+// one task and share its loads.
 #if defined(LONGSPAN_KERNELS_VECTOR_ATTENTION_COLUMNS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_ATTENTION_COLUMNS_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_ATTENTION_COLUMNS_INL_H_
@@ -42,7 +42,7 @@ struct FloatBlock {
   std::int64_t first, count;
 };
 
-// F32 is read where it lies, other types are widened to scratch [2, kKvBlock, head_dim].
+// F32 is read in place; other types are widened to scratch [2, kKvBlock, head_dim].
 inline FloatBlock AsFloats(const KvBlock& block, std::int64_t head_dim, float* scratch) {
   if (block.type == Type::kF32) {
     const auto in_place = [](const KvBlock::RowsOfType& rows) -> FloatBlock::Elements {

@@ -1,7 +1,7 @@
-// Attention of few queries over a long cache, which is a matter of reading it once at memory's speed. A
+// Attention of few queries over a long cache. It is as fast as the cache can be read once from memory. A
 // sequence is cut into pieces of kPiece tokens; each is a task of its own with a softmax of its own, and the
-// pieces' sums are joined in their order. Cutting by length alone keeps results apart from the number of
-// threads.
+// pieces' sums are joined in their order. Pieces depend on the length alone, so results do not depend on the
+// number of threads.
 //
 // Rows of K are dotted with the queries of all heads that share them; kLanes dot products are summed across
 // lanes at once. Rows of V are added up in registers, each loaded once for all queries. Types are widened on
@@ -35,14 +35,14 @@ inline constexpr std::int64_t kValueRows = 16;
 // Vectors that stay in registers while rows of V go by: half of the registers that there are.
 inline constexpr int kAccumulators = HWY_TARGET <= HWY_AVX3 ? 16 : 8;
 
-// Whether a sequence's queries are few enough: then this path costs less than a panel, which is never less
-// than full.
+// Whether a sequence's queries are few enough. Then this path costs less than a panel, which always costs as
+// much as a full one.
 inline bool IsDecode(const AttentionShape& shape, const AttentionSequence& s) {
   return s.kv.paged() && shape.head_dim % kBlock == 0 && shape.group() * s.q.rows <= kLanes;
 }
 
-// Queries that are dotted together. More columns are that many at a time, over rows that are by then in
-// cache.
+// Queries that are dotted together. With more columns, this many are taken at a time, over rows that are in
+// cache by then.
 inline int QueriesAtOnce(std::int64_t columns) { return columns == 1 ? 1 : columns == 2 ? 2 : 4; }
 
 // v [kCount] becomes one vector: with kCount = kLanes, lane i is the sum of the lanes of v[i]. Each step adds
@@ -59,9 +59,9 @@ HWY_INLINE void SumLanes(FloatVec* v) {
   }
 }
 
-// Rows are read in a stream that goes on at `next` where those of one block end. The processor foresees
-// neither that nor what lies past a page of memory, so what is kAhead bytes on is asked for here, into the
-// second-level cache.
+// Rows are read in a stream that continues at `next` where those of one block end. The processor predicts
+// neither that nor what lies past a page of memory. So this prefetches what is kAhead bytes further on into
+// the second-level cache.
 struct RowStream {
   const std::byte* end;
   const std::byte* next;
@@ -158,7 +158,7 @@ HWY_INLINE void AddValues(const KvBlock& block, std::int64_t first, std::int64_t
     AddValues<kType, kQueries, kHalves / 2>(block, first, head_dim, p, first == 0 ? stream : nullptr, sums);
 }
 
-// What a piece leaves, for columns padded to a multiple of the queries at once.
+// The result of a piece, for columns padded to a multiple of QueriesAtOnce.
 struct PieceSums {
   float* sums;     // [columns, head_dim] numerators
   float* maximum;  // [columns] of the scores
@@ -253,7 +253,7 @@ class PieceTask {
     }
   }
 
-  // Hides what fills the last tile up, and from each column the keys it does not see.
+  // Hides the padding of the last tile, and from each column the keys that it does not see.
   void Mask(std::int64_t group) const {
     float* scores = ScoresOf(group, 0);
     std::fill(scores + tokens() * kQueries, scores + padded() * kQueries, kMasked);
@@ -303,7 +303,7 @@ class DecodeHead {
         first_seen_(FirstSeen(shape, s, s.first_order)),
         at_once_(QueriesAtOnce(columns_)) {}
 
-  // Only of those that some query sees.
+  // The number of pieces that some query sees.
   std::int64_t pieces() const { return (tokens() + kPiece - 1) / kPiece - first_piece(); }
   std::int64_t scratch_floats() const { return pieces() * piece_floats(); }
 

@@ -1,4 +1,4 @@
-// Rows of a KV cache's types: read 16 elements at a time straight into registers, and written.
+// Rows of a KV cache's types: reading them, 16 elements at a time, straight into registers, and writing them.
 #if defined(LONGSPAN_KERNELS_VECTOR_KV_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_KV_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_KV_INL_H_
@@ -145,7 +145,7 @@ inline void EncodeF16(const float* x, std::int64_t n, std::byte* to) {
   }
 }
 
-// Highway's own conversion cuts the low bits off.
+// Rounds to nearest, because Highway's own conversion truncates.
 inline void EncodeBF16(const float* x, std::int64_t n, std::byte* to) {
   const FloatTag d;
   const hn::RebindToUnsigned<FloatTag> du;

@@ -1,7 +1,7 @@
 // Matrix products over weights of any type. All three are C [m, n] (+)= A [m, k] B [k, n] with B packed,
 // block by block, into panels: decoding and transposing of weights happens there and nowhere else, and its
-// cost is shared by all rows of A. A few rows are not worth packing for: there each weight row is decoded
-// once and dotted.
+// cost is shared by all rows of A. Packing does not pay for a few rows. There each weight row is decoded once
+// and dotted.
 #if defined(LONGSPAN_KERNELS_VECTOR_MATMUL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_MATMUL_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_MATMUL_INL_H_
@@ -26,7 +26,7 @@ namespace longspan::HWY_NAMESPACE {
 // Depth of a packed block: a multiple of every type's block, so that rows can be decoded piece by piece; a
 // panel of this depth and a strip of A fit the first-level cache together.
 inline constexpr std::int64_t kDepth = 256;
-// Rows of A that one task takes past its packed block: kRowBlock * kDepth floats stay in the second-level
+// Rows of A that one task multiplies by its packed block: kRowBlock * kDepth floats stay in the second-level
 // cache.
 inline constexpr std::int64_t kRowBlock = 1024;
 inline constexpr std::int64_t kColumnBlock = 256;
@@ -201,8 +201,8 @@ template <class B>
 void PackedProduct(Strided a, std::int64_t m, const B& b, Rows c, bool add) {
   if (m == 0 || b.n() == 0) return;
   const std::int64_t column_tasks = (b.n() + B::kColumns - 1) / B::kColumns;
-  // Tall products are cut into rows too, so that A's share stays in cache; whole tiles, so that no shape is
-  // ragged twice.
+  // Tall products are cut into rows too, so that A's share stays in cache. Tasks have whole tiles, so that
+  // only the last one can be ragged.
   constexpr std::int64_t rows_per_task = B::kRows / kTileRows * kTileRows;
   const std::int64_t row_tasks = (m + rows_per_task - 1) / rows_per_task;
   ParallelFor(column_tasks * row_tasks, [&](std::int64_t task) {

@@ -1,4 +1,4 @@
-// What is done row by row or element by element: norms, rotary embedding, SwiGLU, cross-entropy, AdamW.
+// Operations by rows or by elements: norms, rotary embedding, SwiGLU, cross-entropy, AdamW.
 #if defined(LONGSPAN_KERNELS_VECTOR_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_ROWS_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_ROWS_INL_H_

@@ -22,7 +22,7 @@ namespace longspan::HWY_NAMESPACE {
 
 class Implementation : public Kernels {
  public:
-  // `int8`: what to multiply quantised weights with, activations rounded; null for exact products.
+  // `int8` multiplies quantised weights by rounded activations. Null for exact products.
   explicit Implementation(const Int8Products* int8) : int8_(int8) {}
 
   std::string name() const override { return hwy::TargetName(HWY_TARGET); }

@@ -1,4 +1,4 @@
-// Kernels over SIMD vectors, one implementation an instruction set, from one source (Highway).
+// Kernels over SIMD vectors, one implementation for each instruction set, from one source (Highway).
 #pragma once
 
 #include <vector>
