@@ -55,7 +55,7 @@ void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, cons
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     const auto target = ParseAdapterTarget(pair.target);
     if (!target || target->layer >= config.layers) {
-      Fail(ErrorKind::kInvalidFile, "{}: {} is no projection of a model of {} layers", where,
+      Fail(ErrorKind::kInvalidFile, "{}: {} is not a projection of a model of {} layers", where,
            Printable(pair.target), config.layers);
     }
     if (pair.target == "output" && config.tied_embeddings) {

@@ -15,8 +15,8 @@ namespace {
 
 Tensor ToFloat(const Tensor& tensor) { return tensor.type() == Type::kF32 ? tensor : tensor.ToF32(); }
 
-// GGUF's pair of a target. Of the embedding it has what PEFT has, the other way round: lora_a is A^T
-// [vocabulary, rank] and lora_b is B [dim, rank].
+// A target's pair as GGUF stores it. The embedding's is PEFT's with A transposed: lora_a is A^T [vocabulary,
+// rank] and lora_b is B [dim, rank].
 struct StoredPair {
   Tensor a, b;
 };
@@ -73,7 +73,8 @@ LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig
          Printable(*architecture), Name(config.architecture));
   }
   if (file->metadata().Contains("adapter.alora.invocation_tokens")) {
-    Fail(ErrorKind::kUnsupported, "{}: an activated LoRA, which works from certain tokens on only", where);
+    Fail(ErrorKind::kUnsupported, "{}: an activated LoRA, which takes effect only after certain tokens",
+         where);
   }
   LoraAdapter adapter;
   adapter.base_model = file->Find<std::string>("general.base_model.0.name").value_or("");

@@ -66,7 +66,8 @@ class GgufParser {
     file_->version_ = reader_.Read<std::uint32_t>("version");
     const std::uint32_t version = file_->version_;
     if ((version & 0xffff) == 0 && version != 0) {
-      Fail(ErrorKind::kUnsupported, "{}: a big-endian GGUF file; longspan reads little-endian ones", name_);
+      Fail(ErrorKind::kUnsupported, "{}: a big-endian GGUF file; longspan reads only little-endian ones",
+           name_);
     }
     if (version != 2 && version != 3) {
       Fail(ErrorKind::kUnsupported, "{}: GGUF version {}, expected 2 or 3", name_, version);
@@ -202,7 +203,7 @@ class GgufParser {
       const auto n = reader_.Read<std::int64_t>("dimension");
       if (n < 1) reader_.FailAt("tensor {} has a dimension of {}", Printable(tensor.name), n);
       if (__builtin_mul_overflow(elements, n, &elements)) {
-        reader_.FailAt("tensor {} has more elements than 63 bits count", Printable(tensor.name));
+        reader_.FailAt("tensor {} has more elements than 63 bits can count", Printable(tensor.name));
       }
       tensor.shape.push_back(n);
     }

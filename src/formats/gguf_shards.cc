@@ -98,9 +98,8 @@ void GgufShards::Join(GgufFile& first) {
   if (count > 1) {
     const auto name = GgufShardName::Parse(first.path().filename().string());
     if (!name || name->count != count || name->number != number + 1) {
-      Fail(ErrorKind::kInvalidFile,
-           "{}: shard {} of {}, which its name should end with: -{:05}-of-{:05}.gguf", where, number + 1,
-           count, number + 1, count);
+      Fail(ErrorKind::kInvalidFile, "{}: is shard {} of {}, so its name should end with -{:05}-of-{:05}.gguf",
+           where, number + 1, count, number + 1, count);
     }
     if (number != 0) {
       const GgufShardName wanted{name->stem, 1, name->count};
@@ -155,7 +154,7 @@ std::vector<std::string> WriteGgufShards(const GgufFile& file, const std::filesy
     GgufWriter writer(folder / name.FileName(), metadata);
     CopyTensors(file, shards[i], writer, done, progress);
     names.push_back(name.FileName());
-    metadata = GgufMetadata();  // the later shards say nothing but what they are
+    metadata = GgufMetadata();  // later shards only say which shard they are
   }
   progress.Finish();
   return names;

@@ -34,7 +34,7 @@ std::string OpenError(const std::filesystem::path& path) {
   return ErrorOf([&] { GgufFile::Open(path); });
 }
 
-// A shard of one tensor that says of itself what it is told to.
+// Writes a shard of one tensor. Its metadata say what the arguments say.
 void WriteShard(const std::filesystem::path& path, int number, int count, int tensors,
                 const std::string& name) {
   GgufMetadata metadata;
@@ -104,7 +104,7 @@ TEST(GgufShards, RefusesWhatDoesNotBelongTogether) {
   EXPECT_THAT(OpenError(first), HasSubstr("split.tensors.count"));
   WriteShard(folder / "renamed.gguf", 0, 2, 2, "a");
   EXPECT_THAT(OpenError(folder / "renamed.gguf"), HasSubstr("-00001-of-00002.gguf"));
-  WriteShard(folder / "one.gguf", 0, 1, 1, "a");  // "in one shard" is a whole file of any name
+  WriteShard(folder / "one.gguf", 0, 1, 1, "a");  // one shard alone is a whole file and may have any name
   EXPECT_EQ(OpenError(folder / "one.gguf"), "");
 }
 

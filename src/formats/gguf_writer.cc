@@ -11,7 +11,7 @@ namespace longspan {
 namespace {
 
 constexpr std::uint32_t kVersion = 3;
-constexpr std::size_t kChunk = 1 << 20;  // AtomicFile copies what it is given; big tensors go in pieces
+constexpr std::size_t kChunk = 1 << 20;  // AtomicFile copies what it gets, so tensors go in pieces
 
 template <class T>
 void Put(AtomicFile& file, T value) {

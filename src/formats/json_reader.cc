@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-// Makes values of the parser's events (nlohmann's SAX interface). The library's own parser with a callback
+// Makes values from the parser's events (nlohmann's SAX interface). The library's own parser with a callback
 // searches the whole parent at the end of every object, which is quadratic.
 class JsonBuilder {
  public:
@@ -31,7 +31,7 @@ class JsonBuilder {
   bool number_unsigned(json::number_unsigned_t value) { return Add(value); }
   bool number_float(json::number_float_t value, const std::string&) { return Add(value); }
   bool string(std::string& value) { return Add(std::move(value)); }
-  bool binary(json::binary_t&) { return false; }  // is never in a text
+  bool binary(json::binary_t&) { return false; }  // never occurs in a text
   bool start_object(std::size_t) { return Start(JsonEvent::object_start, json::object()); }
   bool start_array(std::size_t) { return Start(JsonEvent::array_start, json::array()); }
   bool end_object() { return End(JsonEvent::object_end); }
@@ -59,18 +59,18 @@ class JsonBuilder {
   }
 
  private:
-  // A list or object whose end has not come.
+  // A list or object whose end has not been read.
   struct Open {
     json* value;
-    std::size_t values_before;             // it
-    json::object_t::iterator member = {};  // of an object: the one that its last key has made
+    std::size_t values_before;             // the number of values kept before it
+    json::object_t::iterator member = {};  // in an object: the member of its last key
     bool keeps_member = true;
   };
 
   json::object_t& Object() { return open_.back().value->get_ref<json::object_t&>(); }
   json::array_t& Array() { return open_.back().value->get_ref<json::array_t&>(); }
 
-  // `part` becomes JSON for the filter alone.
+  // Asks the filter, if there is one. `part` becomes JSON only for it.
   template <class Part>
   bool Keep(JsonEvent event, Part& part) const {
     if (!filter_) return true;
@@ -130,7 +130,7 @@ class JsonBuilder {
     return true;
   }
 
-  // Where `value` then is; nullptr where the key before it was not kept.
+  // Stores `value` and returns where it is, or nullptr if the key before it was not kept.
   json* Put(json value) {
     if (!open_.empty() && !open_.back().keeps_member) return nullptr;
     if (++values_ > limits_.values)
@@ -161,7 +161,7 @@ class JsonBuilder {
 json ParseJson(std::string_view text, const std::string& file, const JsonLimits& limits,
                const JsonFilter& filter) {
   if (text.size() > limits.bytes) {
-    Fail(ErrorKind::kInvalidFile, "{}: {} bytes of JSON, more than the {} that are read", file, text.size(),
+    Fail(ErrorKind::kInvalidFile, "{}: {} bytes of JSON, expected at most {}", file, text.size(),
          limits.bytes);
   }
   JsonBuilder builder(text, file, limits, filter);

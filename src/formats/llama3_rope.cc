@@ -16,7 +16,8 @@ using Kind = RopeScaling::Kind;
 
 constexpr double kTolerance = 1e-5;  // other converters compute the divisors in F32
 
-// What llama3 scaling keeps of a frequency, from the divisor: f = 1 / (kept + (1 - kept) / factor).
+// The part of a frequency that llama3 scaling keeps, from its divisor, which is 1 / (kept + (1 - kept) /
+// factor).
 double Kept(double divisor, double factor) { return (1 / divisor - 1 / factor) / (1 - 1 / factor); }
 
 bool Makes(const RopeScaling& scaling, const LlamaConfig& config, std::span<const float> divisors) {
@@ -29,8 +30,8 @@ bool Makes(const RopeScaling& scaling, const LlamaConfig& config, std::span<cons
                             [](float a, float b) { return std::abs(a - b) <= kTolerance * std::abs(b); });
 }
 
-// Kept is a line over turns, (turns - low) / (high - low), and turns go with original_context: two dimensions
-// on the slope give the line, for one choice of the window.
+// Kept is linear in turns, (turns - low) / (high - low), and turns are proportional to original_context. So
+// two dimensions on the slope give the line, for a given original_context.
 std::optional<RopeScaling> FitLine(RopeScaling scaling, const LlamaConfig& config,
                                    std::span<const float> divisors) {
   std::vector<std::pair<double, double>> slope;  // turns, kept
@@ -47,7 +48,7 @@ std::optional<RopeScaling> FitLine(RopeScaling scaling, const LlamaConfig& confi
   const auto [t1, k1] = slope.back();
   const double per_turn = (k1 - k0) / (t1 - t0);
   if (!std::isfinite(per_turn) || per_turn <= 0) return std::nullopt;
-  // Files are written with round numbers; what is off by a rounding error of F32 is brought back to them.
+  // Files are written with round numbers, so this removes the rounding errors of F32.
   const auto tidy = [](double x) { return std::round(x * 1e4) / 1e4; };
   scaling.low_frequency_factor = tidy(t0 - k0 / per_turn);
   scaling.high_frequency_factor = tidy(t0 - k0 / per_turn + 1 / per_turn);

@@ -32,7 +32,7 @@ class Keys {
   std::string_view prefix_;
 };
 
-// A measure that some writers give once and others once a layer. longspan's layers are all alike.
+// A dimension that some writers give once and others once for each layer. longspan's layers are all alike.
 std::int64_t Uniform(const GgufFile& file, std::string_view key) {
   const GgufValue* value = file.metadata().FindValue(key);
   if (value == nullptr || value->type() != GgufType::kArray) return file.Get<std::int64_t>(key);
@@ -133,8 +133,8 @@ void WriteRopeScaling(const LlamaConfig& config, GgufMetadata& out) {
   }
 }
 
-// NTK scaling is a change of base and nothing more; as GGUF has no word for it, the base is written changed,
-// base * alpha^(d / (d - 2)), and every reader gets the same angles.
+// NTK scaling only changes the base. GGUF has no key for it, so the changed base is written, base * alpha^(d
+// / (d - 2)), and every reader gets the same angles.
 double WrittenRopeTheta(const LlamaConfig& config) {
   if (config.rope_scaling.kind != RopeScaling::Kind::kNtk) return config.rope_theta;
   const auto d = static_cast<double>(config.head_dim);
@@ -149,12 +149,12 @@ const FileType& ChooseFileType(Type type, std::optional<std::uint32_t> wanted) {
   return it != kFileTypes.end() ? *it : kFileTypes.front();
 }
 
-// What is in the file and is not used would change the answers of a reader that uses it.
+// Refuses tensors that are not used, because they would change the answers of a reader that uses them.
 void CheckNothingIsLeft(const GgufFile& file, const std::set<std::string_view>& used) {
   for (const GgufTensor& tensor : file.tensors()) {
     // Old converters stored the inverse frequencies that every reader computes for itself.
     if (used.contains(tensor.name) || tensor.name.ends_with("attn_rot_embd")) continue;
-    Fail(ErrorKind::kUnsupported, "{}: tensor {} is no part of a plain Llama", file.path().string(),
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} is not part of a plain Llama", file.path().string(),
          Printable(tensor.name));
   }
 }
@@ -222,7 +222,8 @@ ModelFile LoadModel(const std::filesystem::path& path) {
   model.file = GgufFile::Open(path);
   const GgufFile& file = *model.file;
   model.config = ReadLlamaConfig(file);
-  // A layer has nine tensors; a count far beyond the file's is refused before layers are made for it.
+  // A layer has nine tensors. A count of layers far beyond the file's tensors is refused before they are
+  // made.
   if (std::cmp_greater(model.config.layers, file.tensors().size())) {
     Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", path.string(),
          file.tensors().size(), model.config.layers);
@@ -255,7 +256,7 @@ Type MainType(const Weights& weights, bool tied) {
 GgufMetadata LlamaMetadata(const LlamaConfig& c, const GgufMetadata& extra, Type main_type) {
   const FileType& file_type = ChooseFileType(main_type, extra.Find<std::uint32_t>("general.file_type"));
   const auto u32 = [](std::int64_t value) {
-    return CheckedCast<std::uint32_t>(value, "a measure of the model");
+    return CheckedCast<std::uint32_t>(value, "a dimension of the model");
   };
   const Keys key(c.architecture);
   GgufMetadata out;

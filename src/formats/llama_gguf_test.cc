@@ -183,7 +183,8 @@ TEST(LlamaGguf, FileTypeKeepsAMixOfTheSameType) {
   EXPECT_EQ(LlamaMetadata(Small(), extra, Type::kQ8_0).Get<int>("general.file_type"), 7);
 }
 
-// The error of loading a small model after `bend` has changed its metadata and `extra_tensor` joined it.
+// The error of loading a small model after `bend` has changed its metadata, with `extra_tensor` and without
+// `left_out`.
 std::string LoadError(const std::function<void(GgufMetadata&)>& bend, const std::string& extra_tensor = "",
                       const std::string& left_out = "") {
   const TestFolder folder;
@@ -234,7 +235,7 @@ TEST(LlamaGguf, SaysWhatIsWrongWithAModel) {
   EXPECT_THAT(LoadError(set("llama.rope.scaling.type", "longrope")), HasSubstr("longrope"));
   EXPECT_THAT(LoadError(set("llama.rope.scaling.type", "yarn")), HasSubstr("original_context_length"));
   EXPECT_THAT(LoadError(nothing, "blk.0.attn_q.bias"), HasSubstr("blk.0.attn_k.bias is missing"));
-  EXPECT_THAT(LoadError(nothing, "blk.0.attn_output.bias"), HasSubstr("blk.0.attn_output.bias is no part"));
+  EXPECT_THAT(LoadError(nothing, "blk.0.attn_output.bias"), HasSubstr("blk.0.attn_output.bias is not part"));
   EXPECT_THAT(LoadError(nothing, "", "blk.1.ffn_up.weight"), HasSubstr("blk.1.ffn_up.weight is missing"));
   EXPECT_THAT(LoadError([](GgufMetadata& m) { m.Set("llama.rope.scaling.attn_factor", 1.25f); }),
               HasSubstr("attn_factor is 1.25 without YaRN"));

@@ -30,7 +30,7 @@ constexpr std::string_view kTensorsName = "adapter_model.safetensors";
 constexpr std::string_view kPickleName = "adapter_model.bin";
 
 // "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight" is the A of "layers.3.q". The embedding's
-// matrices have no ".weight", and the other way round: its A is [rank, vocabulary], its B [dim, rank].
+// matrices have no ".weight" and are the other way round: its A is [rank, vocabulary], its B [dim, rank].
 std::string PeftName(std::string_view target, char which) {
   const WeightId id = WeightNamed(target);
   const bool embedding = id.part == Part::kEmbedding;
@@ -38,8 +38,8 @@ std::string PeftName(std::string_view target, char which) {
                      embedding ? "" : ".weight");
 }
 
-// The base's own weights that PEFT saves beside the pairs where it finds an embedding adapted or resized:
-// under the name of the wrapped layer, or of the layer itself.
+// The names of the base's own weights, which PEFT saves beside the pairs if an embedding is adapted or
+// resized: that of the wrapped layer, or that of the layer itself.
 std::vector<std::string> BaseLayerNames(std::string_view target) {
   const std::string module = "base_model.model." + HfModule(WeightNamed(target));
   return {module + ".base_layer.weight", module + ".weight"};
@@ -57,7 +57,7 @@ std::string WithoutAdapterName(std::string name) {
   return name;
 }
 
-// The embedding's pair from PEFT's terms to ours, or back: they are each other's transposes.
+// Turns the embedding's pair from PEFT's order into ours, or back: each one's A is the other's B, transposed.
 LoraAdapter::Pair TurnedOver(const LoraAdapter::Pair& pair) {
   return {pair.target, Transposed(pair.b), Transposed(pair.a)};
 }
@@ -71,8 +71,9 @@ LoraAdapter::Pair ToPeft(const LoraAdapter::Pair& pair, const LlamaConfig& confi
   return pair.target == "embedding" ? TurnedOver(pair) : Ordered(pair, config, RopeOrder::kHalfSplit);
 }
 
-// Ways to begin an adapter that leave the base's weights alone. With others (pissa, olora, corda, loftq,
-// lora_ga) PEFT takes what the adapter begins with out of the base, each time that it loads one.
+// Allows only ways to initialise an adapter that leave the base's weights alone. With the others (pissa,
+// olora, corda, loftq, lora_ga) PEFT subtracts the adapter's initial product from the base, each time that it
+// loads one.
 void CheckInitialisation(const JsonObject& config) {
   constexpr std::array<std::string_view, 5> kPlain{"true", "false", "gaussian", "eva", "orthogonal"};
   const json* value = config.FindValue("init_lora_weights");
@@ -87,7 +88,7 @@ void CheckInitialisation(const JsonObject& config) {
        config.where(), Printable(way));
 }
 
-// Error unless `weight`, which the file has of the base, has the base's shape.
+// Fails unless the base's weight in the file has the base's shape.
 void CheckShape(const LoraAdapter::BaseLayer& layer, const LlamaConfig& config) {
   const Tensor& weight = layer.weight;
   if (!IsFloat(weight.type()) || weight.shape().size() != 2) {
@@ -97,8 +98,7 @@ void CheckShape(const LoraAdapter::BaseLayer& layer, const LlamaConfig& config) 
   if (weight.rows() == config.vocab_size && weight.cols() == config.dim) return;
   Fail(ErrorKind::kUnsupported,
        "{}: is {} x {}, the base's is {} x {}: the vocabulary was changed for training; merge it with PEFT, "
-       "and "
-       "convert the result",
+       "and convert the result",
        layer.where, weight.rows(), weight.cols(), config.vocab_size, config.dim);
 }
 
@@ -156,7 +156,7 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
   const auto file = OpenPeftTensors(folder);
   const std::string where = file->path().string();
   LoraAdapter adapter{peft.rank, peft.alpha, peft.rslora, peft.dropout, peft.base_model, {}};
-  std::map<std::string, std::pair<std::string, char>> names;  // PEFT's to target and matrix
+  std::map<std::string, std::pair<std::string, char>> names;  // PEFT's name to target and matrix
   for (const std::string& target : AdapterTargets(config)) {
     for (const char which : {'A', 'B'}) names.emplace(PeftName(target, which), std::pair(target, which));
   }
@@ -167,7 +167,7 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
   for (const SafetensorsEntry& entry : file->entries()) {
     const auto place = names.find(WithoutAdapterName(entry.name));
     if (place == names.end()) {
-      Fail(ErrorKind::kUnsupported, "{}: tensor {} is no LoRA matrix of this model's", where,
+      Fail(ErrorKind::kUnsupported, "{}: tensor {} is not a LoRA matrix of this model", where,
            Printable(entry.name, 160));
     }
     const auto& [target, which] = place->second;
@@ -193,7 +193,7 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
 
 namespace {
 
-// The two files, in a folder that has neither.
+// Writes the two files into a folder that has neither.
 void WriteFiles(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config) {
   SafetensorsWriter writer(folder / kTensorsName);
   std::set<std::string_view> modules;
@@ -227,7 +227,7 @@ void WriteFiles(const std::filesystem::path& folder, const LoraAdapter& adapter,
 }
 
 // Replaces the pair in `folder` by that in `from`. New weights never stand beside an old configuration: for a
-// moment there is none, and the folder is refused rather than misread.
+// moment there is no configuration, and the folder is refused rather than misread.
 void ReplaceFiles(const std::filesystem::path& from, const std::filesystem::path& folder) {
   try {
     std::filesystem::remove(folder / kConfigName);

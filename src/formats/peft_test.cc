@@ -343,7 +343,7 @@ TEST(Peft, AlphaZero) {
   writer.Write("blk.2.attn_q.weight.lora_a", adapter.pairs[0].a.bytes());
   writer.Write("blk.2.attn_q.weight.lora_b", adapter.pairs[0].b.bytes());
   writer.Commit();
-  EXPECT_EQ(ReadGgufAdapter(path, Small()).Scale(), 1.0);  // no alpha: as it is
+  EXPECT_EQ(ReadGgufAdapter(path, Small()).Scale(), 1.0);  // no alpha means a scale of one
 }
 
 }  // namespace

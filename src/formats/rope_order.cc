@@ -10,7 +10,7 @@ void PermuteRows(std::span<const std::byte> from, std::span<std::byte> out, std:
                  std::int64_t head_dim, RopeOrder to) {
   const auto rows = static_cast<std::int64_t>(row_bytes == 0 ? 0 : from.size() / row_bytes);
   if (head_dim < 2 || head_dim % 2 != 0 || rows % head_dim != 0) {
-    Fail(ErrorKind::kInvalidFile, "{} rows are no whole number of heads of {}", rows, head_dim);
+    Fail(ErrorKind::kInvalidFile, "{} rows are not a whole number of heads of {}", rows, head_dim);
   }
   if (from.size() != static_cast<std::size_t>(rows) * row_bytes || out.size() != from.size()) {
     Fail(ErrorKind::kInternal, "{} bytes of rows permuted into {}", from.size(), out.size());

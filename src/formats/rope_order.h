@@ -16,7 +16,7 @@ enum class RopeOrder {
 };
 
 // Brings whole heads, `head_dim` rows of `row_bytes` each, from the other order into `to`.
-// Error(kInvalidFile) where `from` is no whole number of heads.
+// Error(kInvalidFile) if `from` is not a whole number of heads.
 void PermuteRows(std::span<const std::byte> from, std::span<std::byte> out, std::size_t row_bytes,
                  std::int64_t head_dim, RopeOrder to);
 

@@ -8,21 +8,21 @@ namespace {
 
 using Kind = RopeScaling::Kind;
 
-// The scaling that the model came with. A GGUF file has llama3's as divisors alone; nothing where they are of
-// an unknown kind.
+// The scaling that the model came with. A GGUF file has llama3's scaling only as divisors. Nothing if those
+// are of an unknown kind.
 std::optional<RopeScaling> ScalingOf(const LlamaConfig& config, const Weights& weights) {
   if (weights.rope_factors.empty() || config.rope_scaling.kind == Kind::kLlama3) return config.rope_scaling;
   return FindLlama3Scaling(weights.rope_factors, config);
 }
 
-// What to start from: the model's own scaling where the kind stays. Another kind keeps the two numbers that
+// The scaling to start from: the model's own if the kind stays. Another kind keeps only the two numbers that
 // all kinds have.
 RopeScaling Start(const RopeOverride& rope, const LlamaConfig& config, const Weights& weights) {
   const std::optional<RopeScaling> own = ScalingOf(config, weights);
   if (own && rope.scaling.value_or(own->kind) == own->kind) return *own;
   if (!rope.scaling) {
     Fail(ErrorKind::kUnsupported,
-         "the model's RoPE divisors (rope_freqs) are of no known scaling, so that they cannot follow another "
+         "the model's RoPE divisors (rope_freqs) match no known scaling, so they cannot follow another "
          "theta or factor; name a scaling to replace them, or none to drop them");
   }
   RopeScaling scaling;

@@ -70,13 +70,13 @@ TEST(RopeOverride, ThetaAloneLeavesTheScaling) {
   EXPECT_EQ(got.config.rope_scaling, Llama3Config().rope_scaling);
 }
 
-// As a GGUF file has it: the divisors, and no word of the scaling that they came from.
+// The configuration of a GGUF file, which has the divisors but not the scaling that they came from.
 LlamaConfig AsInGguf(LlamaConfig config) {
   config.rope_scaling = {};
   return config;
 }
 
-// Llama 3.2's own, but for the width.
+// Llama 3.2's own, except for the width.
 LlamaConfig Llama32() {
   LlamaConfig c = Config();
   c.head_dim = 64;
@@ -138,7 +138,7 @@ TEST(RopeOverride, YarnsAttentionFactorFollowsTheFactor) {
   EXPECT_DOUBLE_EQ(magnitude(With(Asked({}, 0, 64), config)), 1.3);
   EXPECT_DOUBLE_EQ(magnitude(With(Theta(5e5), config)), 1.3);
   EXPECT_EQ(With(Asked({}, 16), config).config.rope_scaling.beta_fast, 20);
-  // What belongs to YaRN alone does not come along to another kind.
+  // Another kind does not keep what only YaRN has.
   EXPECT_EQ(With(Asked(Kind::kLinear), config).config.rope_scaling.beta_fast, RopeScaling().beta_fast);
 }
 
@@ -150,7 +150,7 @@ TEST(RopeOverride, ANewScalingStartsFromTheModelsWindow) {
     EXPECT_EQ(got.config.rope_scaling.original_context, 512);
     EXPECT_EQ(got.weights.rope_factors.empty(), kind != Kind::kLlama3);
     EXPECT_EQ(With(Asked(kind, 8, 64)).config.rope_scaling.original_context, 64);
-    EXPECT_THROW(With(Asked(kind)), Error);  // by how much?
+    EXPECT_THROW(With(Asked(kind)), Error);  // without a factor
   }
 }
 

@@ -22,7 +22,7 @@ constexpr std::uint64_t kMaxHeader = 16 << 20;
 constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
 constexpr std::size_t kMaxDimensions = 8;
 constexpr std::string_view kMetadata = "__metadata__";
-constexpr std::size_t kChunk = 1 << 20;  // AtomicFile copies what it is given; big tensors go in pieces
+constexpr std::size_t kChunk = 1 << 20;  // AtomicFile copies what it gets, so tensors go in pieces
 
 constexpr std::array<std::pair<std::string_view, Type>, 8> kTypes{{{"F32", Type::kF32},
                                                                    {"F16", Type::kF16},
@@ -33,7 +33,7 @@ constexpr std::array<std::pair<std::string_view, Type>, 8> kTypes{{{"F32", Type:
                                                                    {"I32", Type::kI32},
                                                                    {"I64", Type::kI64}}};
 
-// What is wrong with a header, before the file's name is put in front.
+// Reports a fault of the header. The caller puts the file's name in front.
 [[noreturn]] void Bad(std::string_view tensor, std::string_view why) {
   Fail(ErrorKind::kInvalidFile, "tensor {}: {}", Printable(tensor), why);
 }
@@ -52,11 +52,11 @@ Type ReadType(const std::string& name, const json& entry) {
 std::vector<std::int64_t> ReadShape(const std::string& name, const json& entry) {
   const auto it = entry.find("shape");
   if (it == entry.end() || !it->is_array() || it->size() > kMaxDimensions)
-    Bad(name, "no shape of up to 8 numbers");
+    Bad(name, "expected a shape of up to 8 numbers");
   std::vector<std::int64_t> shape;
   std::int64_t elements = 1;
   for (const json& n : *it) {
-    if (!n.is_number_unsigned()) Bad(name, "a dimension is no whole number");
+    if (!n.is_number_unsigned()) Bad(name, "a dimension is not a whole number");
     shape.push_back(CheckedCast<std::int64_t>(n.get<std::uint64_t>(), "dimension"));
     elements = CheckedMul(elements, shape.back(), "elements");
   }
@@ -69,7 +69,7 @@ std::span<const std::byte> ReadPlace(const std::string& name, const json& entry,
   const auto it = entry.find("data_offsets");
   if (it == entry.end() || !it->is_array() || it->size() != 2 || !(*it)[0].is_number_unsigned() ||
       !(*it)[1].is_number_unsigned()) {
-    Bad(name, "no data_offsets of two whole numbers");
+    Bad(name, "expected data_offsets of two whole numbers");
   }
   const auto begin = (*it)[0].get<std::uint64_t>();
   const auto end = (*it)[1].get<std::uint64_t>();
@@ -90,8 +90,8 @@ SafetensorsEntry ReadEntry(const std::string& name, const json& described, std::
   return entry;
 }
 
-// Takes the tensors as the parser comes to them: a header can list many, and as JSON values they need some 20
-// times its size. Metadata stay.
+// Collects the tensors while the header is parsed. It can list many, and as JSON values they would need about
+// 20 times its size. Only the metadata become JSON.
 class TensorCollector {
  public:
   TensorCollector(std::span<const std::byte> data, std::vector<SafetensorsEntry>& entries)
@@ -104,7 +104,7 @@ class TensorCollector {
       return true;
     }
     const bool described = event == JsonEvent::object_start || event == JsonEvent::object_end;
-    if (!described) Bad(name_, "described by no JSON object");
+    if (!described) Bad(name_, "expected a JSON object that describes it");
     if (event == JsonEvent::object_start || name_ == kMetadata) return true;
     entries_.push_back(ReadEntry(name_, value, data_));
     return false;
@@ -146,7 +146,7 @@ void SafetensorsFile::ReadHeader() {
   const std::string_view text = reader.ReadText(size, "header");
   const auto data = reader.Take(reader.remaining(), "data");
   const json rest = ParseJson(text, "header", {.bytes = kMaxHeader}, TensorCollector(data, entries_));
-  if (!rest.is_object()) Fail(ErrorKind::kInvalidFile, "header is no JSON object");
+  if (!rest.is_object()) Fail(ErrorKind::kInvalidFile, "the header is not a JSON object");
   if (const auto metadata = rest.find(kMetadata); metadata != rest.end()) {
     for (const auto& [key, value] : metadata->items()) {
       if (value.is_string()) metadata_[key] = value.get<std::string>();

@@ -42,7 +42,7 @@ bool IsSafetensors(std::string_view contents) {
   return header < (1 << 28) && contents[8] == '{' && (contents[9] == '"' || contents[9] == ' ');
 }
 
-// The first bytes without what may stand before a text: a byte order mark and blanks.
+// The first bytes in lower case, without a byte order mark and blanks before them.
 std::string LowerText(std::string_view contents) {
   constexpr std::string_view kMark = "\xef\xbb\xbf";
   contents = contents.substr(0, kHead);
@@ -69,7 +69,7 @@ void RefuseWrongFile(std::string_view contents, const std::string& file) {
     Fail(
         ErrorKind::kInvalidFile,
         "{}: is a web page (HTML), not the file that was meant; download it from its direct link, and log in "
-        "where the site asks for it",
+        "if the site asks for it",
         file);
   }
   if (text.starts_with("<?xml")) {
@@ -85,12 +85,11 @@ void RefuseWrongFile(std::string_view contents, const std::string& file) {
       Fail(ErrorKind::kInvalidFile, "{}: is compressed ({}); unpack it first", file, magic.meaning);
   }
   if (begins("GGUF"))
-    Fail(ErrorKind::kInvalidFile, "{}: is a GGUF file by its contents; call it .gguf", file);
+    Fail(ErrorKind::kInvalidFile, "{}: is a GGUF file by its contents; rename it to .gguf", file);
   if (IsSafetensors(contents)) {
     Fail(ErrorKind::kInvalidFile,
          "{}: is a safetensors file by its contents; longspan convert makes a .gguf file of the folder that "
-         "it "
-         "is in",
+         "it is in",
          file);
   }
 }

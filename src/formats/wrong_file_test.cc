@@ -46,7 +46,7 @@ TEST(WrongFile, LeavesTheRestToTheReader) {
     EXPECT_EQ(Refusal(contents), "") << contents;
 }
 
-// Every reader of a model asks: what it opened is said, and not what its format missed.
+// Every reader of a model checks this, so a message says what the file is, not what its format missed.
 TEST(WrongFile, EveryReaderSaysIt) {
   const TestFolder folder;
   const auto path = folder / "model";
