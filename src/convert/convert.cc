@@ -60,7 +60,7 @@ Conversion FindOfGguf(const fs::path& source, const fs::path& destination, const
   return type == "adapter" ? Conversion::kGgufToPeft : Conversion::kGgufToHf;
 }
 
-// Options that do nothing here would be believed to have done something.
+// Refuses options that do nothing here, because users would believe that they did something.
 void CheckOptions(Conversion c, const ConvertOptions& options) {
   const auto only = [&](bool given, std::string_view name, bool fits) {
     if (given && !fits) Fail(ErrorKind::kBadOption, "{} means nothing for {}", name, Name(c));
@@ -75,7 +75,8 @@ void CheckOptions(Conversion c, const ConvertOptions& options) {
   only(options.split_bytes > 0, "--split-size", c == Conversion::kSplitGguf);
 }
 
-// Adapters do not say how many heads their model has, which the order of their rows depends on.
+// The base's configuration, because adapters do not say how many heads their model has, and the order of
+// their rows depends on that.
 LlamaConfig BaseConfig(const fs::path& source, const ConvertOptions& options, Progress& progress) {
   if (options.base.empty()) {
     Fail(ErrorKind::kBadOption,
@@ -94,7 +95,7 @@ void ConvertCheckpoint(const fs::path& source, const fs::path& destination, cons
   ConvertLlama2c(source, options.tokenizer, destination);
 }
 
-// What a PEFT folder has of the base is left out of a GGUF adapter, so it must be the base's.
+// A GGUF adapter leaves out the base's weights that a PEFT folder has, so they must be those of the base.
 void CheckBaseLayers(const LoraAdapter& adapter, const fs::path& base) {
   if (adapter.base_layers.empty()) return;
   if (!fs::is_directory(base)) return CheckBaseLayers(adapter, LoadModel(base).weights);

@@ -71,7 +71,7 @@ TEST_F(ConvertTest, SplitsAndJoins) {
   EXPECT_EQ(model.weights.layers.size(), 2u);
   Convert(split.files.front(), folder_ / "joined.gguf", {}, NoProgress());
   EXPECT_EQ(ReadFile(folder_ / "joined.gguf"), ReadFile(folder_ / "tiny.gguf"));
-  // And becomes a Hugging Face folder from them.
+  // It also becomes a Hugging Face folder from them.
   EXPECT_EQ(Convert(split.files.front(), folder_ / "hf", {}, NoProgress()).conversion, Conversion::kGgufToHf);
 }
 

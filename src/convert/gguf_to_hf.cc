@@ -23,7 +23,7 @@
 namespace longspan {
 namespace {
 
-// A tensor of the model as it shall be written.
+// A tensor of the model as it will be written.
 struct Target {
   std::string name;  // of ForEachTensor
   Tensor tensor;
@@ -66,7 +66,8 @@ std::vector<Target> Targets(const ModelFile& model, const std::string& type) {
     target.type = vector ? (IsFloat(wanted) && Keeps(tensor, wanted) ? wanted : Type::kF32)
                          : MatrixType(target, type, where);
     targets.push_back(std::move(target));
-    // transformers' Llama has a bias of o_proj where it has those of q, k and v. GGUF's has none: it is zero.
+    // If transformers' Llama has biases of q, k and v, it has one of o_proj too. GGUF's has none, so it is
+    // zero.
     if (name.ends_with(".v_bias") && Traits(config.architecture).has_hugging_face_o_bias) {
       targets.push_back(
           {name.substr(0, name.size() - 6) + "o_bias", Tensor::Allocate(Type::kF32, {config.dim}), wanted});

@@ -27,7 +27,7 @@ using Strings = std::vector<std::string>;
 constexpr std::uint64_t kMaxCard = 4 << 20, kMaxGeneration = 1 << 20, kMaxYaml = 1 << 20;
 constexpr std::string_view kHub = "https://huggingface.co/";
 
-// A key of the card with one value, and GGUF's. Where two mean the same, the first is the one written back.
+// Keys of the card that have one value, with GGUF's keys. If two mean the same, the first is written back.
 constexpr std::array<std::pair<const char*, const char*>, 12> kTexts{
     {{"license", "general.license"},
      {"license_name", "general.license.name"},
@@ -173,7 +173,7 @@ std::optional<std::string> CardOf(const GgufMetadata& metadata) {
   return says ? std::optional<std::string>(yaml.c_str()) : std::nullopt;
 }
 
-// Into the generation_config.json that has the ids of special tokens, if there is one.
+// Adds sampling to the generation_config.json that has the ids of special tokens, or to a new one.
 void AddSampling(const fs::path& path, const GgufMetadata& metadata) {
   nlohmann::ordered_json sampling;
   if (const auto k = metadata.Find<std::int64_t>("general.sampling.top_k")) sampling["top_k"] = *k;

@@ -32,7 +32,7 @@ fs::path ShardPath(const fs::path& folder, const std::string& name, const std::s
   const bool plain =
       !name.empty() && name.find_first_of("/\\") == std::string::npos && name.ends_with(".safetensors");
   if (!plain) {
-    Fail(ErrorKind::kInvalidFile, "{}: {} is no name of a .safetensors file in the folder", where,
+    Fail(ErrorKind::kInvalidFile, "{}: {} is not the name of a .safetensors file in the folder", where,
          Printable(name));
   }
   if (!fs::exists(folder / name))
@@ -40,7 +40,7 @@ fs::path ShardPath(const fs::path& folder, const std::string& name, const std::s
   return folder / name;
 }
 
-// Tensor to shard.
+// The shard of each tensor.
 std::map<std::string, std::string, std::less<>> ReadIndex(const fs::path& path) {
   const JsonObject index = JsonObject::Read(path, kMaxIndex);
   const auto map = index.FindObject("weight_map");
@@ -73,7 +73,7 @@ HfCheckpoint HfCheckpoint::Open(const fs::path& folder) {
     if (HasSuffix(folder, ".bin") || HasSuffix(folder, ".pth") || HasSuffix(folder, ".pt")) {
       RefusePickle(folder);
     }
-    Fail(ErrorKind::kUnsupported, "{}: neither {} nor {}", folder.string(), kSingle, kIndex);
+    Fail(ErrorKind::kUnsupported, "{}: has neither {} nor {}", folder.string(), kSingle, kIndex);
   }
   checkpoint.where_ = (folder / kIndex).string();
   const auto index = ReadIndex(folder / kIndex);

@@ -46,7 +46,7 @@ TEST_F(HfCheckpointTest, FindsTensorsInTheirShards) {
 
 TEST_F(HfCheckpointTest, TheIndexMustBeRight) {
   Index({{"a", kFirst}});
-  EXPECT_EQ(Refusal(), "");  // the other shard is nobody's business
+  EXPECT_EQ(Refusal(), "");  // a shard that is not in the index is ignored
   Index({{"a", kFirst}, {"b", kSecond}, {"c", kSecond}});
   EXPECT_THAT(Refusal(), HasSubstr("tensor c is not in"));
   Index({{"a", kSecond}, {"b", kFirst}});
@@ -67,7 +67,7 @@ TEST_F(HfCheckpointTest, TheIndexStaysInItsFolder) {
   for (const char* name : {"sub/x.safetensors", "../x.safetensors", "/etc/x.safetensors", "..\\x.safetensors",
                            "", "..", "config.json"}) {
     Index({{"a", name}});
-    EXPECT_THAT(Refusal(), HasSubstr("no name of a .safetensors file")) << name;
+    EXPECT_THAT(Refusal(), HasSubstr("not the name of a .safetensors file")) << name;
   }
 }
 

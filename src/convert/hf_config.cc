@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::uint64_t kMaxConfig = 1 << 20;
 
-// A class of transformers, and what it takes where config.json is silent.
+// A class of transformers, with its defaults for what config.json leaves out.
 struct Family {
   std::string_view class_name;
   std::string_view model_type;
@@ -47,7 +47,7 @@ const Family& FindFamily(const JsonObject& json) {
        is_name ? Printable(name) : "is missing");
 }
 
-// What changes the arithmetic in ways that GGUF's llama and qwen2 do not know.
+// Refuses what changes the arithmetic in ways that GGUF's llama and qwen2 do not have.
 void RefuseOthers(const JsonObject& json) {
   for (const char* key : {"quantization_config", "mlp_bias", "num_local_experts", "use_mrope"}) {
     json.RefuseUnlessEmpty(key);
@@ -58,11 +58,11 @@ void RefuseOthers(const JsonObject& json) {
   }
 }
 
-// The window of all layers. Layers that differ from each other cannot be said.
+// The window of all layers. GGUF cannot express layers that differ from each other.
 std::int64_t SlidingWindow(const JsonObject& json, const Family& family, std::int64_t layers) {
   const nlohmann::json* given =
       json.value().contains("sliding_window") ? &json.value()["sliding_window"] : nullptr;
-  // Absent is the class's default; null is no window.
+  // A missing key means the class's default; null means no window.
   const std::int64_t window =
       given == nullptr ? family.sliding_window : json.Or<std::int64_t>("sliding_window", 0);
   if (family.model_type == "llama" || window == 0) return 0;

@@ -12,7 +12,7 @@ namespace {
 using ::testing::HasSubstr;
 using namespace testing_convert;
 
-// Llama 3.1 8B's, without what nobody reads.
+// Llama 3.1 8B's config.json, without keys that nobody reads.
 constexpr const char* kLlama = R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false,
   "bos_token_id": 128000, "eos_token_id": 128001, "hidden_act": "silu", "hidden_size": 4096,
   "initializer_range": 0.02,

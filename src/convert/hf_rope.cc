@@ -41,7 +41,7 @@ RopeScaling ReadScaling(const JsonObject& rope, std::int64_t window, Progress& p
   if (type == "yarn") return ReadYarn(rope, window);
   if (type == "dynamic") {
     progress.Message(
-        fmt::format("{}: dynamic scaling acts beyond {} tokens only, and GGUF has no word for it: left out",
+        fmt::format("{}: dynamic scaling acts only beyond {} tokens, and GGUF cannot express it: left out",
                     rope.where(), window));
     return s;
   }
@@ -62,7 +62,7 @@ RopeScaling ReadScaling(const JsonObject& rope, std::int64_t window, Progress& p
        rope.where(), Printable(type));
 }
 
-// GGUF's llama rotates all dimensions of a head. transformers 5 has the key beside theta, older files
+// GGUF's llama rotates all dimensions of a head. transformers 5 has the key beside theta; older files have it
 // outside.
 void RefusePartialRotation(const JsonObject& json) {
   const double share = json.Or<double>("partial_rotary_factor", 1.0);
@@ -99,7 +99,7 @@ void WriteHfRope(const LlamaConfig& config, nlohmann::ordered_json& json) {
     case Kind::kNone: return;
     case Kind::kLinear: return begin("linear");
     case Kind::kNtk:
-      Fail(ErrorKind::kUnsupported, "config.json has no word for ntk scaling; raise rope_theta instead");
+      Fail(ErrorKind::kUnsupported, "config.json cannot express ntk scaling; raise rope_theta instead");
     case Kind::kYarn:
       begin("yarn");
       out["original_max_position_embeddings"] = s.original_context;
@@ -109,7 +109,7 @@ void WriteHfRope(const LlamaConfig& config, nlohmann::ordered_json& json) {
       return;
     case Kind::kLlama3:
       begin("llama3");
-      out.erase("type");  // came after the key was renamed
+      out.erase("type");  // llama3 came after the key was renamed
       out["original_max_position_embeddings"] = s.original_context;
       out["low_freq_factor"] = s.low_frequency_factor;
       out["high_freq_factor"] = s.high_frequency_factor;
@@ -119,7 +119,7 @@ void WriteHfRope(const LlamaConfig& config, nlohmann::ordered_json& json) {
 
 RopeScaling Llama3ScalingOf(const Tensor& factors, const LlamaConfig& config, const std::string& where) {
   if (const auto scaling = FindLlama3Scaling(factors, config)) return *scaling;
-  Fail(ErrorKind::kUnsupported, "{}: {} is no llama3 scaling, and config.json has no word for another", where,
+  Fail(ErrorKind::kUnsupported, "{}: {} is not llama3 scaling, and config.json cannot express another", where,
        kRopeFactorsTensor);
 }
 

@@ -23,7 +23,7 @@ void WriteHfRope(const LlamaConfig& config, nlohmann::ordered_json& json);
 
 // The llama3 scaling that makes `factors`, GGUF's rope_freqs.weight: GGUF keeps the divisors and not the four
 // numbers they were made of. Of the settings that give the same divisors, the one with Llama 3's window of
-// 8,192. Error (kUnsupported), naming `where`, for divisors that are no llama3 scaling's.
+// 8,192. Error (kUnsupported), naming `where`, for divisors that are not llama3 scaling's.
 RopeScaling Llama3ScalingOf(const Tensor& factors, const LlamaConfig& config, const std::string& where);
 
 }  // namespace longspan

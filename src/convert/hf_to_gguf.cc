@@ -41,25 +41,25 @@ bool IsZero(const SafetensorsEntry& entry) {
                              [](std::byte b) { return b == std::byte{0} || b == std::byte{0x80}; });
 }
 
-// What the checkpoint has beside the model's own tensors, if it may be left out.
+// Whether a tensor that is not one of the model's own may be left out.
 bool IsLeftOut(const std::string& name, const SafetensorsEntry& entry, const HfCheckpoint& checkpoint,
                const LlamaConfig& config) {
   if (IsRedundantHfTensor(name)) return true;
-  // A Qwen2 in Llama's clothes: transformers' Llama has a bias of o_proj where it has the others, and it was
+  // A Qwen2 written as a Llama: if transformers' Llama has the other biases, it has one of o_proj too, here
   // zero.
   if (config.attention_bias && name.ends_with("self_attn.o_proj.bias") && IsZero(entry)) return true;
   if (!config.tied_embeddings || name != HfTensorName("output")) return false;
   const SafetensorsEntry& embedding = *checkpoint.Find(HfTensorName("embedding"));
   if (embedding.type == entry.type && std::ranges::equal(embedding.bytes, entry.bytes)) return true;
   Fail(ErrorKind::kInvalidFile,
-       "{}: lm_head.weight differs from the embedding, but tie_word_embeddings is true; config.json has to "
-       "say false to "
-       "keep it",
+       "{}: lm_head.weight differs from the embedding, but tie_word_embeddings is true; set it to "
+       "false in config.json to keep lm_head.weight",
        checkpoint.where());
 }
 
 std::vector<Source> FindSources(const HfCheckpoint& checkpoint, const LlamaConfig& config) {
-  // A layer has nine tensors; a count far beyond the checkpoint's is refused before names are made for it.
+  // A layer has nine tensors. A count of layers far beyond the checkpoint's tensors is refused before names
+  // are made for them.
   if (std::cmp_greater(config.layers, checkpoint.size())) {
     Fail(ErrorKind::kInvalidFile, "{}: {} tensors, too few for {} layers", checkpoint.where(),
          checkpoint.size(), config.layers);
@@ -83,7 +83,7 @@ std::vector<Source> FindSources(const HfCheckpoint& checkpoint, const LlamaConfi
   }
   for (const auto& [name, entry] : checkpoint.tensors()) {
     if (used.contains(name) || IsLeftOut(name, *entry, checkpoint, config)) continue;
-    Fail(ErrorKind::kUnsupported, "{}: tensor {} is no part of the model that config.json describes",
+    Fail(ErrorKind::kUnsupported, "{}: tensor {} is not part of the model that config.json describes",
          checkpoint.where(), Printable(name, 160));
   }
   return sources;
@@ -99,8 +99,7 @@ std::vector<TypeChoice> Choose(const std::vector<Source>& sources, const std::st
       if (NeedsImportance(mix, choice)) {
         Fail(ErrorKind::kBadOption,
              "--type {}: is of little use without an importance matrix; convert as it is, then use longspan "
-             "imatrix and "
-             "quantize",
+             "imatrix and quantize",
              type);
       }
       if (!CanEncode(choice.type)) {

@@ -193,7 +193,7 @@ TEST_F(HfToGguf, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refusal([](auto& t) {
                 t.push_back({"extra.weight", Type::kF32, {1}, std::vector<std::byte>(4)});
               }),
-              HasSubstr("extra.weight is no part"));
+              HasSubstr("extra.weight is not part"));
   EXPECT_THAT(refusal([](auto& t) {
                 std::swap(Find(t, "lm_head.weight").shape[0], Find(t, "lm_head.weight").shape[1]);
               }),
@@ -244,7 +244,7 @@ TEST_F(HfToGguf, SurvivesFlippedBytes) {
   Make(c, Type::kF16);
   ConvertGgufToHf(folder_ / "tiny.gguf", folder_ / "sharded", {"auto", 20000}, NoProgress());
   Random random(5, 0, RandomPurpose::kTest);
-  // Of the weights only the headers: their values may be anything.
+  // Of the weights only the header is changed, because values may be anything.
   for (const auto& [folder, name] :
        {std::pair("hf", "config.json"), std::pair("hf", "generation_config.json"),
         std::pair("hf", "model.safetensors"), std::pair("hf", "README.md"),

@@ -94,7 +94,7 @@ TEST_P(ThereAndBack, IsBitExact) {
   SaveTiny(folder / "tiny.gguf", model.config, type, type);
   ConvertGgufToHf(folder / "tiny.gguf", folder / "tiny", {}, NoProgress());
   EXPECT_EQ(ReadJson(folder / "tiny" / "config.json")["architectures"][0], model.class_name);
-  // Every tensor took the one type, as a checkpoint has them.
+  // Every tensor has the one type, as in a checkpoint.
   for (const HfTensor& t : ReadTensors(folder / "tiny" / "model.safetensors"))
     EXPECT_EQ(t.type, type) << t.name;
 
@@ -180,7 +180,7 @@ TEST(GgufToHf, BiasedLlamaGetsTheZeroBiasThatTransformersExpects) {
   std::vector<HfTensor> tensors = ReadTensors(folder / "hf" / "model.safetensors");
   HfTensor& bias = Find(tensors, "model.layers.1.self_attn.o_proj.bias");
   EXPECT_TRUE(std::ranges::all_of(bias.bytes, [](std::byte b) { return b == std::byte{0}; }));
-  bias.bytes[2] = std::byte{1};  // now it says something that GGUF cannot
+  bias.bytes[2] = std::byte{1};  // now it has what GGUF cannot express
   WriteTensors(folder / "hf" / "model.safetensors", tensors);
   EXPECT_THAT(ErrorOf([&] { ConvertHfToGguf(folder / "hf", folder / "x.gguf", "auto", NoProgress()); }),
               HasSubstr("o_proj.bias"));

@@ -63,7 +63,7 @@ inline void SaveTiny(const std::filesystem::path& path, const LlamaConfig& confi
   SaveModel(path, config, TinyWeights(config, type, norms), TinyMetadata(config.vocab_size));
 }
 
-// Tensors of a safetensors file, to be written again otherwise.
+// A tensor of a safetensors file, for tests that write the file again with changes.
 struct HfTensor {
   std::string name;
   Type type;
