@@ -37,7 +37,7 @@ void BpeTokenizer::CollectBytes() {
   for (int byte = 0; byte < 256; ++byte) {
     const char text = static_cast<char>(byte);
     const auto found = ids_.find(std::string_view(&text, 1));
-    // A vocabulary without a letter or a space is none for text, or not byte-level.
+    // A vocabulary without a letter or a space is not made for text, or is not byte-level.
     if (found == ids_.end() && byte >= 0x20 && byte <= 0x7E) {
       Fail(ErrorKind::kInvalidFile,
            "tokenizer: a byte-level vocabulary without a token for \"{}\" (0x{:02X})", text, byte);
@@ -61,7 +61,7 @@ void BpeTokenizer::CollectMerges() {
     const std::string right = FromByteAlphabet(merge.substr(space + 1));
     joined = left + right;
     const auto l = ids_.find(left), r = ids_.find(right), j = ids_.find(joined);
-    // A merge of or into what is no token could not be written down as ids.
+    // Ids cannot express a merge of or into text that is not a token.
     if (l == ids_.end() || r == ids_.end() || j == ids_.end()) continue;
     merges_.try_emplace(Pair(l->second, r->second),
                         SymbolCells::Join{static_cast<std::uint32_t>(rank), j->second});

@@ -29,7 +29,7 @@ TEST(PreTokenizer, CutsAsLlama3) {
   EXPECT_THAT(Words("a \n\n b"), ElementsAre("a", " \n\n", " b"));
   EXPECT_THAT(Words("end...\n(x)"), ElementsAre("end", "...\n", "(x", ")"));
   EXPECT_THAT(Words("\u00A0\u00A0x"), ElementsAre("\u00A0", "\u00A0x"));  // \s knows Unicode's spaces
-  EXPECT_THAT(Words("a \u180Eb"), ElementsAre("a", " \u180E", "b"));      // as it is no space
+  EXPECT_THAT(Words("a \u180Eb"), ElementsAre("a", " \u180E", "b"));      // because it is not a space
   EXPECT_THAT(Words("\u0418\u0432\u0430\u043D"), ElementsAre("\u0418\u0432\u0430\u043D"));
 }
 

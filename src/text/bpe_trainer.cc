@@ -48,7 +48,8 @@ class PairCounter {
     PushChanged();
   }
 
-  // The most frequent pair, and of equally frequent ones that with the lowest ids. False when none is left.
+  // Finds the most frequent pair, or among equally frequent ones that with the lowest ids. Returns false if
+  // none is left.
   bool Best(Pair& pair, std::int64_t& count) {
     while (!queue_.empty()) {
       const Candidate best = queue_.top();
@@ -62,7 +63,7 @@ class PairCounter {
     return false;
   }
 
-  // Takes the pair out of the race.
+  // Forgets the pair.
   void Drop(const Pair& pair) { pairs_.erase(pair); }
 
   // Joins the pair to `joined` in every word.
@@ -149,12 +150,11 @@ class PairCounter {
 void CheckOptions(const TrainBpeOptions& options) {
   const auto least = kBytes + static_cast<std::int64_t>(options.special_tokens.size());
   if (options.vocab_size < least || options.vocab_size > 1 << 24) {
-    Fail(ErrorKind::kBadOption,
-         "a vocabulary of {} tokens: from {} (the bytes and special tokens) to {} are possible",
+    Fail(ErrorKind::kBadOption, "a vocabulary of {} tokens, expected {} (the bytes and special tokens) to {}",
          options.vocab_size, least, 1 << 24);
   }
   if (options.min_frequency < 1)
-    Fail(ErrorKind::kBadOption, "a minimum frequency of {}: 1 is the least", options.min_frequency);
+    Fail(ErrorKind::kBadOption, "a minimum frequency of {}, expected 1 or more", options.min_frequency);
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ std::vector<std::string> NaiveMerges(std::map<std::string, int> words, int merge
 TEST(BpeTrainer, MergesTheMostFrequentPairFirst) {
   const std::vector<std::string> texts = {"hug hug hug hug pug pug bun"};
   const Vocabulary vocabulary = TrainBpe(texts, {.vocab_size = 260});
-  EXPECT_THAT(vocabulary.merges, ElementsAre("u g", "h ug"));  // then \u0120 hug would need an id more
+  EXPECT_THAT(vocabulary.merges, ElementsAre("u g", "h ug"));  // the next, \u0120 hug, would need one more id
   EXPECT_EQ(vocabulary.tokens[256], "ug");
   EXPECT_EQ(vocabulary.tokens[257], "hug");
   EXPECT_EQ(vocabulary.bos, 258);

@@ -10,7 +10,7 @@
 namespace longspan {
 namespace {
 
-// The character that ends `text`, where it is a whole one.
+// The last character of `text`, if it is a whole one.
 std::optional<Utf8Char> LastUtf8Char(std::string_view text) {
   for (std::size_t length = 1; length <= std::min<std::size_t>(4, text.size()); ++length) {
     const Utf8Char c = FirstUtf8Char(text.substr(text.size() - length));
@@ -34,7 +34,7 @@ bool IsWhiteSpace(char32_t c) {
 }
 
 bool IsWordCharacter(char32_t c) {
-  // The last ranges are the circled letters, which are alphabetic and yet symbols.
+  // The last ranges are the circled letters, which are alphabetic although they are symbols.
   static const Regex kWord(R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200C}\x{200D})"
                            R"(\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}])");
   std::string text;

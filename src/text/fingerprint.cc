@@ -8,7 +8,7 @@
 namespace longspan {
 namespace {
 
-// With its length in front, so that no two lists of strings read alike.
+// Adds the length first, so that no two lists of strings give the same bytes.
 void Add(Hash64& hash, std::string_view text) {
   hash.Add(text.size());
   hash.Update(text);

@@ -26,7 +26,7 @@ constexpr const char* kAddEos = "tokenizer.ggml.add_eos_token";
 constexpr const char* kAddSpacePrefix = "tokenizer.ggml.add_space_prefix";
 constexpr const char* kChatTemplate = "tokenizer.chat_template";
 
-// Our own, lists of ids: what Hugging Face knows of added tokens, and GGUF has no key for.
+// longspan's own keys, lists of ids, for what Hugging Face knows of added tokens and GGUF has no key for.
 struct EdgeKey {
   const char* key;
   bool TokenEdges::*flag;
@@ -40,7 +40,7 @@ constexpr std::array kEdgeKeys = {
 struct SpecialKey {
   const char* key;
   std::int32_t Vocabulary::*id;
-  const char* dispensable = nullptr;  // its role, where a model runs without it
+  const char* dispensable = nullptr;  // its role, if a model runs without it
 };
 constexpr std::array kSpecialKeys = {
     SpecialKey{"tokenizer.ggml.bos_token_id", &Vocabulary::bos},
@@ -117,7 +117,7 @@ Vocabulary ReadVocabulary(const GgufMetadata& metadata) {
     else
       vocabulary.*special.id = std::in_range<std::int32_t>(id) ? static_cast<std::int32_t>(id) : -2;
   }
-  // Where files are silent, the makers' tokenizers decide: those of Llama 2 and 3 and Mistral begin with bos.
+  // If a file does not say, the makers' tokenizers decide: those of Llama 2 and 3 and Mistral begin with bos.
   constexpr std::array<std::string_view, 4> kBeginWithBos = {"llama-bpe", "llama3", "llama-v3", "tekken"};
   const bool begins =
       spm || std::find(kBeginWithBos.begin(), kBeginWithBos.end(), vocabulary.pre) != kBeginWithBos.end();
@@ -128,8 +128,8 @@ Vocabulary ReadVocabulary(const GgufMetadata& metadata) {
   ReadEdges(metadata, vocabulary);
   if (!spm && vocabulary.pre.empty()) {
     vocabulary.warnings.push_back(
-        fmt::format("{}: {} is missing, so text is cut into words as \"default\" does; another way than the "
-                    "model's costs quality, so convert it again from its original",
+        fmt::format("{}: {} is missing, so text is cut into words as \"default\" does; if that is not the "
+                    "model's way, it costs quality: convert it again from its original",
                     metadata.source(), kPre));
   }
   CheckVocabulary(vocabulary, metadata.source());
@@ -148,7 +148,7 @@ void WriteVocabulary(const Vocabulary& vocabulary, GgufMetadata& metadata) {
     for (const TokenKind kind : vocabulary.kinds) kinds.push_back(static_cast<std::int32_t>(kind));
     metadata.Set(kKinds, std::move(kinds));
   }
-  // Readers of byte-level BPE want the list, even where it is empty.
+  // Readers of byte-level BPE need the list, even if it is empty.
   if (!spm || !vocabulary.merges.empty()) metadata.Set(kMerges, vocabulary.merges);
   for (const SpecialKey& special : kSpecialKeys) {
     const std::int32_t id = vocabulary.*special.id;

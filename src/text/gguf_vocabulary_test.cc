@@ -88,7 +88,7 @@ TEST(GgufVocabulary, ByteLevelNeedsMerges) {
   WriteVocabulary(SmallVocabulary(), metadata);
   metadata.Set("tokenizer.ggml.merges", std::vector<std::string>());
   EXPECT_THAT(ErrorOf([&] { ReadVocabulary(metadata); }), HasSubstr("a.gguf: byte-level BPE of 259 tokens"));
-  // Where all tokens are bytes there is nothing to merge.
+  // If all tokens are bytes, there is nothing to merge.
   GgufMetadata bytes;
   WriteVocabulary(ByteVocabulary(), bytes);
   EXPECT_TRUE(ReadVocabulary(bytes).merges.empty());

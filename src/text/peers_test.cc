@@ -1,4 +1,4 @@
-// Against what others made: llama.cpp's vocabularies of Llama 2 and Llama 3, with texts and the ids they
+// Comparison with others: llama.cpp's vocabularies of Llama 2 and Llama 3, and texts with the ids that they
 // give.
 #include <gtest/gtest.h>
 

@@ -32,7 +32,7 @@ void PreTokenizer::SplitValid(std::string_view text, std::size_t stage,
   while (const auto match = stages_[stage].Find(text, at)) {
     SplitValid(text.substr(at, match->begin - at), stage + 1, each);
     SplitValid(text.substr(match->begin, match->end - match->begin), stage + 1, each);
-    at = match->end;  // beyond match->begin, because no branch matches nothing
+    at = match->end;  // beyond match->begin, because no branch matches an empty text
   }
   SplitValid(text.substr(at), stage + 1, each);
 }

@@ -26,7 +26,7 @@ constexpr std::string_view kTekken =
 constexpr std::string_view kDigit = R"(\p{N})";
 
 const std::vector<PreTokenizerRule>& Rules() {
-  // Of rules with the same stages, the first is the name under which they are written.
+  // Of rules with the same stages, the first has the name that is written.
   static const std::vector<PreTokenizerRule> rules = {
       {"llama-bpe", {kLlama3}, true},
       {"llama3", {kLlama3}, true},
@@ -38,13 +38,13 @@ const std::vector<PreTokenizerRule>& Rules() {
       {"smollm", {kDigit, kGpt2Regex}, false},
       {"starcoder", {kDigit, kGpt2Regex}, false},
       {"tekken", {kTekken}, true},
-      // What llama.cpp does for want of a name.
+      // What llama.cpp does without a name.
       {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Regex, R"(\p{N}+)", "[0-9][0-9][0-9]"}, false},
   };
   return rules;
 }
 
-// Letters either way, written out, are the flag i in another spelling.
+// Both cases of each letter, written out, mean the same as the flag i.
 std::string Canonical(std::string regex) {
   constexpr std::string_view kWrittenOut = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])";
   constexpr std::string_view kFlag = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
@@ -62,7 +62,7 @@ const PreTokenizerRule& FindPreTokenizerRule(std::string_view name) {
   if (rule != rules.end()) return *rule;
   std::vector<std::string_view> known;
   for (const PreTokenizerRule& r : rules) known.push_back(r.name);
-  Fail(ErrorKind::kUnsupported, "the pre-tokenizer \"{}\" is unknown; known are {}", Printable(name),
+  Fail(ErrorKind::kUnsupported, "the pre-tokenizer \"{}\" is unknown, expected one of {}", Printable(name),
        fmt::join(known, ", "));
 }
 

@@ -1,5 +1,5 @@
-// SmolLM2's vocabulary, whose 21 missing bytes, digits and merges are those of a real model: ids as
-// huggingface/tokenizers 0.23 gives them.
+// SmolLM2's vocabulary, because a real model lacks bytes (21 here) and has its own rules for digits and
+// merges. The ids are those of huggingface/tokenizers 0.23.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -41,7 +41,7 @@ TEST_F(RealModel, GivesTheReferencesIds) {
               ElementsAre(19556, 905, 28, 357, 506, 216, 33, 34, 35, 36, 37, 8866, 1792));
   EXPECT_THAT(tokenizer_->Encode("caf\u00E9 \u4F60\u597D \U0001F600"),
               ElementsAre(83, 1939, 2756, 216, 18645, 250, 48392, 138, 40303, 218));
-  // U+180E is no space.
+  // U+180E is not a space.
   EXPECT_THAT(tokenizer_->Encode("a\u180Eb \u180E c"),
               ElementsAre(81, 172, 250, 232, 82, 15822, 250, 232, 265));
   EXPECT_EQ(tokenizer_->bytes_left_out(), 0);

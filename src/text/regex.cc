@@ -66,7 +66,7 @@ Regex::Regex(std::string_view pattern) {
                         &error, &offset, nullptr);
   if (code_ == nullptr)
     Fail(ErrorKind::kInternal, "the pattern \"{}\" fails at {}: {}", regex, offset, Message(error));
-  pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE);  // where there is no JIT, matching is slower and still right
+  pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE);  // without a JIT, matching is slower but still right
 }
 
 Regex::~Regex() { pcre2_code_free(code_); }

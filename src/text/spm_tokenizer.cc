@@ -32,8 +32,8 @@ std::size_t WordEnd(std::string_view text, std::size_t begin) {
   return std::min(text.find(' ', letters), text.size());
 }
 
-// Scores in reverse: the best has the lowest rank, and equal ones have the same. The bits of a positive float
-// grow with it, those of a negative one fall.
+// Ranks are scores in reverse: the best has the lowest rank, and equal ones have the same. The bits of a
+// positive float grow with its value, those of a negative one fall.
 std::uint32_t RankOf(float score) {
   const auto bits = std::bit_cast<std::uint32_t>(score + 0.0f);  // -0 becomes 0
   return (bits & 0x80000000) != 0 ? bits : ~(bits | 0x80000000);
@@ -44,7 +44,7 @@ std::uint32_t RankOf(float score) {
 SpmTokenizer::SpmTokenizer(Vocabulary from) : Tokenizer(std::move(from), BytesOf) {
   if (vocabulary().scores.empty()) {
     Fail(ErrorKind::kInvalidFile,
-         "tokenizer: a SentencePiece vocabulary has a score for every token; this has none");
+         "tokenizer: expected a score for every token of a SentencePiece vocabulary, found none");
   }
   CollectTokens();
 }

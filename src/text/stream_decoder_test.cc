@@ -14,7 +14,7 @@ TEST(StreamDecoder, HoldsBackUnfinishedCharacters) {
   EXPECT_EQ(decoder.Push(0xE2), "");
   EXPECT_EQ(decoder.Push(0x82), "");
   EXPECT_EQ(decoder.Push(0xAC), "\u20AC");
-  EXPECT_EQ(decoder.Push(0xFF), "\xFF");  // can become nothing: let through
+  EXPECT_EQ(decoder.Push(0xFF), "\xFF");  // cannot become a character, so it is let through
   EXPECT_EQ(decoder.Push(0xF0), "");
   EXPECT_EQ(decoder.Push('b'),
             "\xF0"

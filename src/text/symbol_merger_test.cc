@@ -8,7 +8,7 @@
 namespace longspan {
 namespace {
 
-// Symbols are lengths; which texts may be joined to, and with which rank, is a table.
+// Symbols are lengths. A table says which texts joins may give, and their ranks.
 struct Table {
   std::string_view word;
   const std::map<std::string, std::uint32_t, std::less<>>& ranks;
@@ -32,7 +32,7 @@ std::vector<std::string> Merged(const Table& table, std::size_t capacity) {
   return symbols;
 }
 
-// The definition: look at all pairs, join the best, begin again.
+// The definition: looks at all pairs, joins the best, and begins again.
 std::vector<std::string> MergedSlowly(const Table& table) {
   std::vector<std::string> symbols;
   for (const char c : table.word) symbols.emplace_back(1, c);

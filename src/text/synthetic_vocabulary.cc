@@ -32,7 +32,7 @@ Vocabulary SyntheticVocabulary(std::int64_t size) {
   vocabulary.eos = Add(vocabulary, "<|end_of_text|>", TokenKind::kControl);
   vocabulary.add_bos = true;
 
-  // Token `prefix` gets its 26 continuations in turn: first the letters, then the tokens that they became.
+  // Each token gets its 26 continuations: first the letters, then the tokens that were made of them.
   std::int64_t prefix = 'a';
   while (std::ssize(vocabulary.tokens) < size) {
     const std::string begun = vocabulary.tokens[prefix];

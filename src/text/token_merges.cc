@@ -31,8 +31,7 @@ std::size_t Characters(std::string_view text) {
       text.begin(), text.end(), [](char c) { return (static_cast<std::uint8_t>(c) & 0xC0) != 0x80; }));
 }
 
-// Whether `a` stands before `b` where they make tokens of one score: the longer left part, then the longer
-// right.
+// The order of merges that make tokens of one score: the longer left part first, then the longer right part.
 class LongestFirst {
  public:
   explicit LongestFirst(std::span<const std::string_view> tokens) {
@@ -47,7 +46,7 @@ class LongestFirst {
   std::vector<std::size_t> characters_;
 };
 
-// Cuts `merges` where no token is made on both sides: each piece is of tokens that have one score.
+// Cuts `merges` wherever no token is made on both sides. The tokens that a piece makes have one score.
 std::vector<std::span<const TokenPair>> ByScore(std::span<const TokenPair> merges, std::size_t tokens) {
   std::vector<std::size_t> last(tokens, 0);
   for (std::size_t i = 0; i < merges.size(); ++i) last[merges[i].joined] = i;
@@ -62,9 +61,8 @@ std::vector<std::span<const TokenPair>> ByScore(std::span<const TokenPair> merge
   return pieces;
 }
 
-// Whether all these make runs of one and the same character, as Llama 2's runs of spaces. Their scores are
-// equal in SentencePiece's file, and converters have listed them in several orders that all join from the
-// left.
+// Whether all these make runs of one character, as Llama 2's runs of spaces. Their scores are equal in
+// SentencePiece's file, and converters have listed them in several orders that all join from the left.
 bool AreRuns(std::span<const TokenPair> merges, std::span<const std::string_view> tokens) {
   const std::string_view first = tokens[merges[0].joined];
   const std::string_view character = first.substr(0, FirstUtf8Char(first).length);
@@ -89,8 +87,7 @@ void CheckComplete(std::span<const std::string_view> tokens, std::span<const Tok
   for (const TokenPair& pair : AllMerges(tokens, all, file)) {
     if (std::binary_search(given.begin(), given.end(), pair, by_token)) continue;
     Fail(ErrorKind::kUnsupported,
-         "{}: \"{}\" and \"{}\" together are a token and yet no merge, so no SentencePiece scores can stand "
-         "for "
+         "{}: \"{}\" and \"{}\" make a token but are not a merge, so SentencePiece scores cannot express "
          "the merges",
          file, Printable(tokens[pair.left]), Printable(tokens[pair.right]));
   }
@@ -116,7 +113,7 @@ std::vector<TokenPair> AllMerges(std::span<const std::string_view> tokens,
       if (right != ids.end()) merges.push_back({left->second, right->second, joined});
     }
     if (merges.size() > kMaxMerges)
-      Fail(ErrorKind::kUnsupported, "{}: more than {} pairs of tokens are tokens", file, kMaxMerges);
+      Fail(ErrorKind::kUnsupported, "{}: more than {} pairs of tokens make a token", file, kMaxMerges);
     std::sort(merges.begin() + static_cast<std::ptrdiff_t>(first), merges.end(),
               [](const TokenPair& a, const TokenPair& b) {
                 return std::tie(a.left, a.right) < std::tie(b.left, b.right);
@@ -144,14 +141,14 @@ std::vector<float> ScoresFromMerges(std::span<const std::string_view> tokens,
   CheckComplete(tokens, merges, file);
   constexpr float kNone = 1.0f;
   std::vector<float> scores(tokens.size(), kNone);
-  float next = 0.0f;  // exact as it falls: there are fewer tokens than floats count
+  float next = 0.0f;  // stays exact: floats count further than there are tokens
   const LongestFirst longest_first(tokens);
   for (const auto piece : ByScore(merges, tokens.size())) {
     const bool one = std::all_of(piece.begin(), piece.end(),
                                  [&](const TokenPair& pair) { return pair.joined == piece[0].joined; });
     if (!one && !std::is_sorted(piece.begin(), piece.end(), longest_first) && !AreRuns(piece, tokens)) {
       Fail(ErrorKind::kUnsupported,
-           "{}: the merges that make \"{}\" stand apart, so no SentencePiece scores can stand for them", file,
+           "{}: the merges that make \"{}\" stand apart, so SentencePiece scores cannot express them", file,
            Printable(tokens[piece[0].joined]));
     }
     for (const TokenPair& pair : piece) scores[pair.joined] = next;

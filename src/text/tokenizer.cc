@@ -12,7 +12,7 @@
 namespace longspan {
 namespace {
 
-// Names under which models end their turn. Files that predate the key for it say so by name only.
+// Names under which models end their turn. Files older than the key for it say so only by name.
 constexpr std::array<std::string_view, 8> kEndNames = {
     "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>",    "<|endoftext|>",
     "<|im_end|>",      "<|end|>",    "<end_of_turn>", "<EOT>",
@@ -59,7 +59,7 @@ void Tokenizer::CollectEnds() {
   }
 }
 
-// The longest token at `at`, with the text that it has itself.
+// The longest token at `at`, without spaces around it.
 std::optional<Tokenizer::Found> Tokenizer::LongestAt(std::string_view text, std::size_t at,
                                                      bool parse_special) const {
   std::optional<Found> longest;
@@ -73,8 +73,8 @@ std::optional<Tokenizer::Found> Tokenizer::LongestAt(std::string_view text, std:
   return longest;
 }
 
-// The first token at or after `from`. Its rules are those of huggingface/tokenizers (added_vocabulary.rs):
-// a token that would be part of a word is passed by as a whole, and only then are spaces stripped.
+// The first token at or after `from`. Its rules are those of huggingface/tokenizers (added_vocabulary.rs): a
+// token that would be part of a word is skipped as a whole, and only then are spaces stripped.
 std::optional<Tokenizer::Found> Tokenizer::NextWhole(std::string_view text, std::size_t from,
                                                      bool parse_special) const {
   for (std::size_t at = from; at < text.size();) {
@@ -137,7 +137,7 @@ void Tokenizer::AppendDecoded(std::int32_t id, bool special, bool& begins, std::
     begins = true;
     return;
   }
-  // The space that encoding put there. A control token that is left out hides such a space just as well.
+  // Drops the space that encoding put there, even after a control token that is left out.
   if (begins && TakesSpacePrefix() && piece.starts_with(' ')) piece.remove_prefix(1);
   begins = false;
   text += piece;

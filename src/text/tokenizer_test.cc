@@ -1,4 +1,4 @@
-// What all tokenizers do alike: tokens that are found in text as a whole, and decoding.
+// What all tokenizers share: tokens that are found in text as a whole, and decoding.
 #include "text/tokenizer.h"
 
 #include <gmock/gmock.h>
@@ -43,7 +43,7 @@ TEST(Tokenizer, StripsSpacesAroundTokens) {
   // Spaces that one token took are not there for the next.
   EXPECT_THAT(tokenizer->Encode("<r>  <l>", kSpecial), ElementsAre(right, left));
   EXPECT_THAT(tokenizer->Encode(" <l> <l>", kSpecial), ElementsAre(left, left));
-  // U+180E is no space.
+  // U+180E is not a space.
   EXPECT_THAT(tokenizer->Encode("<r>\u180E"), ElementsAre(right, 0xE1, 0xA0, 0x8E));
 }
 
@@ -62,7 +62,7 @@ TEST(Tokenizer, SingleWordsStandAlone) {
 }
 
 TEST(Tokenizer, ManyTokensCostNoMoreThanOne) {
-  // As Gemma's: thousands that begin alike. Trying them one by one took a second for a megabyte.
+  // Gemma has such tokens: thousands that begin alike. Trying them one by one took a second for a megabyte.
   Vocabulary vocabulary = ByteVocabulary();
   for (int i = 0; i < 20'000; ++i) AddToken(vocabulary, fmt::format("<unused{}>", i), TokenKind::kControl);
   const auto last = AddToken(vocabulary, "<", TokenKind::kUserDefined);
@@ -75,7 +75,7 @@ TEST(Tokenizer, ManyTokensCostNoMoreThanOne) {
   EXPECT_EQ(tokenizer->Encode(text, kSpecial), std::vector<std::int32_t>(text.size(), last));
 }
 
-// Streaming what was written must show what decoding all of it at once shows.
+// Streaming tokens must show the same text as decoding all of them at once.
 void ExpectStreamsAsItDecodes(const Tokenizer& tokenizer, std::span<const std::int32_t> likely) {
   std::mt19937 random(7);
   for (int round = 0; round < 400; ++round) {
@@ -152,7 +152,7 @@ TEST(Warnings, TellOnceOfAllBytesLeftOut) {
   tokenizer->Encode("plain");
   WarnOfBytesLeftOut(*tokenizer, listener);
   EXPECT_THAT(listener.lines, IsEmpty());
-  // A word is counted as often as it comes, though words are remembered.
+  // A word is counted each time it comes, although words are remembered.
   for (int i = 0; i < 3; ++i) EXPECT_THAT(tokenizer->Encode("!\4!"), ElementsAre('!', '!'));
   EXPECT_THAT(tokenizer->Encode("\4 \xFF"), ElementsAre(' '));
   EXPECT_EQ(tokenizer->bytes_left_out(), 5);

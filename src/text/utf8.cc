@@ -52,7 +52,7 @@ std::size_t ValidUtf8Prefix(std::string_view text) {
   constexpr std::uint64_t kHighBits = 0x8080808080808080;
   std::size_t i = 0;
   while (i < text.size()) {
-    // Eight ASCII bytes at a time: most text is.
+    // Takes eight ASCII bytes at a time, because most text is ASCII.
     std::uint64_t eight;
     if (i + sizeof eight <= text.size()) {
       std::memcpy(&eight, text.data() + i, sizeof eight);

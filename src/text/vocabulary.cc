@@ -9,7 +9,7 @@
 namespace longspan {
 namespace {
 
-// Without merges byte-level BPE cuts every word into bytes, and a model reads nonsense.
+// Refuses byte-level BPE without merges, which cuts every word into bytes, so that a model reads nonsense.
 void CheckMerges(const Vocabulary& vocabulary, std::string_view name) {
   if (vocabulary.kind != Vocabulary::Kind::kBpe || !vocabulary.merges.empty()) return;
   for (std::int32_t id = 0; std::cmp_less(id, vocabulary.tokens.size()); ++id) {

@@ -1,5 +1,5 @@
 // The real tokenizers of Llama 2 and Llama 3, by every way from a Hugging Face folder to GGUF's keys: each
-// must be what llama.cpp's vocabulary files are.
+// result must equal llama.cpp's vocabulary files.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -61,7 +61,7 @@ TEST_P(HfPeers, TokenizerModelIsTheSameVocabulary) { ExpectSameVocabulary(FromMo
 
 TEST_P(HfPeers, TokenizerJsonIsTheSameVocabulary) {
   Vocabulary vocabulary = FromJson();
-  // Scores themselves do not come back from merges, but those that give the same merges.
+  // Merges do not give the same scores back, but scores that give the same merges.
   const auto merges = [](const Vocabulary& v) { return TokenizerJson(v, v.tokens.size(), "source"); };
   EXPECT_TRUE(merges(vocabulary) == merges(expected_));
   vocabulary.scores = expected_.scores;

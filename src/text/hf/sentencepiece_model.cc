@@ -28,7 +28,7 @@ namespace normalizer {
 constexpr std::uint32_t kName = 1, kCharsMap = 2, kDummyPrefix = 3, kExtraSpaces = 4, kEscapeSpaces = 5;
 }
 
-// The fields of one message, in turn.
+// Reads the fields of one message, one after another.
 class Message {
  public:
   Message(ByteReader& reader, std::size_t end) : reader_(reader), end_(end) {}
@@ -146,7 +146,8 @@ void ReadTrainer(Message message, const std::string& file, Vocabulary& vocabular
       case trainer::kPadId: vocabulary.pad = message.Id(); break;
       case trainer::kSpaceAsSuffix:
         if (message.Flag())
-          Fail(ErrorKind::kUnsupported, "{}: spaces end words rather than begin them", file);
+          Fail(ErrorKind::kUnsupported,
+               "{}: spaces end words instead of beginning them, which is not supported", file);
         break;
       default: message.Skip();
     }
@@ -164,12 +165,14 @@ void ReadNormalizer(Message message, const std::string& file, TokenizerDraft& dr
     switch (message.field()) {
       case normalizer::kCharsMap:
         if (!message.Text().empty())
-          Fail(ErrorKind::kUnsupported, "{}: characters are normalised before they are tokenised", file);
+          Fail(ErrorKind::kUnsupported,
+               "{}: characters are normalised before they are tokenised, which is not supported", file);
         break;
       case normalizer::kDummyPrefix: draft.vocabulary.add_space_prefix = message.Flag(); break;
       case normalizer::kExtraSpaces: draft.remove_extra_whitespaces = message.Flag(); break;
       case normalizer::kEscapeSpaces:
-        if (!message.Flag()) Fail(ErrorKind::kUnsupported, "{}: spaces are not written as U+2581", file);
+        if (!message.Flag())
+          Fail(ErrorKind::kUnsupported, "{}: spaces are not written as U+2581, which is not supported", file);
         break;
       default: message.Skip();
     }
@@ -181,7 +184,7 @@ void CheckUnique(const Vocabulary& vocabulary, const std::string& file) {
   seen.reserve(vocabulary.tokens.size());
   for (const std::string& token : vocabulary.tokens) {
     if (!seen.insert(token).second)
-      Fail(ErrorKind::kInvalidFile, "{}: the piece \"{}\" is there twice", file, Printable(token));
+      Fail(ErrorKind::kInvalidFile, "{}: the piece \"{}\" appears twice", file, Printable(token));
   }
 }
 

@@ -68,7 +68,7 @@ TEST(SentencePieceModel, RefusesWhatIsBroken) {
   };
   EXPECT_THAT(Message(with("\x18\x02\x20", "\x18\x01\x20")),
               HasSubstr("a.model: a SentencePiece model of type 1"));
-  EXPECT_THAT(Message(with("spare", "<unk>")), HasSubstr("\"<unk>\" is there twice"));
+  EXPECT_THAT(Message(with("spare", "<unk>")), HasSubstr("\"<unk>\" appears twice"));
   EXPECT_THAT(Message(with("spare", "spar\xFF")), HasSubstr("is not UTF-8"));
   EXPECT_THAT(Message(with("\xD0\x02\x02", "\xD0\x02\x7F")), testing::IsEmpty());  // eos 127, a token
   EXPECT_THAT(Message(with("\xC8\x02\x01\xD0", "\xC9\x02\x01\xD0")), HasSubstr("at byte"));

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kLlama3Tokens = 128000, kLlama3Special = 256;
 
-// RFC 4648, with padding. False where `text` is not that.
+// Decodes RFC 4648 with padding. Returns false if `text` is not that.
 bool DecodeBase64(std::string_view text, std::string& bytes) {
   constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   static const auto kValues = [&] {
@@ -103,8 +103,7 @@ TokenizerDraft Llama3FromTiktoken(std::string_view text, const std::string& file
   if (tokens.size() != kLlama3Tokens) {
     Fail(ErrorKind::kUnsupported,
          "{}: a tiktoken file of {} tokens; only Llama 3's, of {}, has a pre-tokenizer that is known without "
-         "a "
-         "tokenizer.json",
+         "a tokenizer.json",
          file, tokens.size(), kLlama3Tokens);
   }
   TokenizerDraft draft;
@@ -115,7 +114,7 @@ TokenizerDraft Llama3FromTiktoken(std::string_view text, const std::string& file
   vocabulary.bos = static_cast<std::int32_t>(kLlama3Tokens);
   vocabulary.eos = vocabulary.bos + 1;
   vocabulary.add_bos = true;
-  // Meta's order: named ones at 0, 1, 6, 7 and 9; the others are reserved, and counted.
+  // Meta's order: named ones at 0, 1, 6, 7 and 9; the others are reserved and numbered.
   int reserved = 0;
   for (std::size_t i = 0; i < kLlama3Special; ++i) {
     vocabulary.tokens.push_back(i == 0   ? "<|begin_of_text|>"

@@ -9,16 +9,15 @@
 
 namespace longspan {
 
-// The tokenizer.* keys of the tokenizer in `folder`. Reads the first of these: a SentencePiece
+// The tokenizer.* keys of the tokenizer in `folder`. Reads the first of these that it finds: a SentencePiece
 // tokenizer.model with the added tokens of the tokenizer.json beside it, a tokenizer.json, a tiktoken
 // tokenizer.model (Llama 3's); then the files beside them (hf/tokenizer_config.h). What the tokenizer's own
-// files say of special tokens goes before the ids in generation_config.json and config.json. Ids without a
-// token, up to `vocab_size`, become unused tokens
-// "[PADn]"; 0 is for as many tokens as there are. A special token's id beyond the tokens is a message, unless
-// it is bos or eos. Error(kInvalidFile), naming the file, for what is broken,
-// for two tokens with one id or two ids of one token, for a special token that is no token, and for more
-// tokens than `vocab_size`. Error(kUnsupported) for what GGUF's readers would do differently. Error(kIo)
-// where there is no tokenizer.
+// files say of special tokens takes precedence over the ids in generation_config.json and config.json. Ids
+// without a token, up to `vocab_size`, become unused tokens "[PADn]"; 0 stands for as many tokens as there
+// are. A special token's id beyond the tokens causes a message; that of bos or eos is an error.
+// Error(kInvalidFile), naming the file, for what is broken, for two tokens with one id or two ids of one
+// token, for a special token that does not exist, and for more tokens than `vocab_size`. Error(kUnsupported)
+// for what GGUF's readers would do differently. Error(kIo) if there is no tokenizer.
 GgufMetadata ReadHfTokenizer(const std::filesystem::path& folder, std::int64_t vocab_size,
                              Progress& progress = NoProgress());
 

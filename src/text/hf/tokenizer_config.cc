@@ -42,17 +42,18 @@ void ReadNames(const json& object, const std::string& file, HfTokenizerConfig& c
   }
 }
 
-// -1 is what some files have for none.
+// Some files have -1 for none.
 std::optional<std::int64_t> TokenId(const json& object, const std::string& key, const std::string& file) {
   const auto id = IntegerMember(object, key, file);
   return id && *id < 0 ? std::nullopt : id;
 }
 
-// eos_token_id may be a list, of which the first is the tokenizer's own.
+// eos_token_id may be a list, whose first id is the tokenizer's own.
 std::vector<std::int64_t> Ids(const json& list, const std::string& file) {
   std::vector<std::int64_t> ids;
   for (const json& id : list) {
-    if (!id.is_number_integer()) Fail(ErrorKind::kInvalidFile, "{}: a token's id is no whole number", file);
+    if (!id.is_number_integer())
+      Fail(ErrorKind::kInvalidFile, "{}: a token's id is not a whole number", file);
     ids.push_back(id.get<std::int64_t>());
   }
   return ids;
@@ -76,7 +77,8 @@ void ReadIds(const json& object, const std::string& file, HfTokenizerConfig& con
 void ReadAddedDecoder(const json& object, const std::string& file, HfTokenizerConfig& config) {
   const json* decoder = FindMember(object, "added_tokens_decoder");
   if (decoder == nullptr) return;
-  if (!decoder->is_object()) Fail(ErrorKind::kInvalidFile, "{}: \"added_tokens_decoder\" is no object", file);
+  if (!decoder->is_object())
+    Fail(ErrorKind::kInvalidFile, "{}: \"added_tokens_decoder\" is not an object", file);
   for (const auto& [key, token] : decoder->items()) {
     std::int64_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
@@ -91,13 +93,13 @@ void ReadAddedDecoder(const json& object, const std::string& file, HfTokenizerCo
   }
 }
 
-// added_tokens.json: contents and their ids. Which are special, tokenizer_config.json or
-// special_tokens_map.json knows.
+// added_tokens.json: contents and their ids. tokenizer_config.json or special_tokens_map.json says which are
+// special.
 void ReadAddedTokens(const json& object, const std::string& file, const std::set<std::string>& special,
                      HfTokenizerConfig& config) {
   for (const auto& [content, id] : object.items()) {
     if (!id.is_number_integer())
-      Fail(ErrorKind::kInvalidFile, "{}: the token \"{}\" has no whole number for its id", file,
+      Fail(ErrorKind::kInvalidFile, "{}: the id of the token \"{}\" is not a whole number", file,
            Printable(content));
     config.added.push_back(
         {CheckId(id.get<std::int64_t>(), content, file), content, special.contains(content), file, {}});

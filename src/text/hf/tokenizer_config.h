@@ -23,14 +23,14 @@ std::string RoleKey(SpecialRole role);
 
 struct HfTokenizerConfig {
   struct Role {
-    std::optional<std::string> name;  // tokenizer_config.json's word, or else special_tokens_map.json's
-    std::optional<std::int64_t> id;   // generation_config.json's, or else config.json's
+    std::optional<std::string> name;  // from tokenizer_config.json, or else special_tokens_map.json
+    std::optional<std::int64_t> id;   // from generation_config.json, or else config.json
   };
   Role& role(SpecialRole r) { return roles[static_cast<std::size_t>(r)]; }
   const Role& role(SpecialRole r) const { return roles[static_cast<std::size_t>(r)]; }
 
   std::array<Role, kSpecialRoles.size()> roles;
-  std::vector<std::int64_t> ends;  // all of generation_config.json's eos_token_id, where it has more than one
+  std::vector<std::int64_t> ends;  // all of generation_config.json's eos_token_id, if it has more than one
   std::optional<bool> add_bos, add_eos, add_space_prefix;
   std::vector<AddedToken> added;
   // By name, the template without one as "default".
@@ -40,7 +40,7 @@ struct HfTokenizerConfig {
 // lstrip, rstrip and single_word of an added token's entry, as tokenizer.json has it too.
 TokenEdges ReadTokenEdges(const nlohmann::json& token, const std::string& file);
 
-// Files that are missing say nothing. Error(kInvalidFile), naming the file, for what is broken.
+// Missing files are ignored. Error(kInvalidFile), naming the file, for what is broken.
 HfTokenizerConfig ReadHfTokenizerConfig(const std::filesystem::path& folder);
 
 }  // namespace longspan

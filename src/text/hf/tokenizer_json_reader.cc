@@ -47,7 +47,7 @@ class ListCollector {
 
   bool OnVocab(int depth, Event event, const json& value) {
     if (depth == 2) {
-      // A list is what other models have; their type will tell.
+      // Other models have a list here. They are refused by their type.
       if (event == Event::array_start) section_ = Section::kDropped;
       return event != Event::array_start;
     }
@@ -55,7 +55,7 @@ class ListCollector {
       token_ = value.get<std::string>();
     } else {
       if (event != Event::value || !value.is_number_integer()) {
-        Fail(ErrorKind::kInvalidFile, "{}: the token \"{}\" has no whole number for its id", file_,
+        Fail(ErrorKind::kInvalidFile, "{}: the id of the token \"{}\" is not a whole number", file_,
              Printable(token_));
       }
       if (lists_.vocab.size() == kMaxTokens)
@@ -103,7 +103,7 @@ class ListCollector {
   std::string token_;
 };
 
-// What the JSON's parts say, one after the other.
+// Reads the parts of the JSON, one after another.
 class Reader {
  public:
   Reader(std::string_view text, const std::string& file) {
@@ -173,16 +173,16 @@ class Reader {
     if (type != "BPE") Unsupported("a model of type \"{}\"; only BPE is supported", Printable(type));
     for (const char* affix : {"continuing_subword_prefix", "end_of_word_suffix"}) {
       if (StringMember(model, affix, draft_.file).value_or("") != "")
-        Unsupported("the model has \"{}\"", affix);
+        Unsupported("the model has a \"{}\", which is not supported", affix);
     }
     bool byte_level = false;
     for (const json* part : Parts("pre_tokenizer", "pretokenizers"))
       byte_level |= TypeOf(*part) == "ByteLevel";
     const bool byte_fallback = Flag(model, "byte_fallback", false);
     if (byte_level == byte_fallback) {
-      Unsupported("the model is {}; supported are byte-level BPE and BPE with byte fallback",
+      Unsupported("the model is {}; expected byte-level BPE or BPE with byte fallback",
                   byte_level ? "byte-level and yet falls back to bytes"
-                             : "neither byte-level nor falls back to bytes");
+                             : "neither byte-level nor one that falls back to bytes");
     }
     draft_.vocabulary.kind = byte_level ? Vocabulary::Kind::kBpe : Vocabulary::Kind::kSpm;
   }
@@ -209,7 +209,7 @@ class Reader {
       place = std::move(token);
       vocabulary.kinds[id] = TokenKind::kNormal;
       if (!ids_.try_emplace(place, static_cast<std::int32_t>(id)).second)
-        Bad("the token \"{}\" is there twice", Printable(place));
+        Bad("the token \"{}\" appears twice", Printable(place));
     }
     lists_.vocab = {};
   }
@@ -217,7 +217,7 @@ class Reader {
   void ReadAdded() {
     const json* added = FindMember(root_, "added_tokens");
     if (added == nullptr) return;
-    if (!added->is_array()) Bad("\"added_tokens\" is no list");
+    if (!added->is_array()) Bad("\"added_tokens\" is not a list");
     for (const json& token : *added) {
       const auto content = StringMember(token, "content", draft_.file);
       const auto id = IntegerMember(token, "id", draft_.file);
@@ -247,14 +247,16 @@ class Reader {
                  StringMember(*part, "content", draft_.file) == kSpaceMark) {
         escapes = true;
       } else {
-        Unsupported("the normalizer \"{}\"", Printable(type));
+        Unsupported("the normalizer \"{}\" is not supported", Printable(type));
       }
     }
     for (const json* part : Parts("pre_tokenizer", "pretokenizers")) {
-      if (TypeOf(*part) != "Metaspace") Unsupported("the pre-tokenizer \"{}\"", Printable(TypeOf(*part)));
-      if (Flag(*part, "split", true)) Unsupported("the pre-tokenizer Metaspace that splits at spaces");
+      if (TypeOf(*part) != "Metaspace")
+        Unsupported("the pre-tokenizer \"{}\" is not supported", Printable(TypeOf(*part)));
+      if (Flag(*part, "split", true))
+        Unsupported("a Metaspace pre-tokenizer that splits at spaces is not supported");
       if (StringMember(*part, "replacement", draft_.file).value_or(std::string(kSpaceMark)) != kSpaceMark)
-        Unsupported("a Metaspace other than U+2581");
+        Unsupported("a Metaspace other than U+2581 is not supported");
       const auto scheme = StringMember(*part, "prepend_scheme", draft_.file);
       if (scheme ? *scheme != "never" : Flag(*part, "add_prefix_space", true))
         vocabulary.add_space_prefix = true;
@@ -276,7 +278,7 @@ class Reader {
     const auto unknown = StringMember(Model(), "unk_token", draft_.file);
     if (!unknown) return;
     const auto id = ids_.find(*unknown);
-    if (id == ids_.end()) Bad("the unknown token \"{}\" is no token", Printable(*unknown));
+    if (id == ids_.end()) Bad("the unknown token \"{}\" is not a token", Printable(*unknown));
     vocabulary.unknown = id->second;
     vocabulary.kinds[id->second] = TokenKind::kUnknown;
   }
@@ -285,7 +287,8 @@ class Reader {
 
   void ReadBytePreparation() {
     for (const json* part : Parts("normalizer", "normalizers")) {
-      if (TypeOf(*part) != "NFC") Unsupported("the normalizer \"{}\"", Printable(TypeOf(*part)));
+      if (TypeOf(*part) != "NFC")
+        Unsupported("the normalizer \"{}\" is not supported", Printable(TypeOf(*part)));
     }
     std::vector<std::string> stages;
     for (const json* part : Parts("pre_tokenizer", "pretokenizers")) AddStage(*part, stages);
@@ -302,7 +305,8 @@ class Reader {
   void AddStage(const json& part, std::vector<std::string>& stages) const {
     const std::string type = TypeOf(part);
     if (type == "ByteLevel") {
-      if (Flag(part, "add_prefix_space", true)) Unsupported("byte-level BPE that puts a space before a text");
+      if (Flag(part, "add_prefix_space", true))
+        Unsupported("byte-level BPE that puts a space before a text is not supported");
       if (Flag(part, "use_regex", true)) stages.emplace_back(kGpt2Regex);
     } else if (type == "Digits") {
       stages.emplace_back(Flag(part, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)");
@@ -311,11 +315,10 @@ class Reader {
       const auto regex = pattern == nullptr ? std::nullopt : StringMember(*pattern, "Regex", draft_.file);
       const std::string behavior = StringMember(part, "behavior", draft_.file).value_or("");
       if (!regex || behavior != "Isolated" || Flag(part, "invert", false))
-        Unsupported(
-            "a pre-tokenizer that splits otherwise than by isolating what a regular expression matches");
+        Unsupported("a pre-tokenizer is only supported if it isolates what a regular expression matches");
       stages.push_back(*regex);
     } else {
-      Unsupported("the pre-tokenizer \"{}\"", Printable(type));
+      Unsupported("the pre-tokenizer \"{}\" is not supported", Printable(type));
     }
   }
 
@@ -323,7 +326,7 @@ class Reader {
 
   std::int32_t IdOf(const std::string& token, std::size_t merge) const {
     const auto id = ids_.find(token);
-    if (id == ids_.end()) Bad("merge {}: \"{}\" is no token", merge, Printable(token));
+    if (id == ids_.end()) Bad("merge {}: \"{}\" is not a token", merge, Printable(token));
     return id->second;
   }
 
@@ -347,14 +350,15 @@ class Reader {
     vocabulary.scores = ScoresFromMerges(tokens, pairs, draft_.file);
   }
 
-  // Whether a token is made of others, rather than found in the text as a whole.
+  // Whether a token is made by merges, not found in the text as a whole.
   bool Merges(std::int32_t id) const { return draft_.vocabulary.KindOf(id) == TokenKind::kNormal; }
 
   void ReadEnds() {
     for (const json* part : Parts("post_processor", "processors")) {
       const std::string type = TypeOf(*part);
       if (type == "ByteLevel") continue;
-      if (type != "TemplateProcessing") Unsupported("the post-processor \"{}\"", Printable(type));
+      if (type != "TemplateProcessing")
+        Unsupported("the post-processor \"{}\" is not supported", Printable(type));
       const json* single = FindMember(*part, "single");
       if (single == nullptr || !single->is_array() || single->empty()) Bad("a template has no \"single\"");
       draft_.ends.emplace();

@@ -14,7 +14,7 @@ namespace longspan {
 
 inline constexpr std::uint64_t kMaxTokenizerJson = std::uint64_t{64} << 20;
 
-// Error(kInvalidFile), naming `file`, for what is broken or at odds with itself; Error(kUnsupported), naming
+// Error(kInvalidFile), naming `file`, for what is broken or contradicts itself; Error(kUnsupported), naming
 // it, for models, pre-tokenizers and normalizers that GGUF's readers would do differently.
 //
 // Two things are lost, as in other GGUF files: Unicode normalisation (NFC) before byte-level BPE, and whether

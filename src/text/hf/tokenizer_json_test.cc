@@ -1,4 +1,5 @@
-// tokenizer.json: reading what others write, refusing what GGUF cannot say, and coming back.
+// tokenizer.json: reading what others write, refusing what GGUF cannot express, and reading back what is
+// written.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -77,7 +78,7 @@ TEST(TokenizerJson, SentencePieceComesBack) {
 }
 
 TEST(TokenizerJson, TokensOfOneScoreComeBack) {
-  // Llama 2's runs of spaces are such: any of them may be joined next, so the leftmost is.
+  // Llama 2's runs of spaces have one score: any of them may be joined next, so the leftmost is.
   Vocabulary vocabulary = PieceVocabulary();
   for (const char* piece : {"aa", "aaaa", "ab", "aaa"})
     AddPiece(vocabulary, piece, TokenKind::kNormal, std::string_view(piece) == "ab" ? -1.0f : -9.0f);
@@ -129,7 +130,7 @@ TEST(TokenizerJson, RecognisesOtherSpellings) {
       {"type": "Digits", "individual_digits": true}, {"type": "ByteLevel", "add_prefix_space": false}]})");
   EXPECT_EQ(Parse(object).vocabulary.pre, "smollm");
 
-  // The newer way to say what SentencePiece does with spaces.
+  // The newer way to write what SentencePiece does with spaces.
   json piece = JsonOf(PieceSample());
   piece["normalizer"] = nullptr;
   piece["pre_tokenizer"] = json::parse(
@@ -153,14 +154,14 @@ TEST(TokenizerJson, RefusesWhatGgufCannotSay) {
   EXPECT_THAT(refuses(true, "/normalizer", {{"type", "NFKC"}}), HasSubstr("\"NFKC\""));
   EXPECT_THAT(refuses(true, "/normalizer", nullptr), HasSubstr("nothing turns spaces"));
   EXPECT_THAT(refuses(false, "/pre_tokenizer/pretokenizers/0/pattern/Regex", "\\w+"), HasSubstr("\"\\w+\""));
-  EXPECT_THAT(refuses(false, "/pre_tokenizer/pretokenizers/0/behavior", "Removed"), HasSubstr("isolating"));
+  EXPECT_THAT(refuses(false, "/pre_tokenizer/pretokenizers/0/behavior", "Removed"), HasSubstr("isolates"));
   EXPECT_THAT(refuses(false, "/pre_tokenizer/pretokenizers/1/add_prefix_space", true),
               HasSubstr("a space before"));
   EXPECT_THAT(refuses(false, "/post_processor/processors/1/type", "BertProcessing"),
               HasSubstr("BertProcessing"));
-  // SentencePiece joins whatever makes a token, so a list must have it all, and in one order.
+  // SentencePiece joins whatever makes a token, so a list must have all of that, in the order of scores.
   EXPECT_THAT(refuses(true, "/model/merges", {"a b", "b c", "\u2581 ab", "ab c"}),
-              HasSubstr("\"a\" and \"bc\" together are a token and yet no merge"));
+              HasSubstr("\"a\" and \"bc\" make a token but are not a merge"));
   EXPECT_THAT(refuses(true, "/model/merges", {"a b", "ab c", "b c", "\u2581 ab", "a bc"}),
               HasSubstr("make \"abc\" stand apart"));
 }
@@ -171,7 +172,8 @@ TEST(TokenizerJson, RefusesWhatIsBroken) {
     object[json::json_pointer(pointer)] = value;
     return Message(object);
   };
-  EXPECT_THAT(breaks("/model/vocab/x", "0"), HasSubstr("a.json: the token \"x\" has no whole number"));
+  EXPECT_THAT(breaks("/model/vocab/x", "0"),
+              HasSubstr("a.json: the id of the token \"x\" is not a whole number"));
   EXPECT_THAT(breaks("/model/vocab/xx", 7), HasSubstr("both have id 7"));
   EXPECT_THAT(breaks("/model/vocab/xx", -1), HasSubstr("has id -1"));
   EXPECT_THAT(breaks("/model/vocab/xx", std::int64_t{1} << 40), HasSubstr("has id 1099511627776"));
@@ -185,8 +187,8 @@ TEST(TokenizerJson, RefusesWhatIsBroken) {
   EXPECT_THAT(breaks("/model/merges/0", "ab"), HasSubstr("merge 0 is \"ab\""));
   EXPECT_THAT(breaks("/model/merges/1", {"a", "b", "c"}), HasSubstr("merge 1 is neither"));
   EXPECT_THAT(breaks("/model/merges/1", 7), HasSubstr("merge 1 is neither"));
-  EXPECT_THAT(breaks("/model/merges/1", "a zz"), HasSubstr("merge 1: \"zz\" is no token"));
-  EXPECT_THAT(breaks("/added_tokens", 7), HasSubstr("\"added_tokens\" is no list"));
+  EXPECT_THAT(breaks("/model/merges/1", "a zz"), HasSubstr("merge 1: \"zz\" is not a token"));
+  EXPECT_THAT(breaks("/added_tokens", 7), HasSubstr("\"added_tokens\" is not a list"));
   EXPECT_THAT(breaks("/added_tokens/0", {{"id", 7}}), HasSubstr("no content or no id"));
   EXPECT_THAT(breaks("/added_tokens/0/special", "yes"),
               HasSubstr("\"special\" is \"yes\", expected true or false"));

@@ -126,9 +126,9 @@ class Writer {
     return {{"type", "Sequence"}, {"decoders", parts}};
   }
 
-  // Added tokens stay out of the model's vocabulary where they follow it without a gap, as in Llama 3's file.
-  // Hugging Face's loader counts the ids of such tokens on from the vocabulary, whatever the file says, so
-  // elsewhere all tokens are in it.
+  // Added tokens stay out of the model's vocabulary if they follow it without a gap, as in Llama 3's file.
+  // Otherwise all tokens are in it, because Hugging Face's loader numbers added tokens from the vocabulary's
+  // end on, whatever the file says.
   std::size_t VocabularyEnd() const {
     std::size_t end = size_;
     if (spm_) return end;
@@ -160,7 +160,7 @@ class Writer {
     out_ += "\n    ]\n  }\n";
   }
 
-  // Of the listed merges those that can act: Hugging Face's loader refuses a file with others.
+  // The listed merges that can take effect, because Hugging Face's loader refuses a file with others.
   std::vector<NamedMerge> MergesOfList() const {
     std::unordered_set<std::string_view> tokens;
     for (std::size_t id = 0; id < size_; ++id) {
@@ -191,7 +191,7 @@ class Writer {
     return merges;
   }
 
-  // As strings, which every version reads, unless a token has a space in it.
+  // Writes merges as strings, which every version reads, unless a token has a space in it.
   void WriteMerges(const std::vector<NamedMerge>& merges) {
     const bool spaces = std::any_of(merges.begin(), merges.end(), [](const NamedMerge& merge) {
       return merge.left.find(' ') != std::string_view::npos ||

@@ -30,7 +30,8 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMaxModelFile = std::uint64_t{64} << 20;
 constexpr float kAddedScore = -1000.0f, kUnusedScore = -10000.0f;  // as converted files have them
 
-// What ends a turn where the tokenizer's eos ends a text, and what ends a message before a tool's answer.
+// Tokens that end a turn if the tokenizer's eos ends a text, and the one that ends a message before a tool's
+// answer.
 constexpr std::array<std::string_view, 5> kTurnEnds = {"<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>",
                                                        "<EOT>"};
 constexpr std::string_view kMessageEnd = "<|eom_id|>";
@@ -52,8 +53,8 @@ bool HasPieces(const JsonTokens& json, const Vocabulary& model) {
   return std::ranges::all_of(tokens, [&](const auto& token) { return added.contains(token.first); });
 }
 
-// A SentencePiece model has the scores, and the tokenizer.json beside it the tokens that were added later.
-// Where even their pieces differ, tokenizer.json alone counts, as it does for Hugging Face's loader.
+// A SentencePiece model has the scores, and the tokenizer.json beside it the tokens that were added later. If
+// their pieces differ, only tokenizer.json counts, as for Hugging Face's loader.
 TokenizerDraft ReadSentencePiece(std::string_view model, const fs::path& path, const fs::path& json) {
   TokenizerDraft draft = ParseSentencePiece(std::as_bytes(std::span(model)), path.string());
   if (!fs::exists(json)) return draft;
@@ -79,7 +80,7 @@ TokenizerDraft ReadDraft(const fs::path& folder) {
   }
   if (has_json) return ParseTokenizerJson(ReadFile(json, kMaxTokenizerJson), json.string());
   if (has_model) return Llama3FromTiktoken(text, model.string());
-  Fail(ErrorKind::kIo, "{}: neither tokenizer.json nor tokenizer.model is there", folder.string());
+  Fail(ErrorKind::kIo, "{}: has neither tokenizer.json nor tokenizer.model", folder.string());
 }
 
 class Assembler {
@@ -115,8 +116,8 @@ class Assembler {
   }
   bool IsSpm() const { return vocabulary_.kind == Vocabulary::Kind::kSpm; }
 
-  // Puts an added token in its place. Two lists of added tokens must agree; a SentencePiece model's pieces
-  // give way, because they cannot be changed otherwise.
+  // Puts an added token in its place. Two lists of added tokens must agree. A SentencePiece model's pieces
+  // are replaced, because that is the only way to change them.
   void Add(const AddedToken& token) {
     if (token.content.empty() || token.content.size() > kMaxTokenBytes)
       Bad(token.file, "added token {} has {} bytes, expected 1 to {}", token.id, token.content.size(),
@@ -128,7 +129,7 @@ class Assembler {
     }
     const auto id = static_cast<std::size_t>(token.id);
     if (token.edges) SetEdges(token.id, *token.edges);
-    if (!first) {  // nothing new, unless that it is special
+    if (!first) {  // at most it is new that the token is special
       if (token.special && vocabulary_.kinds[id] == TokenKind::kUserDefined)
         vocabulary_.kinds[id] = TokenKind::kControl;
       return;
@@ -145,7 +146,7 @@ class Assembler {
         Bad(token.file, "token {} is added as \"{}\", and is \"{}\" in the vocabulary", token.id,
             Printable(token.content), Printable(place));
       }
-      // Text is found as it stands, so its spaces are plain ones.
+      // The text of the token is searched for as it is, so its spaces are plain ones.
       place = token.special || !IsSpm() ? token.content : WithPlainSpaces(token.content);
       if (IsSpm()) vocabulary_.scores[id] = kAddedScore;
     }
@@ -153,7 +154,7 @@ class Assembler {
     kind = token.special ? TokenKind::kControl : TokenKind::kUserDefined;
   }
 
-  // Of two lists the later counts, as for Hugging Face's loader.
+  // The later of two lists counts, as for Hugging Face's loader.
   void SetEdges(std::int32_t id, const TokenEdges& edges) {
     if (edges.any())
       vocabulary_.edges[id] = edges;
@@ -177,7 +178,7 @@ class Assembler {
     for (std::size_t id = 0; id < vocabulary_.tokens.size(); ++id) {
       std::string& token = vocabulary_.tokens[id];
       const std::string unused = UnusedTokenName(id);
-      // A hole that was filled when the file was written has its name, and no other mark.
+      // A hole that was filled when the file was written is known only by its name.
       if (token.empty() || (token == unused && !added_.contains(static_cast<std::int32_t>(id)))) {
         token = unused;
         vocabulary_.kinds[id] = TokenKind::kUnused;
@@ -202,7 +203,7 @@ class Assembler {
     return id == ids_.end() ? std::nullopt : std::optional(id->second);
   }
 
-  // An id out of a configuration, which a model needs.
+  // The id of a token that a model needs, from a configuration.
   std::int32_t CheckedId(std::int64_t id, std::string_view what) const {
     if (id < 0 || std::cmp_greater_equal(id, vocabulary_.tokens.size())) {
       Bad(folder_, "generation_config.json or config.json has {} {}, of {} tokens", what, id,
@@ -211,7 +212,7 @@ class Assembler {
     return static_cast<std::int32_t>(id);
   }
 
-  // One that a model runs without; fine-tunes leave such ids beyond the vocabulary.
+  // The id of a token that a model runs without, or none: fine-tunes leave such ids beyond the vocabulary.
   std::int32_t OptionalId(std::int64_t id, std::string_view what) {
     return KnownIdOrNone(vocabulary_, id, what,
                          fmt::format("{}: generation_config.json or config.json", folder_));
@@ -229,7 +230,7 @@ class Assembler {
       TokenKind& kind = vocabulary_.kinds[id];
       if (kind == TokenKind::kNormal || kind == TokenKind::kUserDefined) kind = TokenKind::kControl;
     } else if (name && needed) {
-      Bad(folder_, "the {} is \"{}\", which is no token", RoleKey(role), Printable(*name));
+      Bad(folder_, "the {} is \"{}\", which is not a token", RoleKey(role), Printable(*name));
     } else if (id < 0 && said.id) {
       id = needed ? CheckedId(*said.id, RoleKey(role) + "_id")
                   : OptionalId(*said.id, role == SpecialRole::kPad ? "padding" : "unknown");
@@ -257,7 +258,8 @@ class Assembler {
     }
   }
 
-  // tokenizer_config.json, else the template in tokenizer.json, else what the class of tokenizer does.
+  // Flags come from tokenizer_config.json, or else from the template in tokenizer.json, or else from what the
+  // class of tokenizer does.
   void SetFlags() {
     const auto flag = [&](std::optional<bool> said, std::optional<std::string> TextEnds::*end,
                           std::int32_t id, bool otherwise) {
@@ -298,7 +300,7 @@ class Assembler {
   std::int64_t vocab_size_;
   Vocabulary& vocabulary_;
   std::unordered_map<std::int32_t, std::string> added_;     // contents by id
-  std::unordered_map<std::string_view, std::int32_t> ids_;  // of all tokens, once they stand
+  std::unordered_map<std::string_view, std::int32_t> ids_;  // of all tokens, once they are final
 };
 
 }  // namespace

@@ -70,7 +70,7 @@ class HfTokenizer : public testing::Test {
 
   GgufMetadata Metadata(std::int64_t vocab_size = 0) { return ReadHfTokenizer(folder_.path(), vocab_size); }
   Vocabulary Read(std::int64_t vocab_size = 0) { return ReadVocabulary(Metadata(vocab_size)); }
-  // What reading says.
+  // The messages of reading.
   std::vector<std::string> Messages() {
     struct Listener : Progress {
       void Message(std::string_view line) override { lines.emplace_back(line); }
@@ -163,7 +163,7 @@ TEST_F(HfTokenizer, NamesOfRolesGoBeforeIds) {
 
   Change("tokenizer_config.json", "/add_bos_token", true);
   EXPECT_TRUE(Read().add_bos);
-  // special_tokens_map.json speaks where tokenizer_config.json is silent.
+  // special_tokens_map.json counts if tokenizer_config.json says nothing.
   Change("tokenizer_config.json", "/eos_token", nullptr);
   Change("special_tokens_map.json", "/eos_token", "<|im_start|>");
   EXPECT_EQ(Read().eos, 259);
@@ -226,7 +226,7 @@ TEST_F(HfTokenizer, StrippingComesBack) {
   const json added = json::parse(ReadFile(folder_ / "tokenizer.json"))["added_tokens"];
   EXPECT_EQ(added[2]["rstrip"], true);
   EXPECT_EQ(added[3]["single_word"], true);
-  // tokenizer_config.json has the last word.
+  // tokenizer_config.json takes precedence.
   Change("tokenizer_config.json", "/added_tokens_decoder/260/rstrip", false);
   EXPECT_FALSE(Read().edges.contains(260));
   Remove("tokenizer_config.json");
@@ -264,7 +264,7 @@ TEST_F(HfTokenizer, ASentencePieceModelTakesTheTokensAddedInTokenizerJson) {
   EXPECT_EQ(vocabulary.scores[259], PieceSample().scores[259]);
   EXPECT_THAT(Messages(), IsEmpty());
 
-  // Of two vocabularies tokenizer.json's is Hugging Face's.
+  // If two vocabularies differ, Hugging Face takes tokenizer.json's.
   Change("tokenizer.json", "/model/vocab/c", 265);
   Change("tokenizer.json", "/added_tokens", json::array());
   Change("tokenizer_config.json", "/eos_token", "</s>");
@@ -302,7 +302,7 @@ TEST_F(HfTokenizer, RefusesContradictions) {
     return Message();
   };
   EXPECT_THAT(after("tokenizer_config.json", "/bos_token", "<s>"),
-              HasSubstr("the bos_token is \"<s>\", which is no token"));
+              HasSubstr("the bos_token is \"<s>\", which is not a token"));
   EXPECT_THAT(
       after("tokenizer_config.json", "/added_tokens_decoder/258/content", "<x>"),
       HasSubstr("tokenizer_config.json: token 258 is \"<x>\", and \"<|endoftext|>\" in another file"));
@@ -318,7 +318,7 @@ TEST_F(HfTokenizer, RefusesContradictions) {
   EXPECT_THAT(after("added_tokens.json", "/ab", 262), HasSubstr("the token \"ab\" has two ids, 256 and 262"));
   EXPECT_THAT(after("added_tokens.json", "/<x>", 1 << 30),
               HasSubstr("added_tokens.json: the token \"<x>\" has id"));
-  EXPECT_THAT(after("added_tokens.json", "/<x>", "7"), HasSubstr("no whole number"));
+  EXPECT_THAT(after("added_tokens.json", "/<x>", "7"), HasSubstr("is not a whole number"));
   EXPECT_THAT(after("config.json", "/bos_token_id", 262), HasSubstr("bos_token_id 262, of 262 tokens"));
   EXPECT_THAT(after("config.json", "/bos_token_id", "one"), HasSubstr("config.json: \"bos_token_id\""));
   PutText("tokenizer_config.json", "{");

@@ -81,7 +81,7 @@ class Writer {
   }
 
   json AddedDecoder() const {
-    // An ordered_json looks through all its members for each new one; this list can be long.
+    // An ordered_json searches all its members for each new one, and this list can be long.
     nlohmann::ordered_json::object_t added;
     for (std::size_t id = 0; id < size_; ++id) {
       if (!IsAdded(vocabulary_.KindOf(static_cast<std::int32_t>(id)))) continue;
@@ -96,7 +96,7 @@ class Writer {
     json config = Roles();
     config["add_bos_token"] = vocabulary_.add_bos;
     config["add_eos_token"] = vocabulary_.add_eos;
-    // Said only where it is not the rule: the loader would make the whole tokenizer anew.
+    // Written only if it is not the rule, because it makes the loader build the whole tokenizer again.
     if (spm_ && !vocabulary_.add_space_prefix) config["add_prefix_space"] = false;
     config["added_tokens_decoder"] = AddedDecoder();
     if (json templates = Templates(); !templates.is_null()) config["chat_template"] = std::move(templates);

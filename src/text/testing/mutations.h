@@ -1,4 +1,4 @@
-// Damaged copies of a file, for readers that must bear them.
+// Damaged copies of a file, which readers must survive.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 namespace longspan {
 
 // Calls `read` with up to 400 truncations of `whole` and with `trials` copies of it that have some bytes
-// changed. It may throw an Error that is no internal one; anything else fails the test.
+// changed. It may throw an Error that is not internal; anything else fails the test.
 inline void ExpectDamageIsBorne(const std::string& whole, int trials,
                                 const std::function<void(const std::string&)>& read) {
   const auto bear = [&](const std::string& text) {

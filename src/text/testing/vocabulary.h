@@ -56,8 +56,8 @@ inline Vocabulary PieceVocabulary() {
   return vocabulary;
 }
 
-// All but the end of a turn and the chat template, which only some files have. Lists are not printed: they
-// may be of 128,000 tokens.
+// Compares everything but the end of a turn and the chat template, which only some files have. Lists are not
+// printed, because they may have 128,000 tokens.
 inline void ExpectSameVocabulary(const Vocabulary& vocabulary, const Vocabulary& expected) {
   EXPECT_EQ(vocabulary.kind, expected.kind);
   EXPECT_EQ(vocabulary.pre, expected.pre);
