@@ -142,7 +142,7 @@ HWY_INLINE Line BestStart(const float* x, Weights weights, float top, std::span<
   Vec best_error = Set(INFINITY);
   for (const LineStart start : starts) {
     const Vec inverse = hn::Mul(per_range, Set(top + start.beyond - start.low)), shift = Set(start.low);
-    // Codes that are no further beyond their bounds are rounded to them. (A half rounds to the even
+    // Codes less than half a code beyond their bounds are rounded to them. (A half rounds to the even
     // neighbour: 0 is even, the top code is not.)
     const bool clip = start.low < -0.5f || start.beyond >= 0.5f;
     const auto [q, qq, yq] = clip ? MeasureStart<kValues, true>(above, weights, inverse, shift, last)
