@@ -7,8 +7,8 @@
 
 namespace longspan {
 
-// Whether a file or folder of this name is unfinished: "model.gguf.longspan-tmp-0123456789abcdef". Such names
-// belong to longspan alone and are no part of any result.
+// Whether a file or folder of this name is unfinished: "model.gguf.longspan-tmp-0123456789abcdef". Only
+// longspan uses such names, and they are never part of a result.
 bool IsTemporaryName(std::string_view file_name);
 
 // An unused temporary name in the folder of `path`.

@@ -6,7 +6,7 @@
 namespace longspan {
 
 // The number that somebody wrote: 1e-05 rather than 9.99999974737875e-06, which is what an F32 made of it.
-// Both round to the same F32. A number that is no F32 stays as it is.
+// Both round to the same F32. A number that is not an F32 stays as it is.
 inline double AsWritten(double value) {
   const auto single = static_cast<float>(value);
   if (static_cast<double>(single) != value) return value;

@@ -1,4 +1,4 @@
-// Scales and offsets as a block stores them. `unit` is the power of two that a fit's numbers are in units of.
+// Scales and offsets as a block stores them. A fit's numbers are in units of `unit`, a power of two.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +10,11 @@ namespace longspan {
 
 inline constexpr float kLargestHalf = 65504.0f;
 
-// What a scale is multiplied by once codes are chosen. A fit of least squares leaves an error at right angles
-// to what it encodes, which is therefore short: of the sum of squares `power`, only power - error lies along
-// the values. `part` of that is made up for, 1 being all. It costs little error, because the least has no
-// slope, and predictions gain by it (docs/quantisation.md). What is encoded exactly stays so.
+// The factor for a scale once codes are chosen. The error of a least-squares fit is at right angles to the
+// encoded values, so these are too short: of the sum of squares `power`, only power - error lies along the
+// values. The factor makes up for `part` of the rest, 1 being all. It costs little error, because the error
+// has no slope at its minimum, and predictions gain by it (docs/quantisation.md). Values that are encoded
+// exactly stay so.
 inline float Lengthening(double error, double power, float part) {
   constexpr double kMost = 0.5;
   if (!(power > 0)) return 1;
@@ -36,7 +37,7 @@ inline PackedHalf PackScale(float& scale, float unit) {
   return half;
 }
 
-// To the nearest F16, which may be zero: for offsets, and for scales that PackScale has made once.
+// Rounds to the nearest F16, which may be zero: for offsets, and for scales that PackScale has made once.
 inline PackedHalf PackNearest(float& value, float unit) {
   const PackedHalf half = PackedHalf::FromFloat(std::clamp(value * unit, -kLargestHalf, kLargestHalf));
   value = half.ToFloat() / unit;

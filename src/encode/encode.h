@@ -19,7 +19,7 @@ bool CanEncode(Type type);
 void EncodeRow(Type type, const float* from, std::byte* to, std::int64_t elements, const float* importance);
 
 // The same for `rows` of `cols` values, one after the other, with `importance` [cols]: their blocks fill
-// vectors together where those of one row do not. Errors name the row, of which `first_row` is the first.
+// vectors together even if those of one row do not. Errors name the row, counted from `first_row`.
 void EncodeRows(Type type, const float* from, std::byte* to, std::int64_t rows, std::int64_t cols,
                 const float* importance, std::int64_t first_row = 0);
 

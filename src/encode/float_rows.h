@@ -11,14 +11,14 @@ namespace longspan {
 // F16 at any address to floats.
 void DecodeHalves(const std::byte* from, float* to, std::int64_t elements);
 
-// No magnitude is above `largest`, which is finite, and none is a NaN.
+// Whether no magnitude is above `largest`, which is finite, and none is a NaN.
 bool AllWithin(const float* x, std::int64_t elements, float largest);
 
-// None is a NaN or an infinity.
+// Whether none is a NaN or an infinity.
 bool AllFinite(const float* x, std::int64_t elements);
 
-// Adds the squares of x - y and of x. In double precision and in an order of its own, the same for every
-// instruction set.
+// Adds the squares of x - y and of x. It does so in double precision and in one order for every instruction
+// set.
 void AddSquares(const float* x, const float* y, std::int64_t elements, EncodingError& sums);
 
 }  // namespace longspan

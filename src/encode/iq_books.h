@@ -7,8 +7,8 @@
 
 namespace longspan {
 
-// A point's packed code is four nibbles: of IQ2 two values each, of IQ3 one. nibbles[n][p] is nibble
-// n of point p, so that one look-up of bytes prices a quarter of as many points as a vector has bytes.
+// A point's packed code is four nibbles, each for two values of IQ2 or one of IQ3. nibbles[n][p] is nibble n
+// of point p, so that one look-up of bytes prices a quarter of as many points as a vector has bytes.
 template <std::size_t kPoints>
 struct alignas(64) CodeBook {
   std::array<std::array<std::uint8_t, kPoints>, 4> nibbles;
@@ -25,7 +25,7 @@ extern const CodeBook<512> kBookIQ3_S;
 // of the point, or -1.
 extern const std::array<std::int32_t, 6561> kPointsOfCombinations;
 inline constexpr std::int32_t kNoChanges = 3280;  // all of level 0
-// The digits of 1 of the values in a mask.
+// For each mask of values, the sum of 3^i over the values i in it.
 extern const std::array<std::int16_t, 256> kSumsOfDigits;
 
 }  // namespace longspan

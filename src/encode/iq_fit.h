@@ -19,9 +19,9 @@ struct IqCodes {
   std::array<std::uint8_t, 32> signs{};
 };
 
-// For the seven types of tensor/iq_blocks.h: `from` and `importance` (or null) have kSuperBlock values,
-// finite and, importances, not negative. The search minimises the square error weighted by importance. The
-// same codes on every machine.
+// For the seven types of tensor/iq_blocks.h: `from` and `importance` (or null) have kSuperBlock finite
+// values, and importances are not negative. The search minimises the square error weighted by importance. The
+// codes are the same on every machine.
 IqCodes FitIq(Type type, const float* from, const float* importance);
 
 }  // namespace longspan

@@ -16,19 +16,19 @@ struct EncodingError {
   double squared_error = 0, squared_sum = 0;
   UnfitValues unfit;  // encoded as TakeUnfit leaves them; callers refuse or report them
 
-  // Adds that of rows that follow.
+  // Adds the sums of rows that follow.
   void Add(const EncodingError& later);
 };
 
-// Reencodes `rows` of `cols` with all threads. `importance` [cols] is as EncodeRow's. The same bytes and the
-// same error on every machine. Error(kUnsupported) for a type that cannot be decoded or encoded.
+// Reencodes `rows` of `cols` with all threads. `importance` [cols] is as EncodeRow's. The bytes and the error
+// are the same on every machine. Error(kUnsupported) for a type that cannot be decoded or encoded.
 [[nodiscard]] EncodingError Reencode(Type from_type, std::span<const std::byte> from, Type to_type,
                                      std::span<std::byte> to, std::int64_t rows, std::int64_t cols,
                                      const float* importance = nullptr);
 
-// The same into the hands of `take`, which gets whole rows of the output, in order, a few MiB at a time, on a
-// thread of its own while the next rows are being encoded. What it throws is rethrown here. Each piece of
-// `from` that is done with is given to `release`.
+// The same, but the output goes to `take`: whole rows, in order, a few MiB at a time, on a thread of its own
+// while the next rows are being encoded. What `take` throws is rethrown here. Each piece of `from` that is
+// done with is given to `release`.
 [[nodiscard]] EncodingError ReencodeTo(FunctionRef<void(std::span<const std::byte>)> take,
                                        FunctionRef<void(std::span<const std::byte>)> release, Type from_type,
                                        std::span<const std::byte> from, Type to_type, std::int64_t rows,

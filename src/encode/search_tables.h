@@ -1,6 +1,7 @@
 // What the searches of the quantised types try. The starts were chosen greedily on Gaussian blocks, each for
-// what it adds to those before it: of some two hundred, these few come within a per cent of the error of all.
-// With importances a block's extremes may matter little, so there are more starts, and farther ones.
+// what it adds to those before it. These few come within a per cent of the error of all candidates, which
+// were some two hundred. With importances a block's extremes may matter little, so there are more starts, and
+// farther ones.
 #pragma once
 
 #include <span>
@@ -14,12 +15,12 @@ struct LineStart {
   float low, beyond;
 };
 
-// Integers beside the nearest: the scale, and the min beside the one that suits that scale.
+// Offsets of integers from the nearest: of the scale, and of the min from the one that suits that scale.
 struct IntegerTry {
   float scale, min;
 };
 
-// Of super-blocks with a scale and a min a sub-block (k_affine-inl.h).
+// For super-blocks with a scale and a min for each sub-block (k_affine-inl.h).
 struct AffineSearch {
   std::span<const LineStart> starts;
   int rounds;                       // of a sub-block's fit, after the starts
@@ -30,7 +31,7 @@ struct AffineSearch {
   bool emphasise = false;  // values by their size, with importances
 };
 
-// Of super-blocks with a scale a sub-block (k_symmetric-inl.h).
+// For super-blocks with a scale for each sub-block (k_symmetric-inl.h).
 struct SymmetricSearch {
   std::span<const float> starts;  // codes of the value farthest from zero
   int rounds;
@@ -41,9 +42,9 @@ struct SymmetricSearch {
   bool emphasise = false;
 };
 
-// ---- Starts. The same distance between the ends at another place, {1, -1} for {0, -2}, fits alike where
-// nothing is clipped; so those have the smallest value at code 0, and what was quantised once comes out the
-// same again.
+// ---- Starts. Starts with the same distance between the ends, such as {1, -1} and {0, -2}, fit alike if
+// nothing is clipped. So the starts below have the smallest value at code 0, and values that were quantised
+// once come out the same again.
 
 inline constexpr LineStart kStarts2[] = {{0, 0},        {-0.3f, 0.3f}, {0, 0.5f},     {-0.5f, 0},
                                          {-0.2f, 0.4f}, {-0.4f, 0.2f}, {-0.6f, -0.1f}};

@@ -14,16 +14,16 @@ struct UnfitValues {
   std::int64_t row = -1, column = -1;  // of the first of them
 
   bool any() const { return nan + infinite + too_large > 0; }
-  // Adds those of rows that follow.
+  // Adds the counts of rows that follow.
   void Add(const UnfitValues& later);
 };
 
-// The largest magnitude that any block of the type can hold. Where a block has a scale in F16 that is F16's
-// own, though a block may hold more.
+// The largest magnitude that any block of the type can hold. If a block has an F16 scale, this is the largest
+// F16, although a block may hold more.
 float LargestValue(Type type);
 
-// Counts what `type` cannot hold among `rows` of `cols` values, of which messages call the first row
-// `first_row`. A NaN becomes 0 and the others the largest value, so that the rest can be encoded.
+// Counts what `type` cannot hold among `rows` of `cols` values. Messages number the rows from `first_row` on.
+// A NaN becomes 0 and the others the largest value, so that the rest can be encoded.
 UnfitValues TakeUnfit(Type type, float* values, std::int64_t rows, std::int64_t cols, std::int64_t first_row);
 
 // What to do with finite values beyond the largest.

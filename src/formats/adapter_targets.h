@@ -15,8 +15,8 @@
 
 namespace longspan {
 
-// The weight of this name, where an adapter can sit on it: a projection of a layer, the embedding, or the
-// output (LM head).
+// The weight of this name, if an adapter may adapt it: a projection of a layer, the embedding, or the output
+// (LM head).
 std::optional<WeightId> ParseAdapterTarget(std::string_view name);
 
 // Every target of a model, in the order in which files have them.
@@ -31,7 +31,7 @@ std::pair<std::int64_t, std::int64_t> AdapterMeasures(const LlamaConfig& config,
 std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found,
                                             const LlamaConfig& config, const std::string& where);
 
-// Error(kInvalidFile), naming `where`, unless every pair fits the model and the rank, and no target is there
+// Error(kInvalidFile), naming `where`, unless every pair fits the model and the rank, and no target appears
 // twice; Error(kUnsupported) for an adapted output that is the embedding.
 void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, const std::string& where);
 

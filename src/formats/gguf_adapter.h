@@ -9,8 +9,8 @@
 namespace longspan {
 
 // Readers scale by alpha / rank and know nothing of rsLoRA, so a rank-stabilised adapter is written with
-// alpha * sqrt(rank). They refuse one whose architecture is not the model's, and take an alpha of 0 to mean a
-// scale of one. Such an adapter is an Error(kUnsupported).
+// alpha * sqrt(rank). They refuse an adapter whose architecture is not the model's. They take an alpha of 0
+// for a scale of one, so an adapter with that alpha is an Error(kUnsupported).
 void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adapter,
                       Architecture architecture = Architecture::kLlama);
 LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig& config);

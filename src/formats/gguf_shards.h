@@ -28,8 +28,8 @@ struct GgufShardName {
 
 class GgufShards {
  public:
-  // Adds the tensors of the other shards to those of `first` and forgets the split.* keys. A file that is no
-  // shard stays as it is. Error(kInvalidFile) where shards contradict each other or the names,
+  // Adds the tensors of the other shards to those of `first` and forgets the split.* keys. A file that is not
+  // a shard stays as it is. Error(kInvalidFile) where shards contradict each other or the names,
   // Error(kBadOption) where `first` is not the first one.
   static void Join(GgufFile& first);
 

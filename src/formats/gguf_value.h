@@ -152,7 +152,7 @@ class GgufMetadata {
   bool Contains(std::string_view key) const { return FindValue(key) != nullptr; }
   const GgufValue* FindValue(std::string_view key) const;  // nullptr where absent
 
-  // Nothing where the key is absent; Error(kInvalidFile), naming file and key, where its value is no T.
+  // Nothing where the key is absent; Error(kInvalidFile), naming file and key, if its value is not a T.
   template <class T>
   std::optional<T> Find(std::string_view key) const {
     const GgufValue* value = FindValue(key);

@@ -17,7 +17,7 @@ namespace longspan {
 
 class JsonObject {
  public:
-  // Error(kIo) where the file is missing or larger than `limit` bytes, Error(kInvalidFile) where it is no
+  // Error(kIo) where the file is missing or larger than `limit` bytes, Error(kInvalidFile) if it is not a
   // JSON object.
   static JsonObject Read(const std::filesystem::path& path, std::uint64_t limit);
   // `where` is what messages begin with.
@@ -29,7 +29,7 @@ class JsonObject {
   const nlohmann::json* FindValue(std::string_view key) const;  // nullptr where absent
   bool Has(std::string_view key) const { return FindValue(key) != nullptr; }
 
-  // T is bool, std::int64_t, double or std::string. Error(kInvalidFile) where the value is no T.
+  // T is bool, std::int64_t, double or std::string. Error(kInvalidFile) if the value is not a T.
   template <class T>
   std::optional<T> Find(std::string_view key) const {
     const nlohmann::json* found = FindValue(key);

@@ -23,12 +23,12 @@ using JsonEvent = nlohmann::json::parse_event_t;
 // comes, without becoming JSON values. `depth` counts the lists and objects around the part. `value` is
 //   key                        the key; "no" drops the value that follows, after the filter has seen it
 //   value                      a string, number, boolean or null
-//   object_start, array_start  nothing yet; of a list or object that is not kept the filter is told no more
+//   object_start, array_start  nothing yet; the filter sees no parts of a list or object that is not kept
 //   object_end, array_end      the list or object, with all of it that was kept
 // The name of a member that is not kept may appear twice; the filter has to look for that.
 using JsonFilter = std::function<bool(int depth, JsonEvent event, nlohmann::json& value)>;
 
-// Error(kInvalidFile), naming `file`, for what is no JSON, is beyond the limits, or has a key twice in one
+// Error(kInvalidFile), naming `file`, for what is not JSON, is beyond the limits, or has a key twice in one
 // object, because programs differ in which of the two they take.
 nlohmann::json ParseJson(std::string_view text, const std::string& file, const JsonLimits& limits = {},
                          const JsonFilter& filter = nullptr);

@@ -42,14 +42,14 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
 // general.file_type, unless extra's own general.file_type is a mix of that type ("Q4_K_S" for Q4_K).
 GgufMetadata LlamaMetadata(const LlamaConfig& config, const GgufMetadata& extra, Type main_type);
 
-// "layers.3.q" of ForEachTensor as GGUF says it: "blk.3.attn_q.weight".
+// GGUF's name for "layers.3.q" of ForEachTensor: "blk.3.attn_q.weight".
 std::string GgufTensorName(std::string_view name);
 inline constexpr std::string_view kRopeFactorsTensor = "rope_freqs.weight";
 
 // The type that most elements of the weights have.
 Type MainType(const Weights& weights, bool tied);
 
-// general.file_type as people say it ("Q4_K_M"), "?" for a number that is not known.
+// The usual name of a general.file_type ("Q4_K_M"), or "?" for an unknown number.
 std::string_view FileTypeName(std::uint32_t file_type);
 
 }  // namespace longspan

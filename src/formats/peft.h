@@ -32,8 +32,8 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder);
 // Error(kInvalidFile) where its tensors are empty.
 std::shared_ptr<const SafetensorsFile> OpenPeftTensors(const std::filesystem::path& folder);
 
-// `config` is the base model's: it gives the expected shapes and the division of q and k into heads. What the
-// adapter has in base_layers is to be compared with the base (CheckBaseLayers): the configuration alone
+// `config` is the base model's: it gives the expected shapes and the division of q and k into heads. The
+// adapter's base_layers must be compared with the base (CheckBaseLayers), because the configuration alone
 // cannot tell.
 LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& config);
 // Replaces an adapter that is in the folder, once both of the new files are whole.

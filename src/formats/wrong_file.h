@@ -17,7 +17,7 @@ void RefuseWrongFile(std::string_view contents, const std::string& file);
 void RefuseWrongFile(std::span<const std::byte> contents, const std::string& file);
 
 // Error(kUnsupported) for weights in PyTorch's own format. `file` is the file, or the folder that has only
-// such.
+// such files.
 [[noreturn]] void RefusePickle(const std::filesystem::path& file);
 
 }  // namespace longspan

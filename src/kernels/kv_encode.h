@@ -9,9 +9,9 @@ namespace longspan {
 
 inline constexpr float kLargestHalf = 65504;
 
-// A block's scale as F16 stores it, and what values are multiplied by to get codes: codes belong to the scale
-// that will be read, not to the one before it was rounded. A scale past F16 becomes its largest, one below it
-// makes all codes 0.
+// A block's scale as F16 stores it, and the factor that turns values into codes. Codes belong to the scale
+// that will be read, not to the one before it was rounded. A scale above F16's range becomes the largest F16;
+// one below it makes all codes 0.
 struct KvScale {
   PackedHalf stored;
   float inverse;

@@ -47,8 +47,8 @@ struct LoraAdapter {
   }
 };
 
-// Error(kInvalidFile) unless the base layers that came with the adapter are the base's own: equal but for one
-// rounding between float types, and near where the base is quantised. Others mean another base, or an
+// Error(kInvalidFile) unless the base layers that came with the adapter are the base's own: equal up to one
+// rounding between float types, or near them if the base is quantised. Others mean another base, or an
 // embedding that was trained as a whole.
 void CheckBaseLayers(const LoraAdapter& adapter, const Weights& base);
 

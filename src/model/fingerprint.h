@@ -8,8 +8,8 @@
 namespace longspan {
 
 // Covers all that keys and values depend on: the dimensions, RoPE, every weight's type and shape with samples
-// of its bytes, and adapters likewise. Samples, because a whole model would have to be read from disk; two
-// models that agree in them are the same in practice.
+// of its bytes, and adapters likewise. It takes samples, because otherwise the whole model would have to be
+// read from disk. Two models that agree in them are the same in practice.
 std::uint64_t Fingerprint(const Transformer& model);
 
 // Covers the dimensions and every byte of every weight, the LM head's too: what a training run starts from.

@@ -16,8 +16,8 @@ namespace longspan {
 // are made from one another: a key's from the output that it must find, an output's from the value that it
 // must copy.
 //
-// Error(kBadOption) unless the model is a Llama and has two layers, heads of 16 and tied embeddings at the
-// least.
+// Error(kBadOption) unless the model is a Llama with tied embeddings, at least two layers, and heads of at
+// least 16 dimensions.
 Weights InductionWeights(const LlamaConfig& config, std::uint64_t seed);
 
 }  // namespace longspan

@@ -38,8 +38,8 @@ class KvCache {
   // How many pages Reserve would take.
   std::int64_t PagesFor(std::int64_t tokens) const;
 
-  // `tokens` more tokens, for which there is room and whose keys and values are in the pages by now, count as
-  // held.
+  // Counts `tokens` more tokens as held. There must be room for them, and their keys and values must be in
+  // the pages.
   void Advance(std::int64_t tokens) { length_ += tokens; }
 
   // All pages, in the order of the tokens; the last may be partly filled.
@@ -49,7 +49,7 @@ class KvCache {
   // Holds these pages, which another cache of the same pool filled from the same tokens, in place of its own
   // first ones.
   void Adopt(std::span<const KvPage> pages);
-  // What `layer` has of each page.
+  // The part of each page that belongs to `layer`.
   void LayerPages(std::int64_t layer, std::vector<std::byte*>& out) const;
 
   // Bytes that `tokens` tokens take.

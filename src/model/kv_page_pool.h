@@ -38,7 +38,7 @@ class KvPagePool : public std::enable_shared_from_this<KvPagePool> {
   std::int64_t used_pages() const;
   std::int64_t free_pages() const { return max_pages() - used_pages(); }
 
-  // All of them or, where they do not fit the limit, none: Error(kOutOfMemory).
+  // Takes all of them or, if they do not fit the limit, none: Error(kOutOfMemory).
   std::vector<KvPage> Take(std::int64_t pages);
 
  private:

@@ -15,8 +15,8 @@ struct RopeFrequencies {
   RopePairing pairing = RopePairing::kNeighbours;
 };
 
-// What YaRN multiplies cosine and sine by (Peng et al. 2023, equation 22, whose square root this is), where a
-// file does not say: 0.1 scale ln(factor) + 1, and 1 where nothing is stretched.
+// YaRN's factor for cosine and sine if a file does not give one: 0.1 scale ln(factor) + 1 (Peng et al. 2023,
+// equation 22), and 1 if nothing is stretched. Scores are multiplied by its square.
 double YarnMagnitude(double factor, double scale = 1.0);
 
 // Su et al. 2021 (none), Chen et al. 2023 (linear), "NTK-aware" scaling of theta (ntk), Peng et al. 2023

@@ -12,7 +12,7 @@ namespace longspan {
 // Each is named by its shape: "llama3-8b".
 std::span<const LlamaConfig> AllShapes();
 
-// Error(kBadOption), listing the names, for another.
+// Error(kBadOption), listing the names, for an unknown one.
 const LlamaConfig& FindShape(std::string_view name);
 
 }  // namespace longspan

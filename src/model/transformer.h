@@ -29,8 +29,8 @@ class Transformer {
   Transformer(LlamaConfig config, Weights weights, const Kernels& kernels);
 
   // From now on, layers compute with the adapter too, times `factor`; several add up. Nothing is merged:
-  // weights stay as they are. An adapter of an embedding that is the LM head too changes what tokens become
-  // and not the head, as PEFT trains it. Error(kInvalidFile) where the adapter does not fit.
+  // weights stay as they are. If the embedding is also the LM head, its adapter changes what tokens become
+  // but not the head, as PEFT trains it. Error(kInvalidFile) where the adapter does not fit.
   void Adapt(const LoraAdapter& adapter, double factor = 1);
 
   const LlamaConfig& config() const { return config_; }
@@ -39,8 +39,8 @@ class Transformer {
 
   // Runs several sequences at once, each with a cache of its own; all caches have one layout. Keys and values
   // join the caches, and positions continue from their lengths. hidden [tokens of all, dim], one sequence
-  // after another, is the residual stream after the output norm. On error all caches are unchanged: without
-  // pages to be had, for a token outside the vocabulary, or on Ctrl-C, which a long pass checks. A listener
+  // after another, is the residual stream after the output norm. On error all caches are unchanged. Errors
+  // are a lack of pages, a token outside the vocabulary, and Ctrl-C, which a long pass checks. A listener
   // sees the inputs of all linear layers, layer by layer.
   void Forward(std::span<const SequenceTokens> sequences, Rows hidden,
                ActivationListener* listener = nullptr) const;

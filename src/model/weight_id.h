@@ -1,5 +1,5 @@
-// Which weight of a model is meant, and the table of what each part of a Llama or a Qwen2 is called and
-// measures.
+// Which weight of a model is meant, and the table of the names and dimensions of each part of a Llama or a
+// Qwen2.
 #pragma once
 
 #include <compare>
@@ -63,7 +63,7 @@ const PartTraits& Traits(Part part);
 // longspan's name: "layers.3.q", "embedding".
 std::string Name(WeightId id);
 std::optional<WeightId> ParseWeightId(std::string_view name);
-// The same of a name that `Name` made. Error(kInternal) for another.
+// The inverse of Name. Error(kInternal) for another name.
 WeightId WeightNamed(std::string_view name);
 
 // GGUF's name: "blk.3.attn_q.weight", "token_embd.weight".
@@ -73,7 +73,7 @@ std::string GgufName(WeightId id);
 std::string HfModule(WeightId id);
 std::string HfName(WeightId id);
 
-// 3 and "attn_q.weight" of GGUF's "blk.3.attn_q.weight", whatever the rest is.
+// The parts of a name such as GGUF's "blk.3.attn_q.weight": 3 and "attn_q.weight", whatever the rest is.
 struct LayerName {
   std::int64_t layer;
   std::string_view rest;

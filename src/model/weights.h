@@ -50,12 +50,13 @@ struct InitialTensor {
   double deviation = 0;
 };
 
-// The tensors of a model that learns well from there: of kInitialDeviation, and the two projections that
-// write to the residual stream of kInitialDeviation / sqrt(2 layers) (Radford et al. 2019, section 2.3).
+// The initial tensors of a model that learns well. They have kInitialDeviation, except the two projections
+// that write to the residual stream, which have kInitialDeviation / sqrt(2 layers) (Radford et al. 2019,
+// section 2.3).
 inline constexpr double kInitialDeviation = 0.02;
 std::vector<InitialTensor> InitialTensors(const LlamaConfig& config);
 
-// The same drawn, F32.
+// These tensors with random values, in F32.
 Weights RandomWeights(const LlamaConfig& config, std::uint64_t seed);
 
 // Every weight decoded to F32 in memory of its own, as full training needs.
@@ -70,7 +71,7 @@ Weights ToFloat(const Weights& weights, Type type);
 Weights InHugePages(const Weights& weights);
 
 // Visits (name, tensor) in a fixed order; names are the field's: "layers.3.q", "layers.3.q_bias". Biases are
-// visited where `biases` says so, the output unless it is tied.
+// visited if `biases` is true, the output unless it is tied.
 template <class W, class Visitor>
 void ForEachTensor(W& weights, bool tied, bool biases, Visitor&& visit) {
   visit(std::string("embedding"), weights.embedding);
@@ -96,7 +97,7 @@ void ForEachTensor(W& weights, bool tied, bool biases, Visitor&& visit) {
   if (!tied) visit(std::string("output"), weights.output);
 }
 
-// The same of weights that are there: with the biases that they have.
+// The same for existing weights, with the biases that they have.
 template <class W, class Visitor>
 void ForEachTensor(W& weights, bool tied, Visitor&& visit) {
   const bool biases = !weights.layers.empty() && !weights.layers.front().q_bias.empty();

@@ -58,7 +58,7 @@ struct BlockActivations {
   Matrix gate, up, hidden;  // [n, hidden_dim]
 };
 
-// The layers of a block by name, with what each is given, for code that treats them all alike.
+// The layers of a block by name, with the input of each, for code that treats them all alike.
 struct NamedLinear {
   std::string_view name;
   Linear Block::*linear;
@@ -74,11 +74,11 @@ inline constexpr std::array<NamedLinear, 7> kLinears{
      {"up", &Block::up, &BlockGradient::up, &BlockActivations::mlp_normed},
      {"down", &Block::down, &BlockGradient::down, &BlockActivations::hidden}}};
 
-// x [n, dim] becomes the block's output. Norm, project, turn, attend, project back; norm, SwiGLU.
+// x [n, dim] becomes the block's output. Norm, project, rotate, attend, project back; norm, SwiGLU.
 void BlockForward(const Block& block, const BlockContext& context, Rows x, BlockActivations& activations);
 
-// dx [n, dim] becomes the gradient with respect to the block's input `x`, given that with respect to its
-// output. Gradients of parameters are added to. Only for sequences that attended to themselves.
+// dx [n, dim] is the gradient with respect to the block's output and becomes that with respect to its input
+// `x`. Gradients of parameters are added to. Only for sequences that attended to themselves.
 void BlockBackward(const Block& block, const BlockContext& context, ConstRows x,
                    const BlockActivations& activations, Rows dx, const BlockGradient& gradient);
 

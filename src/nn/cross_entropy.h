@@ -21,8 +21,8 @@ struct Loss {
   }
 };
 
-// The loss of predicting targets[i] (negative: not scored) from hidden [n, dim] by `head` {vocab, dim}. Where
-// `losses` is not empty it gets each row's.
+// The loss of predicting targets[i] (negative: not scored) from hidden [n, dim] by `head` {vocab, dim}. If
+// `losses` is not empty, it gets each row's loss.
 Loss CrossEntropyForward(const Kernels& kernels, ConstRows hidden, const Tensor& head,
                          std::span<const std::int32_t> targets, std::span<double> losses = {});
 

@@ -47,8 +47,7 @@ void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutSt
                    Rows y, Store store);
 
 // dx [n, in] = (or +=) the gradient with respect to x; parameters' gradients are added to. The adapter's
-// inner activation is computed again rather than kept: it costs r / out of the product that it saves memory
-// for.
+// inner activation is computed again rather than kept, which costs only r / out of the layer's own product.
 void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
                     ConstRows dy, Rows dx, Store store, const LinearGradient& gradient);
 

@@ -1,4 +1,4 @@
-// Rotary position embedding: the angles of a batch, and turning queries and keys by them.
+// Rotary position embedding: the angles of a batch, and the rotation of queries and keys by them.
 #pragma once
 
 #include <cstdint>

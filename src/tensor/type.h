@@ -58,7 +58,7 @@ const TypeTraits& Traits(Type type);
 std::optional<Type> TypeFromId(std::uint32_t id);         // empty for a number GGUF does not define
 std::optional<Type> TypeFromName(std::string_view name);  // case-insensitive
 
-// Bytes of one row of `elements`. Error(kInvalidFile) where it is no whole number of blocks.
+// Bytes of one row of `elements`. Error(kInvalidFile) if that is not a whole number of blocks.
 std::int64_t RowBytes(Type type, std::int64_t elements);
 
 }  // namespace longspan

@@ -23,7 +23,7 @@ extern const std::string_view kGpt2Regex;
 // Error(kUnsupported), naming it, for one that longspan does not know. "" is "default", as GGUF has it.
 const PreTokenizerRule& FindPreTokenizerRule(std::string_view name);
 
-// The rule that cuts by these expressions, or nullptr. Spellings that match the same are one.
+// The rule that cuts by these expressions, or nullptr. Spellings that match the same text count as one.
 const PreTokenizerRule* RecognisePreTokenizer(std::span<const std::string> stages, bool takes_whole_words);
 
 }  // namespace longspan

@@ -1,6 +1,6 @@
 // SentencePiece's BPE, as Llama 2 uses it (Kudo & Richardson 2018): a text's characters are the first
 // symbols, and of all neighbours that together are a token the pair of the best score is joined until none is
-// left. A character that is no token becomes its bytes, <0xE2> and so on. Spaces are U+2581 in the
+// left. A character that is not a token becomes its bytes, <0xE2> and so on. Spaces are U+2581 in the
 // vocabulary, so a U+2581 in the text comes back as a space: SentencePiece cannot tell them apart.
 #pragma once
 

@@ -12,8 +12,8 @@
 
 namespace longspan {
 
-// Keys, the smallest first, of which only so many are kept. What does not fit, or is beyond the bound that
-// was set then, is dropped; whoever pushed it must find it again.
+// A queue of keys, the smallest first, that keeps only so many. A key that does not fit, or is beyond the
+// bound that was set then, is dropped, and whoever pushed it must find it again.
 class BoundedQueue {
  public:
   // `expected`: how many keys there will be at once, if all are kept.

@@ -22,16 +22,16 @@ struct TokenPair {
 std::vector<TokenPair> AllMerges(std::span<const std::string_view> tokens,
                                  std::span<const std::int32_t> order, const std::string& file);
 
-// The same by the score of that token, best first. SentencePiece joins tokens of equal score from the left;
-// the longest left part first, as in Hugging Face's list, comes to that for runs of one character.
+// The same by the score of that token, best first. SentencePiece joins tokens of equal score from the left.
+// For runs of one character, that is the same as the longest left part first, as in Hugging Face's list.
 std::vector<TokenPair> MergesFromScores(std::span<const std::string_view> tokens,
                                         std::span<const float> scores, const std::string& file);
 
 inline constexpr std::size_t kMaxMerges = std::size_t{1} << 22;
 
-// Scores by id with which joining by score is joining by `merges`: 0 for what is made first, then -1, and so
-// on; tokens that no pair makes come after these. An empty string has no score but 0. Error(kUnsupported),
-// naming `file`, where the list is not MergesFromScores of any scores.
+// Scores by id that make joining by score the same as joining by `merges`: 0 for what is made first, then -1,
+// and so on; tokens that no pair makes come after these. An empty string has the score 0.
+// Error(kUnsupported), naming `file`, if no scores have this list as their MergesFromScores.
 std::vector<float> ScoresFromMerges(std::span<const std::string_view> tokens,
                                     std::span<const TokenPair> merges, const std::string& file);
 

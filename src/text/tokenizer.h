@@ -67,7 +67,7 @@ class Tokenizer {
   // Whether a model that writes this token has finished: end of text, of turn, of message.
   bool IsEndOfGeneration(std::int32_t id) const;
 
-  // The bytes of all texts so far that no token stands for, and so were left out.
+  // How many bytes of all texts so far were left out, because no token stands for them.
   std::int64_t bytes_left_out() const { return left_out_.load(std::memory_order_relaxed); }
 
  protected:
@@ -82,7 +82,7 @@ class Tokenizer {
   void CountLeftOut(std::int64_t bytes) const { left_out_.fetch_add(bytes, std::memory_order_relaxed); }
 
  private:
-  // A token in a text. It takes the bytes from `begin` to `end`: spaces, where it strips them, too.
+  // A token in a text. It takes the bytes from `begin` to `end`, including spaces that it strips.
   struct Found {
     std::int32_t id;
     std::size_t begin, end;

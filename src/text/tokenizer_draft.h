@@ -24,7 +24,7 @@ struct AddedToken {
   std::optional<TokenEdges> edges;  // where the file has a place for them
 };
 
-// What is put before and after a text; nothing where that is no single token.
+// The tokens that are put before and after a text, each nothing unless it is a single token.
 struct TextEnds {
   std::optional<std::string> first, last;
 };
