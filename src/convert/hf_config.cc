@@ -122,7 +122,8 @@ LlamaConfig ReadHfConfig(const std::filesystem::path& folder, Progress& progress
   c.hidden_dim = json.Get<std::int64_t>("intermediate_size");
   c.layers = json.Get<std::int64_t>("num_hidden_layers");
   c.heads = json.Get<std::int64_t>("num_attention_heads");
-  if (c.heads < 1) Fail(ErrorKind::kInvalidFile, "{}: num_attention_heads is {}", json.where(), c.heads);
+  if (c.heads < 1)
+    Fail(ErrorKind::kInvalidFile, "{}: num_attention_heads is {}, expected 1 or more", json.where(), c.heads);
   const bool says_kv = json.value().contains("num_key_value_heads");
   c.kv_heads = json.Or<std::int64_t>("num_key_value_heads",
                                      says_kv || family.kv_heads == 0 ? c.heads : family.kv_heads);

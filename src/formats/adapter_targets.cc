@@ -49,7 +49,8 @@ void ValidateAdapter(const LoraAdapter& adapter, const LlamaConfig& config, cons
   if (adapter.rank < 1 || adapter.rank > kMaxAdapterRank) {
     Fail(ErrorKind::kInvalidFile, "{}: rank {}, expected 1 to {}", where, adapter.rank, kMaxAdapterRank);
   }
-  if (!std::isfinite(adapter.alpha)) Fail(ErrorKind::kInvalidFile, "{}: alpha is {}", where, adapter.alpha);
+  if (!std::isfinite(adapter.alpha))
+    Fail(ErrorKind::kInvalidFile, "{}: alpha is {}, expected a finite number", where, adapter.alpha);
   if (adapter.pairs.empty()) Fail(ErrorKind::kInvalidFile, "{}: an adapter without tensors", where);
   std::set<std::string_view> seen;
   for (const LoraAdapter::Pair& pair : adapter.pairs) {

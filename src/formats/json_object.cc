@@ -19,7 +19,8 @@ const json* JsonObject::FindValue(std::string_view key) const { return FindMembe
 std::optional<JsonObject> JsonObject::FindObject(std::string_view key) const {
   const json* found = FindValue(key);
   if (found == nullptr) return std::nullopt;
-  if (!found->is_object()) Fail(ErrorKind::kInvalidFile, "{}: {} is {}", where_, key, Describe(*found));
+  if (!found->is_object())
+    Fail(ErrorKind::kInvalidFile, "{}: {} is {}, expected an object", where_, key, Describe(*found));
   return JsonObject(fmt::format("{}: {}", where_, key), *found);
 }
 

@@ -63,30 +63,37 @@ void LlamaConfig::Validate(std::string_view where) const {
   if (heads % kv_heads != 0) {
     Fail(ErrorKind::kInvalidFile, "{}: {} heads cannot share {} KV heads evenly", where, heads, kv_heads);
   }
-  if (head_dim % 2 != 0) Fail(ErrorKind::kInvalidFile, "{}: head dimension {} is odd", where, head_dim);
+  if (head_dim % 2 != 0)
+    Fail(ErrorKind::kInvalidFile, "{}: head dimension {} is odd, expected an even one", where, head_dim);
   if (!(norm_epsilon >= 0 && norm_epsilon < 1)) {
-    Fail(ErrorKind::kInvalidFile, "{}: norm epsilon {} is out of range", where, norm_epsilon);
+    Fail(ErrorKind::kInvalidFile, "{}: norm epsilon is {}, expected 0 or more and less than 1", where,
+         norm_epsilon);
   }
   if (!(rope_theta > 1 && std::isfinite(rope_theta))) {
-    Fail(ErrorKind::kInvalidFile, "{}: rope theta {} is out of range", where, rope_theta);
+    Fail(ErrorKind::kInvalidFile, "{}: rope theta is {}, expected a finite number above 1", where,
+         rope_theta);
   }
   if (!(rope_scaling.factor > 0 && std::isfinite(rope_scaling.factor))) {
-    Fail(ErrorKind::kInvalidFile, "{}: rope scaling factor {} is out of range", where, rope_scaling.factor);
+    Fail(ErrorKind::kInvalidFile, "{}: rope scaling factor is {}, expected a finite number above 0", where,
+         rope_scaling.factor);
   }
   const RopeScaling& s = rope_scaling;
   if (s.original_context < 0 || s.original_context > kLongestContext) {
-    Fail(ErrorKind::kInvalidFile, "{}: original context {} is out of range", where, s.original_context);
+    Fail(ErrorKind::kInvalidFile, "{}: original context is {}, expected 0 or more", where,
+         s.original_context);
   }
   if (!(s.beta_slow > 0 && s.beta_fast >= s.beta_slow && std::isfinite(s.beta_fast))) {
-    Fail(ErrorKind::kInvalidFile, "{}: YaRN beta {} to {} is not a range of rotations", where, s.beta_slow,
-         s.beta_fast);
+    Fail(ErrorKind::kInvalidFile, "{}: YaRN beta is {} to {}, expected a range of rotations above 0", where,
+         s.beta_slow, s.beta_fast);
   }
   if (!(s.attention_factor >= 0 && std::isfinite(s.attention_factor))) {
-    Fail(ErrorKind::kInvalidFile, "{}: attention factor {} is out of range", where, s.attention_factor);
+    Fail(ErrorKind::kInvalidFile, "{}: attention factor is {}, expected 0 or a finite number above it", where,
+         s.attention_factor);
   }
   if (!(s.low_frequency_factor > 0 && s.high_frequency_factor > s.low_frequency_factor &&
         std::isfinite(s.high_frequency_factor))) {
-    Fail(ErrorKind::kInvalidFile, "{}: frequency factors {} and {} are not a range", where,
+    Fail(ErrorKind::kInvalidFile,
+         "{}: frequency factors are {} and {}, expected the first above 0 and below the second", where,
          s.low_frequency_factor, s.high_frequency_factor);
   }
 }
