@@ -74,7 +74,7 @@ TEST(Pose, ChunksCoverTheExample) {
   }
 }
 
-// The paper's two chunks: the first has 1 to ceil(length / 2) tokens, each as often.
+// The paper's two chunks: the first has 1 to ceil(length / 2) tokens, each number equally often.
 TEST(Pose, PaperDrawsTheFirstChunksLengthEvenly) {
   std::map<std::int64_t, int> count;
   constexpr int kDraws = 10'000;
