@@ -92,7 +92,7 @@ void Sampler::KeepBest(std::size_t k) {
   const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(k);
   std::nth_element(candidates_.begin(), end, candidates_.end(), Likelier);
   candidates_.erase(end, candidates_.end());
-  // The order that nth_element leaves is the library's own business; a draw must not depend on it.
+  // The order that nth_element leaves depends on the library, and a draw must not.
   std::sort(candidates_.begin(), candidates_.end(), Likelier);
 }
 
@@ -101,8 +101,8 @@ bool Sampler::Likelier(const Candidate& a, const Candidate& b) {
 }
 
 std::int32_t Sampler::Draw(float highest) {
-  // Divided, because the reciprocal of a tiny temperature is infinite, and 0 times that is not a number. The
-  // likeliest token weighs 1 at any temperature.
+  // Divides, because the reciprocal of a tiny temperature is infinite, and 0 times infinity is not a number.
+  // The likeliest token weighs 1 at any temperature.
   const auto weigh = [&](const Candidate& c) {
     return std::exp((double{c.logit} - highest) / options_.temperature);
   };

@@ -49,8 +49,8 @@ struct QuantizeReport {
 
 // Writes `out`, whole or not at all. Needs memory for a few MiB of a tensor.
 // Error(kInvalidFile) for a tensor with a NaN, an infinity or, unless they may be clipped, values that its
-// new type cannot hold; the message counts them, and so does one for what was clipped. Error(kBadOption) for
-// a tensor that is quantised already (unless the options allow it; F32 always may be made of it),
+// new type cannot hold; the message says how many. Another message says how many were clipped.
+// Error(kBadOption) for a tensor that is quantised already, unless it becomes F32 or the options allow it;
 // Error(kUnsupported) for types that longspan cannot decode or encode, Error(kBadOption) where the importance
 // matrix is of another model's width or is missing for a type that needs one. Tensors that keep a quantised
 // type are copied as they are.

@@ -52,7 +52,7 @@ struct Outcome {
   Tokens tokens;                 // handed over
   std::optional<Finish> finish;  // once it has ended
 
-  // `request`, and what becomes of it is noted here.
+  // `request` with callbacks that note its outcome here.
   Request Noting(Request request) {
     request.on_token = [this](std::int32_t token) {
       tokens.push_back(token);
@@ -63,7 +63,7 @@ struct Outcome {
   }
 };
 
-// What the model writes when it has nothing else to do.
+// What the model writes for the request alone.
 inline Tokens WrittenAlone(const Transformer& model, const Request& request, std::int64_t context = 0) {
   Session session(model, context);
   session.Prefill(request.prompt);
