@@ -23,8 +23,8 @@ struct ReadingTime {
   }
 };
 
-// Runs some of the model's layers on random tokens, all of those in `weights` where that is quick. `longest`:
-// up to which length the result is used. Error(kCancelled).
+// Runs some of the model's layers on random tokens, all of those in `weights` where that is quick. `longest`
+// is the greatest length that the result is used for. Error(kCancelled).
 ReadingTime MeasureReadingTime(const LlamaConfig& config, const Weights& weights, std::int64_t longest,
                                const Kernels& kernels, double budget = 4);
 
