@@ -1,4 +1,4 @@
-// The release folder: what a job put there is told from everything else, and nothing else is touched.
+// The release folder: longspan knows what a job put there, and touches nothing else.
 //
 // The record, release.json in the work folder, lists each file that the job wrote, with its digest. A file
 // there is

@@ -95,7 +95,7 @@ TEST(TrainingMemory, CountsWhatIsTrained) {
   }
 }
 
-// The card's own run: Llama 3 8B, rank 256 on q, k, v, o, documents of 8,192 tokens.
+// Llama 3 8B with rank 256 on q, k, v and o, and documents of 8,192 tokens.
 TEST(TrainingMemory, OfTheCardsRunFits24Gigabytes) {
   LlamaConfig config;
   config.vocab_size = 128'256;
