@@ -1,4 +1,4 @@
-// What this machine can do at most, as measured: the peaks that the speed of a model is held against.
+// What this machine can do at most, as measured: the peaks that the speed of a model is compared with.
 #pragma once
 
 #include <cstdint>

@@ -110,7 +110,7 @@ TEST(TrainingMemory, OfTheCardsRunFits24Gigabytes) {
   options.dropout = 0.1;
   const auto parts = TrainingMemory(config, options, 8192, 8);
   EXPECT_LT(TotalBytes(parts), std::int64_t{12} << 30);
-  // Keeping activations of all layers would not fit by far.
+  // Keeping the activations of all layers would take far too much.
   options.recompute = false;
   EXPECT_GT(TotalBytes(TrainingMemory(config, options, 8192, 8)), std::int64_t{60} << 30);
 }
