@@ -1,4 +1,4 @@
-// What commands do to the files that are there before, and with outputs that cannot be written.
+// What commands do to files that exist already, and with outputs that cannot be written.
 #include <gmock/gmock.h>
 
 #include <algorithm>

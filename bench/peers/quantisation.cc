@@ -122,7 +122,7 @@ class Encoding {
   std::vector<float> equal_;
 };
 
-// What one of the two programs makes of a type, or of a mix.
+// What one of the two programs achieves with a type or a mix.
 struct Result {
   double error = 0, weighted_error = 0, seconds = 0, divergence = 0, weighted_divergence = 0;
 };

@@ -10,7 +10,7 @@
 
 namespace longspan {
 
-// In seconds, of text that is read in chunks of Session::kChunk with an F32 cache, as evaluation does.
+// Seconds, for text that is read in chunks of Session::kChunk with an F32 cache, as in evaluation.
 struct ReadingTime {
   double token = 0;   // of one token with nothing before it
   double key = 0;     // more of it for each token before

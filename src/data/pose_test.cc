@@ -113,7 +113,7 @@ TEST(Pose, CoversDistancesAsTheTheorySays) {
   }
 }
 
-// What the theory above takes for granted, checked on positions themselves at a small size.
+// Checks on positions themselves, at a small size, what the theory above assumes.
 TEST(Pose, PositionsHaveTheDistancesOfTheirChunks) {
   for (std::uint64_t step = 0; step < 100; ++step) {
     Random chunk_random = At(step), position_random = At(step);

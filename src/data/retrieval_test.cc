@@ -94,7 +94,7 @@ TEST(Retrieval, BearsTextsThatAreShortOrAbsent) {
   }
 }
 
-// What is scored and is not the text is a copy of what came before it; a first mention is never scored.
+// A scored token is text, or a copy of an earlier token. A first appearance is never scored.
 TEST(Retrieval, AnEchoScoresOnlyTextAndWhatComesAgain) {
   const Retrieval retrieval(ByteEncoder());
   const std::int32_t letter = 1'000;  // beyond the vocabulary: no run holds it

@@ -24,8 +24,8 @@ inline constexpr std::size_t kFormatProbe = std::size_t{1} << 16;  // bytes that
 TextFormat FindTextFormat(std::string_view front, const std::filesystem::path& path,
                           std::string_view text_field);
 
-// What a file is that begins with `front` and is no UTF-8 text: "a Parquet file; export it as JSON lines".
-// Empty for text.
+// Names the kind of a file that begins with `front` and is not UTF-8 text: "a Parquet file; export it as JSON
+// lines". Empty for text.
 std::string NotText(std::string_view front);
 
 // Without the byte order mark that some programs put before UTF-8.

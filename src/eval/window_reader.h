@@ -20,7 +20,7 @@ class WindowReader {
   static constexpr std::int64_t kChunk = 512;  // tokens that the model reads at a time
   static constexpr std::int64_t kRows = 64;    // rows of logits that exist at a time
 
-  // Told of the tokens read after every chunk, because one window can take an hour.
+  // Called after every chunk with the number of tokens read, because one window can take an hour.
   using Listener = std::function<void(std::int64_t tokens)>;
 
   WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, Listener listener = {});

@@ -83,7 +83,7 @@ TEST_F(EngineFailureTest, WhatOnFinishThrowsLeavesTheStepOnceAllIsDone) {
   }
 }
 
-// Likewise where it is called before the pass. The other cancelled requests end in the same step.
+// The same where on_finish is called before the pass. The other cancelled requests end in the same step.
 TEST_F(EngineFailureTest, WhatOnFinishThrowsDoesNotStopTheOtherCancels) {
   Engine engine(model());
   std::deque<Outcome> outcomes(3);

@@ -55,8 +55,8 @@ std::span<const float> Sampler::Penalise(std::span<const float> logits,
     const auto i = static_cast<std::size_t>(token);
     if (i >= logits.size()) continue;
     if (!std::isfinite(logits[i])) continue;
-    // From the original logit, so that a token seen twice is penalised once. An extreme penalty leaves the
-    // largest float rather than infinity, which would mean a broken model or a forbidden token.
+    // Penalises the original logit, so that a token seen twice is penalised once. An extreme penalty leaves
+    // the largest float rather than infinity, which would mean a broken model or a forbidden token.
     const double penalised =
         logits[i] > 0 ? logits[i] / options_.repeat_penalty : logits[i] * options_.repeat_penalty;
     penalised_[i] = static_cast<float>(std::clamp<double>(penalised, std::numeric_limits<float>::lowest(),

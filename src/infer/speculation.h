@@ -46,7 +46,7 @@ class Drafter {
 // before them, and of equals the latest.
 class PromptLookup : public Drafter {
  public:
-  // With the token that they follow, 16 rows: what the tile unit reads at once.
+  // Together with the token that they follow, these are 16 rows, which the tile unit reads at once.
   static constexpr std::int64_t kMostTokens = 15;
 
   std::span<const std::int32_t> Draft(std::span<const std::int32_t> tokens, std::int64_t limit) override;

@@ -14,8 +14,8 @@
 
 namespace longspan {
 
-// Which layers a rule is for. "Most" are those where errors hurt most: the first and the last eighth, and
-// every third between.
+// The layers that a rule applies to. "Most" are those where errors hurt most: the first and the last eighth,
+// and every third between.
 enum class Layers { kAll, kFirstTwo, kFirstFour, kFirst16th, kFirst8th, kInner, kMost };
 
 // When a rule holds. "Shared" is a KV head that serves at least four query heads: attn_v is then small, and

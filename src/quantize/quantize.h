@@ -26,7 +26,7 @@ struct QuantizeOptions {
   bool dry_run = false;                          // choose types and count bytes only
 };
 
-// What became of the tensors that are stored as one type.
+// The tensors that are stored as one type, in numbers.
 struct TypeReport {
   std::int64_t tensors = 0;
   std::int64_t elements = 0;
@@ -57,7 +57,7 @@ struct QuantizeReport {
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress);
 
-// What a mix has to know of a file's tensors, in their order.
+// What a mix needs to know about a file's tensors, in their order.
 std::vector<TensorInfo> TensorInfos(const GgufFile& file);
 
 }  // namespace longspan

@@ -81,7 +81,7 @@ class StageRunner::Lock {
   Lock& operator=(const Lock&) = delete;
 
  private:
-  // Only for the message above: whether it works does not matter.
+  // The number of the process is only for the message above, so it does not matter whether writing it works.
   void Sign() const {
     const std::string pid = std::to_string(::getpid());
     if (::ftruncate(fd_, 0) == 0) static_cast<void>(::pwrite(fd_, pid.data(), pid.size(), 0) > 0);

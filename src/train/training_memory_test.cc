@@ -35,7 +35,7 @@ TrainOptions Options(AdapterKind adapter) {
   return o;
 }
 
-// What the process grows by, bytes, from before the network until after a whole step. In a process of its
+// By how many bytes the process grows from before the network until after a whole step. In a process of its
 // own, because memory that an earlier test gave back would be used again without being seen.
 double MeasuredBytes(const LlamaConfig& config, const TrainOptions& options, std::int64_t length) {
   int ends[2];

@@ -38,7 +38,7 @@ inline Tokens SomeTokens(std::int64_t count, std::uint64_t seed, std::int64_t vo
   return tokens;
 }
 
-// What a request asks for, and no callbacks yet.
+// A request without callbacks.
 inline Request Ask(Tokens prompt, std::int64_t max_tokens, std::uint64_t seed = 0) {
   Request request;
   request.prompt = std::move(prompt);
