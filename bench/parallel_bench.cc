@@ -1,5 +1,5 @@
-// What a parallel loop costs beside its tasks: with workers that have just finished one, and with workers
-// asleep.
+// What a parallel loop costs in addition to its tasks: with workers that have just finished one, and with
+// workers asleep.
 #include <benchmark/benchmark.h>
 
 #include <chrono>

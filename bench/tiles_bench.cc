@@ -1,5 +1,5 @@
-// What feeds the tile unit, measurable without one: unpacking of weights, weights a second on one core, and
-// the softmax between attention's products, scores a second.
+// The work that feeds the tile unit, which can be measured without one. It is unpacking weights (weights a
+// second on one core) and the softmax between attention's products (scores a second).
 #include <benchmark/benchmark.h>
 
 #include "base/memory.h"
@@ -14,7 +14,7 @@ void Unpack(benchmark::State& state) {
   const Type type = static_cast<Type>(state.range(0));
   if (!amx::VectorsSupported()) return state.SkipWithError("no AVX-512 with BF16");
   state.SetLabel(std::string(Traits(type).name));
-  // As a product reads it: 32 rows of 512 columns, from a weight that no cache holds but the last.
+  // Reads as a product does: 32 rows of 512 columns, from a weight that only the last cache holds.
   constexpr std::int64_t kRows = 4096, kCols = 4096, kPiece = 256;
   const Tensor w = RandomBlocks(type, kRows, kCols, 1);
   AlignedVector<std::uint16_t> to(32 * 512);

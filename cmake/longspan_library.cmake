@@ -5,7 +5,7 @@ set(LONGSPAN_COLD $<$<CONFIG:Release>:-O1>)
 #
 # One folder of src/ as one static library, and its tests as one program. A folder sees the headers of
 # the folders it depends on and of no others: each library exports an include root that holds nothing but
-# a link to its own folder, so an include that the house forbids does not build.
+# a link to its own folder, so that a forbidden include does not build.
 function(longspan_library folder)
   cmake_parse_arguments(ARG "" "" "SOURCES;TESTS;DEPENDS;TEST_DEPENDS" ${ARGN})
   set(root ${PROJECT_BINARY_DIR}/include/${folder})

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kLast = "the last";
 
-// The texts of a file under this name and of a good one behind it.
+// The texts of a file under this name and of a good one after it.
 std::vector<std::string> Read(std::span<const std::byte> file, const std::string& name) {
   const MemoryFile first(file), last(std::as_bytes(std::span(kLast)));
   static const TestFolder place;

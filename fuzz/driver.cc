@@ -1,5 +1,5 @@
 // libFuzzer's entry points. `TARGET --seeds FOLDER` makes the target's seeds, `TARGET --try FILE...` shows
-// what inputs are answered; both then end.
+// the answer to each input. Both then end.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -19,7 +19,7 @@
 
 namespace longspan::fuzz {
 
-// A file without a name. It lives as long as this, and what is mapped of it longer.
+// A file without a name. It lives as long as this object, and its mappings live longer.
 class MemoryFile {
  public:
   explicit MemoryFile(std::span<const std::byte> bytes) : fd_(::memfd_create("fuzz", MFD_CLOEXEC)) {

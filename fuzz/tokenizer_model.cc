@@ -12,7 +12,8 @@ std::vector<std::string> Files() { return {"tokenizer.model", "tokenizer_config.
 }  // namespace
 
 void Parse(std::span<const std::byte> input) {
-  // Whole, a tiktoken file has as many tokens as Llama 3, which no input here has.
+  // A folder's tiktoken file must have as many tokens as Llama 3, which no input here has, so it is also
+  // parsed by itself.
   Attempt([&] {
     VocabularyFromRanks(ParseTiktoken(SplitFiles(input, 3)[0], "tokenizer.model"), "tokenizer.model");
   });

@@ -82,7 +82,7 @@ std::string Succeed(const Workplace& place, const std::vector<std::string>& argu
   return outcome.out;
 }
 
-// The message that ends the command: the last line, after what a conversion says of itself.
+// The message that ends the command: the last line, because a conversion prints other lines before it.
 std::string Refusal(const Workplace& place, const std::vector<std::string>& arguments) {
   const Outcome outcome = place.Run(arguments);
   EXPECT_GT(outcome.code, 0);

@@ -1,4 +1,4 @@
-// What commands do to the files that are there before, and with outputs that cannot be written.
+// What commands do to files that exist already, and with outputs that cannot be written.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -123,7 +123,7 @@ TEST_F(Outputs, AnExistingFileNeedsForce) {
   }
   ExpectRefused({"prepare", text, "--tokenizer", model_, "--out", place_ / "shards"},
                 place_ / "shards/validation.lsd", "--force");
-  // Replaced with --force. What cannot be made leaves the old one.
+  // Replaced with --force. Where the new file cannot be made, the old one stays.
   EXPECT_NE(place_.Run({"merge", model_, place_ / "hf", out, "--force"}).code, 0);
   EXPECT_EQ(ReadFile(out), "precious");
   for (const Command& command : {commands[0], commands[1], commands[2], commands[4], commands[5]}) {

@@ -74,7 +74,7 @@ TEST_F(Prepare, ADocumentOfSpacesDoesNotEndIt) {
   EXPECT_GE(json::parse(outcome.out).at("kept"), 1);
 }
 
-// As many tokens, with two of them exchanged: no size tells these apart.
+// The other tokenizer has as many tokens, with two of them exchanged, so no size tells the two apart.
 TEST_F(Prepare, TrainRefusesShardsOfAnotherTokenizer) {
   WriteFile(place_ / "a.txt", std::string(20, 'a') + " text of some words, and some more.");
   WriteFile(place_ / "b.txt", std::string(20, 'b') + " an utterly different book of many letters.");

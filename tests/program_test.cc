@@ -264,7 +264,7 @@ TEST(Training, FromTextToAMergedModel) {
   run({"merge", place / "base/model.gguf", place / "adapter.gguf", place / "merged2.gguf"});
   run({"run", place / "merged.gguf", "-p", "The cat", "-n", "4"});
 
-  // Unmerged it is the same model, from either file; half of it, or twice, is another.
+  // Unmerged it is the same model, from either file. Half of the adapter, or twice, is another model.
   const auto loss = [&](const Command& model) {
     const Outcome outcome = place.Run(Command{"eval", "ppl"} + model +
                                       Command{"--file", place / "texts/0.txt", "--context", "32", "--stride",

@@ -118,7 +118,8 @@ TEST_F(RunTest, SamplerOptionsAtTheirEndsWrite) {
                                                   {"--repeat-window", "9223372036854775807"}}) {
     EXPECT_EQ(RunJson(run, more).at("tokens").size(), 8u) << more[0];
   }
-  // As many tokens as there are numbers: until the model ends its text, here at the end of its context.
+  // With the largest number of tokens, the model writes until it ends its text, here at the end of its
+  // context.
   EXPECT_EQ(
       RunJson({"run", model_, "-p", "Hello", "-n", "9223372036854775807", "--context", "20"}).at("stop"),
       "context full");

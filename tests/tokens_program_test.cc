@@ -53,7 +53,7 @@ class AddedToken : public testing::Test {
     last["content"] = content;
     last.update(flags);
     Write("tokenizer.json", tokenizer);
-    // By its name it was the end-of-text token.
+    // The configurations name it as the end-of-text token, so they lose that key.
     for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
       json config = Read(name);
       config.erase("added_tokens_decoder");

@@ -3,7 +3,8 @@
 // The same work: random tokens; reading in batches of 512 that ends with the logits of the last token; writing token by
 // token, one sequence or several at once. Depth has to be read here, and is not timed.
 //
-// Node hands each pass to a thread of its pool. From several of them in turn, llama.cpp loses 5 ms a token, hence one.
+// Node hands each pass to a thread of its pool. With several of them in turn,
+// llama.cpp loses 5 ms a token, so the pool has one.
 import {parseArgs} from "node:util";
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 

@@ -158,7 +158,7 @@ std::vector<float> LlamaModel::Logits(std::span<const std::int32_t> tokens) cons
   }
   std::vector<std::int32_t> ids(tokens.begin(), tokens.end());
   std::vector<std::int8_t> wanted(ids.size(), 1);
-  // Positions and sequences that are null are counted up from nothing.
+  // Where positions and sequences are null, llama.cpp counts them from 0.
   const std::int32_t failed = library_.decode_(context, {static_cast<std::int32_t>(ids.size()), ids.data(),
                                                          nullptr, nullptr, nullptr, nullptr, wanted.data()});
   std::vector<float> logits;

@@ -1,7 +1,7 @@
 // llama.cpp's own libraries, as the npm package of bench/peers/package.json brings them: opened at run time,
 // so that nothing here needs them to build. Its headers are not used. Its parameter structs are passed
-// through as it filled them in, larger than any of its versions has them, and only first fields that have not
-// moved in years are named.
+// through as it filled them in. They are declared larger than in any of its versions, and only the first
+// fields are named, which have not moved in years.
 #pragma once
 
 #include <array>
@@ -18,8 +18,8 @@
 
 namespace longspan::peers {
 
-// A parameter struct of llama.cpp's. Passed by value it lies on the stack, where a reader of fewer bytes
-// finds them.
+// A parameter struct of llama.cpp's. A struct of this size that is passed by value lies on the stack, so that
+// a reader of a smaller one finds its fields.
 template <class Head>
 struct Parameters {
   Head head;

@@ -1,5 +1,5 @@
-// Quantisation beside llama.cpp: for every type the error and the speed of both encoders on a real model's
-// matrices, and how far files by both are from the model that they were made of. Prints the tables of
+// Quantisation compared with llama.cpp: for every type the error and the speed of both encoders on a real
+// model's matrices, and how far files by both are from the model that they were made of. Prints the tables of
 // docs/quantisation.md.
 #include <fmt/format.h>
 
@@ -122,7 +122,7 @@ class Encoding {
   std::vector<float> equal_;
 };
 
-// What one of the two programs makes of a type, or of a mix.
+// What one of the two programs achieves with a type or a mix.
 struct Result {
   double error = 0, weighted_error = 0, seconds = 0, divergence = 0, weighted_divergence = 0;
 };
@@ -284,7 +284,7 @@ void PrintTypes(const Comparison& comparison, std::span<const Line> lines) {
                comparison.MillionsPerSecond(line.theirs.seconds), line.theirs.seconds / line.ours.seconds);
   }
   fmt::print(
-      "\n\\* llama.cpp makes these with a matrix only; both got equal weights where none is meant.\n\n");
+      "\n\\* llama.cpp makes these with a matrix only; where there is none, both got equal weights.\n\n");
 }
 
 void PrintDivergence(std::span<const Line> lines, std::string_view what) {
@@ -326,7 +326,7 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   longspan::peers::Options options;
-  CLI::App app("Quantisation beside llama.cpp, as Markdown tables");
+  CLI::App app("Quantisation compared with llama.cpp, as Markdown tables");
   app.add_option("MODEL", options.model, "GGUF file in F16, BF16 or F32 (default: the embedded base model)")
       ->check(CLI::ExistingFile);
   app.add_option("--calibration", options.calibration, "Texts that importance is measured on")->required();

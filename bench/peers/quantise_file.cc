@@ -67,7 +67,7 @@ int Run(const Options& options) {
 int main(int argc, char** argv) {
   longspan::peers::Options options;
   CLI::App app(
-      "Whole files quantised beside llama.cpp, in turns, into a folder below $TMPDIR that goes again");
+      "Whole files quantised by longspan and by llama.cpp alternately, in a temporary folder below $TMPDIR");
   app.add_option("MODEL", options.model, "GGUF file in F16, BF16 or F32")
       ->required()
       ->check(CLI::ExistingFile);

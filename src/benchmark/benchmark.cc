@@ -44,7 +44,7 @@ class Subject {
     logits_.Resize(sequences, model_.config().vocab_size);
   }
 
-  // The first sequence reads in chunks, and is asked what follows the last token.
+  // The first sequence reads in chunks and ends with the logits of the last token.
   void Read(std::span<const std::int32_t> tokens) {
     while (!tokens.empty()) {
       ThrowIfCancelled();
@@ -56,7 +56,7 @@ class Subject {
     }
   }
 
-  // All sequences get one token after another, and each is asked what follows.
+  // All sequences read one token after another, each with its logits.
   void Write(std::span<const std::int32_t> tokens) {
     std::vector<SequenceTokens> pass;
     for (std::size_t i = 0; i < tokens.size(); ++i) {

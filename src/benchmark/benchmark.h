@@ -16,7 +16,7 @@ struct BenchmarkOptions {
   std::int64_t prefill = 512;                        // tokens read at each depth; 0: none
   std::int64_t decode = 16;                          // tokens written at each depth; 0: none
   std::int64_t prompt = 0;                           // tokens of one whole prompt, read once; 0: none
-  std::vector<std::int64_t> batches{1};  // sequences written at once; many of them at the least depth only
+  std::vector<std::int64_t> batches{1};  // sequences written at once; more than one only at the least depth
   int repetitions = 3;                   // of each prefill and decode
   Type cache_type = Type::kF32;          // of keys and values
 };

@@ -13,10 +13,10 @@ namespace longspan {
 // Norms, RoPE and SwiGLU are left out: they are well below a hundredth. Without the LM head.
 double ForwardOperations(const LlamaConfig& config, std::int64_t tokens, std::int64_t depth);
 
-// Of these, what attention takes.
+// The operations of attention alone.
 double AttentionOperations(const LlamaConfig& config, std::int64_t tokens, std::int64_t depth);
 
-// Of the logits of `rows` tokens.
+// The operations of the logits of `rows` tokens.
 double LogitsOperations(const LlamaConfig& config, std::int64_t rows);
 
 // Bytes that any pass with logits reads at least: every weight once, of the embedding one row.

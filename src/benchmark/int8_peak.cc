@@ -25,7 +25,7 @@ double Total(const std::int32_t (&sums)[kSums][kLanes]) {
 __attribute__((target("avx512f,avx512vnni"))) double Vnni512(std::int64_t steps) {
   const __m512i a = _mm512_set1_epi8(kUnsigned), b = _mm512_set1_epi8(kSigned);
   __m512i sums[kSums];
-  // Sums that began alike would be one to the compiler.
+  // The sums begin differently, because the compiler would merge sums that are alike.
 #pragma GCC unroll 12
   for (int i = 0; i < kSums; ++i) sums[i] = _mm512_set1_epi32(i);
   for (std::int64_t step = 0; step < steps; ++step) {

@@ -27,7 +27,7 @@ HWY_NOINLINE double FmaLoop(std::int64_t steps) {
   const FloatTag d;
   const auto half = hn::Set(d, 0.5f), one = hn::Set(d, 1.0f);
   hn::Vec<FloatTag> sums[kSums];
-  // Sums that began alike would be one to the compiler.
+  // The sums begin differently, because the compiler would merge sums that are alike.
 #pragma GCC unroll 12
   for (int i = 0; i < kSums; ++i) sums[i] = hn::Set(d, static_cast<float>(i));
   for (std::int64_t step = 0; step < steps; ++step) {
@@ -40,7 +40,7 @@ HWY_NOINLINE double FmaLoop(std::int64_t steps) {
   return hn::GetLane(hn::SumOfLanes(d, total));
 }
 
-// Two streams, each half of the data: prefetchers of one stop at the end of a page.
+// Two streams, each over half of the data, because the prefetcher of a stream stops at the end of a page.
 HWY_NOINLINE std::uint64_t ReadWords(const std::byte* data, std::int64_t bytes) {
   const hn::ScalableTag<std::uint64_t> d;
   constexpr auto kWords = static_cast<std::int64_t>(HWY_MAX_BYTES / sizeof(std::uint64_t));

@@ -24,7 +24,7 @@ struct PeakLoop {
 
 inline constexpr double kInt8Product = -6, kBf16Product = 0.5;
 
-// Those that this machine can run, best first within a kind.
+// The loops that this machine can run, best first within a kind.
 std::vector<PeakLoop> FmaLoops();
 std::vector<PeakLoop> Int8Loops();
 std::vector<PeakLoop> TileLoops();

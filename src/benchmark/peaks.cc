@@ -74,7 +74,8 @@ std::unique_ptr<std::byte, std::function<void(std::byte*)>> MapMemory(std::size_
 Peak MeasureReading(const PeakOptions& options) {
   std::int64_t bytes = options.read_bytes;
   if (bytes <= 0) {
-    // Of a buffer four times the cache, a quarter at most could still be there from the pass before.
+    // Of a buffer four times as large as the cache, at most a quarter can still be in the cache from the pass
+    // before.
     bytes = std::max<std::int64_t>(std::int64_t{1} << 30, 4 * LastLevelCacheBytes());
     bytes = std::min(bytes, static_cast<std::int64_t>(MemoryBytes() / 4));
   }
@@ -89,7 +90,7 @@ Peak MeasureReading(const PeakOptions& options) {
       ignored_sum = static_cast<double>(read(memory.get() + i * share, share));
     });
   };
-  // Pages that were never written are all one page of zeros.
+  // Writes every page, because pages that were never written are all one page of zeros.
   ParallelFor(threads, [&](std::int64_t i) {
     std::fill_n(memory.get() + i * (bytes / threads), bytes / threads, std::byte{1});
   });
@@ -101,7 +102,7 @@ Peak MeasureReading(const PeakOptions& options) {
   return peak;
 }
 
-// In the order in which each holds those before it.
+// Each includes those before it.
 constexpr std::array<std::string_view, 4> kIsas{"reference", "avx2", "avx512", "amx"};
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What this machine can do at most, as measured: the peaks that the speed of a model is held against.
+// What this machine can do at most, as measured: the peaks that the speed of a model is compared with.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct PeakOptions {
 // no room for the memory to be read.
 std::vector<Peak> MeasurePeaks(const PeakOptions& options = {}, Progress& progress = NoProgress());
 
-// Whether code for instruction set `isa`, or "auto", may use what the peak is of.
+// Whether code for instruction set `isa`, or "auto", may use the instruction of this peak.
 bool Allows(std::string_view isa, const Peak& peak);
 
 // The bound of matrix products by code for `isa`: tiles in bf16, else int8 dot products where `int8` is

@@ -1,4 +1,4 @@
-// Rates cannot be known beforehand. That the loops do the work that is counted can be tested.
+// Rates cannot be known beforehand, but these tests show that the loops do the work that is counted.
 #include "benchmark/peaks.h"
 
 #include <gmock/gmock.h>

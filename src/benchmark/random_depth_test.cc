@@ -32,7 +32,7 @@ TEST(RandomDepth, IsDepthLikeAnyOther) {
   EXPECT_EQ(once.length(), 140);
   for (const float x : hidden.span()) ASSERT_TRUE(std::isfinite(x));
   EXPECT_TRUE(std::ranges::equal(hidden.span(), Continue(longer).span()));
-  // It is attended to.
+  // The model attends to the random tokens.
   AppendRandom(ReferenceKernels(), 90, fewer);
   EXPECT_FALSE(std::ranges::equal(hidden.span(), Continue(fewer).span()));
 }

@@ -14,7 +14,7 @@ namespace longspan {
 namespace {
 
 constexpr std::int64_t kLogitRows = 64;
-constexpr std::int64_t kDeepest = 8192;  // where the cost of depth is measured: it grows evenly from there on
+constexpr std::int64_t kDeepest = 8192;  // where the cost of depth is measured; it grows linearly beyond
 
 }  // namespace
 
@@ -26,7 +26,7 @@ ReadingTime MeasureReadingTime(const LlamaConfig& config, const Weights& weights
   for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random.Below(config.vocab_size));
   Matrix hidden(rows, config.dim);
 
-  // What `layers` layers take for `tokens` after `depth` others.
+  // The seconds that `layers` layers take for `count` tokens after `depth` others.
   const auto seconds = [&](std::int64_t layers, std::int64_t count, std::int64_t depth, int repetitions) {
     LlamaConfig part = config;
     part.layers = layers;

@@ -10,7 +10,7 @@
 
 namespace longspan {
 
-// In seconds, of text that is read in chunks of Session::kChunk with an F32 cache, as evaluation does.
+// Seconds, for text that is read in chunks of Session::kChunk with an F32 cache, as in evaluation.
 struct ReadingTime {
   double token = 0;   // of one token with nothing before it
   double key = 0;     // more of it for each token before
@@ -23,8 +23,8 @@ struct ReadingTime {
   }
 };
 
-// Runs some of the model's layers on random tokens, all of those in `weights` where that is quick. `longest`:
-// up to which length the result is used. Error(kCancelled).
+// Runs some of the model's layers on random tokens, all of those in `weights` where that is quick. `longest`
+// is the greatest length that the result is used for. Error(kCancelled).
 ReadingTime MeasureReadingTime(const LlamaConfig& config, const Weights& weights, std::int64_t longest,
                                const Kernels& kernels, double budget = 4);
 

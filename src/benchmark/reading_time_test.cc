@@ -17,8 +17,8 @@ TEST(ReadingTime, GrowsWithTheSquareOfALength) {
   EXPECT_NEAR(time.Read(2000), time.Read(1000) + time.Read(1000, 1000), 1e-9);
 }
 
-// Beside what `bench` measures. Tests share a machine with others, so only a gross mistake can be told from
-// noise.
+// Compared with what `bench` measures. Tests share a machine with others, so only a gross mistake can be told
+// from noise.
 TEST(MeasureReadingTime, IsWhatAPromptTakes) {
   LlamaConfig config = oracle::SmallConfig();
   config.vocab_size = 500;

@@ -9,8 +9,8 @@
 
 namespace longspan {
 
-// The fastest of `repetitions` calls, seconds: what else the machine does only adds. Error(kCancelled)
-// between two.
+// The seconds of the fastest of `repetitions` calls, because other work of the machine can only add time.
+// Error(kCancelled) between two.
 template <class Work>
 double BestSeconds(int repetitions, Work&& work) {
   double best = std::numeric_limits<double>::infinity();

@@ -1,4 +1,4 @@
-// Products of tiles (AMX): 16 rows of 64 bytes times as much, into 16 x 16 sums of 32 bits.
+// Products of tiles (AMX): 16 rows of 64 bytes times another 16 rows, into 16 x 16 sums of 32 bits.
 #include "benchmark/peak_loops.h"
 
 #if defined(__x86_64__)
@@ -16,8 +16,8 @@ constexpr int kTileRows = 16, kTileBytes = 64;
 constexpr int kSums = 6;
 constexpr int kBytes = kTileRows * kTileBytes;
 
-// What ldtilecfg reads (Intel's manual, volume 1, section 18.3). Constant memory: the compiler takes
-// ldtilecfg for reading eight bytes only, and would drop stores to the others.
+// What ldtilecfg reads (Intel's manual, volume 1, section 18.3). It is in constant memory, because the
+// compiler believes that ldtilecfg reads only eight bytes, and would drop stores to the others.
 struct alignas(64) TileConfig {
   std::uint8_t palette = 1;
   std::uint8_t start_row = 0;
@@ -105,7 +105,7 @@ __attribute__((target("amx-tile,amx-int8"))) double Int8Tiles(std::int64_t steps
   return EndTiles<std::int32_t>();
 }
 
-// Of one step, where a row of a tile holds `depth` elements.
+// The operations of one step, where a row of a tile holds `depth` elements.
 constexpr double Operations(int depth) { return 2.0 * kTileRows * kTileRows * depth * kSums; }
 
 }  // namespace

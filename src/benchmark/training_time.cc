@@ -65,14 +65,14 @@ struct AttentionSeconds {
 };
 
 AttentionSeconds TimeAttention(const LlamaConfig& config, std::int64_t length, const Kernels& kernels) {
-  // As many heads as keep the threads busy; the others take as long.
+  // Measures as many heads as keep the threads busy. The others take as long.
   const std::int64_t kv_heads = std::min<std::int64_t>(config.kv_heads, Threads()),
                      group = config.heads / config.kv_heads;
   const std::int64_t window = config.sliding_window;
   const AttentionShape shape{kv_heads * group, kv_heads, config.head_dim,
                              1.0f / std::sqrt(static_cast<float>(config.head_dim)),
                              window > 0 ? window : AttentionShape::kNoWindow};
-  // Longer than this it takes seconds, and grows with the square.
+  // Beyond this length a measurement takes seconds. The time grows with the square of the length.
   const std::int64_t measured = std::min<std::int64_t>(length, 4096);
   Matrix q(measured, shape.heads * shape.head_dim), k(measured, kv_heads * shape.head_dim),
       v(k.rows(), k.cols());
@@ -125,7 +125,7 @@ TrainingTime MeasureTrainingTime(const LlamaConfig& config, const Weights& weigh
     return static_cast<double>(sequences) * ForwardOperations(c, n, 0) + LogitsOperations(c, sequences * n);
   };
   const double whole = of_probe * operations(config, options.batch_size, length) / operations(part, 1, probe);
-  // A caller may have only the first layers.
+  // A caller may have only the first layers of the model.
   if (3 * whole < budget && std::ssize(weights.layers) == config.layers) {
     const PassSeconds seconds =
         TimePass(Part(config, weights, config.layers), options, options.batch_size, length, kernels, 2);
@@ -134,7 +134,8 @@ TrainingTime MeasureTrainingTime(const LlamaConfig& config, const Weights& weigh
     return time;
   }
 
-  // Each run of one and of two layers is warmed up and timed, forward once more: about 2 x 2.3 passes.
+  // The two runs, with one layer and with two, each make a pass to warm up, a timed pass and a timed forward
+  // pass: about 2.3 passes.
   time.extrapolated = true;
   const double row = of_probe / static_cast<double>(probe);
   const auto affordable = static_cast<std::int64_t>(budget / (row * 2.3 * 1.6));

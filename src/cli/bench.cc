@@ -36,8 +36,8 @@ std::string Rate(double per_second, std::string_view unit) {
                      unit);
 }
 
-// What a result is held against: reading memory while writing, else products. `rate` is of the fastest
-// repetition.
+// The peak that a result is compared with: reading memory for writing, products for all else. `rate` is that
+// of the fastest repetition.
 struct Held {
   const Peak* peak;
   double rate;
@@ -51,7 +51,7 @@ Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, con
   return {products, result.operations / result.BestSeconds(), "FLOP"};
 }
 
-// Only quantised weights meet activations in integers.
+// Only quantised weights are multiplied by activations in integers.
 const Peak* PeakOfProducts(const ModelOptions& options, const LoadedModel& model,
                            std::span<const Peak> peaks) {
   const bool quantised = !IsFloat(MainType(model.transformer().weights(), model.config().tied_embeddings));
@@ -173,7 +173,7 @@ void RunBench(const BenchOptions& options) {
 void AddBench(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
   BenchmarkOptions& benchmark = options->benchmark;
-  // As `run` has them.
+  // The defaults of `run`.
   options->model.activations = Activations::kInt8;
   options->model.cache_type = Type::kF16;
   CLI::App* bench = app.add_subcommand("bench", "Measure the machine, and how much of it a model uses");
@@ -194,11 +194,11 @@ void AddBench(CLI::App& app) {
       ->check(kNotNegative);
   bench
       ->add_option("--batch", benchmark.batches,
-                   "Sequences written at once; more than one at the least depth only")
+                   "Sequences written at once; more than one only at the least depth")
       ->delimiter(',')
       ->capture_default_str()
       ->check(kPositive);
-  bench->add_option("--repetitions", benchmark.repetitions, "Of each prefill and each writing")
+  bench->add_option("--repetitions", benchmark.repetitions, "Repetitions of each prefill and of each writing")
       ->capture_default_str()
       ->check(kPositive);
   bench->add_flag("--json", options->json, "Print JSON");

@@ -56,23 +56,25 @@ void AddConvert(CLI::App& app) {
       ->required()
       ->check(CLI::ExistingPath);
   command->add_option("DESTINATION", options->destination, "GGUF file, or folder, to write")->required();
-  command->add_option("--type", library.type,
-                      "Of the weights: F32, F16, BF16, to GGUF also Q8_0 and the other types of quantize "
-                      "(default: as they are)");
+  command->add_option(
+      "--type", library.type,
+      "Type of the weights: F32, F16, BF16, to GGUF also Q8_0 and the other types of quantize "
+      "(default: as they are)");
   command->add_option("--shard-size", library.shard_bytes, "Largest safetensors file (default: 5GB)")
       ->transform(CLI::AsSizeValue(true));
   command
       ->add_option("--split-size", library.split_bytes, "Split a GGUF file into shards of at most this size")
       ->transform(CLI::AsSizeValue(true));
-  command->add_option("--base", library.base, "Adapters: the base model (.gguf, or a Hugging Face folder)")
+  command->add_option("--base", library.base, "Base model of an adapter (.gguf, or a Hugging Face folder)")
       ->check(CLI::ExistingPath);
   command->add_option("--tokenizer", library.tokenizer, "llama2.c: tokenizer (.bin)")
       ->check(CLI::ExistingFile);
   options->output.AddTo(*command);
-  command->add_flag("--clip", options->clip, "Make values that --type cannot hold the largest that it can");
+  command->add_flag("--clip", options->clip,
+                    "Replace values too large for --type by the largest that it holds");
   command->add_flag("--json", options->json, "Print what was written as JSON");
   command->footer(
-      "Which conversion it is follows from what SOURCE is and whether DESTINATION ends in .gguf.\n"
+      "The conversion follows from what SOURCE is and whether DESTINATION ends in .gguf.\n"
       "A folder to write must be new or empty.\n\n"
       "Examples:\n"
       "  longspan convert Llama-3.1-8B/ llama-3.1-8b.gguf\n"

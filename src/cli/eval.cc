@@ -213,7 +213,7 @@ void PrintKld(const KldCommand& options, const KldResult& r) {
 void RunKld(KldCommand& options) {
   const bool needs_text = options.logits.empty();
   if (options.reference.empty() && needs_text && options.save.empty())
-    Fail(ErrorKind::kBadOption, "compare with what? Name a --reference, or its --logits; or --save-logits");
+    Fail(ErrorKind::kBadOption, "give one of --reference, --logits, --save-logits");
   if (needs_text && options.text.files.empty())
     Fail(ErrorKind::kBadOption, "--file is required without --logits");
   if (!options.save.empty()) {
@@ -231,14 +231,14 @@ void AddKld(CLI::App& eval) {
   auto options = std::make_shared<KldCommand>();
   CLI::App* kld = eval.add_subcommand("kld", "Divergence of a model's predictions from a reference model's");
   options->model.AddTo(*kld);
-  auto* reference = kld->add_option("--reference", options->reference,
-                                    "GGUF file that is right by definition, such as the F16 one");
+  auto* reference =
+      kld->add_option("--reference", options->reference, "GGUF file to compare with, such as the F16 one");
   reference->check(CLI::ExistingFile);
   auto* logits = kld->add_option("--logits,--kl-divergence-base", options->logits,
-                                 "Instead of it, what --save-logits or llama-perplexity saved of it");
+                                 "Logits of the reference that --save-logits or llama-perplexity saved");
   logits->check(CLI::ExistingFile)->excludes(reference);
   auto* save = kld->add_option("--save-logits", options->save,
-                               "Compare nothing: save MODEL's logits here, as llama-perplexity does");
+                               "Compare nothing: save MODEL's logits in this file, as llama-perplexity does");
   save->excludes(reference)->excludes(logits);
   options->output.AddTo(*kld);
   options->text.AddTo(*kld);
@@ -254,8 +254,8 @@ void AddKld(CLI::App& eval) {
       "Examples:\n  longspan eval kld model-Q4_K_M.gguf --reference model-F16.gguf --file book.txt\n"
       "  longspan eval kld model-F16.gguf --save-logits base.kld --file wiki.test.raw\n"
       "  longspan eval kld model-Q4_K_M.gguf --logits base.kld\n"
-      "The files are those of llama-perplexity's --kl-divergence-base, both ways. Two bytes a token of the\n"
-      "vocabulary and of the text: 65 MB a window of 512 for Llama 3.");
+      "llama-perplexity reads and writes the same files (--kl-divergence-base). They take two bytes\n"
+      "for each scored token and entry of the vocabulary: 65 MB for a window of 512 with Llama 3.");
   kld->callback([options] { RunKld(*options); });
 }
 

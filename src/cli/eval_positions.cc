@@ -78,10 +78,11 @@ void AddEvalPositions(CLI::App& eval) {
   command->add_option("--file", options->files, std::string("Text: ") + kTextFiles)
       ->required()
       ->check(CLI::ExistingPath);
-  auto* context = command
-                      ->add_option("--context", options->context,
-                                   "Read documents so far, BOS included (default: the model's window)")
-                      ->check(kPositive);
+  auto* context =
+      command
+          ->add_option("--context", options->context,
+                       "Tokens to read of each document, BOS included (default: the model's window)")
+          ->check(kPositive);
   command
       ->add_option("--bounds", options->positions.bounds,
                    "Where buckets of positions end (default: 256, doubling up to the context)")

@@ -59,11 +59,11 @@ struct Options {
   bool yes = false, json = false;
 };
 
-// Whether the person at the terminal says yes. Error(kBadOption) where there is none.
+// Whether the person at the terminal says yes. Error(kBadOption) where there is no terminal.
 bool Confirm() {
   if (::isatty(STDIN_FILENO) == 0)
     Fail(ErrorKind::kBadOption,
-         "nobody is there to be asked whether to begin; give --yes, or --help for more");
+         "there is no terminal on which to ask whether to begin; give --yes to begin without asking");
   fmt::print(stderr, "Begin? [y/N] ");
   std::string answer;
   std::getline(std::cin, answer);
@@ -88,7 +88,7 @@ std::optional<Recipe> ChosenRecipe(const Options& options) {
   if (!options.yes && !Confirm()) return std::nullopt;
   std::filesystem::create_directories(choice.recipe.file.parent_path());
   WriteRecipe(choice.recipe, choice.comments);
-  fmt::print(stderr, "wrote {}: edit it, and 'longspan extend' goes on by what it says then\n",
+  fmt::print(stderr, "wrote {}; it can be edited, and 'longspan extend' then goes on with the new settings\n",
              choice.recipe.file.string());
   return LoadRecipe(choice.recipe.file);
 }

@@ -95,7 +95,7 @@ void AddImatrix(CLI::App& app) {
   options->output.AddTo(*command);
   command->add_flag("--resume", options->resume, "Go on from what OUT holds already; same model and text");
   command->add_flag("--process-output", options->collect.output,
-                    "The output matrix as well (mostly better without; tied ones never)");
+                    "Include the output matrix, unless it is tied (mostly better without)");
   command->add_flag("--json", options->json, "Print the result as JSON");
   command->footer(
       "Ctrl-C saves what there is.\n\nExample:\n  longspan imatrix model-f16.gguf book.txt -o "

@@ -49,8 +49,8 @@ struct Report {
   std::vector<std::pair<std::string, std::string>> lines;  // the same for people
   std::vector<TensorFacts> tensors;
 
-  // Keys are told once each. (An ordered_json's [] would look through all that are there, and a file can have
-  // many.)
+  // A key must be added only once. (The operator[] of an ordered_json would search all keys, and a file can
+  // have many.)
   void Add(const std::string& key, ordered_json fact, std::string line) {
     facts.get_ref<ordered_json::object_t&>().push_back({key, std::move(fact)});
     lines.emplace_back(Printable(key), std::move(line));

@@ -21,7 +21,7 @@ namespace longspan {
 namespace {
 
 // The first signal asks for a clean stop, and a second Ctrl-C ends the program at once. Only Ctrl-C does,
-// because shells and timeout(1) send SIGHUP and SIGTERM twice; what comes within a tenth of a second is no
+// because shells and timeout(1) send SIGHUP and SIGTERM twice; a signal within a tenth of a second is not a
 // second press.
 void HandleSignal(int signal) {
   if (signal == SIGINT && SinceCancelRequest() > std::chrono::milliseconds(100)) std::_Exit(128 + signal);
@@ -48,7 +48,8 @@ void OpenStandardStreams() {
   }
 }
 
-// One line on standard error. That it cannot be written, as where a terminal was closed, changes nothing.
+// Writes one line to standard error. If it cannot be written, because the terminal was closed, nothing
+// changes.
 int Report(ErrorKind kind, std::string_view message) {
   Terminal().Leave();
   std::fputs(fmt::format("longspan: {}\n", message).c_str(), stderr);

@@ -49,7 +49,7 @@ void AddMerge(CLI::App& app) {
       ->check(CLI::PositiveNumber);
   options->output.AddTo(*command);
   command->add_flag("--clip", options->clip,
-                    "Make values that F16 or BF16 cannot hold the largest that it can");
+                    "Replace values too large for F16 or BF16 by the largest that it holds");
   AddRopeOptions(*command, options->rope);
   command->footer(
       "Sums are made in F32 and rounded once, to the base's own float type (F16 where the base is "

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a path leads to, after all links; nothing where that does not exist.
+// The file that a path leads to, after all links; nothing where there is none.
 std::optional<struct stat> Find(const fs::path& path) {
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return std::nullopt;

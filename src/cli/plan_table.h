@@ -1,4 +1,4 @@
-// A job's plan as a person reads it.
+// Prints a job's plan for a person.
 #pragma once
 
 #include "plan/job_plan.h"

@@ -116,7 +116,7 @@ void AddPrepare(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 0.99));
   options->output.AddTo(*command);
-  command->add_flag("--no-eos", options->no_eos, "Do not put the end-of-text token behind a document");
+  command->add_flag("--no-eos", options->no_eos, "Do not put the end-of-text token after a document");
   command->add_flag("--strict", prepare.corpus.strict,
                     "Stop at the first unusable line, document or file instead of skipping it");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -20,7 +20,7 @@ std::string Rate(double r) {
   return r >= 100 ? fmt::format("{:.0f}", r) : fmt::format("{:.1f}", r);
 }
 
-// What is done of a whole, and what of that since the start.
+// How much of a whole is done, and how much of that was done before the start.
 struct Part {
   std::int64_t done, resumed, total;
 

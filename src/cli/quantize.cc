@@ -126,7 +126,7 @@ void Run(const Options& options) {
     for (const std::string& rule : search->rules) library.overrides.rules.push_back(ParseRule(rule));
     if (!options.json) PrintSearch(*search, options.rules);
   }
-  if (mix.empty()) Fail(ErrorKind::kBadOption, "which TYPE? One of {}, or --target-size", MixNames());
+  if (mix.empty()) Fail(ErrorKind::kBadOption, "give TYPE, one of {}, or --target-size", MixNames());
 
   const QuantizeReport report = QuantizeFile(options.in, options.out, FindMix(mix), library, Terminal());
   if (!options.json) return PrintTable(report, options.dry_run);
@@ -156,10 +156,11 @@ void AddQuantize(CLI::App& app) {
   options->search.AddTo(*command);
   options->output.AddTo(*command);
   command->add_flag("--allow-no-imatrix", options->allow_no_imatrix,
-                    "Make types that need an importance matrix without one");
+                    "Allow types that need an importance matrix without one");
   command->add_flag("--allow-requantize", options->allow_requantize,
                     "Accept weights that are quantised already");
-  command->add_flag("--clip", options->clip, "Make values that a type cannot hold the largest that it can");
+  command->add_flag("--clip", options->clip,
+                    "Replace values too large for a type by the largest that it holds");
   command->add_flag("--dry-run", options->dry_run, "Show types and sizes; write nothing");
   command->add_flag("--json", options->json, "Print the report as JSON");
   command->footer(

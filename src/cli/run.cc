@@ -60,7 +60,7 @@ std::string ReadStandardInput() {
   return text;
 }
 
-// Editors and shells end a file with a newline that belongs to no text: one is dropped.
+// Drops one newline at the end, because editors and shells add it to a file and it is not part of the text.
 std::string WithoutLastNewline(std::string text) {
   if (text.ends_with("\r\n")) {
     text.resize(text.size() - 2);

@@ -24,7 +24,7 @@ constexpr std::int64_t kChunkTokens = 512;  // or the model's window, where that
 
 std::string_view TypeName(Type type) { return Traits(type).name; }
 
-// What the tensors may take for the file to have the size asked for.
+// The bytes that the tensors may take so that the file has the size asked for.
 std::int64_t TensorTarget(const SearchOptions& options, const GgufFile& file, const MixOverrides& overrides) {
   std::int64_t tensors = 0, elements = 0;
   for (const GgufTensor& tensor : file.tensors()) {
@@ -39,7 +39,7 @@ std::int64_t TensorTarget(const SearchOptions& options, const GgufFile& file, co
   return MixBytes(file, FindMix(options.size), overrides);
 }
 
-// An argument as a shell takes it.
+// An argument, quoted for a shell.
 std::string Quoted(const std::string& rule) { return fmt::format("--type '{}'", rule); }
 
 }  // namespace
@@ -68,7 +68,7 @@ void SearchOptions::AddTo(CLI::App& command) {
                       "Size of the file, such as 3.6GiB, or a mix, whose size it then has: the types that "
                       "do the least harm at this size")
           ->group(kGroup);
-  command.add_option("--target-bpw", bits_per_weight, "The same, bits per weight")
+  command.add_option("--target-bpw", bits_per_weight, "The same, in bits per weight")
       ->excludes(target)
       ->check(kPositive)
       ->group(kGroup);
@@ -118,7 +118,7 @@ void PrintSearch(const TypeSearchResult& result, const std::vector<std::string>&
              static_cast<double>(result.bytes) / kMiB,
              8.0 * static_cast<double>(result.bytes) / static_cast<double>(result.elements),
              result.divergence);
-  fmt::print("The same again: {}", result.mix);
+  fmt::print("To repeat this choice: {}", result.mix);
   for (const std::string& rule : given) fmt::print(" \\\n  {}", Quoted(rule));
   for (const std::string& rule : result.rules) fmt::print(" \\\n  {}", Quoted(rule));
   fmt::print("\n");

@@ -15,7 +15,7 @@
 namespace longspan {
 
 struct SearchOptions {
-  std::string size;  // "3.6GiB", or a mix, whose size it then is
+  std::string size;  // "3.6GiB", or a mix, which stands for its size
   double bits_per_weight = 0;
   std::vector<std::string> texts;
   std::int64_t tokens = 4096;
@@ -29,8 +29,8 @@ struct SearchOptions {
   TypeSearchResult Search(const std::string& in, const QuantizeOptions& quantize) const;
 };
 
-// The types by part and layer, what they cost, and the arguments that give them again; `given`: the rules
-// that the user gave, which come first.
+// The types by part and layer, what they cost, and the arguments that repeat the choice. `given` are the
+// rules that the user gave, which come first.
 void PrintSearch(const TypeSearchResult& result, const std::vector<std::string>& given);
 nlohmann::ordered_json ToJson(const TypeSearchResult& result, const std::vector<std::string>& given);
 

@@ -71,13 +71,13 @@ void AddSynth(CLI::App& app) {
       ->add_option("--type", options->type,
                    "A mix of quantize, or Q4_1, Q5_0, Q5_1, Q4_K, Q5_K for every matrix")
       ->capture_default_str();
-  command->add_option("--layers", options->layers, "Layers (default: as the shape has)")
+  command->add_option("--layers", options->layers, "Layers (default: those of the shape)")
       ->check(CLI::Range(1, 4096));
   command
       ->add_option("--vocab", options->vocabulary,
                    "GGUF file to take the vocabulary from (default: bytes and runs of letters)")
       ->check(CLI::ExistingFile);
-  command->add_option("--seed", options->seed, "What the weights are drawn from")->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of the random weights")->capture_default_str();
   options->output.AddTo(*command);
   command->add_flag("--json", options->json, "Print the report as JSON");
   command->footer("Example:\n  longspan synth llama3-8b 4layers.gguf --layers 4 --type Q4_K_M");

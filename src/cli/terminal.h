@@ -10,8 +10,8 @@
 
 namespace longspan {
 
-// A bar with rate and time left where stderr is a terminal; a plain line now and then where it is a log. A
-// closed stderr, such as after the terminal was closed, stops nothing.
+// A bar with rate and time left where stderr is a terminal; a plain line now and then where it is a log. The
+// work goes on even if stderr is closed, for example because the terminal was closed.
 class TerminalProgress : public Progress {
  public:
   TerminalProgress();

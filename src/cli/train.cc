@@ -77,7 +77,7 @@ ExampleOptions ExamplesOf(const Recipe& r, std::int64_t window) {
   return examples;
 }
 
-// What a fully trained model is written as: what the recipe says, or the base's own float type.
+// The type that a fully trained model is written in: the recipe's, or the base's own float type.
 Type ResultType(const Recipe& r, const Start& start) {
   if (!r.train.type.empty()) return TypeFromName(r.train.type).value();
   const Type type = MainType(start.weights, start.config.tied_embeddings);
@@ -119,7 +119,7 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
                   data.examples_per_epoch, examples.length, kernels.name()));
   const TrainState state =
       Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal());
-  // The result first: nothing else in the run is worth as much.
+  // The result is saved first, because nothing else in the run is worth as much.
   SaveResult(r, start, network);
   const nlohmann::ordered_json summary{{"steps", state.step},
                                        {"tokens", state.tokens},

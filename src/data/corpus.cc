@@ -55,7 +55,7 @@ void Corpus::AddFolder(const fs::path& folder) {
     else if (fs::is_directory(status))  // it may lead back here
       skips_.others.Add(fmt::format("{}: a link to a folder; name it as an input of its own", path.string()));
     else
-      skips_.others.Add(fmt::format("{}: {}", path.string(), link ? "a link to no file" : "no regular file"));
+      skips_.others.Add(fmt::format("{}: {}", path.string(), link ? "a broken link" : "not a regular file"));
   }
 }
 
@@ -155,7 +155,7 @@ std::optional<Document> Corpus::NextRecord() {
     TextField found = ReadTextField(record_, options_.text_field);
     if (found.state == TextField::State::kText && !IsBlank(std::string_view(record_).substr(found.length))) {
       found.state = TextField::State::kMalformed;
-      found.problem = fmt::format("more follows the object, at byte {} of it", found.length + 1);
+      found.problem = fmt::format("more follows the object, at byte {} of the record", found.length + 1);
     }
     if (found.state != TextField::State::kText) {
       Skip(skips_.lines, fmt::format("{}: expected a JSON object with a text: {}", where, found.problem));

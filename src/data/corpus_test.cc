@@ -150,7 +150,7 @@ TEST(Corpus, GoesOnAfterWhatCannotBeOpened) {
   EXPECT_EQ(corpus.skips().files.count, 1);
 }
 
-// As people have them: three documents each.
+// JSON as it occurs in practice: each file holds three documents.
 TEST(Corpus, ReadsJsonUnderAnyNameAndInAnyShape) {
   const TestFolder folder;
   const std::string good = R"({"text": "The old man"})";

@@ -12,7 +12,8 @@ namespace {
 
 using Tokens = std::vector<std::int32_t>;
 
-// The fewest tokens worth cutting off a document to fill a packed row; a shorter rest is padding.
+// A packed row is filled with the front of the next document if at least so many tokens fit. Otherwise the
+// rest is padding.
 constexpr std::int64_t kLeastPiece = 8;
 
 template <class T>
@@ -95,8 +96,8 @@ Examples::Examples(Shard shard, ExampleOptions options, std::optional<TextEncode
     }
   }
   if (options_.pack) {
-    // How many rows come out varies a little with the order. This many always do: cutting a document only
-    // ever adds tokens, the BOS of its next piece.
+    // The number of rows varies a little with the order. There are at least this many, because cutting a
+    // document only adds tokens: the BOS of its next piece.
     std::int64_t tokens = shard_.tokens();
     for (std::int64_t i = 0; bos_ >= 0 && i < shard_.documents(); ++i) {
       if (shard_.Length(i) > 0) ++tokens;  // an empty document is in no row, and neither is its BOS
@@ -116,7 +117,7 @@ Examples::Epoch Examples::PlanWindows(std::int64_t number) const {
     const std::int64_t length = shard_.Length(document);
     if (length == 0) continue;
     const std::int64_t count = std::min(length, window), windows = length / count;
-    // Windows begin elsewhere every epoch, so that the model meets the text cut in other places.
+    // Windows begin at another offset every epoch, so that the text is not always cut in the same places.
     const std::int64_t offset = options_.shuffle ? random.Below(length - windows * count + 1) : 0;
     for (std::int64_t i = 0; i < windows; ++i) epoch.pieces.push_back({document, offset + i * count, count});
   }
@@ -165,7 +166,7 @@ std::shared_ptr<const Examples::Epoch> Examples::Plan(std::int64_t number) const
   return epoch_;
 }
 
-// Evenly spaced, so that every batch has its share.
+// Retrieval rows are evenly spaced, so that every batch has its share.
 bool Examples::IsRetrieval(std::int64_t row_in_epoch) const {
   const auto Before = [this](std::int64_t n) {
     return std::floor(static_cast<double>(n) * options_.retrieval_share);
@@ -207,13 +208,14 @@ void Examples::AddPiece(const Piece& piece, Random& random, Row& row) const {
   const std::int64_t document_length = shard_.Length(piece.document);
   Tokens tokens, targets;
   if (bos) tokens.push_back(bos_);
-  // Appends `count` tokens of the document from `from` on, and for each token so far its true successor.
+  // Appends the document's tokens [from, from + count). The target of each is its true successor in the
+  // document.
   const auto AddText = [&](std::int64_t from, std::int64_t count) {
     const bool more = from + count < document_length;
     Tokens text(static_cast<std::size_t>(count + more));
     shard_.Read(piece.document, from, text);
     tokens.insert(tokens.end(), text.begin(), text.begin() + count);
-    // A BOS has no target yet; the first token of later text is nobody's successor.
+    // The first token is the target of a BOS before it. After skipped text, it is no token's target.
     const std::size_t skip = targets.empty() && bos ? 0 : 1;
     const auto successors = std::span(text).subspan(std::min(skip, text.size()));
     targets.insert(targets.end(), successors.begin(), successors.end());
@@ -224,7 +226,7 @@ void Examples::AddPiece(const Piece& piece, Random& random, Row& row) const {
     const std::int64_t spare = document_length - piece.first - piece.count;
     const std::vector<std::int64_t> skips = DrawTextSkips(chunks.size(), spare, random);
     for (std::size_t i = 0; i < chunks.size(); ++i) {
-      const std::int64_t front = i == 0 ? bos : 0;  // the BOS is no text
+      const std::int64_t front = i == 0 ? bos : 0;  // the BOS is not part of the text
       AddText(piece.first + chunks[i].begin + front - bos + skips[i], chunks[i].length - front);
     }
     row.Add(tokens, targets, ChunkPositions(chunks));
@@ -242,7 +244,7 @@ void Examples::AddRetrieval(const Piece& piece, Random& draws, Random& positions
     }
     row.Add(text.tokens, targets, Positions(text.tokens, positions));
   };
-  // The row's own text; of its document, where the first piece is the end of one, there may be less.
+  // Up to `n` tokens of the document in which the row begins; fewer where the document ends.
   const auto Text = [&](std::int64_t n) {
     Tokens text(static_cast<std::size_t>(std::min(n, shard_.Length(piece.document) - piece.first)));
     shard_.Read(piece.document, piece.first, text);
@@ -258,7 +260,8 @@ void Examples::AddRetrieval(const Piece& piece, Random& draws, Random& positions
     Add(retrieval_->HiddenSentences(row.room(), Text, draws));
     return;
   }
-  // One long prompt, or several shorter ones: every length, and more answers to learn from.
+  // The row gets one long prompt or several shorter ones, so that every length occurs and there are more
+  // answers to learn from.
   const std::int64_t least = retrieval_->MinLength();
   while (row.room() >= least) {
     const bool whole = draws.Below(2) == 0;

@@ -16,7 +16,7 @@
 namespace longspan {
 
 struct ExampleOptions {
-  std::int64_t length = 0;  // tokens in a row, BOS among them
+  std::int64_t length = 0;  // tokens in a row, including BOS
   bool add_bos = true;      // in front of each piece of a document, where the vocabulary has one
   // Several documents in a row, one after the other, told apart by their ids. Without it a row is a window of
   // one document, and what is left of the row after a short document is padding.
@@ -24,7 +24,7 @@ struct ExampleOptions {
   bool shuffle = true;  // a new order and new windows every epoch, rather than the shard's order every time
   std::optional<PoseOptions> pose;
   double retrieval_share = 0;  // of the rows; these teach retrieval (retrieval.h) in place of plain text
-  double echo_share = 0;       // of these, that are plain echoes (Retrieval::Echoes)
+  double echo_share = 0;       // of the retrieval rows; these are plain echoes (Retrieval::Echo)
   std::uint64_t seed = 0;
 };
 

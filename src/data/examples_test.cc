@@ -68,7 +68,7 @@ TEST(Examples, CutsWindowsInOrderWithoutShuffling) {
                                          2001, kIgnore, kIgnore, kIgnore));
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 0, 1));
   EXPECT_THAT(batch.documents, ElementsAre(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1));
-  ExpectSameBatch(batch, examples.Make(3, 3));  // the next epoch is the same one
+  ExpectSameBatch(batch, examples.Make(3, 3));  // without shuffling, the next epoch is the same
 }
 
 TEST(Examples, EpochsDifferAndRepeat) {
@@ -85,7 +85,7 @@ TEST(Examples, EpochsDifferAndRepeat) {
     EXPECT_NE(first.tokens, second.tokens);
     EXPECT_NE(first.positions, second.positions);
     ExpectSameBatch(second, again.Make(n, n));  // without having seen the first
-    // In any portions, across the epoch's end.
+    // A batch across the epoch's end has the same rows.
     const Batch across = examples.Make(n - 2, 4);
     for (std::int64_t i = 0; i < 4; ++i) {
       const Batch& from = i < 2 ? first : second;
@@ -244,7 +244,7 @@ TEST(Examples, EchoesEndWithoutABos) {
   }
 }
 
-// They take part in no row, and their BOS must not be counted as if they did.
+// Empty documents are in no row, so their BOS must not be counted.
 TEST(Examples, PackedRowsBearEmptyDocuments) {
   const TestFolder folder;
   ExampleOptions options = Options(8);
@@ -283,7 +283,7 @@ TEST(Examples, RefusesImpossibleOptions) {
   options.retrieval_share = 0.5;
   EXPECT_EQ(Kind(options), ErrorKind::kBadOption);  // no tokenizer
   EXPECT_EQ(KindOf([&] { Examples(Numbered(folder, {0}), Options(8)); }), ErrorKind::kBadOption);
-  // A tokenizer of as many tokens that is not the shard's.
+  // Another tokenizer than the shard's, with the same number of tokens.
   TextEncoder other = ByteEncoder();
   other.fingerprint += 1;
   const Shard bytes = MakeShard(folder / "bytes.lsd", {Tokens(900, 'x')});

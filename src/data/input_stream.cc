@@ -125,7 +125,7 @@ class ZstdStream : public InputStream {
   std::size_t left_ = 0;  // of the frame, as far as zstd knows; 0 between frames; or an error
 };
 
-// RFC 1952: members one after the other, perhaps zeros behind them.
+// RFC 1952: one or more members, perhaps followed by zeros.
 class GzipStream : public InputStream {
  public:
   explicit GzipStream(PlainStream file) : file_(std::move(file)), packed_(kPackedBytes) {
@@ -159,7 +159,7 @@ class GzipStream : public InputStream {
   std::uint64_t consumed() const override { return file_.consumed(); }
 
  private:
-  // Zeros between or behind members; whether there was anything to skip.
+  // Skips zeros between or after members. Returns whether there were any.
   bool SkipPadding() {
     const uInt before = stream_.avail_in;
     while (any_member_ && stream_.avail_in > 0 && *stream_.next_in == 0) {
@@ -169,7 +169,7 @@ class GzipStream : public InputStream {
     return stream_.avail_in < before;
   }
 
-  // False where nothing more comes: the file ends, or is damaged after what this Read gave out.
+  // Returns false where nothing more comes: the file ends, or is damaged after what this Read gave out.
   bool Step() {
     inside_member_ = any_member_ = true;
     const int status = inflate(&stream_, Z_NO_FLUSH);
@@ -179,7 +179,7 @@ class GzipStream : public InputStream {
       return true;
     }
     if (status == Z_BUF_ERROR) return false;
-    if (status != Z_OK && stream_.avail_out < room_) return false;  // inflate will say it again
+    if (status != Z_OK && stream_.avail_out < room_) return false;  // the next Read reports it
     if (status != Z_OK) {
       Fail(ErrorKind::kInvalidFile, "{}: broken gzip stream before byte {}: {}", file_.name(),
            file_.consumed(), stream_.msg ? stream_.msg : "no reason given");

@@ -26,7 +26,8 @@ std::int64_t CommonPrefix(const Tokens& a, const Tokens& b) {
   return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin();
 }
 
-// Where sentences of a text end: a full stop (or its like) before a space, or a line's end.
+// Splits a text into sentences. One ends at a full stop, exclamation or question mark before a space, or at
+// the end of a line.
 std::vector<std::string_view> Sentences(std::string_view text) {
   std::vector<std::string_view> sentences;
   std::size_t begin = 0;
@@ -44,7 +45,7 @@ std::vector<std::string_view> Sentences(std::string_view text) {
 }  // namespace
 
 std::vector<std::int32_t> EncodeInside(const TextEncoder& encoder, std::string_view text) {
-  // Some tokenizers put a space before all they encode. Behind a full stop they cannot tell.
+  // Some tokenizers put a space in front of every text. With a full stop in front, `text` does not get it.
   const Tokens stop = encoder.encode(".");
   Tokens tokens = encoder.encode(fmt::format(".{}", text));
   if (CommonPrefix(stop, tokens) != Size(stop)) return encoder.encode(text);
@@ -84,8 +85,8 @@ Passkey::Passkey(const TextEncoder& encoder, std::string_view filler) : encoder_
     Append(filler_, EncodeInside(encoder, sentence));
   }
   if (filler_.empty()) Fail(ErrorKind::kBadOption, "the filler of the passkey test has no tokens");
-  // How many tokens a key and what stands around it take depends on how its digits merge: the most over a
-  // sample of keys, and a token or two more for the keys between them.
+  // The number of tokens depends on how a key's digits merge. Take the largest number over a sample of keys,
+  // and a token or two more for the keys between them.
   constexpr std::int64_t kSampleStep = 97, kMargin = 2;
   std::int64_t prompt = 0, answer = 0;
   for (std::int64_t key = 1; key <= kMaxKey; key += kSampleStep) {
@@ -128,7 +129,7 @@ PasskeyPrompt Passkey::Make(std::int64_t length, double depth, Random& random) c
     if (over <= under) before = boundary;
     if (over > 0) break;
   }
-  // The end is where the question stands, whether or not a sentence ends there.
+  // A depth of 1 is right before the question, whether or not a sentence ends there.
   if (depth == 1) before = room;
 
   Tokens& tokens = prompt.tokens;

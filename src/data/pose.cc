@@ -22,8 +22,8 @@ std::vector<std::int64_t> EqualBoundaries(std::int64_t length, std::int64_t chun
   return boundaries;
 }
 
-// Each chunk takes 1 to ceil(rest / chunks left) tokens, the last one all that remain: the paper's rule for
-// two chunks, whose first has 1 to ceil(length / 2), carried on to any number.
+// Each chunk takes 1 to ceil(rest / chunks left) tokens, and the last one takes all that remain. For two
+// chunks this is the paper's rule, whose first chunk has 1 to ceil(length / 2) tokens.
 std::vector<std::int64_t> RandomBoundaries(std::int64_t length, std::int64_t chunks, Random& random) {
   std::vector<std::int64_t> boundaries;
   std::int64_t begin = 0;
@@ -40,7 +40,7 @@ std::vector<std::int64_t> SplitBoundaries(std::span<const std::int32_t> tokens, 
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const auto& split = options.split_tokens;
     if (std::find(split.begin(), split.end(), tokens[i]) == split.end()) continue;
-    // A first chunk of the BOS token alone would be no chunk.
+    // The first chunk must hold more than the BOS token.
     if (boundaries.empty() && i < 2) continue;
     boundaries.push_back(static_cast<std::int64_t>(i));
   }

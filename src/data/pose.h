@@ -1,6 +1,7 @@
 // PoSE, Positional Skip-wisE training (Zhu et al. 2023, arXiv 2309.10400): a short example takes positions
 // from the whole target window, so that a model learns distances longer than anything it attends over in
-// training. It is positions and nothing else: the mask goes by order, and a jump means nothing to it.
+// training. It changes positions and nothing else: the mask depends on the order alone, so a jump does not
+// affect it.
 //
 //   an example of 8 tokens, a target of 32, 2 chunks:
 //   order      0 1 2 3 | 4  5  6  7

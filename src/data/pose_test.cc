@@ -74,7 +74,7 @@ TEST(Pose, ChunksCoverTheExample) {
   }
 }
 
-// The paper's two chunks: the first has 1 to ceil(length / 2) tokens, each as often.
+// The paper's two chunks: the first has 1 to ceil(length / 2) tokens, each number equally often.
 TEST(Pose, PaperDrawsTheFirstChunksLengthEvenly) {
   std::map<std::int64_t, int> count;
   constexpr int kDraws = 10'000;
@@ -113,7 +113,7 @@ TEST(Pose, CoversDistancesAsTheTheorySays) {
   }
 }
 
-// What the theory above takes for granted, checked on positions themselves at a small size.
+// Checks on positions themselves, at a small size, what the theory above assumes.
 TEST(Pose, PositionsHaveTheDistancesOfTheirChunks) {
   for (std::uint64_t step = 0; step < 100; ++step) {
     Random chunk_random = At(step), position_random = At(step);

@@ -85,7 +85,8 @@ class Sorter {
   }
 
  private:
-  // Every 1/share-th of the kept documents, from the middle of the first such stretch on.
+  // Whether the next kept document goes to validation: one in every 1/share documents does, beginning with
+  // the middle one of the first 1/share.
   bool NextIsValidation() const {
     const auto Count = [this](std::int64_t n) {
       return std::floor(static_cast<double>(n) * options_.validation_share + 0.5);

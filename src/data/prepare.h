@@ -1,4 +1,4 @@
-// From a pile of text to shards of tokenised documents of the wanted lengths.
+// Turns text into shards of tokenised documents of the wanted lengths.
 #pragma once
 
 #include <cstdint>
@@ -27,10 +27,10 @@ struct PrepareOptions {
 
 struct PrepareReport {
   std::int64_t documents = 0;  // found
-  std::int64_t kept = 0;       // of them, those in the shards, whole or sliced
+  std::int64_t kept = 0;       // how many of them are in the shards, whole or sliced
   std::int64_t too_short = 0;
-  std::int64_t too_long = 0;                        // left out for it; with slice, always 0
-  std::int64_t sliced = 0;                          // of the kept, those cut into pieces
+  std::int64_t too_long = 0;                        // and left out; always 0 with slice
+  std::int64_t sliced = 0;                          // how many of the kept are cut into pieces
   std::int64_t train_pieces = 0, train_tokens = 0;  // what the shards hold
   std::int64_t validation_pieces = 0, validation_tokens = 0;
   CorpusSkips skips;

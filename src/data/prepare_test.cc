@@ -58,7 +58,7 @@ TEST(Prepare, SlicesLongerDocumentsWhereAsked) {
   const Shard shard = ShardSet::Open(folder / "out").train;
   std::vector<std::int64_t> lengths;
   for (std::int64_t i = 0; i < shard.documents(); ++i) lengths.push_back(shard.Length(i));
-  // 45 = 20 + 20 + 5: the end falls below the least length and goes, and its EOS with it.
+  // 45 = 20 + 20 + 5: the last piece is shorter than min_tokens, so it is dropped together with its EOS.
   EXPECT_THAT(lengths, testing::ElementsAre(21, 20, 20, 20, 20, 11 + 1));
 }
 

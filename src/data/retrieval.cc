@@ -32,7 +32,7 @@ std::int64_t Size(const std::vector<std::int32_t>& tokens) {
   return static_cast<std::int64_t>(tokens.size());
 }
 
-// Every scale of [least, most] is as likely: as many draws from 10 to 20 as from 100 to 200.
+// Every scale in [least, most] is equally likely: there are as many draws from 10 to 20 as from 100 to 200.
 std::int64_t LogUniform(std::int64_t least, std::int64_t most, Random& random) {
   const double ratio = static_cast<double>(most + 1) / static_cast<double>(least);
   return std::min(most,
@@ -69,7 +69,7 @@ ScoredText Retrieval::PasskeyText(std::int64_t length, Random& random) const {
   return text;
 }
 
-// Sentences and their questions, as neighbours, with nothing said about their places.
+// Sentences, each followed by its question. Their places are not set yet.
 std::vector<Retrieval::Insertion> Retrieval::DrawSentences(std::int64_t length, Random& random) const {
   const std::int64_t most = std::clamp<std::int64_t>(length / kTokensAPair, 1, kMaxPairs);
   const std::int64_t pairs = 1 + random.Below(most);
@@ -147,7 +147,7 @@ ScoredText Retrieval::Echo(std::int64_t length, const TextFn& text_fn, Random& r
     at += gap;
     const std::int64_t again = Size(result.tokens);
     Append(result, tokens, true);
-    Score(result, {again, again + 1}, false);  // nothing predicts that it comes again now
+    Score(result, {again, again + 1}, false);  // nothing predicts that the repetition begins here
   }
   return result;
 }

@@ -21,8 +21,8 @@ class Retrieval {
  public:
   explicit Retrieval(const TextEncoder& encoder);
 
-  // A passkey prompt and its answer, at most `length` tokens and few less. Neither filler nor the key's first
-  // mention is scored.
+  // A passkey prompt and its answer: at most `length` tokens, and only a few fewer. Neither filler nor the
+  // key's first mention is scored.
   ScoredText PasskeyText(std::int64_t length, Random& random) const;
 
   // A real text with sentences hidden in it ("The code of the river is 4821.") that are asked for later on:

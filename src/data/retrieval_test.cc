@@ -94,7 +94,7 @@ TEST(Retrieval, BearsTextsThatAreShortOrAbsent) {
   }
 }
 
-// What is scored and is not the text is a copy of what came before it; a first mention is never scored.
+// A scored token is text, or a copy of an earlier token. A first appearance is never scored.
 TEST(Retrieval, AnEchoScoresOnlyTextAndWhatComesAgain) {
   const Retrieval retrieval(ByteEncoder());
   const std::int32_t letter = 1'000;  // beyond the vocabulary: no run holds it
@@ -111,7 +111,7 @@ TEST(Retrieval, AnEchoScoresOnlyTextAndWhatComesAgain) {
     for (std::size_t i = 1; i < row.tokens.size(); ++i) {
       if (!row.scored[i] || row.tokens[i] == letter) continue;
       ++copies;
-      // The pair of it and the token before it stands earlier in the row.
+      // The token and the one before it occur as a pair earlier in the row.
       const auto pair = row.tokens.begin() + static_cast<std::ptrdiff_t>(i) - 1;
       EXPECT_NE(std::search(row.tokens.begin(), pair, pair, pair + 2), pair)
           << "step " << step << " token " << i;

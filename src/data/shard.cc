@@ -35,7 +35,7 @@ std::uint32_t TokenBytes(std::int64_t vocab_size) { return vocab_size <= 65536 ?
 
 std::uint64_t PadTo8(std::uint64_t n) { return (8 - n % 8) % 8; }
 
-// A shard's digest takes in its vocabulary, and then each document behind its length.
+// A shard's digest covers its vocabulary, and then the length and the tokens of each document.
 Hash64 BeginDigest(const ShardVocabulary& vocabulary) {
   Hash64 digest;
   digest.Add(vocabulary.size);

@@ -32,7 +32,7 @@ bool BelongTogether(const fs::path& train, const fs::path& validation) {
   try {
     return Shard::Open(train).validation_digest() == Shard::Open(validation).digest();
   } catch (const Error&) {
-    return false;  // no whole set, which nothing can be lost of
+    return false;  // not a whole set, so there is nothing to lose
   }
 }
 

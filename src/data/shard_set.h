@@ -29,7 +29,7 @@ struct ShardSet {
   // Whether a file of one of these names is there.
   static bool Exists(const std::filesystem::path& folder);
 
-  // Of all documents and their vocabulary: what a checkpoint must find unchanged.
+  // The digest of all documents and their vocabulary, which a checkpoint must find unchanged.
   std::uint64_t content_digest() const;
 };
 

@@ -95,7 +95,7 @@ TEST(ShardSet, TheDigestTellsContentsApart) {
   WriteSet(a.path(), 1, 11);
   WriteSet(b.path(), 1, 11);
   EXPECT_TRUE(digests_equal());
-  WriteSet(b.path(), 2, 11);  // as many documents and tokens
+  WriteSet(b.path(), 2, 11);  // the same number of documents and tokens
   EXPECT_FALSE(digests_equal());
   WriteSet(b.path(), 1, 12);
   EXPECT_FALSE(digests_equal());

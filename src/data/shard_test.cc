@@ -117,7 +117,7 @@ TEST(Shard, FitsTheTokenizerThatMadeIt) {
   EXPECT_NO_THROW(CheckFits(shard, ByteEncoder()));
   TextEncoder size = ByteEncoder(), ids = ByteEncoder(), bos = ByteEncoder(), eos = ByteEncoder();
   size.vocab_size = 300;
-  ids.fingerprint += 1;  // as many tokens, in another order: Llama 2's and Mistral's
+  ids.fingerprint += 1;  // as many tokens in another order, like Llama 2's and Mistral's
   bos.bos = -1;
   eos.eos = 3;
   for (const TextEncoder& other : {size, ids, bos, eos}) {

@@ -73,7 +73,7 @@ void Report(const CorpusSkips& skips, Progress& progress) {
     Name(skips.*kind.parts, progress);
   }
   if (skips.others.count == 0) return;
-  progress.Message(fmt::format("{} in the folders hold no text:",
+  progress.Message(fmt::format("{} without text in the folders:",
                                Counted(skips, {&CorpusSkips::others, "file", "files"})));
   Name(skips.others, progress);
 }

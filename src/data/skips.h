@@ -1,4 +1,4 @@
-// What of a corpus was not used, and why: nothing is left out in silence.
+// The parts of a corpus that were not used, and why, so that nothing is left out in silence.
 #pragma once
 
 #include <cstdint>

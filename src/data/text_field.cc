@@ -25,8 +25,8 @@ constexpr auto kStops = [] {
   return stops;
 }();
 
-// Each function moves on behind what it reads. It returns false, and Problem says why, where that is not
-// there.
+// Each function reads one thing and moves past it. Where it is not there, the function returns false and
+// Problem() says what was expected.
 class ObjectScanner {
  public:
   ObjectScanner(std::string_view json, std::string_view field) : json_(json), field_(field) {}
@@ -38,7 +38,9 @@ class ObjectScanner {
   std::string& text() { return text_; }
   bool at_end() const { return at_ >= json_.size(); }
   std::size_t at() const { return at_; }
-  std::string Problem() const { return fmt::format("expected {} at byte {} of it", expected_, at_ + 1); }
+  std::string Problem() const {
+    return fmt::format("expected {} at byte {} of the record", expected_, at_ + 1);
+  }
 
  private:
   bool Expected(std::string_view what) {
@@ -93,8 +95,8 @@ bool ObjectScanner::Key() {
   return true;
 }
 
-// A string or a number; or an empty list or object, up to its end; or the first such value of one that is not
-// empty.
+// Reads a string or a number, or an empty list or object up to its closing bracket. In a list or object that
+// is not empty, it reads the first such value.
 bool ObjectScanner::Value() {
   for (;;) {
     if (at_end()) return Expected("a value");
@@ -177,7 +179,7 @@ bool ObjectScanner::Escape(std::string& out) {
     if (IsLowSurrogate(low))
       code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
     else
-      at_ = second;  // a character of its own
+      at_ = second;  // not its other half: read it as a character of its own
   }
   const bool half = IsHighSurrogate(code) || IsLowSurrogate(code);
   AppendUtf8(half ? kReplacement : code, out);

@@ -78,7 +78,7 @@ TEST(TextField, EveryBeginningIsUnfinished) {
   }
 }
 
-// Neither the stack nor time suffers from depth.
+// Depth costs neither stack nor time.
 TEST(TextField, BearsAnyDepth) {
   const std::string open(3'000'000, '['), close(3'000'000, ']');
   EXPECT_EQ(ReadTextField("{\"a\": " + open + close + ", \"text\": \"deep\"}", "text").text, "deep");

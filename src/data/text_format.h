@@ -18,14 +18,14 @@ enum class TextFormat {
 inline constexpr std::size_t kFormatProbe = std::size_t{1} << 16;  // bytes that decide
 
 // The format of a file that begins with `front`: kFormatProbe bytes, or all that it has. A file named .json,
-// .jsonl or .ndjson is JSON; any other is if it begins with an object that has the string `text_field`, or
-// with one too long to be seen to its end. The text is decompressed already, but the name may still end in
-// .zst or .gz.
+// .jsonl or .ndjson is JSON; any other is JSON if it begins with an object that has the string `text_field`,
+// or with an object longer than `front`. The text is decompressed already, but the name may still end in .zst
+// or .gz.
 TextFormat FindTextFormat(std::string_view front, const std::filesystem::path& path,
                           std::string_view text_field);
 
-// What a file is that begins with `front` and is no UTF-8 text: "a Parquet file; export it as JSON lines".
-// Empty for text.
+// Names the kind of a file that begins with `front` and is not UTF-8 text: "a Parquet file; export it as JSON
+// lines". Empty for text.
 std::string NotText(std::string_view front);
 
 // Without the byte order mark that some programs put before UTF-8.

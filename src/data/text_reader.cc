@@ -9,7 +9,7 @@ constexpr std::size_t kReadBytes = std::size_t{1} << 16;
 constexpr std::string_view kBetweenValues = " \t\r\n,[]";
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-// Appends as long as a limit allows.
+// A text that grows up to a limit.
 class LimitedText {
  public:
   LimitedText(std::string& text, std::size_t limit) : text_(text), limit_(limit) { text_.clear(); }
@@ -101,7 +101,7 @@ TextReader::Piece TextReader::ReadLine(std::string& line, std::size_t limit) {
   BeginPiece();
   LimitedText text(line, limit);
   if (Peek().empty()) return Piece::kEnd;
-  // Files that were joined bring their marks along.
+  // Joined files have a mark where each of them began.
   if (Peek(kByteOrderMark.size()).starts_with(kByteOrderMark)) Skip(kByteOrderMark.size());
   for (;;) {
     const std::string_view rest = Peek();

@@ -23,8 +23,8 @@ class TextReader {
 
   explicit TextReader(std::unique_ptr<InputStream> stream) : stream_(std::move(stream)) {}
 
-  // What comes next: `count` bytes at least, or all that there are. An error of the stream is thrown once
-  // everything before it has been skipped.
+  // The next bytes: at least `count`, or all that there are. An error of the stream is thrown once everything
+  // before it has been skipped.
   std::string_view Peek(std::size_t count = 1);
   void Skip(std::size_t count);  // no more than Peek showed
 

@@ -100,7 +100,7 @@ TEST(CorpusSkips, AreReportedByKind) {
   EXPECT_EQ(messages.lines[0], "12 lines of the input could not be used:");
   EXPECT_EQ(messages.lines[11], "  and 2 more");
   EXPECT_EQ(messages.lines[12], "1 file of the input could not be used:");
-  EXPECT_EQ(messages.lines[14], "1 file in the folders hold no text:");
+  EXPECT_EQ(messages.lines[14], "1 file without text in the folders:");
 }
 
 }  // namespace

@@ -16,7 +16,7 @@
 namespace longspan {
 namespace {
 
-// [cols]: of x^2 over the rows, each column in the order of the rows.
+// Sums of x^2 over the rows, [cols]. Each column is summed in the order of the rows.
 std::vector<double> ColumnSquares(ConstRows x) {
   constexpr std::int64_t kColumns = 64;  // of one task
   std::vector<double> sums(static_cast<std::size_t>(x.cols));
@@ -40,7 +40,7 @@ class Collector : public ActivationListener {
     last_ = x.data;
     const std::string name = GgufTensorName(weight);
     if (!std::ranges::all_of(sums_, [](double s) { return std::isfinite(s); })) {
-      Fail(ErrorKind::kInvalidFile, "{}: an input is no finite number; is the model damaged?", name);
+      Fail(ErrorKind::kInvalidFile, "{}: an input is not a finite number; is the model damaged?", name);
     }
     matrix_.Add(name, sums_, x.rows);
   }

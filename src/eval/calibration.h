@@ -29,13 +29,13 @@ struct CollectOptions {
 
 // Runs the chunks that `matrix` has not read yet through the model and adds the squares of every layer's
 // inputs. The same bits for any number of threads, and whether it ran in one go or was interrupted, because a
-// file holds the whole state. When cancelled, it saves first. Error(kInvalidFile) where activations are no
-// finite numbers.
+// file holds the whole state. When cancelled, it saves first. Error(kInvalidFile) where activations are not
+// finite.
 void CollectImportance(const Transformer& model, std::span<const TokenDocument> chunks,
                        const CollectOptions& options, ImportanceMatrix& matrix,
                        Progress& progress = NoProgress());
 
-// Tells model and text from others, so that a run does not go on from another's state; never 0.
+// Identifies model and text, so that a run does not go on from another's state. Never 0.
 std::uint64_t CalibrationFingerprint(const Transformer& model, std::span<const TokenDocument> chunks);
 
 }  // namespace longspan

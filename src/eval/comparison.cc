@@ -11,7 +11,7 @@ Comparison Compare(std::span<const float> logits, std::span<const float> referen
   Comparison c{.divergence = KlDivergence(reference, logits),
                .nll = NegativeLogLikelihood(logits, target),
                .reference_nll = NegativeLogLikelihood(reference, target)};
-  // Logits that are not numbers have no highest one; the comparison's likelihoods show it.
+  // Logits that are not numbers have no highest one. The likelihoods of the comparison show it.
   if (std::isfinite(c.nll) && std::isfinite(c.reference_nll))
     c.same_top = ArgMax(logits) == ArgMax(reference);
   return c;

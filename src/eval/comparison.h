@@ -16,9 +16,9 @@ struct Comparison {
 
 Comparison Compare(std::span<const float> logits, std::span<const float> reference, std::int32_t target);
 
-// With a row of a file. As llama-perplexity does, what is below e^-16 counts as nothing, and roundings are
-// not made up for: they are a ten-thousandth of a nat at most, as often up as down, and a token's divergence
-// may come out below 0 by as much.
+// The same with a row of a file. As in llama-perplexity, probabilities below e^-16 count as nothing. Rounding
+// is not corrected: it is at most a ten-thousandth of a nat, as often up as down. A token's divergence may be
+// below 0 by as much.
 Comparison Compare(std::span<const float> logits, const LogProbabilities& reference, std::int32_t target);
 
 }  // namespace longspan

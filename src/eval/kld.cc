@@ -13,7 +13,7 @@
 namespace longspan {
 namespace {
 
-// The value below which `share` of `sorted` lies, between neighbours where it falls between.
+// The value below which `share` of `sorted` lies, interpolated between neighbours.
 double Quantile(std::span<const double> sorted, double share) {
   const double at = share * static_cast<double>(sorted.size() - 1);
   const auto low = static_cast<std::size_t>(at);
@@ -41,8 +41,8 @@ class Mean {
 
 class Statistics {
  public:
-  // Error(kInvalidFile) for a prediction that is not one: its divergence would pass for 0, or spoil every
-  // mean.
+  // Error(kInvalidFile) where logits are not numbers, because their divergence would pass for 0 or spoil
+  // every mean.
   void Add(const Comparison& c) {
     if (!std::isfinite(c.reference_nll))
       Fail(ErrorKind::kInvalidFile, "the reference model's logits are not numbers, after {} tokens",
@@ -191,8 +191,8 @@ std::vector<Window> WindowsOf(std::span<const TokenDocument> documents, bool bos
   return windows;
 }
 
-// The window's tokens as llama.cpp cuts its stream, BOS and then the document, into chunks. A reader puts BOS
-// in the place of a chunk's first token again.
+// Appends a window's tokens as a chunk of llama.cpp's stream, which is BOS and then the document. A reader
+// puts BOS in the place of a chunk's first token again.
 void AppendChunk(const TokenDocument& document, const Window& window, std::optional<std::int32_t> bos,
                  std::vector<std::int32_t>& tokens) {
   if (bos) tokens.push_back(window.begin == 0 ? *bos : document[window.begin - 1]);
@@ -238,8 +238,8 @@ SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> docum
   if (options.max_tokens > 0) {
     shape.chunks = std::min(shape.chunks, options.max_tokens / shape.rows_of_chunk());
     if (shape.chunks == 0) {
-      Fail(ErrorKind::kBadOption, "{} tokens: a window of {} alone has {} to be saved", options.max_tokens,
-           options.context, shape.rows_of_chunk());
+      Fail(ErrorKind::kBadOption, "{} tokens are too few: one window of {} has {} to save",
+           options.max_tokens, options.context, shape.rows_of_chunk());
     }
     windows.resize(shape.chunks);
   }

@@ -55,7 +55,7 @@ struct SavedLogits {
   double perplexity = 0;
 };
 
-// Writes what `reference` makes of the windows that MeasureKld would read, whole windows only.
+// Writes the predictions of `reference` for the windows that MeasureKld would read, whole windows only.
 SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> documents,
                        std::optional<std::int32_t> bos, const KldOptions& options,
                        const std::filesystem::path& path, Progress& progress = NoProgress());

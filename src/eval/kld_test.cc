@@ -34,7 +34,7 @@ TEST(KlDivergence, OfKnownDistributions) {
   EXPECT_NEAR(KlDivergence(p, sharp), 0.5 * std::log(0.5 / 0.9) + 0.5 * std::log(5.0), 1e-6);
 }
 
-// Against sums in double, over rows as wide and as steep as a model's.
+// Compared with sums in double, over rows as wide and as steep as a model's.
 TEST(KlDivergence, IsAsGoodAsDouble) {
   const auto total = [](const std::vector<float>& x) {
     double sum = 0;

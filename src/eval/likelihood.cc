@@ -8,10 +8,10 @@
 namespace longspan {
 namespace {
 
-// Exponentials are taken in float, side by side in vectors, and their sums go on in double every so many.
+// Exponentials are computed in float, in vectors. After each strip their sums are added in double.
 constexpr std::size_t kLanes = 16, kStrip = 16 * kLanes;
 
-// e^x, to 1e-7 of it; 0 below -87. x = n ln 2 + r with |r| <= ln 2 / 2, and the series of e^r.
+// e^x with a relative error of 1e-7; 0 below -87. x = n ln 2 + r with |r| <= ln 2 / 2, and the series of e^r.
 inline float FastExp(float x) {
   constexpr float kRounder = 0x1.8p23f;  // what is added to it is rounded to an integer, in the low bits
   constexpr float kLn2High = 0x1.62e4p-1f, kLn2Low = 0x1.7f7d1cp-20f;
@@ -69,12 +69,12 @@ double NegativeLogLikelihood(std::span<const float> logits, std::int32_t target)
 }
 
 double KlDivergence(std::span<const float> p, std::span<const float> q) {
-  // The difference of the logits, weighted, and that of the totals.
+  // The weighted difference of the logits, minus the difference of the totals.
   const double p_total = LogSumExp(p), q_total = LogSumExp(q);
   const auto shift = static_cast<float>(p_total);
   const double nearer = Sum(p.size(), [&](std::size_t i) { return FastExp(p[i] - shift) * (p[i] - q[i]); });
   const double divergence = nearer - (p_total - q_total);
-  return divergence < 0 ? 0.0 : divergence;  // rounding can fall below 0; what is no number stays none
+  return divergence < 0 ? 0.0 : divergence;  // rounding can give less than 0; a NaN stays a NaN
 }
 
 }  // namespace longspan

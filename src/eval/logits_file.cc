@@ -47,7 +47,8 @@ std::uint64_t LogitsShape::ChunkBytes() const {
 LogitsFile::LogitsFile(const std::filesystem::path& path) : file_(MappedFile::Open(path)) {
   ByteReader reader(file_->bytes(), path.string());
   if (file_->bytes().size() < kMagic.size() || reader.ReadText(kMagic.size(), "magic") != kMagic) {
-    Fail(ErrorKind::kInvalidFile, "{}: does not begin with {}: no file of logits", path.string(), kMagic);
+    Fail(ErrorKind::kInvalidFile, "{}: not a file of logits, because it does not begin with {}",
+         path.string(), kMagic);
   }
   const auto measure = [&](const char* what, std::int64_t least) -> std::int64_t {
     const auto value = reader.Read<std::int32_t>(what);
@@ -84,7 +85,7 @@ LogProbabilities LogitsFile::Row(std::int64_t row) const {
   const std::byte* at = rows_.data() + row * bytes;
   float header[2];
   std::memcpy(header, at, sizeof(header));
-  // The header and all rows are multiples of four bytes, so values lie as they must.
+  // The header and all rows are multiples of four bytes, so the values are aligned.
   const auto* values = reinterpret_cast<const std::uint16_t*>(at + sizeof(header));
   const auto [scale, minimum] = header;
   if (!(scale >= 0 && minimum > -1e6f && minimum + scale * kSteps < kAboveCertain)) {

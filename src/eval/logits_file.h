@@ -5,9 +5,9 @@
 // Little-endian: "_logits_"; int32 tokens of a chunk, tokens of the vocabulary, chunks; int32 tokens
 // [chunks][context]; and for each chunk the rows of its second half, that is the predictions after its tokens
 // context / 2 to context - 2. A row is float32 scale, float32 minimum, then a uint16 for each token of the
-// vocabulary and one more where their number is odd: the log-probability is minimum + scale * value. What
-// is e^-16 times as likely as the likeliest token or less has the value 0 and is not told apart: readers
-// leave out what is below e^-16.
+// vocabulary and one more where their number is odd: the log-probability is minimum + scale * value. All
+// tokens that are at most e^-16 times as likely as the likeliest one have the value 0. Readers leave out
+// probabilities below e^-16.
 #pragma once
 
 #include <cstddef>
@@ -50,7 +50,7 @@ class LogitsFile {
   const std::filesystem::path& path() const { return file_->path(); }
   const LogitsShape& shape() const { return shape_; }
   std::span<const std::int32_t> Chunk(std::int64_t chunk) const;  // [context]
-  // Row `row` of all chunks'. Error(kInvalidFile) where no probabilities are.
+  // Row `row` of all chunks'. Error(kInvalidFile) where the row holds no probabilities.
   LogProbabilities Row(std::int64_t row) const;
 
  private:

@@ -162,7 +162,7 @@ TEST_F(LogitsFileTest, ComparingWithTheFileIsComparingWithTheModel) {
     EXPECT_EQ(got.same_top, want.same_top);
     EXPECT_NEAR(got.rms_delta_p, want.rms_delta_p, 1e-5);
     EXPECT_NEAR(got.mean_delta_p.value, want.mean_delta_p.value, 1e-5);
-    // The true token is now and then one that the file does not tell from the least likely.
+    // Now and then the true token is one that the file does not tell from the least likely ones.
     EXPECT_NEAR(got.perplexity, want.perplexity, 1e-9 * want.perplexity);
     EXPECT_LT(got.reference_perplexity, want.reference_perplexity * 1.001);
 

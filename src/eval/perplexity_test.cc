@@ -83,8 +83,8 @@ TEST(Perplexity, OfABigramByHand) {
 
 TEST(Perplexity, BothAveragesDifferAsTheyShould) {
   FakeSequence model = Bigram(10);
-  // A window of 5 tokens holds 4 of the document: first window 1 2 3 4 (all hits), then one of 9 alone (a
-  // miss).
+  // A window of 5 tokens holds 4 of the document: the first window scores 1 2 3 4 (all hits), the next one 9
+  // alone (a miss).
   const std::vector<TokenDocument> documents{{1, 2, 3, 4, 9}};
   const auto r = MeasurePerplexity(model, documents, kBos, {.contexts = {5}, .stride = 4})[0];
   const double hit = -std::log(0.75), miss = -std::log(0.25 / 9);
@@ -92,8 +92,8 @@ TEST(Perplexity, BothAveragesDifferAsTheyShould) {
   EXPECT_NEAR(r.window_perplexity, std::exp((hit + miss) / 2), 1e-5);
 }
 
-// A model that knows the next token only if it lies within the last 40: a longer context cannot hurt, and the
-// targets must be the same at every context.
+// A model whose loss does not depend on the context has the same loss at every context only if the targets
+// are the same.
 TEST(Perplexity, SeveralContextsScoreTheSameTokens) {
   FakeSequence model = Bigram(50);
   const std::vector<TokenDocument> documents{Noise(400, 50), Noise(100, 50, 1), Noise(300, 50, 2)};

@@ -49,8 +49,8 @@ TEST(PositionLoss, CountsWhatStandsBeforeAToken) {
                                             {.bounds = {16, 32, 64}});
     ASSERT_EQ(result.buckets.size(), 3u);
     EXPECT_EQ(result.documents, 1);
-    // The first token of the text stands before all others, so it is predicted only where there is a BOS;
-    // nothing has no token before it.
+    // The first token of the text is predicted only where there is a BOS before it. So no target has 0 tokens
+    // before it, and the first bucket has 15.
     EXPECT_EQ(result.buckets[0].tokens, 15);
     EXPECT_EQ(result.buckets[1].tokens, 16);
     EXPECT_EQ(result.buckets[2].tokens, 32);
@@ -90,7 +90,7 @@ TEST(PositionLoss, RefusesLogitsThatAreNotNumbers) {
               HasSubstr("are not numbers"));
 }
 
-// An hour of a window must not look like a hang.
+// A window that takes an hour must not look like a hang.
 TEST(PositionLoss, ProgressMovesInsideAWindow) {
   class Counting : public Progress {
    public:

@@ -34,8 +34,8 @@ void AddSquares(ConstRows x, Squares& squares) {
   }
 }
 
-// Chunks on their way through a model, a layer at a time; from any layer on, they can be run ahead with one
-// weight changed.
+// Carries chunks through a model, one layer at a time. From the current layer they can be run to the end with
+// one weight changed.
 class Walk {
  public:
   Walk(const Transformer& model, std::span<const TokenDocument> chunks)
@@ -63,7 +63,7 @@ class Walk {
     return squares;
   }
 
-  // Looks at what this layer's weights are given.
+  // Collects the squares of the inputs of this layer's weights.
   void Look() {
     squares_.clear();
     for (const Matrix& state : states_) {
@@ -72,13 +72,13 @@ class Walk {
       for (const NamedLinear& l : kLinears) AddSquares(activations_.*l.input, squares_[l.name]);
     }
   }
-  // Goes on behind this layer.
+  // Moves on to the next layer.
   void Advance() {
     for (Matrix& state : states_) BlockForward(model_.blocks()[layer_], Context(), state, activations_);
     ++layer_;
   }
 
-  // Mean KL over all tokens of the model with this layer changed,
+  // The mean KL over all tokens of the model with this layer changed.
   double WithBlock(const Block& changed) {
     return Mean([&](std::size_t c) {
       Matrix x = states_[c];
@@ -86,11 +86,11 @@ class Walk {
       return Divergence(finals_[c], x, model_.weights().output);
     });
   }
-  // with another output matrix,
+  // The same with another output matrix.
   double WithOutput(const Tensor& output) {
     return Mean([&](std::size_t c) { return Divergence(finals_[c], finals_[c], output); });
   }
-  // or with another embedding, which `output` may or may not be.
+  // The same with another embedding. `output` may be that embedding too.
   double WithEmbedding(const Tensor& embedding, const Tensor& output) {
     return Mean([&](std::size_t c) {
       Matrix x;
@@ -114,8 +114,8 @@ class Walk {
     x.Resize(std::ssize(chunks_[chunk]), model_.config().dim);
     EmbeddingForward(table, chunks_[chunk], x);
   }
-  // From what enters `first` to what the output matrix is given; `changed`, if there is one, takes first's
-  // place.
+  // Takes `x` from the input of layer `first` to the input of the output matrix. `changed` replaces that
+  // layer unless it is null.
   void RunFrom(std::size_t first, const Block* changed, Rows x) {
     ThrowIfCancelled();
     for (std::size_t i = first; i < model_.blocks().size(); ++i) {
@@ -124,8 +124,8 @@ class Walk {
     }
     model_.kernels().RmsNorm(x, model_.output_norm(), static_cast<float>(model_.config().norm_epsilon), x);
   }
-  // The sum over a chunk. Logits of both are computed here, because keeping them would take a whole
-  // vocabulary for each token.
+  // The sum over a chunk. The logits of both models are computed here, because keeping them would take a
+  // value for each token and each entry of the vocabulary.
   double Divergence(ConstRows reference, ConstRows hidden, const Tensor& output) {
     double sum = 0;
     for (std::int64_t first = 0; first < hidden.rows; first += kLogitRows) {
@@ -165,7 +165,7 @@ Tensor Encode(const Tensor& weight, Type type, const float* importance) {
   return encoded;
 }
 
-// The relative error of x W, for inputs x of these squares that are independent of each other.
+// The relative error of x W, for independent inputs x with these squares.
 double RelativeError(const Tensor& weight, Type type, const float* importance, const Squares& squares) {
   const std::int64_t cols = weight.cols();
   const std::int64_t rows = std::min(weight.rows(), std::max<std::int64_t>(16, kSampledWeights / cols));
@@ -257,7 +257,7 @@ class Meter {
                    [&](const Tensor& t) { return walk_.WithEmbedding(t, w.output); });
   }
 
-  // `request`'s layer is at hand or still to come, and of a later one there was none.
+  // `layer` is not before the layer of an earlier request.
   Sensitivity InLayer(const SensitivityRequest& request, std::size_t layer, const NamedLinear& part) {
     while (walk_.layer() < layer) {
       walk_.Advance();
@@ -282,7 +282,7 @@ class Meter {
   std::int64_t done_ = 0;
 };
 
-// 3 and q of "layers.3.q".
+// Layer and part of a weight's name: 3 and q of "layers.3.q".
 std::optional<std::pair<std::size_t, const NamedLinear*>> LayerPart(std::string_view weight,
                                                                     std::size_t layers) {
   const WeightId id = WeightNamed(weight);
@@ -297,15 +297,15 @@ std::optional<std::pair<std::size_t, const NamedLinear*>> LayerPart(std::string_
 
 double EstimateDivergence(std::span<const TypeHarm> measured, double relative_error) {
   if (measured.empty() || relative_error == 0) return 0;
-  // The nearest, by ratio.
+  // The measurement whose error is nearest, as a ratio.
   const auto distance = [&](const TypeHarm& m) {
     return m.relative_error > 0 ? std::abs(std::log(relative_error / m.relative_error)) : HUGE_VAL;
   };
   const TypeHarm& near = *std::ranges::min_element(measured, {}, distance);
-  // What was measured is stored without error and says nothing of types that are not: the square of an error
-  // is of the order of its divergence.
+  // The measured type stores the weight without error, which says nothing about other types. The square of an
+  // error is of the order of its divergence.
   if (near.relative_error <= 0) return relative_error * relative_error;
-  // Quadratic, unless two measurements say otherwise; what they say is believed within limits, because both
+  // Quadratic, unless two measurements say otherwise. The exponent that they give is clamped, because both
   // have noise.
   double exponent = 2;
   if (measured.size() > 1) {

@@ -37,8 +37,8 @@ struct Sensitivity {
 // Encodes one weight at a time, with `importance` where there is one, and runs `chunks` (all of one length)
 // through the model from that weight's layer on; every token's prediction is compared with the model's own.
 // The divergence is quadratic in a small error, so a type that is not measured gets what its relative error
-// says, on the line in log-log that goes through the measured ones. Encoding to see the error takes a sample
-// of rows.
+// says, on the line in log-log that goes through the measured ones. The error is measured on a sample of
+// rows.
 //
 // Needs memory for one hidden state a token, the activations of a chunk and the weight encoded. Takes half a
 // pass through the model for each measured type of each weight. Error(kCancelled).

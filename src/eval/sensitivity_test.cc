@@ -151,7 +151,7 @@ TEST(EstimateDivergence, GoesThroughWhatWasMeasured) {
   EXPECT_DOUBLE_EQ(EstimateDivergence(two, 0.1), 0.02);
   EXPECT_NEAR(EstimateDivergence(two, 0.05), 0.0025, 1e-12);
   EXPECT_NEAR(EstimateDivergence(two, 0.4), 1.28, 1e-12);
-  // Two that noise has turned round say nothing.
+  // Two measurements whose order noise has reversed say nothing.
   const std::vector<TypeHarm> odd{harm(0.2, 0.01), harm(0.1, 0.02)};
   EXPECT_LT(EstimateDivergence(odd, 0.05), 0.02);
 }

@@ -21,8 +21,8 @@
 namespace longspan {
 namespace {
 
-// What a matrix may become, from the coarsest on. Of types with blocks of 32, those that rows of 256 do not
-// need are left out: there is a better one of their size.
+// The types that a matrix may get, the coarsest first. Where blocks of 256 divide a row, most types with
+// blocks of 32 are left out, because there is a better type of their size.
 constexpr Type kTypes[] = {Type::kIQ1_S, Type::kIQ1_M,   Type::kIQ2_XXS, Type::kIQ2_XS, Type::kIQ2_S,
                            Type::kQ2_K,  Type::kIQ3_XXS, Type::kIQ3_S,   Type::kQ3_K,   Type::kIQ4_XS,
                            Type::kQ4_K,  Type::kQ5_K,    Type::kQ6_K,    Type::kQ8_0};
@@ -49,13 +49,13 @@ std::vector<Type> TypesFor(const GgufTensor& tensor, const ImportanceMatrix* imp
   for (const Type type : wide ? std::span<const Type>(kTypes) : std::span<const Type>(kNarrowTypes)) {
     if (possible(type)) types.push_back(type);
   }
-  // Unchanged: no harm at all, where there is room for it.
+  // Where there is room, the tensor may also be stored as a float or left as it is.
   if (tensor.type != Type::kBF16) types.push_back(Type::kF16);
   if (std::ranges::find(types, tensor.type) == types.end()) types.push_back(tensor.type);
   return types;
 }
 
-// What two mixes disagree on is still open.
+// The tensors that the overrides do not decide, so that two mixes disagree on them.
 std::vector<Candidate> Candidates(const GgufFile& file, const Transformer& model,
                                   const TypeSearchOptions& options) {
   std::map<std::string, std::string> weights;  // ours, by GGUF's name
@@ -76,13 +76,15 @@ std::vector<Candidate> Candidates(const GgufFile& file, const Transformer& model
     candidates.push_back({i, weights.at(infos[i].name), TypesFor(file.tensors()[i], options.importance)});
   }
   if (candidates.empty())
-    Fail(ErrorKind::kBadOption, "{}: every tensor's type is given", file.path().string());
+    Fail(ErrorKind::kBadOption, "{}: --type and the like decide every tensor; none is left to search",
+         file.path().string());
   return candidates;
 }
 
-// Two quantised types about the size aimed at, half a bit or more apart, the coarser first: the largest that
-// is not above it and the next, or, where there is no larger one, the next below. Floats are never measured:
-// their harm is 0 or rounding, which says nothing of the others.
+// Two quantised types near the size aimed at, half a bit or more apart, the coarser first. They are the
+// largest type that is not above that size and the next larger one. Where there is no larger one, they are
+// that type and the next smaller one. Floats are never measured, because their harm is 0 or rounding, which
+// says nothing about the others.
 std::vector<Type> TypesToMeasure(const std::vector<Type>& types, double bits) {
   const auto size = [](Type type) { return Traits(type).BitsPerWeight(); };
   std::vector<Type> quantized;
@@ -132,7 +134,8 @@ std::int64_t MixBytes(const GgufFile& file, const Mix& mix, const MixOverrides& 
 }
 
 std::vector<std::string> DescribeRules(std::span<const ChosenType> tensors) {
-  // Layers by part and type, and how many types a part has: where it is one, no layer need be named.
+  // The layers of each part and type, and the types of each part. Where a part has one type, no layer need be
+  // named.
   std::map<std::pair<std::string, Type>, std::vector<std::int64_t>> layers;
   std::map<std::string, std::set<Type>> types;
   std::vector<std::string> parts;

@@ -81,8 +81,8 @@ TEST_F(SearchTypesTest, MoreBytesDoLessHarm) {
   EXPECT_LT(large, small);
 }
 
-// Only F16 was measured where a size left room for more than Q8_0. Its harm is nothing, so all types looked
-// harmless and the smallest were taken.
+// Quantised types must be measured even where a size leaves room for more than Q8_0. F16 alone does no harm,
+// so that all types would look harmless and the smallest would be taken.
 TEST_F(SearchTypesTest, RoomForMoreThanQ8ChoosesFineTypes) {
   const std::int64_t f16 = BytesOf("F16"), q8 = BytesOf("Q8_0");
   const TypeSearchResult result = Search(f16 - 1000);

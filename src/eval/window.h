@@ -33,12 +33,12 @@ std::vector<Window> SlidingWindows(std::int64_t tokens, std::int64_t context, st
 std::vector<Window> SameTokenWindows(std::int64_t tokens, std::int64_t context, std::int64_t longest,
                                      std::int64_t stride, bool bos);
 
-// Disjoint windows whose second half is scored, as llama.cpp's perplexity tool does; a BOS replaces the first
-// token of every window but the first, before which it was put. The ragged end is not read.
+// Disjoint windows whose second half is scored, as llama.cpp's perplexity tool does; a BOS precedes the first
+// window's tokens and replaces the first token of every other window. The ragged end is not read.
 std::vector<Window> HalfWindows(std::int64_t tokens, std::int64_t context, bool bos);
 
 // The windows of all documents, the first of each, then the second of each and so on, cut where `max_scored`
-// tokens (0: no limit) are reached: a limit then still hears every document.
+// tokens (0: no limit) are reached: even a small limit then covers every document.
 std::vector<Window> InTurn(std::span<const std::vector<Window>> of_documents, std::int64_t max_scored);
 
 }  // namespace longspan

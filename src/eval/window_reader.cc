@@ -20,7 +20,7 @@ WindowReader::WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, 
 
 std::int64_t WindowReader::TokensToRead(std::span<const Window> windows, bool bos) {
   std::int64_t tokens = 0;
-  // The last token of a window is only predicted; a BOS makes up for it.
+  // The last token of a window is predicted but not read. A BOS is read in addition.
   for (const Window& window : windows) tokens += window.end - window.begin - (bos ? 0 : 1);
   return tokens;
 }

@@ -13,19 +13,19 @@
 
 namespace longspan {
 
-// Whole logits never exist: at a vocabulary of 128k, those of a 64k window would be 34 GB. The reader is
-// pulled, so that two models can be read side by side.
+// Whole logits never exist: at a vocabulary of 128k, those of a 64k window would be 34 GB. The caller asks
+// for the next rows, so that two models can be read side by side.
 class WindowReader {
  public:
   static constexpr std::int64_t kChunk = 512;  // tokens that the model reads at a time
   static constexpr std::int64_t kRows = 64;    // rows of logits that exist at a time
 
-  // Told of the tokens read after every chunk, because one window can take an hour.
+  // Called after every chunk with the number of tokens read, because one window can take an hour.
   using Listener = std::function<void(std::int64_t tokens)>;
 
   WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, Listener listener = {});
 
-  // What the model reads of `windows` in all.
+  // How many tokens the model reads for `windows` in all.
   static std::int64_t TokensToRead(std::span<const Window> windows, bool bos);
 
   // Begins a window; `document` must stay alive while it is read.

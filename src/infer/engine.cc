@@ -1,4 +1,4 @@
-// What callers of the engine ask of it. A step is in engine_step.cc.
+// The functions that callers of the engine use. Step is in engine_step.cc.
 #include "infer/engine.h"
 
 #include <algorithm>
@@ -87,7 +87,7 @@ Engine::Member& Engine::Get(SequenceId id) const {
 
 Engine::Member& Engine::GetResting(SequenceId id) const {
   Member& member = Get(id);
-  if (member.state != Member::State::kResting) Fail(ErrorKind::kBadOption, "sequence {} is at work", id);
+  if (member.state != Member::State::kResting) Fail(ErrorKind::kBadOption, "sequence {} is busy", id);
   return member;
 }
 
@@ -119,7 +119,7 @@ RequestId Engine::Continue(SequenceId id, Request request) {
   return member.request_id;
 }
 
-// What is cut off and computed anew is to be published anew.
+// Pages that are cut off and computed again must be published again.
 void Engine::Member::TruncateCache(std::int64_t length) {
   cache.Truncate(length);
   known_pages = std::min(known_pages, cache.length() / kKvBlock);
@@ -145,7 +145,7 @@ SequenceId Engine::Restore(const std::filesystem::path& path) {
   if (!fingerprint_) fingerprint_ = Fingerprint(model_);
   SavedSequence saved = RestoreSequence(path, *fingerprint_, model_.config().vocab_size, pool_,
                                         [this](std::int64_t pages) { MakeRoom(pages); });
-  // One that filled its context holds one token more, which was written and not read.
+  // A sequence that filled its context holds one token more, which was written but not read.
   if (saved.cache.length() > context_ || std::ssize(saved.tokens) - 1 > context_) {
     Fail(ErrorKind::kBadOption, "{}: {} tokens do not fit the context of {}", path.string(),
          saved.tokens.size(), context_);
@@ -168,7 +168,7 @@ void Engine::Queue(Member& member) {
   member.tokens.insert(member.tokens.end(), prompt.begin(), prompt.end());
   member.progress = {.prompt_tokens = std::ssize(prompt)};
   prompt.clear();
-  // The last token is read again even if it was: its logits are wanted.
+  // The last token is read again even if the cache holds it, because its logits are needed.
   member.TruncateCache(std::ssize(member.tokens) - 1);
   member.reached = member.cache.length();
   member.sampler.emplace(member.request.sampler);
@@ -196,7 +196,8 @@ void Engine::TakeInbox() {
   std::ranges::for_each(waiting_, note);
   for (const SequenceId id : ended) {
     const auto found = members_.find(id);
-    if (found != members_.end()) End(*found->second, StopReason::kCancelled);  // else another's callback did
+    // A callback of another request may have ended it.
+    if (found != members_.end()) End(*found->second, StopReason::kCancelled);
   }
 }
 

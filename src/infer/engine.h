@@ -69,8 +69,8 @@ struct Request {
   std::function<void(const Finish&)> on_finish = nullptr;
 };
 
-// Neither is ever given twice. A sequence has one request after another; its own id is also that of its
-// first.
+// No id is ever given twice. A sequence has one request after another. Its own id is also that of its first
+// request.
 using SequenceId = std::uint64_t;
 using RequestId = std::uint64_t;
 
@@ -101,27 +101,28 @@ class Engine {
   // context or holds tokens outside the vocabulary, and for bad options; Error(kOutOfMemory) for one that no
   // free engine could hold.
   SequenceId Submit(Request request);
-  // Ends a request at the next step. Does nothing where it has ended: however late, it never meets the
-  // request that its sequence goes on with.
+  // Ends a request at the next step. Does nothing where the request has ended, so a late call never ends the
+  // next request of the sequence.
   void Cancel(RequestId id);
 
   // ---- From the thread that calls Step, between steps or in callbacks.
 
-  // Throws what an on_finish threw, and what fails outside the pass. The engine may be stepped on all the
-  // same.
+  // Throws what an on_finish threw, and what fails outside the pass. The engine can make further steps all
+  // the same.
   StepReport Step();
   bool idle() const;  // nothing runs, waits or was submitted
   // Waits until there is something to do. False if there is nothing after `timeout`.
   bool WaitForWork(std::chrono::milliseconds timeout);
 
-  // A resting sequence like that of `id` as it is now. They share all pages.
+  // Makes a resting sequence with the tokens that `id` has now. They share all pages.
   SequenceId Fork(SequenceId id);
   // A resting sequence goes on with a request. Errors as of Submit, but the prompt may be empty.
   RequestId Continue(SequenceId id, Request request);
   // A resting sequence forgets all tokens from `length` on.
   void Truncate(SequenceId id, std::int64_t length);
   void Save(SequenceId id, const std::filesystem::path& path);  // see infer/sequence_file.h
-  // As a resting sequence. Error(kBadOption) where it does not fit the context, else as RestoreSequence.
+  // Restores a file as a resting sequence. Error(kBadOption) where it does not fit the context, other errors
+  // as RestoreSequence.
   SequenceId Restore(const std::filesystem::path& path);
   // Forgets a sequence, whatever it does. on_finish is not called.
   void Release(SequenceId id);

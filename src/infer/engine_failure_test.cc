@@ -18,7 +18,7 @@ class EngineFailureTest : public testing::Test {
   const SmallModel small_;
 };
 
-// The steps of an engine, and what they threw on the way. An engine that never stops throwing is given up.
+// Runs an engine's steps and returns what they threw. Gives up on an engine that never stops throwing.
 std::vector<std::string> StepsThatThrew(Engine& engine) {
   std::vector<std::string> thrown;
   while (!engine.idle() && thrown.size() < 5) {
@@ -31,7 +31,7 @@ std::vector<std::string> StepsThatThrew(Engine& engine) {
   return thrown;
 }
 
-// A model that reads well and has no logits: its head is of a type that nothing can decode.
+// A model that reads but has no logits, because its head is of a type that nothing can decode.
 TEST_F(EngineFailureTest, APassThatFailsEndsTheRequestsThatWereInIt) {
   LlamaConfig config = oracle::SmallConfig();
   Weights weights = oracle::LivelyWeights(config, 1);
@@ -83,7 +83,7 @@ TEST_F(EngineFailureTest, WhatOnFinishThrowsLeavesTheStepOnceAllIsDone) {
   }
 }
 
-// Likewise where it is called before the pass. The other cancelled requests end in the same step.
+// The same where on_finish is called before the pass. The other cancelled requests end in the same step.
 TEST_F(EngineFailureTest, WhatOnFinishThrowsDoesNotStopTheOtherCancels) {
   Engine engine(model());
   std::deque<Outcome> outcomes(3);

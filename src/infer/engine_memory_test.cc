@@ -80,7 +80,7 @@ TEST_F(EngineMemoryTest, ASequenceThatOutgrowsTheLimitEndsAlone) {
   EXPECT_EQ(engine.pool().used_pages(), 0);
 }
 
-// Resting sequences are not taken away from their owner: what does not fit beside them ends at once.
+// Resting sequences keep their pages. A request that does not fit beside them ends at once.
 TEST_F(EngineMemoryTest, RestingSequencesKeepTheirPages) {
   Engine engine(model(), Pages(3));
   Request request = Ask(SomeTokens(100, 1), 2);
@@ -109,13 +109,13 @@ TEST_F(EngineMemoryTest, TheLeastRecentlyUsedPrefixGoesFirst) {
   EXPECT_EQ(shared(1), 0);
   EXPECT_EQ(shared(2), 0);
   EXPECT_EQ(shared(1), 128);
-  EXPECT_EQ(shared(3), 0);  // takes three pages: of the second one's two, one has to go
+  EXPECT_EQ(shared(3), 0);  // takes three pages, so one of the second one's two has to go
   EXPECT_EQ(shared(1), 128);
   EXPECT_LT(shared(2), 128);
 }
 
-// Two come to the end of the same page in one step, and each has read it for itself. What the one leaves
-// behind when it ends is not lost to the other, which needs every page there is.
+// Two sequences reach the end of the same page in one step, and each has read it for itself. When one of them
+// ends, its pages must become free for the other, which needs every page there is.
 TEST_F(EngineMemoryTest, DuplicatesOfKnownPagesAreGivenBack) {
   EngineOptions options = Pages(5);
   options.context = 5 * kKvBlock;
@@ -135,8 +135,8 @@ TEST_F(EngineMemoryTest, DuplicatesOfKnownPagesAreGivenBack) {
   EXPECT_EQ(engine.pool().used_pages(), 0);
 }
 
-// The pages of a file are for its sequence alone, until it meets known pages that reach further. Then it
-// takes all of those, or the first would be held by nobody and could not be evicted either.
+// The pages of a file are for its sequence alone until it meets known pages that reach further. It then takes
+// all of those. Otherwise no sequence would hold the first of them, and it could not be evicted either.
 TEST_F(EngineMemoryTest, ARestoredSequenceLeavesNoPagesThatCannotBeEvicted) {
   const TestFolder folder;
   EngineOptions options = Pages(5);
@@ -182,7 +182,7 @@ TEST_F(EngineMemoryTest, SharedTokensAreCountedOnce) {
   }
 }
 
-// A file that turns out to be damaged costs nobody anything.
+// A file that turns out to be damaged evicts nothing.
 TEST_F(EngineMemoryTest, RestoringMakesRoomOnlyForWhatIsWhole) {
   const TestFolder folder;
   Engine engine(model(), Pages(4));

@@ -53,7 +53,7 @@ TEST_F(EngineSharingTest, AFinishedSequencesPagesAreFound) {
   }
 }
 
-// What was written counts like what was read, as when a conversation comes back with its next question.
+// Written tokens are found like read ones, for example when a conversation comes back with its next question.
 TEST_F(EngineSharingTest, WrittenTokensAreFoundToo) {
   Engine engine(model());
   const Tokens prompt = SomeTokens(40, 1), answer = Alone(prompt, 60);
@@ -87,7 +87,7 @@ TEST_F(EngineSharingTest, ARunningSequencesPagesAreFound) {
   EXPECT_EQ(second.tokens, Alone(other, 10));
 }
 
-// Requests that come together with one beginning: it is read once, whatever the chunks.
+// Requests with the same beginning come together. It is read once, whatever the size of chunks.
 TEST_F(EngineSharingTest, TheSameBeginningIsReadOnce) {
   for (const std::int64_t chunk : {16, 50, 64, 100, 512}) {
     Engine engine(model(), {.step_tokens = chunk, .max_sequences = 8});
@@ -105,7 +105,8 @@ TEST_F(EngineSharingTest, TheSameBeginningIsReadOnce) {
   }
 }
 
-// One prompt goes on from where another's first page lies far behind it. That page is known, so nobody waits.
+// A sequence reads far past its first page, and a new prompt needs the same page. The reader will not compute
+// it again, so the prompt must not wait for it.
 TEST_F(EngineSharingTest, APromptDoesNotWaitForAReaderThatIsPastItsPages) {
   Engine engine(model(), {.step_tokens = 16, .max_sequences = 4});
   const Tokens begin = SomeTokens(10, 1);
@@ -206,7 +207,7 @@ TEST_F(EngineSharingTest, OnlyRestingSequencesAreHandled) {
   EXPECT_EQ(engine.pool().used_pages(), 0);
 }
 
-// It holds one token more than the context, which was written and never read.
+// Such a sequence holds one token more than the context: the last one was written and never read.
 TEST_F(EngineSharingTest, ASequenceThatFilledItsContextIsSavedAndRestored) {
   const TestFolder folder;
   const EngineOptions options{.context = 40};
@@ -251,7 +252,7 @@ TEST_F(EngineSharingTest, ASavedSequenceGoesOnInAnotherEngine) {
     const Tokens whole = Joined(prompt, Alone(prompt, 7));
     EXPECT_EQ(engine.tokens(id), whole);
     EXPECT_EQ(Continued(engine, id, more, 20), Alone(Joined(whole, more), 20));
-    EXPECT_EQ(engine.pool().used_pages(), 0);  // others do not share what a file said
+    EXPECT_EQ(engine.pool().used_pages(), 0);  // others do not share pages that came from a file
   }
   Engine small(model(), {.context = 100});
   EXPECT_THAT([&] { small.Restore(folder / "a.lsq"); },

@@ -58,7 +58,7 @@ void Engine::Admit() {
     Member& member = *waiting_.front();
     const std::int64_t held = member.cache.length();
     ShareKnownPages(member);
-    // Those that run still need pages for what they have not read, and one each to go on writing.
+    // Running sequences still need pages for what they have not read, and one each to go on writing.
     std::int64_t needed = member.cache.PagesFor(member.unread());
     for (const Member* other : running_) needed += other->cache.PagesFor(other->unread()) + 1;
     if (needed > pool_->free_pages() + prefixes_.evictable()) {
@@ -102,8 +102,8 @@ std::vector<Engine::Part> Engine::Plan() {
   return parts;
 }
 
-// Whether one of `readers` is about to complete the next page of this prompt, which can then share it. One
-// that is past that page will not compute it again.
+// Whether one of `readers` is about to complete the next page of this prompt, which can then share it. A
+// reader past that page does not count, because it will not compute the page again.
 bool Engine::AnotherReadsAhead(const Member& prompt, std::span<Member* const> readers) const {
   const std::int64_t end = (prompt.cache.length() / kKvBlock + 1) * kKvBlock;  // of the next page
   if (!options_.share_prefixes || end >= std::ssize(prompt.tokens)) return false;
@@ -115,7 +115,7 @@ bool Engine::AnotherReadsAhead(const Member& prompt, std::span<Member* const> re
 
 // Takes over the pages that were computed for the same tokens, where they reach further than the member's
 // own. The member then gives back all its own pages for these, as PrefixCache requires. The last token is
-// left to be read: its logits are wanted.
+// left to be read, because its logits are needed.
 void Engine::ShareKnownPages(Member& member) {
   if (!options_.share_prefixes) return;
   const std::vector<KvPage> known = prefixes_.Find(std::span(member.tokens).first(member.tokens.size() - 1));
@@ -124,8 +124,8 @@ void Engine::ShareKnownPages(Member& member) {
   member.cache.Share(known);
 }
 
-// Tokens count as shared where the cache came to hold them without a pass, and never held them before: not
-// when a sequence that gave way is read again.
+// Tokens count as shared where the cache got them without a pass and had never held them before. They do not
+// count when a sequence that gave way is read again.
 void Engine::CountShared(Member& member) {
   const std::int64_t length = member.cache.length();
   member.progress.shared_tokens += std::max<std::int64_t>(0, length - member.reached);
@@ -144,7 +144,8 @@ bool Engine::MakeRoom(std::int64_t pages) {
   return missing <= 0 || prefixes_.Evict(missing) == missing;
 }
 
-// Back to the head of the queue: it arrived before all that wait, and after all that still run.
+// Puts a sequence back at the head of the queue. It arrived before all that wait, and after all that still
+// run.
 void Engine::Preempt(Member& member) {
   Withdraw(member);
   member.cache.Clear();
@@ -163,7 +164,7 @@ void Engine::EndForWantOfPages(Member& member, std::int64_t tokens) {
   End(member, StopReason::kOutOfMemory, std::move(message));
 }
 
-// From the oldest on: memory goes to those who came first.
+// Serves the oldest first, because memory goes to the sequences that came first.
 void Engine::ReservePages(std::vector<Part>& parts) {
   std::vector<Part> ready;
   for (const Part& part : parts) {
@@ -184,7 +185,7 @@ void Engine::ReservePages(std::vector<Part>& parts) {
   parts = std::move(ready);
 }
 
-// One pass of the model. How many tokens went through it.
+// Makes one pass of the model. Returns how many tokens went through it.
 std::int64_t Engine::Read(std::span<const Part> parts) {
   std::vector<SequenceTokens> sequences;
   std::int64_t rows = 0;
@@ -201,7 +202,7 @@ std::int64_t Engine::Read(std::span<const Part> parts) {
   return rows;
 }
 
-// A token for every sequence that has been read to its end.
+// Draws a token for every sequence that has been read to its end.
 std::vector<Engine::Draw> Engine::DrawTokens(std::span<const Part> parts) {
   std::vector<Member*> writers;
   last_hidden_.Resize(std::ssize(parts), model_.config().dim);
@@ -232,7 +233,7 @@ std::vector<Engine::Draw> Engine::DrawTokens(std::span<const Part> parts) {
   return draws;
 }
 
-// Ends the requests of a pass that failed. Those that gave way for it go on waiting.
+// Ends the requests of a pass that failed. Sequences that gave way for it go on waiting.
 void Engine::EndAll(std::span<const Part> parts, const std::string& message) {
   std::vector<SequenceId> ids;
   for (const Part& part : parts) {
@@ -259,7 +260,7 @@ std::int64_t Engine::HandOver(std::span<const Draw> draws) {
   return written;
 }
 
-// Whether the token was handed over.
+// Returns whether the token was handed over.
 bool Engine::Deliver(SequenceId id, std::int32_t token) {
   Member& member = Get(id);
   const GenerateOptions& options = member.request.generate;
@@ -278,7 +279,7 @@ bool Engine::Deliver(SequenceId id, std::int32_t token) {
       if (members_.contains(id)) {
         End(member, StopReason::kFailed, MessageOfCurrentException());
       } else if (!thrown_) {
-        thrown_ = std::current_exception();  // it released the sequence: nobody else is told
+        thrown_ = std::current_exception();  // it released the sequence, so only Step can report it
       }
       return true;
     }

@@ -18,7 +18,7 @@
 namespace longspan {
 namespace {
 
-// Prompts of many lengths, around pages and chunks among others; some drawn, some greedy.
+// Prompts of many lengths, some of them near those of pages and chunks. Some answers are drawn, some greedy.
 std::vector<Request> MixedRequests(std::int64_t vocab_size = 61) {
   std::vector<Request> requests;
   std::uint64_t seed = 0;
@@ -105,7 +105,7 @@ TEST(EngineTest, ALongPromptDoesNotStopTheOthers) {
   engine.Submit(second.Noting(Ask(SomeTokens(3, 2), 60)));
   engine.Step();
   engine.Submit(long_one.Noting(Ask(SomeTokens(200, 3), 2)));
-  // 200 tokens, 8 at a time: all the while the other two write one token each.
+  // The 200 tokens are read 8 at a time. In each of these steps the other two write one token each.
   for (int step = 1; step <= 25; ++step) {
     const StepReport report = engine.Step();
     EXPECT_EQ(report.read, 10);

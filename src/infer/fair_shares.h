@@ -9,8 +9,8 @@
 
 namespace longspan {
 
-// Shares of `budget`, one a want. No share exceeds its want, small wants are met in full, and the other
-// shares are equal, up to one.
+// Shares of `budget`, one for each want. No share exceeds its want, small wants are met in full, and the
+// other shares differ by at most one.
 inline std::vector<std::int64_t> FairShares(std::int64_t budget, std::span<const std::int64_t> wants) {
   std::vector<std::size_t> by_want(wants.size());
   std::iota(by_want.begin(), by_want.end(), std::size_t{0});

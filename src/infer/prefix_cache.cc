@@ -20,7 +20,7 @@ PrefixCache::Entries::iterator PrefixCache::Known(Id before, std::span<const std
   return found == index_.end() ? entries_.end() : found->second;
 }
 
-// Ends first, so that the beginning, without which they cannot be found, outlives them.
+// The last page is moved first. So a beginning outlives its continuations, which cannot be found without it.
 void PrefixCache::Touch(std::span<const Entries::iterator> path) {
   for (std::size_t i = path.size(); i-- > 0;) entries_.splice(entries_.end(), entries_, path[i]);
 }

@@ -1,4 +1,4 @@
-// Which pages of keys and values are known, by the tokens they were computed from: sequences that begin alike
+// Pages of keys and values, found by the tokens that they were computed from. Sequences that begin alike
 // share them instead of computing them again (prefix caching over pages: Kwon et al. 2023, "Efficient Memory
 // Management for Large Language Model Serving with PagedAttention", section 4.4).
 #pragma once

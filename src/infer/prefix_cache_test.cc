@@ -35,7 +35,7 @@ TEST_F(PrefixCacheTest, FindsWholePagesOfTheSameTokens) {
     other[at] ^= 1;
     EXPECT_EQ(Known(other), static_cast<std::int64_t>(at) / kKvBlock) << at;
   }
-  // The same tokens elsewhere are another page.
+  // The same tokens at another place are another page.
   EXPECT_EQ(Known(Tokens(text.begin() + 64, text.end())), 0);
 }
 

@@ -55,8 +55,8 @@ std::span<const float> Sampler::Penalise(std::span<const float> logits,
     const auto i = static_cast<std::size_t>(token);
     if (i >= logits.size()) continue;
     if (!std::isfinite(logits[i])) continue;
-    // From the original logit, so that a token seen twice is penalised once. An extreme penalty leaves the
-    // largest float rather than infinity, which would mean a broken model or a forbidden token.
+    // Penalises the original logit, so that a token seen twice is penalised once. An extreme penalty leaves
+    // the largest float rather than infinity, which would mean a broken model or a forbidden token.
     const double penalised =
         logits[i] > 0 ? logits[i] / options_.repeat_penalty : logits[i] * options_.repeat_penalty;
     penalised_[i] = static_cast<float>(std::clamp<double>(penalised, std::numeric_limits<float>::lowest(),
@@ -92,7 +92,7 @@ void Sampler::KeepBest(std::size_t k) {
   const auto end = candidates_.begin() + static_cast<std::ptrdiff_t>(k);
   std::nth_element(candidates_.begin(), end, candidates_.end(), Likelier);
   candidates_.erase(end, candidates_.end());
-  // The order that nth_element leaves is the library's own business; a draw must not depend on it.
+  // The order that nth_element leaves depends on the library, and a draw must not.
   std::sort(candidates_.begin(), candidates_.end(), Likelier);
 }
 
@@ -101,8 +101,8 @@ bool Sampler::Likelier(const Candidate& a, const Candidate& b) {
 }
 
 std::int32_t Sampler::Draw(float highest) {
-  // Divided, because the reciprocal of a tiny temperature is infinite, and 0 times that is not a number. The
-  // likeliest token weighs 1 at any temperature.
+  // Divides, because the reciprocal of a tiny temperature is infinite, and 0 times infinity is not a number.
+  // The likeliest token weighs 1 at any temperature.
   const auto weigh = [&](const Candidate& c) {
     return std::exp((double{c.logit} - highest) / options_.temperature);
   };

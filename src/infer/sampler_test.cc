@@ -208,7 +208,7 @@ TEST(Sampler, AKBeyondTheVocabularyKeepsAll) {
   }
 }
 
-// Every option at its ends, on logits at theirs: a token of the vocabulary comes out that is not forbidden.
+// Every option at its limits, with extreme logits, draws a token of the vocabulary that is not forbidden.
 TEST(Sampler, AnyOptionsThatAreAcceptedDrawAToken) {
   const float never = -std::numeric_limits<float>::infinity(), most = std::numeric_limits<float>::max();
   const std::vector<std::vector<float>> rows{{0, 0, 0, never},

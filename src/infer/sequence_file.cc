@@ -41,8 +41,8 @@ class HashingWriter {
   Hash64 hash_;
 };
 
-// A copy of the page with zeros where its first `tokens` tokens have nothing: other sequences' tokens may
-// have been there.
+// A copy of the page that holds its first `tokens` tokens and zeros elsewhere, because other sequences'
+// tokens may have been there.
 std::vector<std::byte> HeldPart(const KvPage& page, const KvLayout& layout, std::int64_t layers,
                                 std::int64_t tokens) {
   const auto bytes = static_cast<std::size_t>(layers * layout.PageBytes());
@@ -54,13 +54,13 @@ std::vector<std::byte> HeldPart(const KvPage& page, const KvLayout& layout, std:
   return held;
 }
 
-// Whether all that HeldPart would leave out is zero.
+// Whether everything that HeldPart leaves out is zero.
 bool RestIsZero(const KvPage& page, const KvLayout& layout, std::int64_t layers, std::int64_t tokens) {
   const std::vector<std::byte> held = HeldPart(page, layout, layers, tokens);
   return std::memcmp(held.data(), page.get(), held.size()) == 0;
 }
 
-// What a header says of the cache, and what the model at hand would say.
+// The dimensions of a cache that a header gives and that must be the model's, with their names.
 using Measures = std::array<std::pair<const char*, std::int64_t>, 4>;
 Measures MeasuresOf(const KvLayout& layout, std::int64_t layers) {
   return {{{"layers", layers},

@@ -129,7 +129,8 @@ TEST_F(SequenceFileTest, NoticesEveryChangedBit) {
   }
 }
 
-// A sequence has one file: what no token wrote is zero, and somebody else's keys cannot hide there.
+// A sequence has exactly one file: bytes that no token wrote are zero, so that nobody else's keys can hide
+// there.
 TEST_F(SequenceFileTest, RefusesBytesAfterTheLastToken) {
   std::string changed = Saved(10);
   changed[changed.size() - 9] = 1;  // of the last head's V, in the slot of the 64th token
@@ -152,7 +153,7 @@ TEST_F(SequenceFileTest, MakesRoomForWhatIsWholeAlone) {
   EXPECT_EQ(wanted, 2);
 }
 
-// With a checksum that fits, nothing is left to trust but what is checked.
+// The checksum fits here, so the reader depends on its checks of each field.
 TEST_F(SequenceFileTest, SurvivesAnyHeader) {
   const std::string whole = Saved(70);
   for (std::size_t at = 0; at < 72 + 4 * 70; ++at) {

@@ -48,7 +48,7 @@ void Session::Prefill(std::span<const std::int32_t> tokens, Progress& progress, 
 void Session::PrefillShared(std::span<const std::int32_t> tokens, Progress& progress) {
   auto shared =
       std::mismatch(tokens.begin(), tokens.end(), tokens_.begin(), tokens_.end()).first - tokens.begin();
-  // The last token is read again even if it was: its logits are wanted.
+  // The last token is read again even if it was read, because its logits are needed.
   shared = std::max<std::ptrdiff_t>(0, std::min(shared, std::ssize(tokens) - 1));
   sequence_.Truncate(shared);
   tokens_.resize(shared);
@@ -75,14 +75,14 @@ StopReason Session::Generate(Sampler& sampler, const GenerateOptions& options,
     if (options.max_tokens > 0 && written + 1 >= options.max_tokens) return StopReason::kTokenLimit;
     const std::int64_t room = context_ - std::ssize(tokens_);
     if (room <= 0) return StopReason::kContextFull;
-    // After the last token that may be written, no token need be read.
+    // The last token that may be written need not be read.
     const std::int64_t wanted = options.max_tokens > 0 ? options.max_tokens - written - 1 : room;
     Step(token, std::min(room, wanted) - 1, drafter);
   }
 }
 
-// Makes `token` the last one read. Where the drafter guessed it, it has been read already, and its logits are
-// here.
+// Makes `token` the last one read. Where the drafter guessed it, it has been read already and logits_ has its
+// logits.
 void Session::Step(std::int32_t token, std::int64_t most_guesses, Drafter* drafter) {
   const std::int64_t before = std::ssize(tokens_);
   tokens_.push_back(token);

@@ -36,7 +36,7 @@ class Session {
   // `context` is the most tokens the sequence may hold; 0 takes the model's own window. `cache_type` is that
   // of its keys and values.
   explicit Session(const Transformer& model, std::int64_t context = 0, Type cache_type = Type::kF32);
-  // Over a sequence that outlives the session and is emptied first.
+  // A session over a sequence, which must outlive it and is emptied first.
   Session(Sequence& sequence, std::int64_t context);
 
   // Reads `tokens` after what has been read. Error(kBadOption) if they do not fit the context, before

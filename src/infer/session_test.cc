@@ -88,7 +88,7 @@ TEST(Session, CancelStopsBetweenTokens) {
   ClearCancel();
 }
 
-// What a stopped prompt left has no logits: those at hand belong to other tokens.
+// After a prefill that was stopped there are no logits, because those at hand belong to other tokens.
 TEST(Session, AStoppedPrefillHasNoLogits) {
   FakeSequence counter = Counter();
   Session session(counter, 100);
@@ -102,7 +102,7 @@ TEST(Session, AStoppedPrefillHasNoLogits) {
   EXPECT_EQ(ArgMax(session.last_logits()), 8);
 }
 
-// A drafter that fails, as one does whose file has become unreadable.
+// A drafter that fails, like a draft model whose file has become unreadable.
 class FailingDrafter : public Drafter {
  public:
   std::span<const std::int32_t> Draft(std::span<const std::int32_t>, std::int64_t) override {

@@ -9,11 +9,12 @@
 namespace longspan {
 namespace {
 
-constexpr std::int64_t kLongestMatch = 32;  // past this, a longer match says nothing more
-constexpr std::int64_t kMostPlaces = 1024;  // looked at for one draft: microseconds, beside a forward pass
+constexpr std::int64_t kLongestMatch = 32;  // a longer match says nothing more
+constexpr std::int64_t kMostPlaces = 1024;  // examined for one draft; takes microseconds
 constexpr double kMemory = 0.9;             // weight of a guess, relative to one a token later
 constexpr double kWorth = 0.4;              // least chance at which a guess is worth one more row
-// Of a draft model's context: past its window it guesses worse, and what is written stays the same.
+// A draft model's context is not limited: past its window it guesses worse, but the text written stays the
+// same.
 constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
 
 std::uint64_t PairBefore(std::span<const std::int32_t> tokens, std::int64_t place) {
@@ -28,7 +29,8 @@ std::span<const std::int32_t> PromptLookup::Draft(std::span<const std::int32_t> 
   draft_.clear();
   const Match match = Find(tokens);
   const std::int64_t count = std::min({limit, kMostTokens, WorthGuessing(match.length)});
-  // A place near the end runs into the draft itself: text with a short period goes on for as long as wanted.
+  // A match near the end goes on into the draft itself, so that text with a short period can be continued at
+  // will.
   for (std::int64_t i = match.end; std::ssize(draft_) < count; ++i) {
     const auto place = static_cast<std::size_t>(i);
     draft_.push_back(place < tokens.size() ? tokens[place] : draft_[place - tokens.size()]);
@@ -41,7 +43,7 @@ void PromptLookup::Accepted(std::int64_t count) {
   if (count < std::ssize(draft_)) ++wrong_;
 }
 
-// Enters all places but the end of `tokens`, which is the one to be found again.
+// Enters all places except the end of `tokens`, which is the one to look up.
 void PromptLookup::Index(std::span<const std::int32_t> tokens) {
   if (std::ssize(tokens) < std::ssize(previous_)) {  // cut back
     latest_.clear();
@@ -81,8 +83,8 @@ PromptLookup::Match PromptLookup::Find(std::span<const std::int32_t> tokens) con
 
 // A match of m tokens counts as m right guesses. Together with the recent guesses it gives, by the rule of
 // succession, the chance p: the next guess is right with probability p, the n-th with p^n. Guessing goes on
-// while that is worth a row. Repetition makes drafts long, failure makes them short and then none; as it
-// fades, short ones are tried again.
+// while that is worth a row. Repetition makes drafts long. Failures make them short and then empty. As
+// failures fade, short drafts are tried again.
 std::int64_t PromptLookup::WorthGuessing(std::int64_t match_length) const {
   if (match_length == 0) return 0;
   const double right = static_cast<double>(match_length) + right_;
@@ -101,7 +103,7 @@ std::span<const std::int32_t> DraftModel::Draft(std::span<const std::int32_t> to
   const std::int64_t count = std::min(limit, tokens_);
   if (count == 0) return draft_;
   try {
-    session_.PrefillShared(tokens);  // of the last draft, what was rejected is forgotten here
+    session_.PrefillShared(tokens);  // this also forgets what was rejected of the last draft
     session_.Generate(greedy_, {.max_tokens = count, .stop_tokens = {}}, [&](std::int32_t token) {
       draft_.push_back(token);
       return true;

@@ -34,19 +34,19 @@ class Drafter {
   // Valid until the next call. Between two calls the sequence grew, or was cut back and grew.
   virtual std::span<const std::int32_t> Draft(std::span<const std::int32_t> tokens, std::int64_t limit) = 0;
 
-  // The first `count` tokens of the last draft, which was not empty, were right, and no more. Not said of a
-  // draft that the end of the text left undecided.
+  // Says that exactly the first `count` tokens of the last draft, which was not empty, were right. Not called
+  // for a draft that the end of the text left undecided.
   virtual void Accepted(std::int64_t count) = 0;
 };
 
-// Prompt lookup decoding (Saxena 2023): what followed the last few tokens when they stood in the text before
-// will follow again. It needs no second model, and pays where text repeats: editing, code, quotations.
+// Prompt lookup decoding (Saxena 2023): guesses that the last few tokens go on as they did earlier in the
+// text. It needs no second model, and pays where text repeats: editing, code, quotations.
 //
 // Of all earlier places that end in the last two tokens it takes the one that agrees with the most tokens
 // before them, and of equals the latest.
 class PromptLookup : public Drafter {
  public:
-  // With the token that they follow, 16 rows: what the tile unit reads at once.
+  // Together with the token that they follow, these are 16 rows, which the tile unit reads at once.
   static constexpr std::int64_t kMostTokens = 15;
 
   std::span<const std::int32_t> Draft(std::span<const std::int32_t> tokens, std::int64_t limit) override;
@@ -73,8 +73,9 @@ class PromptLookup : public Drafter {
 // Guesses greedily with a smaller model that has the same vocabulary.
 class DraftModel : public Drafter {
  public:
-  // Both outlive the drafter. `tokens` are guessed at a time. A draft should be no more exact than what it
-  // guesses for: `model` with the same choice of activations, and a cache of the same type.
+  // Both outlive the drafter. It guesses `tokens` tokens at a time. A draft model need not be more exact than
+  // the model it guesses for: load it with the same choice of activations, and give it a cache of the same
+  // type.
   DraftModel(const Transformer& model, Type cache_type, std::int64_t tokens);
   DraftModel(Sequence& sequence, std::int64_t tokens);
 

@@ -113,7 +113,7 @@ TEST(Speculation, RejectsAtEveryPlace) {
       EXPECT_EQ(stats.accepted, 30 - stats.passes);
       EXPECT_LE(stats.proposed, stats.passes * count);
       EXPECT_THAT(drafter.accepted, testing::Each(wrong));
-      EXPECT_EQ(std::ssize(drafter.accepted), stats.passes - 1);  // nobody knows of the last
+      EXPECT_EQ(std::ssize(drafter.accepted), stats.passes - 1);  // the last draft is not judged
     }
   }
 }
@@ -205,7 +205,7 @@ TEST(Speculation, CancelStopsInsideADraft) {
   EXPECT_EQ(ArgMax(session.last_logits()), 6);
 }
 
-// Once more, with guesses left over from the last time, the next of them wrong.
+// The second Generate finds guesses left over from the first, and the next of them is wrong.
 TEST(Speculation, GeneratesAgain) {
   FakeSequence model = Counter();
   Session session(model, 100);
@@ -223,7 +223,7 @@ TEST(Speculation, GeneratesAgain) {
         },
         round == 1 ? nullptr : &drafter);
   }
-  // The token at which a caller says stop is not read, and written again.
+  // The token at which a caller says stop is not read, so it is written again.
   EXPECT_EQ(out, (Tokens{2, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 11}));
   EXPECT_EQ(session.tokens(), (Tokens{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
 }
@@ -341,7 +341,7 @@ TEST(PromptLookup, WritesTheSameText) {
             Write(Counter(), {1}, options, 1000, Greedy(), nullptr));
   EXPECT_LT(stats.passes, 150);
 
-  // A text without sense: pairs come again by chance, and go on otherwise.
+  // Random text: pairs come again by chance, but other tokens follow them.
   PromptLookup again;
   EXPECT_EQ(Write(Undecided(), {1}, options, 1000, Greedy(), &again, &stats),
             Write(Undecided(), {1}, options, 1000, Greedy(), nullptr));

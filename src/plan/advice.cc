@@ -11,7 +11,7 @@ namespace longspan {
 namespace {
 
 constexpr std::int64_t kShortestExample = 512, kLowestRank = 8;
-constexpr std::int64_t kMostAccumulation = 1 << 20;  // what a recipe may say
+constexpr std::int64_t kMostAccumulation = 1 << 20;  // the most that a recipe may say
 
 }  // namespace
 

@@ -15,9 +15,10 @@ struct KeyChange {
   std::string key, value;  // "train.recompute", "true"
 };
 
-// The smallest of a list of changes, each to what went before, after which training takes at most `bytes`:
-// recompute, smaller batches with as many examples a step, shorter examples, a smaller rank. Nothing where
-// none suffices; empty where none is needed. `fixed` bytes are needed besides.
+// Changes after which training takes at most `bytes`, as few as possible, made in this order: recompute,
+// smaller batches with as many examples a step, shorter examples, an adapter instead of full training, a
+// smaller rank. Nothing where all of them are not enough; empty where none is needed. `fixed` bytes are
+// needed in addition.
 std::optional<std::vector<KeyChange>> ChangesForTraining(const LlamaConfig& config,
                                                          const TrainOptions& options, std::int64_t length,
                                                          int threads, std::int64_t fixed, std::int64_t bytes);

@@ -28,7 +28,7 @@ TEST(ChangesForTraining, SaysNothingWhereItFits) {
   EXPECT_TRUE(changes->empty());
 }
 
-// What it says does fit, and the cheapest change comes first.
+// Training fits after the changes, and the cheapest change comes first.
 TEST(ChangesForTraining, FitsAfterWhatItSays) {
   TrainOptions options;
   options.recompute = false;

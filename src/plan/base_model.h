@@ -16,8 +16,8 @@ namespace longspan {
 
 struct BaseModel {
   LlamaConfig config;
-  // To measure with: those of the file, or, of a folder whose weights are still to be converted, zeros of the
-  // same types and shapes in its first layers. As many layers as `measurable_layers`.
+  // The weights to measure with, `measurable_layers` layers of them. Those of a file are the file's own.
+  // Those of a folder, which is not converted yet, are zeros of the same types and shapes.
   Weights weights;
   std::int64_t measurable_layers = 0;
   std::unique_ptr<Tokenizer> tokenizer;
@@ -25,7 +25,7 @@ struct BaseModel {
   std::int64_t bytes = 0;           // of all weights as GGUF
   bool is_folder = false;
 
-  // What a model merged from it is kept as: its own type where that is a float type.
+  // The type of a model merged from it: its own type where that is a float type.
   Type MergedType() const;
 };
 

@@ -24,7 +24,7 @@ constexpr std::int64_t kExampleTokens = 2048;
 constexpr std::int64_t kLeastExample = 64, kExamplesPerStep = 8;
 constexpr std::int64_t kValidationExamples = 8;
 constexpr std::int64_t kLeastSteps = 50, kMostSteps = 1000;  // the paper trained for 1,000
-// What measuring one model may take, seconds: a share of training, and two minutes at the least.
+// How many seconds measuring one model may take: a share of the training time, but at least two minutes.
 constexpr double kLeastMeasuring = 120, kMeasuringShare = 0.2;
 
 std::int64_t FloorPowerOfTwo(std::int64_t n) {
@@ -152,7 +152,7 @@ class Chooser {
               fmt::format("the base has none, and the window grows {:g} times", factor));
       return;
     }
-    // A file that is scaled keeps its scaling; a larger theta stretches what it makes of it (bloc97 2023).
+    // A base with RoPE scaling keeps it. A larger theta then stretches the scaled frequencies (bloc97 2023).
     const auto d = static_cast<double>(base_.config.head_dim);
     rope.theta = std::round(base_.config.rope_theta * std::pow(factor, d / std::max(d - 2, 1.0)));
     Because(
@@ -213,7 +213,7 @@ class Chooser {
             "as merged, at half the size with no loss that shows, and what most people run");
   }
 
-  // Lengths that can be measured in the time allowed, the target's share of it first.
+  // Chooses lengths that can be measured in the time allowed.
   void ChooseMeasurements() {
     EvalRecipe& eval = recipe().eval;
     const std::int64_t target = request_.target, native = base_.config.context;

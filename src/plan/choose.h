@@ -1,4 +1,4 @@
-// Chooses a recipe for a model and a pile of documents, so that nobody has to write one.
+// Chooses a recipe for a model and documents, so that nobody has to write one.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +37,7 @@ Choice ChooseRecipe(const ChoiceRequest& request, std::string_view isa, Progress
 // The recipe's file in a folder.
 inline constexpr const char* kChosenRecipe = "recipe.yml";
 
-// Error(kBadOption) where `recipe`, an earlier choice that is in request.folder, is for something else than
-// `request`.
+// Error(kBadOption) where `recipe`, an earlier choice in request.folder, was made for another request.
 void CheckSameRequest(const Recipe& recipe, const ChoiceRequest& request);
 
 }  // namespace longspan

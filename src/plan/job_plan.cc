@@ -34,10 +34,10 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kPromptsMade = 20;         // passkey prompts of a length that are looked at
 constexpr double kTokenizeSeconds = 2;            // that reading the corpus may take
 constexpr std::int64_t kEncodedValues = 1 << 20;  // that each type's encoder is timed on
-// What a disk takes; nothing is written to find out. SSDs are faster, and files are mostly still in memory
-// when they are read again.
+// The assumed speed of a disk, because nothing is written to measure it. SSDs are faster, and files are
+// mostly still in memory when they are read again.
 constexpr double kDiskBytesPerSecond = 500e6;
-// A program with its libraries and buffers, beside everything that is counted.
+// The program with its libraries and buffers, in addition to everything that is counted.
 constexpr std::int64_t kProgramBytes = std::int64_t{30} << 20;
 
 double Gib(std::int64_t bytes) { return static_cast<double>(bytes) / 0x1p30; }
@@ -128,7 +128,7 @@ class Planner {
     stage.seconds = sample.seconds * all + static_cast<double>(stage.disk) / kDiskBytesPerSecond;
   }
 
-  // Windows of the documents that are trained on: what an epoch holds.
+  // The examples of an epoch: windows of the documents that are trained on.
   std::int64_t ExamplesPerEpoch() const {
     double examples = 0;
     for (const std::int64_t n : kept_)
@@ -196,7 +196,7 @@ class Planner {
     stage.seconds = seconds + static_cast<double>(stage.disk) / kDiskBytesPerSecond;
   }
 
-  // Seconds a weight, from F16 or the like to `type`, in rows of `cols`, with all threads.
+  // The seconds to encode one weight as `type`, in rows of `cols`, with all threads.
   double EncodingTime(Type type, std::int64_t cols) {
     const auto known = encoding_.find({type, cols});
     if (known != encoding_.end()) return known->second;
@@ -217,7 +217,7 @@ class Planner {
     }
     for (const std::string& name : recipe_.quantize) {
       StagePlan& stage = Add("quantize-" + name);
-      stage.mapped = 0;  // pages that are done with are let go
+      stage.mapped = 0;  // pages are given back once they are read
       stage.memory.push_back({"rows being encoded", std::int64_t{32} << 20});
       for (const TypeChoice& choice : ChooseTypes(FindMix(name), tensors)) {
         const auto tensor = std::ranges::find(tensors, choice.name, &TensorInfo::name);
@@ -231,7 +231,7 @@ class Planner {
     }
   }
 
-  // Reading windows of `context` of which `stride` tokens are new, until `scored` tokens are scored.
+  // The seconds to read `windows` windows of `context` tokens, of which `scored` tokens in all are scored.
   double WindowSeconds(std::int64_t context, double windows, double scored) const {
     return windows * reading_.Read(static_cast<double>(context)) + scored * reading_.logits;
   }
@@ -242,7 +242,8 @@ class Planner {
     return max_tokens > 0 ? std::min(static_cast<double>(max_tokens), text) : text;
   }
   double EvalTokens() const {
-    // Texts of their own are not tokenised for a plan: they are taken to suffice for what is asked.
+    // Texts that the recipe names for evaluation are not tokenised for a plan. They are assumed to be long
+    // enough.
     if (!recipe_.eval.inputs.empty()) return 1e12;
     return static_cast<double>(plan_.corpus_tokens) * recipe_.data.validation;
   }
@@ -254,8 +255,8 @@ class Planner {
     const PasskeyMaker make = PasskeyPrompts(prompts, p.seed);
     double seconds = 0;
     for (const std::int64_t length : p.lengths) {
-      // What a prompt shares with the one before it is not read again (eval/passkey.cc). More prompts than
-      // these share as much as these do.
+      // What a prompt shares with the one before it is not read again (eval/passkey.cc). Further prompts are
+      // assumed to share as much as these do.
       const std::int64_t all = p.depths * p.trials, made = std::min(all, kPromptsMade);
       const double times = static_cast<double>(all) / static_cast<double>(made);
       std::vector<std::vector<std::int32_t>> sorted;
@@ -285,8 +286,8 @@ class Planner {
       stage.memory.push_back(std::move(part));
     const bool several = e.contexts.size() > 1;
     for (const std::int64_t context : e.contexts) {
-      // Of several contexts, each scores the tokens that the longest one can; of one, its first window scores
-      // all.
+      // With several contexts, each scores the tokens that the longest one can. With one context, its first
+      // window scores all its tokens.
       const double scored = Scored(e.max_tokens, 1);
       const double first = several ? static_cast<double>(e.stride) : static_cast<double>(context);
       const double windows =

@@ -1,5 +1,5 @@
-// What a job will need and take: memory by what it is for, disk, tokens, steps, time and energy, from the
-// recipe, the base's dimensions and a few seconds of measuring on this machine.
+// What a job will need and take: memory by purpose, disk, tokens, steps, time and energy, from the recipe,
+// the base's dimensions and a few seconds of measuring on this machine.
 #pragma once
 
 #include <cstdint>

@@ -37,7 +37,7 @@ struct Step {
   double slope;        // harm saved per byte
 };
 
-// Single changes, the best first, while there is one that fits and saves.
+// Changes one tensor at a time, the best change first, as long as a change fits and saves harm.
 void Fill(std::span<const Options> tensors, std::int64_t left, std::vector<std::size_t>& chosen) {
   for (;;) {
     double best = 0;

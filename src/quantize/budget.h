@@ -18,10 +18,10 @@ struct TypeOption {
   double harm = 0;  // in any unit that adds up over tensors
 };
 
-// The index of one option for each tensor, together at most `bytes`. Each step from one option to a larger
-// one is taken in the order of harm saved per byte, which is the optimum except for the last step, which does
-// not fit. The remaining bytes are filled with the best single changes. Error(kBadOption), saying what is
-// possible, where even the smallest options are larger.
+// Chooses an option for each tensor, by its index, so that all together take at most `bytes`. Steps from one
+// option to a larger one are taken in the order of harm saved per byte, until one does not fit. Up to that
+// step, the choice is the optimum. The remaining bytes are filled with the best single changes.
+// Error(kBadOption), saying what is possible, where even the smallest options are larger.
 std::vector<std::size_t> SpendBytes(std::span<const std::vector<TypeOption>> tensors, std::int64_t bytes);
 
 }  // namespace longspan

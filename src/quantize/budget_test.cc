@@ -64,7 +64,7 @@ TEST(SpendBytes, TooFewBytesSayWhatIsPossible) {
   }
 }
 
-// Against all combinations.
+// Compared with the best of all combinations.
 TEST(SpendBytes, IsNearTheOptimum) {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     Random random(seed, 0, RandomPurpose::kTest);

@@ -21,7 +21,7 @@ constexpr std::string_view kSums = ".in_sum2", kCounts = ".counts";
 constexpr std::string_view kDatasets = "imatrix.datasets", kChunks = "imatrix.chunk_count",
                            kChunkTokens = "imatrix.chunk_size", kFingerprint = "longspan.imatrix.fingerprint";
 constexpr float kLargestCount = 0x1p53f;
-// What a column that was never driven counts for, beside the mean column.
+// The least importance of a column, as a share of the mean. A column that was never driven gets it.
 constexpr double kLeast = 1e-6;
 // A total this small counts as zero.
 constexpr double kNothing = 1e-30;
@@ -179,7 +179,7 @@ void ImportanceMatrix::Add(std::string_view weight, std::span<const double> sums
     Fail(ErrorKind::kBadOption, "{}: {} has {} columns, but the model's has {}", source_, Printable(weight),
          entry.cols, sums.size());
   }
-  // A chunk at a time, so that what a file holds is all there is to know and a run goes on to the same bits.
+  // Rounded to float after each chunk, as a saved file is, so that a resumed run ends with the same bits.
   for (std::size_t i = 0; i < sums.size(); ++i) entry.sums[i] += static_cast<float>(sums[i]);
   entry.counts.front() += tokens;
 }

@@ -36,10 +36,10 @@ class ImportanceMatrix {
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
   const std::string& source() const { return source_; }  // the file that it was read from
 
-  // One mean square for each column of each of `matrices` [matrices, cols], none of them zero, for encoding
-  // with; empty where the weight has no entry. A column that the text never drove gets next to nothing, an
-  // expert it never reached the same for each column. Error(kBadOption), naming both widths, where the entry
-  // is of another width.
+  // The mean squares that a weight is encoded with, [matrices, cols], none of them zero. Empty where the
+  // weight has no entry. A column that the text never drove gets next to nothing. An expert that the text
+  // never reached gets the same for each column. Error(kBadOption), naming both widths, where the entry is of
+  // another width.
   std::vector<float> MeanSquares(std::string_view weight, std::int64_t matrices, std::int64_t cols) const;
 
   std::vector<std::string> datasets;  // the texts' names

@@ -14,8 +14,8 @@
 
 namespace longspan {
 
-// Which layers a rule is for. "Most" are those where errors hurt most: the first and the last eighth, and
-// every third between.
+// The layers that a rule applies to. "Most" are those where errors hurt most: the first and the last eighth,
+// and every third between.
 enum class Layers { kAll, kFirstTwo, kFirstFour, kFirst16th, kFirst8th, kInner, kMost };
 
 // When a rule holds. "Shared" is a KV head that serves at least four query heads: attn_v is then small, and
@@ -35,8 +35,8 @@ using enum Part;
 using enum Layers;
 using enum When;
 
-// ---- The mixes: those of llama.cpp's llama-quantize for a dense model. A part's first rule that holds
-// counts; a part without one gets the mix's base, and the output Q6_K.
+// ---- The mixes: those of llama.cpp's llama-quantize for a dense model. The first rule of a part that holds
+// decides. A part without such a rule gets the mix's base, and the output Q6_K.
 
 constexpr MixRule kQ8_0[] = {{kOutput, Type::kQ8_0}};
 constexpr MixRule kQ4_0[] = {{kDown, Type::kQ4_1, kFirst8th, kMatrix}};
@@ -132,7 +132,8 @@ constexpr Mix kMixes[] = {
 constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
     {"Q5_K", "Q5_K_M"}, {"Q4_K", "Q4_K_M"}, {"Q3_K", "Q3_K_M"}, {"MXFP4_MOE", "MXFP4"}};
 
-// What takes the place of a type whose blocks of 256 do not divide a row: one with blocks of 32.
+// Each type with blocks of 256, and the type with blocks of 32 that replaces it where 256 does not divide a
+// row.
 constexpr std::pair<Type, Type> kFallBacks[] = {
     {Type::kIQ1_S, Type::kIQ4_NL},  {Type::kIQ1_M, Type::kIQ4_NL},  {Type::kIQ2_XXS, Type::kIQ4_NL},
     {Type::kIQ2_XS, Type::kIQ4_NL}, {Type::kIQ2_S, Type::kIQ4_NL},  {Type::kIQ3_XXS, Type::kIQ4_NL},
@@ -156,7 +157,7 @@ bool IsFloat(Type type) {
          type == Type::kF64;
 }
 
-// What a tensor does in its layer, also one of experts ("ffn_up_exps.weight").
+// Which part of its layer a tensor is. Stacked experts count too ("ffn_up_exps.weight").
 std::optional<Part> LayerPart(std::string_view rest) {
   for (const PartTraits& traits : AllParts()) {
     if (!traits.in_layer || traits.kind != PartKind::kMatrix || !rest.starts_with(traits.gguf)) continue;
@@ -165,7 +166,8 @@ std::optional<Part> LayerPart(std::string_view rest) {
   return std::nullopt;
 }
 
-// Matrices that multiply activations or hold embeddings. Routers of experts are small and sensitive.
+// Matrices that multiply activations or hold embeddings. Not the routers of experts, because they are small
+// and sensitive.
 bool IsMatrix(const TensorInfo& tensor) {
   const std::string_view name = tensor.name;
   return name.ends_with(".weight") && tensor.shape.size() >= 2 && !name.ends_with("_norm.weight") &&
@@ -220,7 +222,7 @@ bool Holds(When when, const Model& model, bool has_matrix) {
 }
 
 // In the 70B models attn_v is an eighth of attn_q, and more bits for it cost next to nothing. Mixes below
-// three bits see to it themselves.
+// three bits have rules of their own for this.
 bool IsSmallValue(const Mix& mix, const Model& model, std::optional<Part> part) {
   return part == kV && model.layers == 80 && model.queries_per_kv > 1 &&
          Traits(mix.base).BitsPerWeight() > Traits(Type::kIQ2_S).BitsPerWeight();

@@ -28,7 +28,7 @@ std::span<const Mix> AllMixes();
 // for any other.
 const Mix& FindMix(std::string_view name);
 
-// What a mix has to know of a tensor.
+// What a mix needs to know about a tensor.
 struct TensorInfo {
   std::string name;  // GGUF's: "blk.3.attn_v.weight"
   Type type = Type::kF32;

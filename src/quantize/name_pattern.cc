@@ -15,7 +15,7 @@ NamePattern::NamePattern(const std::string& pattern) : text_(pattern) {
   if (code == nullptr) {
     PCRE2_UCHAR message[256] = {};
     pcre2_get_error_message(error, message, sizeof(message));
-    Fail(ErrorKind::kBadOption, "{} is no regular expression: {} at character {}", pattern,
+    Fail(ErrorKind::kBadOption, "{} is not a regular expression: {} at character {}", pattern,
          reinterpret_cast<const char*>(message), offset);
   }
   code_ = std::shared_ptr<const void>(code, [](pcre2_code* c) { pcre2_code_free(c); });

@@ -24,7 +24,7 @@ constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's blocks, as they 
 bool IsQuantized(Type type) { return Traits(type).block_elements > 1; }
 
 bool IsCopied(const GgufTensor& tensor, const TypeChoice& choice) {
-  // Floats go through the encoder even where their type stays, because that looks at every value.
+  // Floats go through the encoder even where their type stays, because that checks every value.
   return choice.type == tensor.type && (IsQuantized(tensor.type) || !CanEncode(tensor.type));
 }
 
@@ -105,7 +105,8 @@ void CheckImportanceNames(const GgufFile& file, const std::vector<TypeChoice>& c
         entries.empty() ? "" : fmt::format(", the entries begin with {}", Printable(entries.begin()->first)));
   }
   progress.Message(fmt::format(
-      "{}: {} of {} matrices have no entry ({}{}) and are quantised without", matrix, missing.size(), wanted,
+      "{}: {} of {} matrices have no entry ({}{}) and are quantised without importances", matrix,
+      missing.size(), wanted,
       fmt::join(missing.begin(), missing.begin() + std::min<std::ptrdiff_t>(3, std::ssize(missing)), ", "),
       missing.size() > 3 ? ", ..." : ""));
 }
@@ -115,7 +116,7 @@ GgufMetadata OutputMetadata(const GgufFile& file, const Mix& mix, const Importan
   metadata.Set("general.file_type", mix.file_type);
   metadata.Set("general.quantization_version", kQuantizationVersion);
   if (importance != nullptr) {
-    // As llama-quantize notes it down.
+    // The keys that llama-quantize writes.
     metadata.Set("quantize.imatrix.file", importance->source());
     if (!importance->datasets.empty()) metadata.Set("quantize.imatrix.dataset", importance->datasets.front());
     metadata.Set("quantize.imatrix.entries_count", static_cast<std::uint32_t>(importance->entries().size()));

@@ -26,7 +26,7 @@ struct QuantizeOptions {
   bool dry_run = false;                          // choose types and count bytes only
 };
 
-// What became of the tensors that are stored as one type.
+// The tensors that are stored as one type, in numbers.
 struct TypeReport {
   std::int64_t tensors = 0;
   std::int64_t elements = 0;
@@ -49,15 +49,15 @@ struct QuantizeReport {
 
 // Writes `out`, whole or not at all. Needs memory for a few MiB of a tensor.
 // Error(kInvalidFile) for a tensor with a NaN, an infinity or, unless they may be clipped, values that its
-// new type cannot hold; the message counts them, and so does one for what was clipped. Error(kBadOption) for
-// a tensor that is quantised already (unless the options allow it; F32 always may be made of it),
+// new type cannot hold; the message says how many. Another message says how many were clipped.
+// Error(kBadOption) for a tensor that is quantised already, unless it becomes F32 or the options allow it;
 // Error(kUnsupported) for types that longspan cannot decode or encode, Error(kBadOption) where the importance
 // matrix is of another model's width or is missing for a type that needs one. Tensors that keep a quantised
 // type are copied as they are.
 QuantizeReport QuantizeFile(const std::filesystem::path& in, const std::filesystem::path& out, const Mix& mix,
                             const QuantizeOptions& options, Progress& progress);
 
-// What a mix has to know of a file's tensors, in their order.
+// What a mix needs to know about a file's tensors, in their order.
 std::vector<TensorInfo> TensorInfos(const GgufFile& file);
 
 }  // namespace longspan

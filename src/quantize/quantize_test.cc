@@ -170,7 +170,7 @@ TEST_F(QuantizeFileTest, QuantisesTwiceOnlyWhereAsked) {
   EXPECT_EQ(report.types.at(Type::kF32).squared_error, 0);
 }
 
-// A matrix made for other names was ignored, and the file said it had one.
+// A matrix made for other names must not be ignored, because the file would then claim to be made with it.
 TEST_F(QuantizeFileTest, AMatrixOfOtherNamesIsNotIgnored) {
   const fs::path in = WriteModel(256);
   ImportanceMatrix matrix;

@@ -84,7 +84,7 @@ class TensorSource {
  public:
   TensorSource(GgufWriter& writer, std::uint64_t seed) : writer_(writer), seed_(seed) {}
 
-  // `index` tells its rows' random numbers from those of other tensors.
+  // `index` keeps its rows' random numbers apart from those of other tensors.
   void Write(const Planned& planned, std::uint64_t index) {
     if (planned.tensor.deviation == 0) return WriteOnes(planned);
     const WeightDrawer drawer(planned.type, planned.tensor.deviation);

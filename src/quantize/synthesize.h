@@ -12,12 +12,13 @@
 
 namespace longspan {
 
-// What each tensor's type follows from: one of quantize's mixes, or one type for every matrix.
+// What decides the type of each tensor: one of quantize's mixes, or one type for every matrix.
 struct SynthesisTypes {
   Mix mix;
   MixOverrides overrides;
 };
-// The mix of that name, else the type that longspan encodes, in any case. Error(kBadOption) for another.
+// The mix of that name, or else the type of that name, if longspan encodes it. Case is ignored.
+// Error(kBadOption) for any other name.
 SynthesisTypes FindSynthesisTypes(std::string_view name);
 
 struct SynthesizeOptions {

@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-// An 8B in small: a head dimension, shared KV heads and row lengths that the K types divide.
+// A small 8B: with its head dimension, shared KV heads, and row lengths that the blocks of K types divide.
 LlamaConfig Small() {
   LlamaConfig config = FindShape("llama3-8b");
   config.vocab_size = 512;
@@ -38,7 +38,7 @@ LlamaConfig Small() {
   return config;
 }
 
-// What the model says after each of `tokens`.
+// The model's logits after each of `tokens`.
 Matrix Logits(const ModelFile& model, const std::vector<std::int32_t>& tokens) {
   const Transformer transformer(model.config, model.weights, ChooseKernels("auto"));
   KvCache cache(model.config);

@@ -16,8 +16,8 @@
 namespace longspan {
 namespace {
 
-// The value below which a standard normal one lies with probability p: halving the interval, for no library
-// function inverts erfc.
+// The value below which a standard normal variable lies with probability p. Found by bisection, because no
+// library function inverts erfc.
 double NormalQuantile(double p) {
   double low = -10, high = 10;
   for (int i = 0; i < 60; ++i) {
@@ -29,7 +29,7 @@ double NormalQuantile(double p) {
 
 constexpr int kFloats = 1 << 16;
 
-// Symmetric, ascending.
+// Equally likely values of a standard normal distribution, symmetric and ascending.
 const std::vector<float>& NormalFloats() {
   static const std::vector<float> floats = [] {
     std::vector<float> out(kFloats);
@@ -44,7 +44,7 @@ const std::vector<float>& NormalFloats() {
 
 // ---- How scales vary, and the mean squares that follow.
 
-// d of a block: evenly between 3/4 and 5/4 of the mean.
+// The scale d of a block, uniform between 3/4 and 5/4 of the mean.
 PackedHalf DrawScale(BulkRandom& random, double mean) {
   const double uniform = static_cast<double>(random.Next() >> 11) * 0x1p-53;
   return PackedHalf::FromFloat(static_cast<float>(mean * (0.75 + 0.5 * uniform)));
@@ -55,12 +55,13 @@ constexpr double kScaleSquare = 1 + 0.5 * 0.5 / 12;
 int SubScale(std::uint64_t bits) { return 16 + static_cast<int>(bits & 31); }
 constexpr double kSubScaleSquare = 31.5 * 31.5 + (32 * 32 - 1) / 12.0;
 
-// What the integer minimum of a sub-block has more than its scale: -3 to 3, the difference of two bit pairs.
+// By how much the integer minimum of a sub-block exceeds its scale: the difference of two pairs of bits, -3
+// to 3.
 int SubMinExcess(std::uint64_t bits) { return static_cast<int>(bits & 3) - static_cast<int>(bits >> 2 & 3); }
 constexpr double kExcessSquare = 2 * (4 * 4 - 1) / 12.0;
 
-// Eight scales and minima. The minimum that puts a sub-block's mean at zero is that of its scale; the excess
-// moves the mean of the sub-block, and leaves the mean of all where it is.
+// Eight scales and minima. A minimum equal to the scale puts the mean of a sub-block at zero. An excess
+// shifts the mean of its sub-block, but not the mean over all sub-blocks.
 SubScales DrawSubScales(BulkRandom& random) {
   SubScales drawn;
   std::uint64_t scales = random.Next(), excess = random.Next();
@@ -71,7 +72,7 @@ SubScales DrawSubScales(BulkRandom& random) {
   return drawn;
 }
 
-// Sixteen of Q6_K, of either sign.
+// The sixteen scales of a block of Q6_K, of either sign.
 std::array<std::int8_t, 16> DrawSignedScales(BulkRandom& random) {
   std::array<std::int8_t, 16> drawn;
   for (int half = 0; half < 2; ++half) {
@@ -133,7 +134,7 @@ std::array<std::uint8_t, kCount> DrawCodes(const CodeTable& table, BulkRandom& r
   return codes;
 }
 
-// What is added to d times a code so that the centre becomes zero. From d as it was rounded.
+// The size of the offset that moves the centre of d times a code to zero, computed from d as rounded.
 PackedHalf Offset(PackedHalf d, double centre) {
   return PackedHalf::FromFloat(d.ToFloat() * static_cast<float>(centre));
 }

@@ -12,8 +12,8 @@
 
 namespace longspan {
 
-// Codes of a normal distribution about `centre`, as a byte's 256 values pick them: the middles of 256 equally
-// likely intervals, rounded. Symmetric, so that their mean is the centre exactly.
+// Turns a random byte into a code that is normally distributed about `centre`. The codes are the middles of
+// 256 equally likely intervals, rounded. They are symmetric, so that their mean is exactly the centre.
 struct CodeTable {
   // `largest` - `centre` is 2.5 deviations; the few codes beyond are cut off, on both sides.
   CodeTable(double centre, int largest);
@@ -25,9 +25,9 @@ struct CodeTable {
 
 bool CanDraw(Type type);
 
-// Draws weights of one type with mean 0 and (about) one standard deviation, about normal: floats take one of
-// 65,536 values, codes one of 256. Blocks and their parts have scales of their own, as trained weights have.
-// Thread-safe after construction; needs no more than 256 KiB.
+// Draws weights of one type from about a normal distribution with mean 0: floats are one of 65,536 values,
+// codes one of 256. Blocks and their parts have scales of their own, as trained weights have. Thread-safe
+// after construction; needs no more than 256 KiB.
 class WeightDrawer {
  public:
   // `deviation` > 0. Error(kUnsupported) for a type that CanDraw does not know.

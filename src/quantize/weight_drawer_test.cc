@@ -80,7 +80,7 @@ TEST_P(EveryType, IsAFunctionOfTheStream) {
 INSTANTIATE_TEST_SUITE_P(Types, EveryType, testing::ValuesIn(Drawable()),
                          [](const auto& info) { return std::string(Traits(info.param).name); });
 
-// Kernels that take one part's scale for another's must show.
+// Scales differ, so that a kernel which takes one part's scale for another's gives a wrong result.
 TEST(WeightDrawerTest, BlocksAndTheirPartsHaveScalesOfTheirOwn) {
   const auto bytes = DrawBytes(Type::kQ4_K, 1.0);
   std::set<std::uint16_t> block_scales;

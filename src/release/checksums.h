@@ -38,7 +38,7 @@ std::string Sha256Text(std::string_view text);
 // Reads the file in pieces, so memory does not grow with it; stops at Ctrl-C. Error(kIo).
 std::string Sha256File(const std::filesystem::path& path, Progress& progress = NoProgress());
 
-// What SHA256SUMS says: one line for each file, given as digests by name relative to the folder.
+// The text of SHA256SUMS: one line for each file, given as digests by name relative to the folder.
 // Error(kUnsupported) for a name that holds a line break or a backslash.
 std::string ChecksumLines(const std::map<std::string, std::string>& digests);
 

@@ -34,7 +34,7 @@ TEST(EvalTexts, ComeFromTheFieldThatIsAskedFor) {
 
   const auto documents = ReadEvalTexts(folder / "shards", EvalTexts::kAll);
   ASSERT_EQ(documents.size(), 2u);
-  EXPECT_EQ(documents[0], (TokenDocument{'a', 'b', 'c'}));  // no EOS, which no text said
+  EXPECT_EQ(documents[0], (TokenDocument{'a', 'b', 'c'}));  // no EOS, because no text has one
   EXPECT_EQ(documents[1], (TokenDocument{'d', 'e'}));
   EXPECT_TRUE(ReadEvalTexts(folder / "shards", EvalTexts::kHeldOut).empty());
   EXPECT_EQ(MeasureEvalTexts(folder / "shards", EvalTexts::kHeldOut).longest, 0);

@@ -8,7 +8,7 @@
 namespace longspan {
 namespace {
 
-constexpr std::int64_t kFirstBound = 256;  // of positions whose loss is told apart
+constexpr std::int64_t kFirstBound = 256;  // end of the first bucket of positions
 
 }  // namespace
 

@@ -13,7 +13,7 @@
 
 namespace longspan {
 
-// What the model to stretch is; `id` is what the card calls it.
+// Facts about the model to stretch. `id` is what the card calls it.
 BaseFacts FactsOfBase(const std::filesystem::path& file, const std::string& id, const std::string& isa);
 
 // Perplexity of `documents` by context, and passkeys by length and depth. The names of the model and of the

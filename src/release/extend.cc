@@ -45,7 +45,8 @@ constexpr std::array kCardFiles{"README.md", "plots/loss.svg", "plots/perplexity
 constexpr std::string_view kHfFolder = "huggingface";
 constexpr std::array kAdapterFiles{"adapter_config.json", "adapter_model.safetensors"};
 
-// The same file under another name where the file system can do that, because models are large.
+// Gives the file another name where the file system can do that, because models are large. Otherwise copies
+// it.
 void LinkOrCopy(const fs::path& from, const fs::path& to) {
   fs::create_directories(to.parent_path());
   std::error_code error;
@@ -84,8 +85,8 @@ class Job {
   }
 
  private:
-  // The base, and what only it can tell about the recipe before hours are spent. A Hugging Face folder
-  // becomes a GGUF file first.
+  // Opens the base and checks the recipe against it before hours are spent. A Hugging Face folder becomes a
+  // GGUF file first.
   void Base() {
     base_ = recipe_.base;
     // A wrong recipe should be known before gigabytes are digested.
@@ -135,8 +136,8 @@ class Job {
     return files;
   }
 
-  // The documents to measure on. Before anything is trained: they must reach as far as the recipe wants to
-  // measure.
+  // Prepares the documents to measure on. This comes before training, because they must be as long as the
+  // recipe wants to measure.
   void EvalTexts() {
     const fs::path facts = Facts("eval-texts");
     if (paths_.eval.empty()) {
@@ -170,8 +171,8 @@ class Job {
     FitByPosition(found.longest);
   }
 
-  // Loss by position reads long documents up to the target, or as far as they go where the recipe does not
-  // insist.
+  // Loss by position reads long documents up to the target. Where they are shorter and the recipe gives no
+  // length, it reads as far as they go.
   void FitByPosition(std::int64_t longest) {
     ByPositionRecipe& by_position = eval_.by_position;
     if (by_position.documents == 0 || longest >= by_position.max_tokens) return;
@@ -265,7 +266,7 @@ class Job {
     m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
   }
 
-  // The merged model as people load it in Python.
+  // Writes the merged model as a Hugging Face folder, which people load in Python.
   void HuggingFace() {
     if (!recipe_.release.huggingface) return;
     RunStage("huggingface", {kHuggingFaceVersion, {}, {merged_}}, {HfFolder()}, [&] {
@@ -274,7 +275,7 @@ class Job {
     });
   }
   fs::path HfFolder() const { return paths_.work / kHfFolder; }
-  // Its files. Before they are made, those that are there in any case.
+  // The names of its files. Before they are made, only the one that every model has.
   std::vector<std::string> HfNames() const {
     if (!recipe_.release.huggingface) return {};
     std::vector<std::string> names;
@@ -293,7 +294,7 @@ class Job {
     names.emplace_back(kChecksumsFile);
     return names;
   }
-  // Of these, what the last stage writes beside the checksums.
+  // Those of them that the last stage writes, without the checksums.
   std::vector<std::string> CardNames() const {
     std::vector<std::string> names(kCardFiles.begin(), kCardFiles.end());
     if (recipe_.train.adapter != AdapterKind::kFull) {

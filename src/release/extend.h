@@ -20,7 +20,7 @@ struct ExtendOptions {
 
 // Runs every stage of `recipe` that is not done yet, in this order:
 //   convert    a base that is a Hugging Face folder becomes a GGUF file
-//   base       what the model to stretch is
+//   base       facts about the model to stretch
 //   prepare    documents -> token shards
 //   eval-texts the documents to measure on, tokenised
 //   train      an adapter (or all weights), with PoSE positions

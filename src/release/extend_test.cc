@@ -44,7 +44,7 @@ std::string Story(std::uint64_t number, int sentences) {
   return text;
 }
 
-// A recipe of seconds: a random base, a few files of text, and every stage.
+// A recipe that takes seconds: a random base, a few files of text, and every stage.
 class ExtendTest : public testing::Test {
  protected:
   ExtendTest() {
@@ -55,7 +55,7 @@ class ExtendTest : public testing::Test {
       texts.push_back(Story(i, 60));
       WriteFile(folder_ / fmt::format("texts/{}.txt", i), texts.back());
     }
-    // The sentences of the passkey test, or its prompts would take more tokens than the window has.
+    // The sentences of the passkey test. Without them its prompts would take more tokens than the window has.
     for (int i = 0; i < 3; ++i) {
       texts.push_back(
           "A pass key is hidden somewhere in the long and dull text below. Find it and keep it in mind, for "
@@ -199,7 +199,7 @@ TEST_F(ExtendTest, MakesAReleaseFolder) {
   EXPECT_EQ(ReadPeft(out / "adapter", model.config).pairs.size(), 4u);
 }
 
-// Hears whether any of some files is opened, by whichever call.
+// Notices when one of several files is opened, by any call.
 class OpenWatch {
  public:
   explicit OpenWatch(const std::vector<fs::path>& files) : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
@@ -231,7 +231,7 @@ class OpenWatch {
 TEST_F(ExtendTest, DoesNothingTwice) {
   Run();
   auto before = Times();
-  // Everything but the small JSON files in which the job keeps what it knows.
+  // Everything except the small JSON files in which the job keeps its records.
   std::vector<fs::path> files{folder_ / "tiny.gguf"};
   for (int i = 0; i < 10; ++i) files.push_back(folder_ / fmt::format("texts/{}.txt", i));
   for (const auto& [file, time] : before) {
@@ -290,7 +290,7 @@ TEST_F(ExtendTest, ACardEditedByHandIsKeptUntilForced) {
 TEST_F(ExtendTest, AnInputIsNeverAnOutput) {
   fs::create_directories(folder_ / "texts/out");
   for (const char* out : {".", "texts", "texts/out", "texts/out/.", "./"}) {
-    // By the recipe's own check, or where links have to be followed, by the job's.
+    // The recipe's own check refuses it, or the job's where links have to be followed.
     EXPECT_THAT(KindOf([&] { Run("1e-3", out); }), AnyOf(ErrorKind::kInvalidFile, ErrorKind::kBadOption))
         << out;
   }
@@ -304,8 +304,8 @@ TEST_F(ExtendTest, TheNameOfTheFolderMayEndInASlash) {
   EXPECT_TRUE(fs::exists(folder_ / "out.work/stages.json"));
 }
 
-// Texts of the recipe's own are read from the field that data.text_field names, and what is wrong with them
-// is said, each time.
+// The recipe's own texts are read from the field that data.text_field names. Each run says what is wrong with
+// them.
 TEST_F(ExtendTest, EvalInputsObeyTheTextField) {
   std::string lines;
   for (std::uint64_t i = 20; i < 23; ++i) lines += fmt::format("{{\"body\": \"{}\"}}\n", Story(i, 80));
@@ -323,7 +323,7 @@ TEST_F(ExtendTest, EvalInputsObeyTheTextField) {
 
 TEST_F(ExtendTest, ALinkThatLeadsNowhereIsNamed) {
   fs::create_symlink("absent", folder_ / "texts/dangling.txt");
-  Run();  // within a folder it is no file
+  Run();  // within a folder, a broken link is skipped
   fs::create_symlink("absent", folder_ / "dangling");
   data_ = "text_field: text\n  packages: []";
   const std::string recipe = ReadFile(folder_ / "recipe.yml");
@@ -404,7 +404,7 @@ TEST_F(ExtendTest, RefusesATargetThatTheBaseReachesAlready) {
   }
 }
 
-// At a target of 65,536 windows of the target would be hours for each type.
+// With a target of 65,536, windows of the target would take hours for each type.
 TEST_F(ExtendTest, TypesAreComparedInTheRecipesWindows) {
   EXPECT_EQ(Run().quantization.context, 384);
   std::string text = ReadFile(folder_ / "recipe.yml");

@@ -106,7 +106,7 @@ bool FileDigests::TryOpen() {
     return false;
   }
   try {
-    Execute("PRAGMA locking_mode = EXCLUSIVE");  // or every question would lock and unlock the file
+    Execute("PRAGMA locking_mode = EXCLUSIVE");  // otherwise every query would lock and unlock the file
     int version = 0;
     const Statement ask = Prepare("PRAGMA user_version");
     if (sqlite3_step(ask.get()) == SQLITE_ROW) version = sqlite3_column_int(ask.get(), 0);
@@ -202,7 +202,7 @@ void FileDigests::Remember(const fs::path& path, std::string_view digest) {
 
 std::string FileDigests::Of(const fs::path& path) {
   if (!IsFolder(path)) return OfFile(path);
-  // Sizes before texts, so that no two different trees give the same bytes.
+  // The size precedes each text, so that no two different trees give the same bytes.
   Sha256 tree;
   tree.Update("folder;");
   const auto add = [&](const std::string& field) { tree.Update(fmt::format("{}:{};", field.size(), field)); };

@@ -27,8 +27,8 @@ class FileDigests {
   FileDigests(const FileDigests&) = delete;
   FileDigests& operator=(const FileDigests&) = delete;
 
-  // Of a file's contents; of a folder, of the names and contents of all regular files below it. Links to
-  // files are followed, links to folders below `path` are not. Error(kIo) for anything else.
+  // The digest of a file's contents, or of the names and contents of all regular files below a folder. Links
+  // to files are followed, links to folders below `path` are not. Error(kIo) for anything else.
   std::string Of(const std::filesystem::path& path);
   // Whether Of(path) would read no file.
   bool Knows(const std::filesystem::path& path);

@@ -277,7 +277,8 @@ json ToJson(const T& facts) {
 
 template <class T>
 void SaveMeasurement(const std::filesystem::path& path, const T& facts) {
-  // Text that a model generated may hold half a character; it must not stop the measurement being kept.
+  // Text that a model generated may hold half a character; this must not prevent the measurement from being
+  // kept.
   WriteFile(path, ToJson(facts).dump(2, ' ', false, json::error_handler_t::replace) + "\n");
 }
 

@@ -127,7 +127,8 @@ OutputFolder::State OutputFolder::StateOf(const std::string& name) {
   return same ? State::kOurs : State::kChanged;
 }
 
-// Finds out how far a killed process came: a file about to be moved has its new digest or is not here.
+// Finds out how far a killed process got. A file that it was about to move is here with its new digest, or is
+// not.
 void OutputFolder::Settle() {
   if (moving_.empty()) return;
   for (const auto& [name, digest] : moving_) {
@@ -147,7 +148,7 @@ void OutputFolder::Settle() {
   Save();
 }
 
-// What is neither recorded, nor one of `names`, nor the recipe; whole folders as one entry.
+// Everything that is neither recorded, nor one of `names`, nor the recipe. A whole folder is one entry.
 std::vector<std::string> OutputFolder::Foreign(const std::set<std::string>& names) const {
   const auto is_ours = [&](const std::string& name) { return files_.contains(name) || names.contains(name); };
   const auto holds_ours = [&](const std::string& folder) {
@@ -261,7 +262,7 @@ void OutputFolder::RemoveAllBut(std::span<const std::string> names) {
         fs::remove(Path(name).parent_path(), error);  // where empty now
     } else if (state == State::kChanged) {
       progress_.Message(
-          fmt::format("{}: no longer made, but changed since it was: left as it is, for you to move",
+          fmt::format("{}: no longer made, but changed since it was written; left as it is, for you to move",
                       Path(name).string()));
     }
     files_.erase(name);

@@ -1,4 +1,4 @@
-// The release folder: what a job put there is told from everything else, and nothing else is touched.
+// The release folder: longspan knows what a job put there, and touches nothing else.
 //
 // The record, release.json in the work folder, lists each file that the job wrote, with its digest. A file
 // there is
@@ -51,7 +51,7 @@ class OutputFolder {
   void Check(std::span<const std::string> names);
 
   std::filesystem::path Path(const std::string& name) const { return folder_ / name; }
-  // Where to write what Publish is to move to the folder, under the same name.
+  // The folder in which files are written. Publish moves them to the release folder under the same names.
   const std::filesystem::path& staging() const { return staging_; }
   void Publish(std::span<const std::string> names);
   // Removes our files that have none of these names.

@@ -188,7 +188,7 @@ TEST_F(OutputFolderTest, AnotherJobsFolderIsRefused) {
   EXPECT_EQ(ErrorOf([&] { Open({}, "other.yml"); }), "");            // the recipe was copied
   EXPECT_EQ(ErrorOf([&] { Open({}, "recipe.yml", "other"); }), "");  // the release got another name
   fs::remove(folder_ / "recipe.yml");
-  EXPECT_EQ(ErrorOf([&] { Open({}, "other.yml", "other"); }), "");  // both, and nobody else wants the folder
+  EXPECT_EQ(ErrorOf([&] { Open({}, "other.yml", "other"); }), "");  // both, but the first recipe is gone
 }
 
 TEST_F(OutputFolderTest, ARecordThatCannotBeReadIsAnErrorThatSaysWhatToDo) {

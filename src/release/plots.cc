@@ -16,7 +16,8 @@ std::vector<Point> Smoothed(const std::vector<Point>& points) {
   const auto size = static_cast<std::ptrdiff_t>(points.size());
   std::vector<Point> smooth;
   for (std::ptrdiff_t i = 0; i < size; ++i) {
-    // The window shrinks at the ends but stays centred, or the mean would lag where the loss falls fastest.
+    // The window shrinks at the ends but stays centred. Otherwise the mean would lag where the loss falls
+    // fastest.
     const std::ptrdiff_t reach = std::min({half, i, size - 1 - i});
     double sum = 0;
     for (std::ptrdiff_t j = i - reach; j <= i + reach; ++j) sum += points[j].y;

@@ -16,10 +16,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Windows of an affordable measurement: a pass over these is minutes for a model of 8B, not hours.
+// The longest default window of a measurement: a pass over such windows takes minutes with an 8B, not hours.
 constexpr std::int64_t kAffordableWindow = 4096;
 
-// Keys of configurations as they were before recipes had them all.
+// Keys of older configurations, which are keys of recipes now.
 struct MovedKey {
   std::string_view from, to;
 };
@@ -77,7 +77,7 @@ std::vector<fs::path> Expand(const fs::path& folder, const std::string& input) {
   return paths;
 }
 
-// Defaults that follow from other keys, where it matters that a key was not given.
+// Sets the defaults that follow from other keys, for keys that the file does not give.
 void FollowGivenKeys(Recipe& recipe) {
   TrainRecipe& train = recipe.train;
   if (!recipe.places.Given("train.alpha")) train.alpha = static_cast<double>(train.rank);
@@ -169,8 +169,8 @@ std::vector<fs::path> ResolveInputs(const Recipe& recipe, const std::vector<std:
                            fmt::format("no file or folder at {}{}",
                                        Printable((recipe.file.parent_path() / input).string(), 400), hint));
     }
-    // One document must not count twice because a link leads to it too: it could be trained on and held out
-    // at once.
+    // A document must not count twice because a link leads to it. It could be trained on and held out at
+    // once.
     for (const fs::path& path : found) {
       std::error_code error;
       paths.push_back(fs::canonical(path, error));

@@ -38,12 +38,12 @@ struct DataRecipe {
 };
 
 struct ContextRecipe {
-  std::int64_t target = 0;   // the window to reach; 0: none is (training alone)
+  std::int64_t target = 0;   // the window to reach; 0: none, for training alone
   std::int64_t window = 0;   // tokens a training example holds; 0: the base's native window
   std::int64_t release = 0;  // the window the released files declare; 0: the target
 };
 
-// RoPE while training; the released files may carry another theta, as the card's own run does.
+// RoPE while training. The released files may declare another theta.
 struct RopeRecipe {
   RopeScaling::Kind scaling = RopeScaling::Kind::kNone;
   std::optional<double> factor;         // absent: target / native window
@@ -60,12 +60,12 @@ struct PoseRecipe {
 struct TrainRecipe : TrainOptions {  // with `steps`, unless `epochs` is given
   std::optional<double> epochs;
   bool pack = false;           // several documents in an example
-  double retrieval_share = 0;  // of examples that teach retrieval: a hidden passkey, or an echo
-  double echo_share = 0;       // of these, that are echoes
-  std::string type;  // what a fully trained model is written as; empty: the base's float type, or F16
+  double retrieval_share = 0;  // share of examples that teach retrieval: a hidden passkey, or an echo
+  double echo_share = 0;       // share of these that are echoes
+  std::string type;  // type that a fully trained model is written in; empty: the base's float type, or F16
   std::filesystem::path out;  // `longspan train`'s folder
 
-  // Steps of this many examples an epoch.
+  // How many steps to train, with so many examples in an epoch.
   std::int64_t Steps(std::int64_t examples_per_epoch) const;
 };
 
@@ -85,10 +85,10 @@ struct KldRecipe {
 // Loss by position, from one pass over each long document.
 struct ByPositionRecipe {
   std::int64_t documents = 1;   // 0: not measured
-  std::int64_t max_tokens = 0;  // read of each
+  std::int64_t max_tokens = 0;  // tokens read of each
 };
 
-// What is 0 or empty here has a default that follows from the target; LoadRecipe fills it in.
+// A member that is 0 or empty has a default that follows from the target, which LoadRecipe fills in.
 struct EvalRecipe {
   std::vector<std::string> inputs;  // texts to measure on; none: the documents held out from data.inputs
   std::vector<std::int64_t> contexts;

@@ -32,7 +32,7 @@ class RecipeTest : public ::testing::Test {
     WriteFile(folder_ / "r.yml", text);
     return LoadRecipe(folder_ / "r.yml");
   }
-  // The least recipe with one piece of its text replaced.
+  // The smallest recipe with one piece of its text replaced.
   Recipe LoadWith(std::string_view from, std::string_view to) {
     std::string text(kLeast);
     const std::size_t at = text.find(from);

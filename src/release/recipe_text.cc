@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-// How a file in `folder` writes `path`.
+// `path` as a file in `folder` writes it.
 std::string PathFrom(const fs::path& path, const fs::path& folder) {
   if (folder.empty() || path.empty()) return path.string();
   const fs::path relative = path.lexically_relative(folder);
@@ -106,7 +106,7 @@ std::string RecipeText(const Recipe& recipe, const YamlComments& comments) {
     if (key.type == KeyType::kPath && !key.values.empty())
       key.values.front() = PathFrom(key.values.front(), folder);
   }
-  // What belongs to an adapter is refused where there is none.
+  // Keys of an adapter are refused where there is none.
   if (recipe.train.adapter == AdapterKind::kFull)
     std::erase_if(written, [](const KeyValue& key) { return AdapterKeys().contains(key.name); });
   std::erase_if(written, [](const KeyValue& key) { return key.name.empty(); });

@@ -29,7 +29,7 @@ constexpr const char* kLock = ".lock";
 constexpr const char* kDigests = "digests.sqlite3";
 
 bool Exists(const fs::path& path) {
-  std::error_code error;  // a link that leads nowhere, or round and round, is no file
+  std::error_code error;  // a link that is broken or leads to itself is no file
   return fs::exists(path, error);
 }
 
@@ -61,7 +61,7 @@ double MegabytesBelow(const fs::path& folder) {
 
 }  // namespace
 
-// Held while the runner lives; the system lets go of it even when the process is killed.
+// Held while the runner lives; the system releases it even when the process is killed.
 class StageRunner::Lock {
  public:
   explicit Lock(const fs::path& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
@@ -81,7 +81,7 @@ class StageRunner::Lock {
   Lock& operator=(const Lock&) = delete;
 
  private:
-  // Only for the message above: whether it works does not matter.
+  // The number of the process is only for the message above, so it does not matter whether writing it works.
   void Sign() const {
     const std::string pid = std::to_string(::getpid());
     if (::ftruncate(fd_, 0) == 0) static_cast<void>(::pwrite(fd_, pid.data(), pid.size(), 0) > 0);
@@ -159,7 +159,7 @@ void StageRunner::Save() const {
 }
 
 std::string StageRunner::Fingerprint(const StageInputs& inputs) {
-  // Sizes before texts, so that no two different lists give the same bytes.
+  // The size precedes each text, so that no two different lists give the same bytes.
   Sha256 digest;
   digest.Update(fmt::format("version {}\n", inputs.version));
   for (const std::string& value : inputs.values) digest.Update(fmt::format("{}:{};", value.size(), value));
@@ -197,9 +197,8 @@ void StageRunner::EnterScratch(std::string_view name, std::string_view fingerpri
     if (!other.starts_with(prefix) || other.size() != scratch_.filename().string().size()) continue;
     if (entry.path() == scratch_) continue;
     progress_.Message(
-        fmt::format("{}: {} ({:.1f} MB) is kept, checkpoints of other settings; with those settings again it "
-                    "goes on from "
-                    "them, and where they are not wanted the folder can be removed",
+        fmt::format("{}: {} ({:.1f} MB) is kept, checkpoints of other settings; with those settings the job "
+                    "goes on from them; remove the folder if they are not wanted",
                     name, entry.path().string(), MegabytesBelow(entry.path())));
   }
 }
@@ -215,7 +214,7 @@ bool StageRunner::Run(std::string_view name, const StageInputs& inputs, const st
   const auto stale = Stale(earlier, fingerprint, outputs);
   digests_->Save();
   if (!stale) {
-    fs::remove_all(ScratchOf(name, fingerprint));  // of a process that was killed when all was done
+    fs::remove_all(ScratchOf(name, fingerprint));  // left by a process that was killed at the very end
     progress_.Message(fmt::format("{}: up to date", name));
     return false;
   }

@@ -1,5 +1,5 @@
 // Runs the stages of a job so that an interrupted job goes on where it stopped: a stage is skipped while what
-// it reads and what it wrote are as they were.
+// it reads and what it wrote are unchanged.
 //
 // In the work folder:
 //   stages.json      which stages are done, with digests of what they read and wrote: small, and needed

@@ -102,7 +102,7 @@ TEST_F(StagesTest, AnotherVersionOfTheCodeRunsAgain) {
   EXPECT_TRUE(run(2));
 }
 
-// A stage that counts its attempts in a checkpoint, and ends when it may.
+// A stage that counts its attempts in a checkpoint, and fails while fail_ is set.
 class CheckpointsTest : public StagesTest {
  protected:
   bool Train(const std::string& setting) {
@@ -228,7 +228,7 @@ TEST_F(StagesTest, WhatAKilledProcessLeftIsRemoved) {
       std::filesystem::exists(work_ / "scratch/train-1/checkpoint.gguf.longspan-tmp-0123456789abcdef"));
 }
 
-// What is recorded of a stage does not grow with what it reads.
+// The record of a stage does not grow with the number of its inputs.
 TEST_F(StagesTest, TheNumberOfInputsHasNoLimit) {
   std::filesystem::create_directories(folder_ / "inputs");
   for (int i = 0; i < 1000; ++i) std::ofstream(folder_ / fmt::format("inputs/{}", i)) << i;

@@ -35,7 +35,7 @@ TrainingFacts TrainStretch(const StretchJob& job, const std::filesystem::path& s
 void MergeStretch(const StretchJob& job, const std::filesystem::path& trained,
                   const std::filesystem::path& merged, Progress& progress);
 
-// What a merged model is kept as: the type of most of the weights in this GGUF file where that is a float
+// The type that a merged model is kept in: that of most of the weights in this GGUF file, where it is a float
 // type.
 Type ReleaseType(const std::filesystem::path& model);
 

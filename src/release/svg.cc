@@ -33,7 +33,7 @@ std::size_t CharacterLength(std::string_view text) {
   return forbidden ? 0 : length;
 }
 
-// Hundredths of a pixel are finer than any screen; nothing that is not finite may reach the document.
+// Hundredths of a pixel are finer than any screen. The document must not hold a number that is not finite.
 std::string Number(double value) {
   if (!std::isfinite(value)) return "0";
   std::string text = fmt::format("{:.2f}", value);

@@ -31,7 +31,7 @@ void ForEachArray(Parameter& p, Visitor&& visit) {
   visit("v." + p.name, p.v.span());
 }
 
-// Of all that a checkpoint holds: GGUF itself would not notice a flipped bit.
+// A digest of everything that a checkpoint holds, because GGUF itself would not notice a flipped bit.
 std::int64_t Digest(const TrainState& state, std::span<const Parameter> parameters) {
   std::vector<std::span<const float>> arrays;
   for (const Parameter& p : parameters) {

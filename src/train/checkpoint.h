@@ -13,7 +13,7 @@
 
 namespace longspan {
 
-// What a run is. It goes on from a checkpoint only where all three are the checkpoint's.
+// What identifies a run. It goes on only from a checkpoint in which all three are equal.
 struct RunIdentity {
   std::string settings;  // words: names and values
   std::string text;      // a digest of what is trained on

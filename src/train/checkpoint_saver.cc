@@ -49,13 +49,14 @@ CheckpointSaver::CheckpointSaver(fs::path folder, RunIdentity identity, const Tr
 std::optional<TrainState> CheckpointSaver::Load(std::span<Parameter> parameters) {
   if (!enabled()) return std::nullopt;
   std::error_code error;
-  // Of the link, where it is one: a link that leads nowhere is no reason to begin anew.
+  // The status of a link itself, because a broken link is no reason to begin anew.
   const fs::file_type type = fs::symlink_status(checkpoint_, error).type();
   if (type == fs::file_type::not_found) return std::nullopt;
   try {
     TrainState state = LoadCheckpoint(checkpoint_, identity_, parameters);
     if (state.step > options_.steps) {
-      Fail(ErrorKind::kInvalidFile, "{}: at step {} of {}", checkpoint_.string(), state.step, options_.steps);
+      Fail(ErrorKind::kInvalidFile, "{}: the checkpoint is at step {}, expected at most {}",
+           checkpoint_.string(), state.step, options_.steps);
     }
     saved_ = MarkOf(state);
     return state;
@@ -77,8 +78,8 @@ bool CheckpointSaver::IsDue(std::int64_t step) const {
 
 void CheckpointSaver::SaveIfDue(const TrainState& state, std::span<const Parameter> parameters) {
   if (!enabled() || !IsDue(state.step) || Save(state, parameters)) return;
-  progress_.Message(fmt::format("step {} is not saved: {}; training goes on, and tries again in a minute",
-                                state.step, failure_));
+  progress_.Message(fmt::format(
+      "step {} is not saved: {}; training goes on, saving is tried again in a minute", state.step, failure_));
 }
 
 bool CheckpointSaver::Save(const TrainState& state, std::span<const Parameter> parameters) {
@@ -101,9 +102,9 @@ bool CheckpointSaver::Save(const TrainState& state, std::span<const Parameter> p
 bool CheckpointSaver::SaveAtEnd(const TrainState& state, std::span<const Parameter> parameters) {
   for (int tries = 1; !Save(state, parameters); ++tries) {
     if (tries == kFinalTries || CancelRequested()) return false;
-    progress_.Message(
-        fmt::format("the result is not saved: {}; trying again every {:.0f} seconds, make room for it",
-                    failure_, kFinalRetrySeconds));
+    progress_.Message(fmt::format(
+        "the result is not saved: {}; make room for it, saving is tried again every {:.0f} seconds", failure_,
+        kFinalRetrySeconds));
     clock_.sleep(kFinalRetrySeconds);
   }
   return true;

@@ -35,8 +35,8 @@ class CheckpointSaver {
   CheckpointSaver(std::filesystem::path folder, RunIdentity identity, const TrainOptions& options,
                   const TrainClock& clock, Progress& progress);
 
-  // What an earlier run saved, if anything; fills the parameters. An unreadable checkpoint is an error that
-  // says what to do.
+  // Loads what an earlier run saved, if anything, and fills the parameters. An unreadable checkpoint is an
+  // error that says what to do.
   std::optional<TrainState> Load(std::span<Parameter> parameters);
 
   void SaveIfDue(const TrainState& state, std::span<const Parameter> parameters);
@@ -50,7 +50,7 @@ class CheckpointSaver {
   const std::string& failure() const { return failure_; }  // why the last attempt failed; empty: it did not
 
  private:
-  // What a saved state is known by: a step's validation loss may come after the step.
+  // Identifies a saved state. The step alone does not, because its validation loss may come later.
   struct Mark {
     std::int64_t step = 0;
     bool validated = false;

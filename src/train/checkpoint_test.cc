@@ -109,7 +109,7 @@ TEST(Checkpoint, TruncatedAnywhereIsAnError) {
   }
 }
 
-// What is not an error changed nothing: padding, and names that nobody reads.
+// A flipped bit is an error, or it changes nothing: it is in the padding, or in a name that nobody reads.
 TEST(Checkpoint, DamageIsAnErrorOrHarmless) {
   const TestFolder folder;
   const auto saved = Parameters(1);

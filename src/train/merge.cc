@@ -10,7 +10,7 @@
 namespace longspan {
 namespace {
 
-// `sum` in `type`, of the tensor that messages call `name`.
+// `sum` rounded to `type`. Messages call the tensor `name`.
 Tensor Rounded(const Tensor& sum, Type type, const std::string& name, TooLarge too_large,
                Progress& progress) {
   Tensor rounded = Tensor::Allocate(type, sum.shape());

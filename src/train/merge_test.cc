@@ -70,7 +70,7 @@ TEST(Merge, EmbeddingAndOutput) {
   EXPECT_NEAR(merged.output.AsRows().at(2, 3), base.output.AsRows().at(2, 3) + 0.5f * 3 * 4, 1e-5f);
 }
 
-// The LM head of a tied model is not what PEFT trained: it keeps the base's table, as at run time.
+// PEFT does not train the LM head of a tied model, so the LM head keeps the base's table, as at run time.
 TEST(Merge, AnAdaptedEmbeddingPartsFromTheLmHead) {
   LlamaConfig config = ToyConfig();
   config.tied_embeddings = true;
@@ -165,7 +165,7 @@ TEST(Merge, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].b = Tensor::Allocate(Type::kF32, {32, 5}); }));
 }
 
-// An adapter of one projection, of zeros but for one element of B, which is times `x`.
+// An adapter of one projection whose B A has one element that is not zero: `x`.
 LoraAdapter OneElement(const LlamaConfig& config, float x) {
   LoraAdapter adapter{1, 1, false, 0, "", {}};
   Tensor a = Tensor::Allocate(Type::kF32, {1, config.dim}),
@@ -181,7 +181,7 @@ TEST(Merge, SumsThatAreNotFiniteAreRefusedByTensorAndCount) {
   const Weights base = oracle::LivelyWeights(config, 2);
   const std::string error = ErrorOf([&] { Merged(base, OneElement(config, NAN)); });
   EXPECT_NE(error.find("tensor blk.1.attn_q.weight"), std::string::npos) << error;
-  // 0 times NaN is one too: the whole row.
+  // The whole row is NaN, because 0 times NaN is NaN too.
   EXPECT_NE(error.find(fmt::format("{} NaN", config.dim)), std::string::npos) << error;
   EXPECT_EQ(KindOf([&] { Merged(base, OneElement(config, INFINITY)); }), ErrorKind::kInvalidFile);
 }

@@ -215,7 +215,8 @@ void Network::ClearGradients() {
   for (Parameter& p : parameters_) std::ranges::fill(p.gradient.span(), 0.0f);
 }
 
-// Products cost by the weights they read.
+// The cost of products with so many weights, as a share of one block's: products cost in proportion to the
+// weights they read.
 double Network::ShareOfBlock(std::int64_t weights) const {
   std::int64_t block = 0;
   for (const NamedLinear& l : kLinears) block += (transformer_.blocks().front().*l.linear).weight.elements();
@@ -227,7 +228,8 @@ std::int64_t Network::HeadWork() const {
                                 std::llround(kBlockForwardWork * ShareOfBlock(weights().output.elements())));
 }
 
-// As many products again as forward where weights are frozen, twice as many where they learn.
+// The backward pass costs as much as the forward pass where weights are frozen, and twice as much where they
+// are trained.
 std::int64_t Network::BlockBackwardWork() const { return kBlockForwardWork * (full() ? 2 : 1); }
 
 std::int64_t Network::ForwardWork(std::int64_t tokens) const {

@@ -15,7 +15,7 @@
 
 namespace longspan {
 
-// Hears of work as it is done, layer by layer, in the units of Network::TrainWork.
+// Called after each part of a pass, such as a layer, with its work, in the units of Network::TrainWork.
 using WorkListener = std::function<void(std::int64_t work)>;
 
 class Network {
@@ -33,11 +33,11 @@ class Network {
   Loss Forward(const Batch& batch, const WorkListener& worked = {});
   void ClearGradients();
 
-  // What the two cost for a batch of so many tokens, without attention. A unit is a hundredth of what a token
-  // costs in a block's forward pass.
+  // The costs of ForwardBackward and Forward for a batch of so many tokens, without attention. A unit is a
+  // hundredth of what a token costs in a block's forward pass.
   std::int64_t TrainWork(std::int64_t tokens) const;
   std::int64_t ForwardWork(std::int64_t tokens) const;
-  // What a checkpoint costs: an estimate, because a disk is no processor.
+  // The cost of a checkpoint. Only an estimate, because it depends on the disk.
   std::int64_t SaveWork() const;
 
   std::span<Parameter> parameters() { return parameters_; }

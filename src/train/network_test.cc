@@ -280,7 +280,7 @@ TEST(Network, PackedDocumentsDoNotSeeEachOther) {
   EXPECT_EQ(second_half(true, 3), second_half(true, 4));
   EXPECT_NE(second_half(false, 3), second_half(false, 4));
 
-  // Packed is as if alone.
+  // A document in a packed row gives the same losses as alone.
   Batch alone = RandomBatch(1, 6, config.vocab_size);
   const Batch both = RandomBatch(1, 12, config.vocab_size);
   for (std::size_t i = 0; i < 6; ++i) {

@@ -174,8 +174,8 @@ void Fields(T& f, auto& visit) {
         f.eval_examples);
 }
 
-// Everything in the options that the result depends on, as text: how often a run is saved or evaluated is
-// not.
+// Everything in the options that the result depends on, as text. How often a run is saved or evaluated is
+// left out.
 std::string Describe(const TrainOptions& options);
 
 }  // namespace longspan

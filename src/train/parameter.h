@@ -27,7 +27,7 @@ struct Parameter {
   bool IsMatrix() const { return value.shape().size() > 1; }
 };
 
-// One AdamW step of all parameters, 0-based, after clipping the gradients' common norm; gradients are then
+// Clips the common norm of all gradients, makes AdamW step number `step` (0-based) and sets the gradients to
 // zero. Returns the norm before clipping.
 double OptimizerStep(const Kernels& kernels, const TrainOptions& options, std::int64_t step,
                      std::span<Parameter> parameters);

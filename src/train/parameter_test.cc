@@ -79,7 +79,7 @@ TEST(Optimizer, ClipsTheCommonNorm) {
     parameters[0].gradient.span()[0] = first;
     parameters[1].gradient.span()[0] = second;
     const double norm = OptimizerStep(ReferenceKernels(), options, 0, parameters);
-    EXPECT_NEAR(norm, std::hypot(first, second), 1e-6);  // that before clipping
+    EXPECT_NEAR(norm, std::hypot(first, second), 1e-6);  // the norm before clipping
     return std::pair(parameters[0].value.floats()[0], parameters[1].value.floats()[0]);
   };
   EXPECT_NE(moved(3, 4, 0), moved(0.6f, 0.8f, 0));

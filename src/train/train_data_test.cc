@@ -58,7 +58,7 @@ TEST(TrainDataOfShards, ValidationIsHeldOutTextInBatches) {
   EXPECT_TRUE(MakeTrainData(MakeShards(folder, false), Windows(), options, encoder).validation.empty());
 }
 
-// As many documents and tokens, but other ones.
+// Two sets with the same numbers of documents and tokens, but different text.
 TEST(TrainDataOfShards, KnowsItsText) {
   const TestFolder a, b;
   const TextEncoder encoder = ByteEncoder();

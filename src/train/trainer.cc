@@ -11,8 +11,8 @@
 namespace longspan {
 namespace {
 
-// How much work a run is, in the units of Network::TrainWork, so that the time left is known before the first
-// step ends: training, validation, and the checkpoints that come by steps.
+// How much work a run is, in the units of Network::TrainWork: training, validation, and the checkpoints that
+// come by steps. From this the time left is known before the first step ends.
 class WorkPlan {
  public:
   WorkPlan(const Network& network, const TrainData& data, const TrainOptions& o, std::int64_t batch_tokens,
@@ -30,7 +30,7 @@ class WorkPlan {
   }
 
  private:
-  // How often something has happened that happens every `every` steps and at the last step.
+  // How often something is done up to `step` that is done every `every` steps and at the last step.
   std::int64_t Passes(std::int64_t step, std::int64_t every) const {
     return step / every + (step == options_.steps && step % every != 0 ? 1 : 0);
   }

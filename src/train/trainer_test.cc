@@ -138,7 +138,7 @@ TEST(Trainer, AStepThatCtrlCInterruptsIsThrownAway) {
   }
 }
 
-// Interrupted in its validation, a step is whole already: the loss is measured when the run goes on.
+// A step that is interrupted in its validation is complete. Its loss is measured when the run goes on.
 TEST(Trainer, AnInterruptedValidationIsMadeUpFor) {
   TrainOptions options = WithEverything(AdapterKind::kRsLora);
   options.steps = options.eval_every = 1;
@@ -171,7 +171,7 @@ TEST(Trainer, AnInterruptedValidationIsMadeUpFor) {
   }
 }
 
-// What the time left is taken from.
+// The work from which the time left is computed.
 TEST(Trainer, AllWorkIsCounted) {
   class Listener : public Progress {
    public:
@@ -201,7 +201,7 @@ TEST(Trainer, AllWorkIsCounted) {
     const std::int64_t training = options.steps * options.gradient_accumulation * network.TrainWork(2 * 12);
     const std::int64_t validation = 4 * network.ForwardWork(4 * 12), saves = 3 * network.SaveWork();
     EXPECT_EQ(listener.total, training + validation + saves);
-    // A run that goes on begins with what is done.
+    // A resumed run begins with the work that is done already.
     Listener again;
     Train(network, ToyTask(Config().vocab_size), options, "toy", folder.path(), again);
     EXPECT_EQ(again.seen, (std::vector<std::int64_t>{listener.total}));
@@ -213,7 +213,8 @@ TEST(Trainer, SavesWhenTimeHasPassed) {
   options.checkpoint_minutes = 10;
   double now = 0;
   TrainClock clock;
-  clock.now = [&now] { return now += 60; };  // each look at it takes a minute: a step is long
+  // Each look at the clock advances it by a minute, so that a step is long.
+  clock.now = [&now] { return now += 60; };
   const TestFolder folder;
   class Looker : public Progress {
    public:

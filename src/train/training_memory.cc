@@ -44,21 +44,21 @@ std::vector<MemoryPart> TrainingMemory(const LlamaConfig& c, const TrainOptions&
   const bool full = options.adapter == AdapterKind::kFull;
   const std::int64_t rows = options.batch_size * length, trained = TrainedParameters(c, options);
   const std::int64_t kept_layers = options.recompute ? 1 : c.layers;
-  // BlockActivations: normed, middle and mlp_normed; q and what attention gave; k and v; the MLP's three; and
-  // a number a query and head for the softmax.
+  // BlockActivations holds normed, middle and mlp_normed; q and the output of attention; k and v; three
+  // matrices of the MLP; and a number for each query and head, for the softmax.
   const std::int64_t activations =
       rows * (3 * c.dim + 2 * c.q_dim() + 2 * c.kv_dim() + 3 * c.hidden_dim + c.heads);
-  // BlockBackward's gradients, which all live to its end, and what the linear layers of an adapter need on
-  // top.
+  // The gradients of BlockBackward all live until it ends. The linear layers of an adapter need some memory
+  // more.
   std::int64_t backward = rows * (2 * c.hidden_dim + c.dim + 2 * c.q_dim() + 2 * c.kv_dim());
   if (!full) {
     std::int64_t widest = 0;
     for (const std::string& target : options.targets) widest = std::max(widest, Shape(c, target).second);
     backward += rows * (options.rank + (options.dropout > 0 ? 2 * widest : 0));
   }
-  // Attention's backward pass sums the gradients of keys and values of one head in each task.
+  // In the backward pass of attention, each task sums the gradients of the keys and values of one head.
   backward += threads * 2 * length * c.head_dim * 2;
-  // The head's: hidden states, their gradient, and a chunk of logits.
+  // The LM head needs the hidden states, their gradient, and a chunk of logits.
   const std::int64_t head = rows * 2 * c.dim + std::min(kLossRows, rows) * c.vocab_size;
 
   std::vector<MemoryPart> parts;

@@ -35,7 +35,7 @@ TrainOptions Options(AdapterKind adapter) {
   return o;
 }
 
-// What the process grows by, bytes, from before the network until after a whole step. In a process of its
+// By how many bytes the process grows from before the network until after a whole step. In a process of its
 // own, because memory that an earlier test gave back would be used again without being seen.
 double MeasuredBytes(const LlamaConfig& config, const TrainOptions& options, std::int64_t length) {
   int ends[2];
@@ -95,7 +95,7 @@ TEST(TrainingMemory, CountsWhatIsTrained) {
   }
 }
 
-// The card's own run: Llama 3 8B, rank 256 on q, k, v, o, documents of 8,192 tokens.
+// Llama 3 8B with rank 256 on q, k, v and o, and documents of 8,192 tokens.
 TEST(TrainingMemory, OfTheCardsRunFits24Gigabytes) {
   LlamaConfig config;
   config.vocab_size = 128'256;
@@ -110,7 +110,7 @@ TEST(TrainingMemory, OfTheCardsRunFits24Gigabytes) {
   options.dropout = 0.1;
   const auto parts = TrainingMemory(config, options, 8192, 8);
   EXPECT_LT(TotalBytes(parts), std::int64_t{12} << 30);
-  // Keeping activations of all layers would not fit by far.
+  // Keeping the activations of all layers would take far too much.
   options.recompute = false;
   EXPECT_GT(TotalBytes(TrainingMemory(config, options, 8192, 8)), std::int64_t{60} << 30);
 }

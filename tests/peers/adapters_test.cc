@@ -44,7 +44,8 @@ class Adapters : public Peers {
   TestFolder folder_;
 };
 
-// From a PEFT folder to a GGUF adapter: llama.cpp's predictions with the one are longspan's with the other.
+// A PEFT folder is converted to a GGUF adapter. longspan predicts with the first what llama.cpp predicts with
+// the second.
 TEST_F(Adapters, PredictAlikeAsPeftHereAndAsGgufThere) {
   for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
     const LlamaConfig c = RandomConfig(architecture);

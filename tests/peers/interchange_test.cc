@@ -70,9 +70,10 @@ class Interchange : public Peers {
     return types;
   }
 
-  // The file loads in both, and both predict the same continuation of every part of a text. Activations that
-  // meet quantised weights are rounded to 8 bits there, and not here: what that alone costs is measured
-  // beside weights that llama.cpp decodes to floats first. On these small models it is 1e-4 to 1e-3 nats.
+  // The file loads in both, and both predict the same continuation of every part of a text. llama.cpp rounds
+  // activations that meet quantised weights to 8 bits, and longspan does not. What that alone costs is
+  // measured with weights that llama.cpp decodes to floats first. On these small models it is 1e-4 to 1e-3
+  // nats.
   void ExpectSame(const std::filesystem::path& file) {
     const LoadedModel ours(file);
     const std::int64_t vocabulary = ours.config().vocab_size;

@@ -1,4 +1,5 @@
-// What tests beside llama.cpp share: its libraries, a text, and how far two distributions are apart.
+// What the tests that compare with llama.cpp share: its libraries, a text, and how far two distributions are
+// apart.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -53,8 +54,8 @@ inline const ModelFile& BaseModel() {
   return base;
 }
 
-// Of a model for random weights, with the base model's vocabulary. Rows of whole blocks, as llama.cpp wants
-// them.
+// The configuration of a model with random weights and the base model's vocabulary. Its rows are whole
+// blocks, because llama.cpp needs that.
 inline LlamaConfig RandomConfig(Architecture architecture) {
   LlamaConfig c = BaseModel().config;
   c.name = "random";

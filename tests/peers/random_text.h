@@ -21,8 +21,9 @@ inline void AppendUtf8(std::uint32_t point, std::string& text) {
   }
 }
 
-// Letters, digits, spaces and marks of many scripts in runs, as text has them; and now and then any code
-// point, unless they are to be `assigned`: whether others are letters depends on the version of Unicode.
+// Runs of letters, digits, spaces and marks of many scripts, as text has them, and now and then any code
+// point. With `assigned` there are none of these, because whether an unassigned code point is a letter
+// depends on the version of Unicode.
 inline std::string RandomText(std::mt19937& random, bool assigned = false) {
   struct Range {
     std::uint32_t first, last;

@@ -1,4 +1,4 @@
-// Token ids beside llama.cpp's, with the real vocabularies of Llama 2 and 3.
+// Token ids compared with llama.cpp's, with the real vocabularies of Llama 2 and 3.
 #include <random>
 
 #include "base/file.h"

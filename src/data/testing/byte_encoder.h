@@ -15,7 +15,7 @@
 
 namespace longspan {
 
-// Of ByteEncoder, and of the shards that MakeShard makes for it.
+// The fingerprint of ByteEncoder and of the shards that MakeShard makes for it.
 inline constexpr std::uint64_t kByteFingerprint = 0xB17E;
 
 // A byte is a token; then BOS and EOS.

@@ -38,7 +38,7 @@ inline Tokens SomeTokens(std::int64_t count, std::uint64_t seed, std::int64_t vo
   return tokens;
 }
 
-// What a request asks for, and no callbacks yet.
+// A request without callbacks.
 inline Request Ask(Tokens prompt, std::int64_t max_tokens, std::uint64_t seed = 0) {
   Request request;
   request.prompt = std::move(prompt);
@@ -52,7 +52,7 @@ struct Outcome {
   Tokens tokens;                 // handed over
   std::optional<Finish> finish;  // once it has ended
 
-  // `request`, and what becomes of it is noted here.
+  // `request` with callbacks that note its outcome here.
   Request Noting(Request request) {
     request.on_token = [this](std::int32_t token) {
       tokens.push_back(token);
@@ -63,7 +63,7 @@ struct Outcome {
   }
 };
 
-// What the model writes when it has nothing else to do.
+// What the model writes for the request alone.
 inline Tokens WrittenAlone(const Transformer& model, const Request& request, std::int64_t context = 0) {
   Session session(model, context);
   session.Prefill(request.prompt);

@@ -48,7 +48,7 @@ inline Batch RandomBatch(std::int64_t sequences, std::int64_t length, std::int64
   return batch;
 }
 
-// A token is followed by three times itself and one more: learnable from a few examples.
+// After token t comes 3 t + 1, modulo the size of the vocabulary: learnable from a few examples.
 inline TrainData ToyTask(std::int64_t vocab_size, std::int64_t length = 12) {
   TrainData data;
   data.examples_per_epoch = 1000;
@@ -70,7 +70,7 @@ inline TrainData ToyTask(std::int64_t vocab_size, std::int64_t length = 12) {
   return data;
 }
 
-// The loss at every place by itself: as telling as logits.
+// The loss at each place alone, which tells as much as the logits.
 inline std::vector<double> LossByPlace(Network& network, const Batch& batch) {
   std::vector<double> losses;
   for (std::size_t i = 0; i < batch.targets.size(); ++i) {
