@@ -1,8 +1,9 @@
 #include "benchmark/training_time.h"
 
 #include <algorithm>
-#include <chrono>
+#include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "base/cancel.h"
@@ -10,7 +11,9 @@
 #include "base/random.h"
 #include "benchmark/cost.h"
 #include "benchmark/seconds.h"
+#include "benchmark/slim_layer.h"
 #include "model/batch.h"
+#include "nn/cross_entropy.h"
 #include "train/network.h"
 #include "train/training_memory.h"
 
@@ -18,7 +21,10 @@ namespace longspan {
 namespace {
 
 constexpr std::int64_t kProbeRows = 64;
-constexpr std::int64_t kMostRows = 512;               // of a part: products gain nothing from more
+constexpr double kProbeShare = 1.0 / 64;   // of a layer
+constexpr std::int64_t kMostRows = 1024;   // of a layer: from here on products take as long for each
+constexpr std::int64_t kHeadRows = 256;    // as many as the LM head takes at once
+constexpr std::int64_t kHeadWords = 4096;  // of the vocabulary: the head's cost grows evenly with it
 constexpr std::int64_t kOptimizerElements = 1 << 22;  // values that AdamW is measured on
 
 Batch RandomBatch(std::int64_t sequences, std::int64_t length, std::int64_t vocab_size) {
@@ -32,29 +38,41 @@ Batch RandomBatch(std::int64_t sequences, std::int64_t length, std::int64_t voca
   return batch;
 }
 
-// The model's first layers, with its embedding and head.
-struct Part {
-  LlamaConfig config;
-  Weights weights;
-
-  Part(const LlamaConfig& whole, const Weights& all, std::int64_t layers) : config(whole), weights(all) {
-    config.layers = layers;
-    weights.layers.resize(layers);
+// Products of a pass through the layers, multiplications and additions of each token, attention left out.
+double ProductOperations(const LlamaConfig& c, const TrainOptions& o, bool backward) {
+  const std::array<std::pair<std::int64_t, std::int64_t>, kProjections.size()> shapes{
+      {{c.dim, c.q_dim()},
+       {c.dim, c.kv_dim()},
+       {c.dim, c.kv_dim()},
+       {c.q_dim(), c.dim},
+       {c.dim, c.hidden_dim},
+       {c.dim, c.hidden_dim},
+       {c.hidden_dim, c.dim}}};
+  const bool full = o.adapter == AdapterKind::kFull;
+  const double forwards = backward && o.recompute ? 2 : 1;
+  double operations = 0;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    const auto in = static_cast<double>(shapes[i].first), out = static_cast<double>(shapes[i].second);
+    operations += in * out * (forwards + (backward ? (full ? 2 : 1) : 0));
+    if (full || std::ranges::find(o.targets, kProjections[i]) == o.targets.end()) continue;
+    const auto rank = static_cast<double>(o.rank);
+    operations += rank * (in * (forwards + (backward ? 3 : 0)) + out * (forwards + (backward ? 2 : 0)));
   }
-};
+  return 2 * static_cast<double>(c.layers) * operations;
+}
 
 struct PassSeconds {
   double pass = 0, forward = 0;
 };
 
-PassSeconds TimePass(const Part& part, const TrainOptions& options, std::int64_t sequences,
-                     std::int64_t length, const Kernels& kernels, int repetitions) {
-  Network network(part.config, part.weights, options, kernels);
-  const Batch batch = RandomBatch(sequences, length, part.config.vocab_size);
-  const DropoutStep dropout{true, options.seed, 0};
-  network.ForwardBackward(batch, 1.0f, dropout);  // brings the weights from the file, and memory
+PassSeconds TimePass(const LlamaConfig& config, const Weights& weights, const TrainOptions& options,
+                     std::int64_t sequences, std::int64_t length, const Kernels& kernels, int repetitions) {
+  Network network(config, weights, options, kernels);
+  const Batch batch = RandomBatch(sequences, length, config.vocab_size);
+  const auto pass = [&] { network.ForwardBackward(batch, 1.0f, {true, options.seed, 0}); };
+  pass();  // brings the weights from the file, and memory
   PassSeconds best;
-  best.pass = BestSeconds(repetitions, [&] { network.ForwardBackward(batch, 1.0f, dropout); });
+  best.pass = BestSeconds(repetitions, pass);
   best.forward = BestSeconds(repetitions, [&] { network.Forward(batch); });
   return best;
 }
@@ -65,14 +83,14 @@ struct AttentionSeconds {
 };
 
 AttentionSeconds TimeAttention(const LlamaConfig& config, std::int64_t length, const Kernels& kernels) {
-  // Measures as many heads as keep the threads busy. The others take as long.
+  // As many heads as keep the threads busy; the others take as long.
   const std::int64_t kv_heads = std::min<std::int64_t>(config.kv_heads, Threads()),
                      group = config.heads / config.kv_heads;
   const std::int64_t window = config.sliding_window;
   const AttentionShape shape{kv_heads * group, kv_heads, config.head_dim,
                              1.0f / std::sqrt(static_cast<float>(config.head_dim)),
                              window > 0 ? window : AttentionShape::kNoWindow};
-  // Beyond this length a measurement takes seconds. The time grows with the square of the length.
+  // Longer than this it takes seconds, and grows with the square.
   const std::int64_t measured = std::min<std::int64_t>(length, 4096);
   Matrix q(measured, shape.heads * shape.head_dim), k(measured, kv_heads * shape.head_dim),
       v(k.rows(), k.cols());
@@ -96,6 +114,29 @@ AttentionSeconds TimeAttention(const LlamaConfig& config, std::int64_t length, c
   return best;
 }
 
+Tensor FirstRows(const Tensor& tensor, std::int64_t rows) {
+  return {tensor.type(), {rows, tensor.cols()}, tensor.bytes().first(rows * tensor.row_bytes()), nullptr};
+}
+
+// The LM head and its loss, on `rows` rows.
+PassSeconds TimeHead(const LlamaConfig& config, const Weights& weights, bool full, std::int64_t rows,
+                     const Kernels& kernels) {
+  const std::int64_t n = std::min(kHeadRows, rows), words = std::min(kHeadWords, config.vocab_size);
+  const Tensor given = FirstRows(weights.output, words), head = full ? given.ToF32() : given;
+  Matrix hidden(n, config.dim), dhidden(n, config.dim), dhead(full ? words : 0, config.dim);
+  const std::vector<std::int32_t> targets(n);
+  PassSeconds best;
+  best.pass = BestSeconds(2, [&] {
+    CrossEntropyBackward(kernels, hidden, head, targets, 1.0f, dhidden, full ? Rows(dhead) : Rows());
+  });
+  best.forward = BestSeconds(2, [&] { CrossEntropyForward(kernels, hidden, head, targets); });
+  const double scale = static_cast<double>(config.vocab_size) / static_cast<double>(words) *
+                       static_cast<double>(rows) / static_cast<double>(n);
+  best.pass *= scale;
+  best.forward *= scale;
+  return best;
+}
+
 double TimeOptimizer(std::int64_t parameters, const Kernels& kernels) {
   const std::int64_t n = std::min(parameters, kOptimizerElements);
   Matrix gradient(1, n), m(1, n), v(1, n), value(1, n);
@@ -114,50 +155,43 @@ TrainingTime MeasureTrainingTime(const LlamaConfig& config, const Weights& weigh
                                  double budget) {
   TrainingTime time;
   time.optimizer = TimeOptimizer(TrainedParameters(config, options), kernels);
-  const std::int64_t rows = options.batch_size * length;
+  const std::int64_t rows = options.batch_size * length, probe_rows = std::min(kProbeRows, rows),
+                     measured = std::min(kMostRows, rows);
+  const PassSeconds head = TimeHead(config, weights, options.adapter == AdapterKind::kFull, rows, kernels);
 
   // A probe tells what a whole batch would take.
-  const std::int64_t probe = std::min(kProbeRows, rows), layers = std::min<std::int64_t>(2, config.layers);
-  const double of_probe = TimePass(Part(config, weights, layers), options, 1, probe, kernels, 1).pass;
-  LlamaConfig part = config;
-  part.layers = layers;
-  const auto operations = [&](const LlamaConfig& c, std::int64_t sequences, std::int64_t n) {
-    return static_cast<double>(sequences) * ForwardOperations(c, n, 0) + LogitsOperations(c, sequences * n);
-  };
-  const double whole = of_probe * operations(config, options.batch_size, length) / operations(part, 1, probe);
+  const SlimLayer probe = MakeSlimLayer(config, weights, kProbeShare);
+  const double of_probe = TimePass(probe.config, probe.weights, options, 1, probe_rows, kernels, 1).pass;
+  const double layers = of_probe * static_cast<double>(rows) / static_cast<double>(probe_rows) *
+                        ProductOperations(config, options, true) /
+                        ProductOperations(probe.config, options, true);
   // A caller may have only the first layers of the model.
-  if (3 * whole < budget && std::ssize(weights.layers) == config.layers) {
-    const PassSeconds seconds =
-        TimePass(Part(config, weights, config.layers), options, options.batch_size, length, kernels, 2);
-    time.pass = seconds.pass;
-    time.forward = seconds.forward;
+  if (3 * (layers + head.pass) < budget && std::ssize(weights.layers) == config.layers) {
+    const PassSeconds whole = TimePass(config, weights, options, options.batch_size, length, kernels, 2);
+    time.pass = whole.pass;
+    time.forward = whole.forward;
     return time;
   }
 
-  // The two runs, with one layer and with two, each make a pass to warm up, a timed pass and a timed forward
-  // pass: about 2.3 passes.
+  // As much of a layer as the budget allows. A pass to warm up, two that count and two forward are about
+  // four.
   time.extrapolated = true;
-  const double row = of_probe / static_cast<double>(probe);
-  const auto affordable = static_cast<std::int64_t>(budget / (row * 2.3 * 1.6));
-  const std::int64_t n =
-      std::clamp<std::int64_t>(affordable / 64 * 64, std::min(probe, rows), std::min(kMostRows, rows));
-  const PassSeconds one = TimePass(Part(config, weights, 1), options, 1, n, kernels, 1);
-  const PassSeconds two =
-      config.layers > 1 ? TimePass(Part(config, weights, 2), options, 1, n, kernels, 1) : one;
-  const AttentionSeconds near = TimeAttention(config, n, kernels),
-                         far = TimeAttention(config, length, kernels);
-  const double more = static_cast<double>(rows) / static_cast<double>(n);
+  const double of_layer =
+      layers / static_cast<double>(config.layers) * static_cast<double>(measured) / static_cast<double>(rows);
+  const SlimLayer slim = MakeSlimLayer(config, weights, std::min(1.0, budget / (4 * of_layer)));
+  const PassSeconds part = TimePass(slim.config, slim.weights, options, 1, measured, kernels, 2);
+  const AttentionSeconds in_part = TimeAttention(slim.config, measured, kernels),
+                         in_whole = TimeAttention(config, length, kernels);
   const double forwards = options.recompute ? 2 : 1;
-  const auto total = [&](double with_one, double with_two, double near_attention, double far_attention) {
-    const double layer = config.layers > 1 ? std::max(with_two - with_one, 0.0) : with_one;
-    const double head = config.layers > 1 ? std::max(with_one - layer, 0.0) : 0;
-    const double products = std::max(layer - near_attention, 0.0);
-    return head * more + static_cast<double>(config.layers) *
-                             (products * more + static_cast<double>(options.batch_size) * far_attention);
+  const auto passes = [&](const AttentionSeconds& a) { return forwards * a.forward + a.backward; };
+  const auto whole = [&](double seconds, bool backward, double attention) {
+    return std::max(seconds, 0.0) * static_cast<double>(rows) / static_cast<double>(measured) *
+               ProductOperations(config, options, backward) /
+               ProductOperations(slim.config, options, backward) +
+           static_cast<double>(config.layers * options.batch_size) * attention;
   };
-  time.pass = total(one.pass, two.pass, forwards * near.forward + near.backward,
-                    forwards * far.forward + far.backward);
-  time.forward = total(one.forward, two.forward, near.forward, far.forward);
+  time.pass = head.pass + whole(part.pass - passes(in_part), true, passes(in_whole));
+  time.forward = head.forward + whole(part.forward - in_part.forward, false, in_whole.forward);
   return time;
 }
 

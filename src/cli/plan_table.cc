@@ -61,7 +61,7 @@ void PrintPlan(const JobPlan& plan) {
     fmt::print("\n");
   }
   if (plan.training_extrapolated)
-    fmt::print("\nTraining's time is extrapolated from two layers and a part of a batch.\n");
+    fmt::print("\nTraining's time is extrapolated from a part of a layer and of a batch.\n");
   fmt::print("\n");
   for (const std::string& line : plan.advice) fmt::print("Does not fit: {}\n", line);
   if (plan.advice.empty()) fmt::print("It fits.\n");
