@@ -12,6 +12,7 @@
 #include "benchmark/reading_time.h"
 #include "benchmark/seconds.h"
 #include "benchmark/training_time.h"
+#include "convert/tensor_stream.h"
 #include "data/passkey.h"
 #include "encode/encode.h"
 #include "encode/reencode.h"
@@ -98,7 +99,7 @@ class Planner {
     if (!base_.is_folder) return;
     StagePlan& stage = Add("convert");
     stage.disk = base_.bytes;
-    stage.memory.push_back({"tensors on their way", std::int64_t{64} << 20});
+    stage.memory.push_back({"tensors on their way", 2 * kStreamPiece});
     stage.seconds = 2 * static_cast<double>(stage.disk) / kDiskBytesPerSecond;
   }
 
@@ -326,7 +327,7 @@ class Planner {
     if (!recipe_.release.huggingface) return;
     StagePlan& stage = Add("huggingface");
     stage.disk = base_.config.Parameters() * (base_.MergedType() == Type::kF32 ? 4 : 2);
-    stage.memory.push_back({"tensors on their way", std::int64_t{64} << 20});
+    stage.memory.push_back({"tensors on their way", 2 * kStreamPiece});
     stage.seconds = 2 * static_cast<double>(stage.disk) / kDiskBytesPerSecond;
   }
 
