@@ -11,8 +11,6 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-const std::string kBase = std::string(LONGSPAN_SOURCE_DIR) + "/models/longspan-base.gguf";
-
 json Convert(const Workplace& place, const std::vector<std::string>& arguments) {
   std::vector<std::string> command{"convert"};
   command.insert(command.end(), arguments.begin(), arguments.end());

@@ -92,6 +92,7 @@ class ExtendKilled : public testing::Test {
               "data: {shards: shards}\ncontext: {window: 32}\n"
               "train: {learning_rate: 1e-2, steps: 4, out: base}\n");
     Must({"train", place_ / "base.yml"});
+    Must({"convert", place_ / "base/model.gguf", place_ / "base/folder"});
     WriteRecipe("straight");
     WriteRecipe("killed");
   }
@@ -103,7 +104,7 @@ class ExtendKilled : public testing::Test {
 
   void WriteRecipe(const std::string& out) {
     WriteFile(place_ / (out + ".yml"), fmt::format(R"(base:
-  model: base/model.gguf
+  model: base/folder
 data:
   inputs: [texts]
   min_tokens: 20
@@ -131,6 +132,7 @@ eval:
 release:
   name: tiny
   license: apache-2.0
+  huggingface: true
   out: {}
 )",
                                                    out));
@@ -150,7 +152,7 @@ TEST_F(ExtendKilled, ChangesNothingForeignAndGoesOnToTheSameResult) {
       {"x.gguf.longspan-tmp-0123456789abcdef", "looks like a leftover, but is not ours"},
       {"notes/README.md", "notes"}};
   for (const auto& [name, text] : foreign) WriteFile(place_ / ("killed/" + name), text);
-  const std::string base = ReadFile(place_ / "base/model.gguf");
+  const auto base = Contents(place_ / "base");
 
   const Clock::time_point start = Clock::now();
   Must(Extend("straight"));
@@ -172,7 +174,7 @@ TEST_F(ExtendKilled, ChangesNothingForeignAndGoesOnToTheSameResult) {
     if (!stages && !Contents(place_ / "killed.work").contains("train.json")) {
       EXPECT_THAT(Checkpoints(place_ / "killed.work"), testing::IsSupersetOf(checkpoints));
     }
-    EXPECT_EQ(ReadFile(place_ / "base/model.gguf"), base);
+    EXPECT_TRUE(Contents(place_ / "base") == base);
   }
   EXPECT_GT(killed, 0);
 

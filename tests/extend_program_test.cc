@@ -12,17 +12,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-const fs::path kSource(LONGSPAN_SOURCE_DIR);
-const std::string kBase = kSource / "models" / "longspan-base.gguf";
-
-// Pages of the repository as documents, in a folder of the test's own.
-std::string Documents(const Workplace& place) {
-  fs::create_directory(place / "docs");
-  for (const char* page : {"architecture.md", "formats.md", "performance.md", "quantisation.md"})
-    fs::copy(kSource / "docs" / page, place / ("docs/" + std::string(page)));
-  return place / "docs";
-}
-
 std::vector<std::string> FilesIn(const std::string& folder) {
   std::vector<std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder))

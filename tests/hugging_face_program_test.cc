@@ -19,7 +19,6 @@ using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 
-const std::string kBase = std::string(LONGSPAN_SOURCE_DIR) + "/models/longspan-base.gguf";
 constexpr std::int64_t kWidth = 256;  // of that model
 
 // safetensors by hand, so that the tests say what is in the files and not longspan's own writer.

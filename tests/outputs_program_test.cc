@@ -16,8 +16,6 @@ using testing::Not;
 
 using Command = std::vector<std::string>;
 
-const std::string kBase = std::string(LONGSPAN_SOURCE_DIR) + "/models/longspan-base.gguf";
-
 Command operator+(Command command, const Command& more) {
   command.insert(command.end(), more.begin(), more.end());
   return command;

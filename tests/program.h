@@ -5,6 +5,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <stdexcept>
@@ -22,6 +23,9 @@ struct Outcome {
   int code = -1;  // 128 + n where signal n ended it
   std::string out, err;
 };
+
+// The model that comes with longspan.
+inline const std::string kBase = std::string(LONGSPAN_SOURCE_DIR) + "/models/longspan-base.gguf";
 
 // A folder of the test's own, and the program running in it.
 class Workplace {
@@ -60,5 +64,14 @@ class Workplace {
  private:
   TestFolder folder_;
 };
+
+// Pages of the repository as documents, in a folder of the test's own.
+inline std::string Documents(const Workplace& place) {
+  std::filesystem::create_directory(place / "docs");
+  for (const char* page : {"architecture.md", "formats.md", "performance.md", "quantisation.md"})
+    std::filesystem::copy(std::string(LONGSPAN_SOURCE_DIR) + "/docs/" + page,
+                          place / ("docs/" + std::string(page)));
+  return place / "docs";
+}
 
 }  // namespace longspan

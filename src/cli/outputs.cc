@@ -25,22 +25,11 @@ bool IsSame(const fs::path& path, const struct stat& file) {
   return info && info->st_dev == file.st_dev && info->st_ino == file.st_ino;
 }
 
-// The shards of the model that `input` belongs to; itself alone where it is none.
-std::vector<fs::path> ShardsOf(const fs::path& input) {
-  const auto name = GgufShardName::Parse(input.filename().string());
-  if (!name) return {input};
-  std::vector<fs::path> shards;
-  for (int i = 1; i <= name->count; ++i) {
-    shards.push_back(input.parent_path() / GgufShardName{name->stem, i, name->count}.FileName());
-  }
-  return shards;
-}
-
 // The path by which `file` is read when `input` is, or nothing.
 std::optional<fs::path> FindIn(const fs::path& input, const struct stat& file) {
   std::error_code error;
   if (!fs::is_directory(input, error)) {
-    for (const fs::path& shard : ShardsOf(input)) {
+    for (const fs::path& shard : GgufShardFiles(input)) {
       if (IsSame(shard, file)) return shard;
     }
     return std::nullopt;

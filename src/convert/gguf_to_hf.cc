@@ -23,7 +23,9 @@
 namespace longspan {
 namespace {
 
-// A tensor of the model as it will be written.
+constexpr const char* kTokenizerModelKey = "tokenizer.ggml.model";
+
+// A tensor of the model as it shall be written.
 struct Target {
   std::string name;  // of ForEachTensor
   Tensor tensor;
@@ -44,17 +46,25 @@ bool Keeps(const Tensor& vector, Type type) {
   return std::ranges::equal(before.bytes(), after.bytes());
 }
 
-Type MatrixType(const Target& target, const std::string& type, const std::string& where) {
-  if (type != "auto") return ParseFloat(type);
+// What most weights are written as.
+Type WantedType(const ModelFile& model, const HfOptions& options) {
+  if (options.type != "auto") return ParseFloat(options.type);
+  const Type type = MainType(model.weights, model.config.tied_embeddings);
+  return options.decode && !IsFloat(type) ? Type::kF16 : type;
+}
+
+Type MatrixType(const Target& target, const HfOptions& options, Type wanted, const std::string& where) {
+  if (options.type != "auto") return wanted;
   if (IsFloat(target.tensor.type())) return target.tensor.type();
+  if (options.decode) return wanted;
   Fail(ErrorKind::kBadOption, "{}: tensor {} is {}; decode it with --type F16 or BF16", where,
        GgufTensorName(target.name), Traits(target.tensor.type()).name);
 }
 
-std::vector<Target> Targets(const ModelFile& model, const std::string& type) {
+std::vector<Target> Targets(const ModelFile& model, const HfOptions& options) {
   const LlamaConfig& config = model.config;
   const std::string where = model.file->path().string();
-  const Type wanted = type == "auto" ? MainType(model.weights, config.tied_embeddings) : ParseFloat(type);
+  const Type wanted = WantedType(model, options);
   std::vector<Target> targets;
   ForEachTensor(model.weights, config.tied_embeddings, [&](const std::string& name, const Tensor& tensor) {
     Target target{name, tensor};
@@ -64,7 +74,7 @@ std::vector<Target> Targets(const ModelFile& model, const std::string& type) {
     }
     const bool vector = tensor.shape().size() < 2;
     target.type = vector ? (IsFloat(wanted) && Keeps(tensor, wanted) ? wanted : Type::kF32)
-                         : MatrixType(target, type, where);
+                         : MatrixType(target, options, wanted, where);
     targets.push_back(std::move(target));
     // If transformers' Llama has biases of q, k and v, it has one of o_proj too. GGUF's has none, so it is
     // zero.
@@ -128,23 +138,30 @@ void WriteWeights(const std::filesystem::path& folder, const ModelFile& model,
   progress.Finish();
 }
 
+// Hugging Face says by numbers which scaling of RoPE it is, and GGUF by divisors.
+LlamaConfig HfConfigOf(LlamaConfig config, const Tensor& rope_factors, const std::string& where) {
+  if (!rope_factors.empty() && config.rope_scaling.kind != RopeScaling::Kind::kLlama3)
+    config.rope_scaling = Llama3ScalingOf(rope_factors, config, where);
+  return config;
+}
+
 }  // namespace
+
+void CheckGgufToHf(const LlamaConfig& config, const Tensor& rope_factors, const GgufMetadata& metadata) {
+  HfConfigText(HfConfigOf(config, rope_factors, metadata.source()), metadata, Type::kF16);
+  if (metadata.Contains(kTokenizerModelKey)) HfTokenizerFiles(metadata);
+}
 
 ConvertReport ConvertGgufToHf(const std::filesystem::path& file, const std::filesystem::path& folder,
                               const HfOptions& options, Progress& progress) {
   const ModelFile model = LoadModel(file);
   ConvertReport report;
-  report.config = model.config;
-  if (!model.weights.rope_factors.empty()) {
-    report.config.rope_scaling = Llama3ScalingOf(model.weights.rope_factors, model.config, file.string());
-  }
-  const std::vector<Target> targets = Targets(model, options.type);
+  report.config = HfConfigOf(model.config, model.weights.rope_factors, file.string());
+  const std::vector<Target> targets = Targets(model, options);
   const GgufMetadata& metadata = model.file->metadata();
   AtomicFolder out(folder);
-  const Type main_type = options.type == "auto" ? MainType(model.weights, model.config.tied_embeddings)
-                                                : ParseFloat(options.type);
-  WriteHfConfig(out.path(), report.config, metadata, main_type);
-  if (metadata.Contains("tokenizer.ggml.model")) {
+  WriteHfConfig(out.path(), report.config, metadata, WantedType(model, options));
+  if (metadata.Contains(kTokenizerModelKey)) {
     WriteHfTokenizer(metadata, out.path());
   } else {
     progress.Message(fmt::format("{}: has no tokenizer; the folder will have none", file.string()));

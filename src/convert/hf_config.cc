@@ -138,8 +138,7 @@ LlamaConfig ReadHfConfig(const std::filesystem::path& folder, Progress& progress
   return c;
 }
 
-void WriteHfConfig(const std::filesystem::path& folder, const LlamaConfig& c, const GgufMetadata& metadata,
-                   Type type) {
+std::string HfConfigText(const LlamaConfig& c, const GgufMetadata& metadata, Type type) {
   const Family& family = FamilyOf(c);
   nlohmann::ordered_json json;
   json["architectures"] = {family.class_name};
@@ -172,7 +171,12 @@ void WriteHfConfig(const std::filesystem::path& folder, const LlamaConfig& c, co
   json["initializer_range"] = 0.02;
   json["torch_dtype"] = TorchName(type);
   json["use_cache"] = true;
-  WriteFile(folder / "config.json", JsonText(json));
+  return JsonText(json);
+}
+
+void WriteHfConfig(const std::filesystem::path& folder, const LlamaConfig& config,
+                   const GgufMetadata& metadata, Type type) {
+  WriteFile(folder / "config.json", HfConfigText(config, metadata, type));
 }
 
 }  // namespace longspan

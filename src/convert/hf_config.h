@@ -20,5 +20,7 @@ LlamaConfig ReadHfConfig(const std::filesystem::path& folder, Progress& progress
 // Qwen2ForCausalLM. `metadata` has the ids of special tokens, `type` is what most weights have.
 void WriteHfConfig(const std::filesystem::path& folder, const LlamaConfig& config,
                    const GgufMetadata& metadata, Type type);
+// The same as text.
+std::string HfConfigText(const LlamaConfig& config, const GgufMetadata& metadata, Type type);
 
 }  // namespace longspan

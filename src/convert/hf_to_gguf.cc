@@ -15,6 +15,7 @@
 #include "convert/hf_card.h"
 #include "convert/hf_checkpoint.h"
 #include "convert/hf_config.h"
+#include "convert/hf_files.h"
 #include "convert/hf_names.h"
 #include "convert/tensor_stream.h"
 #include "encode/encode.h"
@@ -148,24 +149,51 @@ TensorStream StreamOf(const Source& source, Type to, const LlamaConfig& config, 
   return stream;
 }
 
+// A conversion before its first byte is written.
+struct Plan {
+  LlamaConfig config;
+  HfCheckpoint checkpoint;
+  std::vector<Source> sources = {};
+  std::vector<TypeChoice> types = {};  // of the sources
+  GgufMetadata metadata = {};
+  Tensor rope_factors = {};  // of llama3 scaling
+};
+
+Plan MakePlan(const std::filesystem::path& folder, const std::string& type, Progress& progress) {
+  CheckIsHfModel(folder);
+  Plan plan{.config = ReadHfConfig(folder, progress), .checkpoint = HfCheckpoint::Open(folder)};
+  plan.sources = FindSources(plan.checkpoint, plan.config);
+  plan.types = Choose(plan.sources, type);
+  for (const std::string& line : DescribeFallBacks(plan.types)) progress.Message(line);
+  plan.metadata = Describe(folder, plan.config, type, MainType(plan.sources, plan.types), progress);
+  if (plan.config.rope_scaling.kind == RopeScaling::Kind::kLlama3)
+    plan.rope_factors = Llama3RopeFactors(plan.config);
+  return plan;
+}
+
 }  // namespace
+
+HfModel ReadHfModel(const std::filesystem::path& folder, const std::string& type, Progress& progress) {
+  Plan plan = MakePlan(folder, type, progress);
+  HfModel model{plan.config, std::move(plan.metadata), {}};
+  if (!plan.rope_factors.empty())
+    model.tensors.push_back({std::string(kRopeFactorsTensor), Type::kF32, plan.rope_factors.shape()});
+  for (std::size_t i = 0; i < plan.sources.size(); ++i)
+    model.tensors.push_back({plan.types[i].name, plan.types[i].type, plan.sources[i].entry->shape});
+  return model;
+}
 
 ConvertReport ConvertHfToGguf(const std::filesystem::path& folder, const std::filesystem::path& out,
                               const std::string& type, Progress& progress, TooLarge too_large) {
+  Plan plan = MakePlan(folder, type, progress);
+  const std::vector<Source>& sources = plan.sources;
   ConvertReport report;
-  report.config = ReadHfConfig(folder, progress);
-  const LlamaConfig& config = report.config;
-  const HfCheckpoint checkpoint = HfCheckpoint::Open(folder);
-  const std::vector<Source> sources = FindSources(checkpoint, config);
-  report.types = Choose(sources, type);
-  for (const std::string& line : DescribeFallBacks(report.types)) progress.Message(line);
+  report.config = plan.config;
+  report.types = plan.types;
 
-  GgufWriter writer(out, Describe(folder, config, type, MainType(sources, report.types), progress));
-  Tensor factors;
-  if (config.rope_scaling.kind == RopeScaling::Kind::kLlama3) {
-    factors = Llama3RopeFactors(config);
-    writer.Declare(kRopeFactorsTensor, Type::kF32, factors.shape());
-  }
+  GgufWriter writer(out, std::move(plan.metadata));
+  const Tensor& factors = plan.rope_factors;
+  if (!factors.empty()) writer.Declare(kRopeFactorsTensor, Type::kF32, factors.shape());
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const SafetensorsEntry& entry = *sources[i].entry;
     writer.Declare(report.types[i].name, report.types[i].type, entry.shape);
@@ -183,16 +211,17 @@ ConvertReport ConvertHfToGguf(const std::filesystem::path& folder, const std::fi
       writer.Append(name, piece);
       progress.Update(done += static_cast<std::int64_t>(piece.size()), name);
     };
-    const auto release = [&](std::span<const std::byte> part) { checkpoint.Release(part); };
+    const auto release = [&](std::span<const std::byte> part) { plan.checkpoint.Release(part); };
     try {
       const Type to = report.types[i].type;
-      const UnfitValues clipped = StreamTensor(StreamOf(sources[i], to, config, too_large), take, release);
+      const UnfitValues clipped =
+          StreamTensor(StreamOf(sources[i], to, plan.config, too_large), take, release);
       if (clipped.any()) {
         progress.Message(fmt::format("tensor {}: {}", sources[i].entry->name, DescribeClipped(clipped, to)));
       }
     } catch (const Error& error) {
-      throw Error(error.kind(),
-                  fmt::format("{}: tensor {}: {}", checkpoint.where(), sources[i].entry->name, error.what()));
+      throw Error(error.kind(), fmt::format("{}: tensor {}: {}", plan.checkpoint.where(),
+                                            sources[i].entry->name, error.what()));
     }
   }
   writer.Commit();

@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "encode/unfit_values.h"
+#include "formats/gguf_value.h"
 #include "model/config.h"
 #include "quantize/mix.h"
 
@@ -19,6 +20,18 @@ struct ConvertReport {
   std::int64_t bytes = 0;         // of tensor data written
   std::vector<TypeChoice> types;  // of tensors written to GGUF
 };
+
+// A Hugging Face folder as its conversion sees it.
+struct HfModel {
+  LlamaConfig config;
+  GgufMetadata metadata;            // what the GGUF file has, its tokenizer too
+  std::vector<TensorInfo> tensors;  // that the GGUF file has, in its types
+};
+
+// What ConvertHfToGguf would write, from the headers of the weights and all of the other files. Error as
+// there, for everything but the values of the weights.
+HfModel ReadHfModel(const std::filesystem::path& folder, const std::string& type = "auto",
+                    Progress& progress = NoProgress());
 
 // `type` is a mix of quantize ("F16", "Q8_0", ...) or "auto", which keeps what the checkpoint has. Norms and
 // biases become F32. Tensors are streamed; memory is needed for the vocabulary and a few pieces. Writes `out`

@@ -7,6 +7,7 @@
 #include "base/testing/temporary_folder.h"
 #include "convert/gguf_to_hf.h"
 #include "convert/testing/small_folders.h"
+#include "quantize/quantize.h"
 
 namespace longspan {
 namespace {
@@ -236,6 +237,43 @@ TEST_F(HfToGguf, ValuesBeyondF16AreClippedOnlyWhereAsked) {
   EXPECT_FALSE(fs::exists(folder_ / "half"));
   ConvertGgufToHf(folder_ / "out.gguf", folder_ / "half", {.type = "F16", .too_large = TooLarge::kClip},
                   NoProgress());
+}
+
+// What is known before the conversion is what it then writes.
+TEST_F(HfToGguf, IsKnownBeforeItIsDone) {
+  LlamaConfig c = TinyConfig();
+  c.rope_scaling.kind = RopeScaling::Kind::kYarn;
+  c.rope_scaling.factor = 4;
+  c.rope_scaling.original_context = c.context / 4;
+  Make(c, Type::kBF16);
+  WriteFile(folder_ / "hf/README.md", "---\nlicense: mit\n---\n");
+  for (const bool llama3 : {false, true}) {
+    if (llama3) {
+      EditConfig([](auto& json) {
+        json["rope_scaling"] = {{"rope_type", "llama3"},
+                                {"factor", 8.0},
+                                {"low_freq_factor", 1.0},
+                                {"high_freq_factor", 4.0},
+                                {"original_max_position_embeddings", 8192}};
+      });
+    }
+    for (const std::string type : {"auto", "Q8_0"}) {
+      const HfModel model = ReadHfModel(folder_ / "hf", type);
+      const auto file = Convert(type);
+      const std::vector<TensorInfo> written = TensorInfos(*file);
+      ASSERT_EQ(model.tensors.size(), written.size());
+      for (std::size_t i = 0; i < written.size(); ++i) {
+        EXPECT_EQ(model.tensors[i].name, written[i].name);
+        EXPECT_EQ(model.tensors[i].type, written[i].type);
+        EXPECT_EQ(model.tensors[i].shape, written[i].shape);
+      }
+      for (const auto& [key, value] : file->metadata()) {
+        const GgufValue* found = model.metadata.FindValue(key);
+        EXPECT_TRUE(found != nullptr && *found == value) << key;
+      }
+      EXPECT_EQ(model.config.context, c.context);
+    }
+  }
 }
 
 TEST_F(HfToGguf, SurvivesFlippedBytes) {

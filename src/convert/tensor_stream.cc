@@ -7,17 +7,13 @@
 #include "encode/reencode.h"
 
 namespace longspan {
-namespace {
-
-constexpr std::int64_t kPiece = 8 << 20;
-
-}  // namespace
 
 UnfitValues StreamTensor(const TensorStream& s, FunctionRef<void(std::span<const std::byte>)> take,
                          FunctionRef<void(std::span<const std::byte>)> release) {
   const std::int64_t from_bytes = RowBytes(s.from, s.cols), to_bytes = RowBytes(s.to, s.cols);
   const std::int64_t unit = s.order ? s.order->head_dim : 1;  // rows that stay together
-  const std::int64_t step = std::max<std::int64_t>(1, kPiece / std::max(from_bytes, to_bytes) / unit) * unit;
+  const std::int64_t step =
+      std::max<std::int64_t>(1, kStreamPiece / std::max(from_bytes, to_bytes) / unit) * unit;
   AlignedVector<std::byte> permuted, encoded;
   UnfitValues unfit;
   for (std::int64_t row = 0; row < s.rows; row += step) {

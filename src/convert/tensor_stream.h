@@ -20,6 +20,9 @@ struct HeadOrder {
   RopeOrder to = RopeOrder::kInterleaved;
 };
 
+// What StreamTensor holds of a tensor at once, bytes: once as it reorders rows, and once as it changes types.
+inline constexpr std::int64_t kStreamPiece = 8 << 20;
+
 struct TensorStream {
   std::span<const std::byte> bytes;  // `rows` of `cols` in type `from`; need not be aligned
   Type from = Type::kF32;
@@ -30,10 +33,10 @@ struct TensorStream {
   TooLarge too_large = TooLarge::kRefuse;  // values beyond what `to` holds
 };
 
-// Gives the converted bytes of the tensor to `take` in pieces of some 8 MiB, and each piece of `bytes` that
-// is no longer needed to `release`. Bytes of a type that stays are passed on unchanged; others are decoded
-// and rounded once. Returns what was clipped. Error(kInvalidFile) with counts for values that `to` cannot
-// hold, when all pieces are given.
+// Gives the converted bytes of the tensor to `take` in pieces of some kStreamPiece, and each piece of `bytes`
+// that is no longer needed to `release`. Bytes of a type that stays are passed on unchanged; others are
+// decoded and rounded once. Returns what was clipped. Error(kInvalidFile) with counts for values that `to`
+// cannot hold, when all pieces are given.
 UnfitValues StreamTensor(const TensorStream& stream, FunctionRef<void(std::span<const std::byte>)> take,
                          FunctionRef<void(std::span<const std::byte>)> release);
 

@@ -7,6 +7,7 @@
 #include "convert/gguf_to_hf.h"
 #include "convert/hf_to_gguf.h"
 #include "convert/testing/small_folders.h"
+#include "encode/reencode.h"
 
 namespace longspan {
 namespace {
@@ -169,6 +170,39 @@ TEST(GgufToHf, QuantisedWeightsAreDecodedOnRequest) {
   const Tensor decoded = q8->LoadTensor("blk.0.attn_q.weight").ToFloat(Type::kF16);
   EXPECT_TRUE(std::ranges::equal(
       decoded.bytes(), GgufFile::Open(folder / "again.gguf")->FindTensor("blk.0.attn_q.weight")->bytes));
+}
+
+// A merged model: most of it floats, and quantised what no adapter touched.
+TEST(GgufToHf, WhatIsQuantisedCanBeDecodedAndTheRestStays) {
+  const TestFolder folder;
+  const LlamaConfig config = TinyConfig();
+  Weights weights = TinyWeights(config, Type::kBF16, Type::kBF16);
+  const Tensor up = weights.layers[0].up.ToF32();
+  weights.layers[0].up = Tensor::Allocate(Type::kQ8_0, up.shape());
+  [[maybe_unused]] const EncodingError error = Reencode(
+      up.type(), up.bytes(), Type::kQ8_0, weights.layers[0].up.mutable_bytes(), up.rows(), up.cols());
+  SaveModel(folder / "merged.gguf", config, weights, TinyMetadata(config.vocab_size));
+  ConvertGgufToHf(folder / "merged.gguf", folder / "hf", {.decode = true}, NoProgress());
+  EXPECT_EQ(ReadJson(folder / "hf" / "config.json")["torch_dtype"], "bfloat16");
+  std::vector<HfTensor> tensors = ReadTensors(folder / "hf" / "model.safetensors");
+  for (const HfTensor& t : tensors) EXPECT_EQ(t.type, Type::kBF16) << t.name;
+  const Tensor decoded = weights.layers[0].up.ToFloat(Type::kBF16);
+  EXPECT_TRUE(std::ranges::equal(Find(tensors, "model.layers.0.mlp.up_proj.weight").bytes, decoded.bytes()));
+  EXPECT_THAT(ErrorOf([&] { ConvertGgufToHf(folder / "merged.gguf", folder / "no", {}, NoProgress()); }),
+              HasSubstr("blk.0.ffn_up.weight is Q8_0"));
+}
+
+TEST(GgufToHf, SaysBeforeThereIsAModelWhatAFolderHasNoWordFor) {
+  LlamaConfig config = TinyConfig();
+  const GgufMetadata metadata = TinyMetadata(config.vocab_size);
+  EXPECT_NO_THROW(CheckGgufToHf(config, {}, metadata));
+  config.rope_scaling.kind = RopeScaling::Kind::kNtk;
+  config.rope_scaling.factor = 4;
+  EXPECT_THAT(ErrorOf([&] { CheckGgufToHf(config, {}, metadata); }), HasSubstr("no word for ntk scaling"));
+  config.rope_scaling = {};
+  Tensor divisors = Tensor::Allocate(Type::kF32, {config.head_dim / 2});
+  std::ranges::fill(divisors.mutable_floats(), 3.0f);
+  EXPECT_THAT(ErrorOf([&] { CheckGgufToHf(config, divisors, metadata); }), HasSubstr("is no llama3 scaling"));
 }
 
 TEST(GgufToHf, BiasedLlamaGetsTheZeroBiasThatTransformersExpects) {

@@ -91,6 +91,15 @@ std::optional<GgufShardName> GgufShardName::Parse(std::string_view file_name) {
   return GgufShardName{std::string(file_name.substr(0, file_name.size() - kTail)), *number, *count};
 }
 
+std::vector<std::filesystem::path> GgufShardFiles(const std::filesystem::path& path) {
+  const auto name = GgufShardName::Parse(path.filename().string());
+  if (!name) return {path};
+  std::vector<std::filesystem::path> files;
+  for (int i = 1; i <= name->count; ++i)
+    files.push_back(path.parent_path() / GgufShardName{name->stem, i, name->count}.FileName());
+  return files;
+}
+
 void GgufShards::Join(GgufFile& first) {
   const std::string where = first.path().string();
   const std::int64_t count = first.Find<std::int64_t>(kCount).value_or(0);

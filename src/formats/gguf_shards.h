@@ -26,6 +26,10 @@ struct GgufShardName {
   static std::optional<GgufShardName> Parse(std::string_view file_name);
 };
 
+// The files of the model that begins with `path`: all of its shards by name, whether they are there or not,
+// or itself alone.
+std::vector<std::filesystem::path> GgufShardFiles(const std::filesystem::path& path);
+
 class GgufShards {
  public:
   // Adds the tensors of the other shards to those of `first` and forgets the split.* keys. A file that is not

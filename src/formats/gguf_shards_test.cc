@@ -47,6 +47,12 @@ void WriteShard(const std::filesystem::path& path, int number, int count, int te
   writer.Commit();
 }
 
+TEST(GgufShards, AModelIsAllOfItsFiles) {
+  EXPECT_THAT(GgufShardFiles("a/m-00001-of-00003.gguf"),
+              ElementsAre("a/m-00001-of-00003.gguf", "a/m-00002-of-00003.gguf", "a/m-00003-of-00003.gguf"));
+  EXPECT_THAT(GgufShardFiles("a/m.gguf"), ElementsAre("a/m.gguf"));
+}
+
 TEST(GgufShards, NamesAreTheEcosystems) {
   EXPECT_EQ((GgufShardName{"model", 3, 12}.FileName()), "model-00003-of-00012.gguf");
   const auto name = GgufShardName::Parse("a-b-00003-of-00012.gguf");

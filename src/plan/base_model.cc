@@ -2,13 +2,11 @@
 
 #include <algorithm>
 
-#include "convert/hf_checkpoint.h"
-#include "convert/hf_config.h"
+#include "convert/hf_to_gguf.h"
 #include "formats/llama3_rope.h"
 #include "formats/llama_gguf.h"
 #include "quantize/quantize.h"
 #include "text/gguf_vocabulary.h"
-#include "text/hf/tokenizer.h"
 
 namespace longspan {
 namespace {
@@ -33,35 +31,22 @@ BaseModel OpenGguf(const std::filesystem::path& path) {
   return base;
 }
 
-// The type that most of a checkpoint's weights have.
-Type CheckpointType(const HfCheckpoint& checkpoint) {
-  const auto largest = std::ranges::max_element(checkpoint.tensors(), {}, [](const auto& entry) {
-    return TensorBytes(entry.second->type, entry.second->shape);
-  });
-  const Type type = largest == checkpoint.tensors().end() ? Type::kF16 : largest->second->type;
-  return IsFloat(type) ? type : Type::kF16;
-}
-
 BaseModel OpenFolder(const std::filesystem::path& path, Progress& progress) {
   BaseModel base;
   base.is_folder = true;
-  base.config = ReadHfConfig(path, progress);
-  base.tokenizer = Tokenizer::Make(ReadVocabulary(ReadHfTokenizer(path, base.config.vocab_size)));
-  const Type type = CheckpointType(HfCheckpoint::Open(path));
-  for (const InitialTensor& tensor : InitialTensors(base.config))
-    base.tensors.push_back(
-        {GgufTensorName(tensor.name), tensor.shape.size() > 1 ? type : Type::kF32, tensor.shape});
+  HfModel model = ReadHfModel(path, "auto", progress);
+  base.config = model.config;
+  base.tokenizer = Tokenizer::Make(ReadVocabulary(model.metadata));
+  base.tensors = std::move(model.tensors);
   base.bytes = BytesOf(base.tensors);
 
   LlamaConfig part = base.config;
   part.layers = base.measurable_layers = std::min(base.config.layers, kMeasuredLayers);
   base.weights.layers.resize(part.layers);
-  const std::vector<InitialTensor> initial = InitialTensors(part);
   ForEachTensor(base.weights, part.tied_embeddings, part.attention_bias,
                 [&](const std::string& name, Tensor& tensor) {
-                  const auto found = std::ranges::find(initial, name, &InitialTensor::name);
-                  if (found != initial.end())
-                    tensor = Tensor::Allocate(found->shape.size() > 1 ? type : Type::kF32, found->shape);
+                  const auto found = std::ranges::find(base.tensors, GgufTensorName(name), &TensorInfo::name);
+                  if (found != base.tensors.end()) tensor = Tensor::Allocate(found->type, found->shape);
                 });
   if (part.tied_embeddings) base.weights.output = base.weights.embedding;
   if (part.rope_scaling.kind == RopeScaling::Kind::kLlama3)

@@ -29,7 +29,7 @@ struct BaseModel {
   Type MergedType() const;
 };
 
-// Nothing is written. Error as LoadModel, ReadHfConfig and ReadHfTokenizer.
+// Nothing is written. Error as LoadModel and ReadHfModel.
 BaseModel OpenBaseModel(const std::filesystem::path& path, Progress& progress = NoProgress());
 
 }  // namespace longspan

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "base/cancel.h"
 #include "base/machine.h"
@@ -13,6 +12,7 @@
 #include "benchmark/reading_time.h"
 #include "benchmark/seconds.h"
 #include "benchmark/training_time.h"
+#include "convert/tensor_stream.h"
 #include "data/passkey.h"
 #include "encode/encode.h"
 #include "encode/reencode.h"
@@ -99,7 +99,7 @@ class Planner {
     if (!base_.is_folder) return;
     StagePlan& stage = Add("convert");
     stage.disk = base_.bytes;
-    stage.memory.push_back({"tensors on their way", std::int64_t{64} << 20});
+    stage.memory.push_back({"tensors on their way", 2 * kStreamPiece});
     stage.seconds = 2 * static_cast<double>(stage.disk) / kDiskBytesPerSecond;
   }
 
@@ -328,7 +328,7 @@ class Planner {
     if (!recipe_.release.huggingface) return;
     StagePlan& stage = Add("huggingface");
     stage.disk = base_.config.Parameters() * (base_.MergedType() == Type::kF32 ? 4 : 2);
-    stage.memory.push_back({"tensors on their way", std::int64_t{64} << 20});
+    stage.memory.push_back({"tensors on their way", 2 * kStreamPiece});
     stage.seconds = 2 * static_cast<double>(stage.disk) / kDiskBytesPerSecond;
   }
 
@@ -390,56 +390,9 @@ class Planner {
 
 }  // namespace
 
-double JobPlan::Seconds() const {
-  double seconds = 0;
-  for (const StagePlan& stage : stages) seconds += stage.seconds;
-  return seconds;
-}
-
-std::int64_t JobPlan::Disk() const {
-  std::int64_t bytes = 0;
-  for (const StagePlan& stage : stages) bytes += stage.disk;
-  return bytes;
-}
-
-const StagePlan& JobPlan::Hungriest() const {
-  return *std::ranges::max_element(stages, {}, &StagePlan::Memory);
-}
-
 JobPlan PlanJob(const Recipe& recipe, std::string_view isa, Progress& progress) {
   CheckRecipe(recipe);
   return Planner(recipe, isa, progress).Plan();
-}
-
-nlohmann::ordered_json ToJson(const JobPlan& plan) {
-  nlohmann::ordered_json json;
-  const MachineFacts& m = plan.machine;
-  json["machine"] = {{"processor", m.processor},
-                     {"threads", m.threads},
-                     {"memory", m.memory},
-                     {"available_memory", m.available_memory},
-                     {"free_disk", m.free_disk}};
-  json["documents"] = plan.documents;
-  json["corpus_tokens"] = plan.corpus_tokens;
-  json["corpus_share"] = plan.corpus_share;
-  json["steps"] = plan.steps;
-  json["examples"] = plan.examples;
-  json["trained_parameters"] = plan.trained_parameters;
-  json["training_extrapolated"] = plan.training_extrapolated;
-  json["seconds"] = plan.Seconds();
-  json["disk"] = plan.Disk();
-  json["memory"] = plan.Hungriest().Memory();
-  json["kilowatt_hours"] = plan.power_watts * plan.Seconds() / 3.6e6;
-  json["stages"] = nlohmann::ordered_json::array();
-  for (const StagePlan& stage : plan.stages) {
-    nlohmann::ordered_json entry{{"name", stage.name},     {"seconds", stage.seconds},
-                                 {"tokens", stage.tokens}, {"memory", stage.Memory()},
-                                 {"mapped", stage.mapped}, {"disk", stage.disk}};
-    for (const MemoryPart& part : stage.memory) entry["memory_parts"][part.what] = part.bytes;
-    json["stages"].push_back(std::move(entry));
-  }
-  json["advice"] = plan.advice;
-  return json;
 }
 
 }  // namespace longspan

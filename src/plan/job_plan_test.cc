@@ -8,6 +8,8 @@
 
 #include "base/file.h"
 #include "base/testing/temporary_folder.h"
+#include "convert/gguf_to_hf.h"
+#include "convert/hf_to_gguf.h"
 #include "formats/gguf_reader.h"
 #include "quantize/quantize.h"
 
@@ -17,21 +19,23 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 
+const std::string kBase = LONGSPAN_SOURCE_DIR "/models/longspan-base.gguf";
+
 class JobPlanTest : public testing::Test {
  protected:
   // The base model of the repository, and its own pages as text.
-  JobPlan Plan(const std::string& more = "") const {
+  JobPlan Plan(const std::string& release = "", const std::string& model = kBase) const {
     WriteFile(
         folder_ / "r.yml",
         fmt::format(
-            "base: {{model: {0}/models/longspan-base.gguf}}\n"
+            "base: {{model: {2}}}\n"
             "data: {{inputs: ['{0}/docs/*.md'], min_tokens: 16, validation: 0.5}}\n"
             "context: {{target: 1024, window: 256}}\n"
             "train: {{learning_rate: 1e-3, steps: 3, batch_size: 2, gradient_accumulation: 4, rank: 8}}\n"
             "quantize: {{types: [F16, Q4_K_M]}}\n"
             "eval: {{contexts: [512], max_tokens: 1024, passkey: {{lengths: [256], depths: 2}}}}\n"
-            "release: {{name: x, license: mit, out: out, power_watts: 36}}\n{1}",
-            LONGSPAN_SOURCE_DIR, more));
+            "release: {{name: x, license: mit, out: out, power_watts: 36{1}}}\n",
+            LONGSPAN_SOURCE_DIR, release, model));
     return PlanJob(LoadRecipe(folder_ / "r.yml"), "auto");
   }
   static const StagePlan& Stage(const JobPlan& plan, std::string_view name) {
@@ -59,6 +63,28 @@ TEST_F(JobPlanTest, KnowsEveryStage) {
   EXPECT_TRUE(plan.advice.empty());
 }
 
+// From a Hugging Face folder to one: both conversions take disk and time, as much as they then write.
+TEST_F(JobPlanTest, CountsConversions) {
+  ConvertGgufToHf(kBase, folder_ / "hf", {.type = "F16"}, NoProgress());
+  const JobPlan without = Plan(), with = Plan(", huggingface: true", folder_ / "hf");
+  std::vector<std::string> names;
+  for (const StagePlan& stage : with.stages) names.push_back(stage.name);
+  EXPECT_THAT(
+      names, ElementsAre("convert", "prepare", "train", "merge", "quantize-F16", "quantize-Q4_K_M",
+                         "evaluate-base", "evaluate-result", "compare-F16", "compare-Q4_K_M", "huggingface"));
+  ConvertHfToGguf(folder_ / "hf", folder_ / "hf.gguf", "auto", NoProgress());
+  const auto weights = static_cast<double>(fs::file_size(folder_ / "hf/model.safetensors"));
+  const auto vocabulary = static_cast<double>(fs::file_size(folder_ / "hf/tokenizer.json"));
+  EXPECT_NEAR(static_cast<double>(Stage(with, "convert").disk),
+              static_cast<double>(fs::file_size(folder_ / "hf.gguf")), vocabulary);
+  EXPECT_NEAR(static_cast<double>(Stage(with, "huggingface").disk), weights, 0.01 * weights);
+  for (const char* stage : {"convert", "huggingface"}) {
+    EXPECT_GT(Stage(with, stage).seconds, 0);
+    EXPECT_GT(Stage(with, stage).Memory(), 0);
+  }
+  EXPECT_EQ(with.Disk() - Stage(with, "convert").disk - Stage(with, "huggingface").disk, without.Disk());
+}
+
 TEST_F(JobPlanTest, WritesNothing) {
   Plan();
   std::vector<std::string> names;
@@ -81,8 +107,7 @@ TEST_F(JobPlanTest, RowsOfEveryWidthAreTimed) {
   if (!fs::exists(model)) GTEST_SKIP() << "scripts/real-model brings the model";
   Plan();
   std::string text = ReadFile(folder_ / "r.yml");
-  const std::string base = LONGSPAN_SOURCE_DIR "/models/longspan-base.gguf";
-  text.replace(text.find(base), base.size(), model.string());
+  text.replace(text.find(kBase), kBase.size(), model.string());
   text.replace(text.find("target: 1024"), 12, "target: 16384");
   WriteFile(folder_ / "r.yml", text);
   const JobPlan plan = PlanJob(LoadRecipe(folder_ / "r.yml"), "auto");

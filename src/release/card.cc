@@ -50,8 +50,8 @@ const PerplexityPoint* FindContext(const Evaluation& evaluation, std::int64_t co
   return found == evaluation.perplexity.end() ? nullptr : &*found;
 }
 
-std::string FrontMatter(const Recipe& recipe) {
-  std::vector<std::string> tags = {"gguf", "llama", "long-context"};
+std::string FrontMatter(const Recipe& recipe, const std::string& library) {
+  std::vector<std::string> tags = {library, "llama", "long-context"};
   if (recipe.pose.enabled) tags.push_back("pose");
   if (recipe.train.adapter != AdapterKind::kFull) tags.emplace_back(Name(recipe.train.adapter));
   for (const std::string& tag : recipe.release.tags) {
@@ -69,19 +69,22 @@ std::string FrontMatter(const Recipe& recipe) {
   scalar("base_model", recipe.base_id);
   list("language", recipe.release.language);
   scalar("license", recipe.release.license);
-  scalar("library_name", "gguf");
+  scalar("library_name", library);
   scalar("pipeline_tag", "text-generation");
   list("tags", tags);
   return text + "---\n\n";
 }
 
+// What the model is, as a heading and the beginning of a sentence.
+std::string Heading(const Recipe& recipe, const BaseFacts& base) {
+  return fmt::format("# {}\n\n{}, stretched from a context window of {} tokens to {} by {}, with longspan",
+                     EscapeMarkdown(recipe.release.name), EscapeMarkdown(recipe.base_id),
+                     WithCommas(base.context), WithCommas(recipe.context.target),
+                     recipe.pose.enabled ? "continued training with PoSE positions" : "continued training");
+}
+
 std::string Opening(const Recipe& recipe, const Measurements& m) {
-  std::string text = fmt::format("# {}\n\n", EscapeMarkdown(recipe.release.name));
-  text += fmt::format("{}, stretched from a context window of {} tokens to {} by {}, with longspan {}.\n\n",
-                      EscapeMarkdown(recipe.base_id), WithCommas(m.base.context),
-                      WithCommas(recipe.context.target),
-                      recipe.pose.enabled ? "continued training with PoSE positions" : "continued training",
-                      EscapeMarkdown(m.longspan_version));
+  std::string text = fmt::format("{} {}.\n\n", Heading(recipe, m.base), EscapeMarkdown(m.longspan_version));
   const PerplexityPoint* native = FindContext(m.before, m.base.context);
   const PerplexityPoint* before = FindContext(m.before, recipe.context.target);
   const PerplexityPoint* after = FindContext(m.after, recipe.context.target);
@@ -257,6 +260,15 @@ std::string QuantizationSection(const Measurements& m) {
       table.text(), EscapeMarkdown(q.reference), WithCommas(q.tokens), WithCommas(q.context));
 }
 
+std::string HuggingFaceSection(const Measurements& m) {
+  if (m.huggingface.files.empty()) return {};
+  MarkdownTable table({"file", "size"});
+  for (const HuggingFaceFile& file : m.huggingface.files)
+    table.Add({fmt::format("[{}](./{})", EscapeMarkdown(file.name), file.name), Bytes(file.bytes)});
+  return fmt::format("The merged model for transformers, its weights in {}:\n\n{}\n",
+                     EscapeMarkdown(m.huggingface.type), table.text());
+}
+
 std::string CostSection(const Measurements& m) {
   const TrainingFacts& t = m.training;
   std::string text = "## What it cost\n\n";
@@ -292,6 +304,18 @@ std::string CostSection(const Measurements& m) {
   return m.stages.empty() ? text : text + stages.text() + "\n";
 }
 
+// How transformers loads the model in `folder`.
+std::string TransformersCode(const std::string& folder) {
+  return CodeBlock(fmt::format("from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+                               "tokenizer = AutoTokenizer.from_pretrained(\"{0}\")\n"
+                               "model = AutoModelForCausalLM.from_pretrained(\"{0}\", torch_dtype=\"auto\")\n"
+                               "inputs = tokenizer(open(\"long-prompt.txt\").read(), return_tensors=\"pt\")\n"
+                               "tokens = model.generate(**inputs, max_new_tokens=200)\n"
+                               "print(tokenizer.decode(tokens[0], skip_special_tokens=True))",
+                               folder),
+                   "python");
+}
+
 std::string Usage(const Recipe& recipe, const Measurements& m) {
   const std::string file =
       m.quantization.rows.empty() ? recipe.release.name + ".gguf" : m.quantization.rows.back().file;
@@ -300,6 +324,9 @@ std::string Usage(const Recipe& recipe, const Measurements& m) {
          CodeBlock(fmt::format("longspan run {} --file long-prompt.txt --temperature 0.7", file), "sh") +
          "\nWith llama.cpp, which reads the window and the RoPE settings from the file:\n\n" +
          CodeBlock(fmt::format("llama-cli -m {} -c {} -f long-prompt.txt -no-cnv", file, window), "sh") +
+         (m.huggingface.files.empty() ? ""
+                                      : "\nWith transformers, which reads them from config.json:\n\n" +
+                                            TransformersCode("huggingface")) +
          "\nIt continues text; it was not trained to follow instructions.\n\n";
 }
 
@@ -344,15 +371,21 @@ std::string Limits(const Recipe& recipe, const Measurements& m) {
 }  // namespace
 
 std::string ModelCard(const Recipe& recipe, const Measurements& m) {
-  return FrontMatter(recipe) + Opening(recipe, m) + PerplexitySection(m) + PositionSection(m) +
-         PasskeySection(m) + QuantizationSection(m) + Usage(recipe, m) + SampleSection(m) +
-         Settings(recipe, m) + "\n" + CostSection(m) + Limits(recipe, m) +
+  return FrontMatter(recipe, "gguf") + Opening(recipe, m) + PerplexitySection(m) + PositionSection(m) +
+         PasskeySection(m) + QuantizationSection(m) + HuggingFaceSection(m) + Usage(recipe, m) +
+         SampleSection(m) + Settings(recipe, m) + "\n" + CostSection(m) + Limits(recipe, m) +
          fmt::format(
              "## Reproduction\n\nSave as {} and run `longspan extend {}`; the same seeds give the same "
              "weights "
              "on the same machine.\n\n",
              InlineCode(recipe.file.filename().string()), recipe.file.filename().string()) +
          CodeBlock(recipe.text, "yaml");
+}
+
+std::string HuggingFaceCard(const Recipe& recipe, const BaseFacts& base) {
+  return FrontMatter(recipe, "transformers") + Heading(recipe, base) +
+         ".\n\n## How to run it\n\nIn this folder:\n\n" + TransformersCode(".") +
+         "\nIt continues text; it was not trained to follow instructions.\n";
 }
 
 void WriteCard(const std::filesystem::path& folder, const Recipe& recipe, const Measurements& m) {

@@ -13,6 +13,9 @@ namespace longspan {
 // measured is left out rather than filled.
 std::string ModelCard(const Recipe& recipe, const Measurements& m);
 
+// The README.md of the release's folder `huggingface`, which can be published on its own.
+std::string HuggingFaceCard(const Recipe& recipe, const BaseFacts& base);
+
 // Writes `folder`/README.md and the plots that it shows, `folder`/plots/{loss,perplexity,passkey}.svg.
 void WriteCard(const std::filesystem::path& folder, const Recipe& recipe, const Measurements& m);
 

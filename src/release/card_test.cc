@@ -77,9 +77,33 @@ TEST(ModelCard, ShowsEveryMeasurement) {
   EXPECT_THAT(card, HasSubstr(Demo().text));  // the recipe itself
 }
 
+TEST(ModelCard, ShowsTheHuggingFaceFolderAndHowToLoadIt) {
+  const std::string card = ModelCard(Demo(), ExampleMeasurements());
+  EXPECT_THAT(card, HasSubstr("its weights in BF16"));
+  EXPECT_THAT(card,
+              HasSubstr("| [huggingface/model.safetensors](./huggingface/model.safetensors) | 19.8 MB |"));
+  EXPECT_THAT(card, HasSubstr("| [huggingface/config.json](./huggingface/config.json) |"));
+  EXPECT_THAT(card, HasSubstr("AutoModelForCausalLM.from_pretrained(\"huggingface\""));
+}
+
+// The folder can be published alone.
+TEST(HuggingFaceCard, IsOneForTransformers) {
+  const Measurements m = ExampleMeasurements();
+  const std::string card = HuggingFaceCard(Demo(), m.base);
+  const YAML::Node front = FrontMatterOf(card);
+  EXPECT_EQ(front["library_name"].as<std::string>(), "transformers");
+  EXPECT_EQ(front["base_model"].as<std::string>(), "longspan-base");
+  EXPECT_EQ(front["license"].as<std::string>(), "apache-2.0");
+  EXPECT_THAT(front["tags"].as<std::vector<std::string>>(), AllOf(Contains("pose"), Not(Contains("gguf"))));
+  EXPECT_THAT(card, HasSubstr("# longspan-base-4k"));
+  EXPECT_THAT(card, HasSubstr("from a context window of 512 tokens to 4,096"));
+  EXPECT_THAT(card, HasSubstr("AutoModelForCausalLM.from_pretrained(\".\""));
+}
+
 TEST(ModelCard, LeavesOutWhatWasNotMeasured) {
   const std::string card = ModelCard(Demo(), Measurements{});
-  for (const char* absent : {"## Perplexity", "## Passkey", "## Files", "## A sample", "loss.svg", "nan"}) {
+  for (const char* absent : {"## Perplexity", "## Passkey", "## Files", "## A sample", "loss.svg", "nan",
+                             "transformers", "huggingface"}) {
     EXPECT_THAT(card, Not(HasSubstr(absent)));
   }
 }

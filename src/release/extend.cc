@@ -6,8 +6,10 @@
 
 #include "base/file.h"
 #include "convert/gguf_to_hf.h"
+#include "convert/hf_files.h"
 #include "convert/hf_to_gguf.h"
 #include "data/prepare.h"
+#include "formats/gguf_shards.h"
 #include "infer/loaded_model.h"
 #include "quantize/quantize.h"
 #include "release/card.h"
@@ -42,17 +44,21 @@ constexpr int kHuggingFaceVersion = 1;
 constexpr int kReleaseVersion = 1;
 
 constexpr std::array kCardFiles{"README.md", "plots/loss.svg", "plots/perplexity.svg", "plots/passkey.svg"};
-constexpr std::string_view kHfFolder = "huggingface";
+constexpr const char* kHfFolder = "huggingface";
 constexpr std::array kAdapterFiles{"adapter_config.json", "adapter_model.safetensors"};
 
-// Gives the file another name where the file system can do that, because models are large. Otherwise copies
-// it.
-void LinkOrCopy(const fs::path& from, const fs::path& to) {
-  fs::create_directories(to.parent_path());
-  std::error_code error;
-  fs::remove(to, error);
-  fs::create_hard_link(from, to, error);
-  if (error) CopyFile(from, to);
+// The files that a model is read from: a Hugging Face folder's, and all shards of a GGUF file.
+std::vector<fs::path> ModelFiles(const fs::path& model) {
+  if (fs::is_directory(model)) return HfModelFiles(model);
+  std::vector<fs::path> files = GgufShardFiles(model);
+  std::erase_if(files,
+                [](const fs::path& file) { return !fs::exists(file); });  // opening the model will say so
+  return files;
+}
+
+std::vector<fs::path> Joined(std::vector<fs::path> files, const std::vector<fs::path>& more) {
+  files.insert(files.end(), more.begin(), more.end());
+  return files;
 }
 
 class Job {
@@ -68,7 +74,7 @@ class Job {
         eval_(recipe.eval) {}
 
   Measurements Run() {
-    folder_.Check(OutputNames());
+    folder_.Check(OutputNames(), WholeFolders());
     Base();
     Prepare();
     EvalTexts();
@@ -89,14 +95,19 @@ class Job {
   // GGUF file first.
   void Base() {
     base_ = recipe_.base;
+    const std::vector<fs::path> files = ModelFiles(recipe_.base);
     // A wrong recipe should be known before gigabytes are digested.
-    if (!runner_.digests().Knows(recipe_.base)) CheckRecipe(recipe_);
+    const bool known = std::ranges::all_of(files, [&](const auto& f) { return runner_.digests().Knows(f); });
+    if (files.empty() || !known) CheckRecipe(recipe_);
     if (fs::is_directory(recipe_.base)) {
       base_ = paths_.work / "base.gguf";
-      RunStage("convert", {kConvertVersion, {}, {recipe_.base}}, {base_},
-               [&] { ConvertHfToGguf(recipe_.base, base_, "auto", progress_); });
+      // By their names, too: what a file says depends on which it is.
+      StageInputs inputs{kConvertVersion, {}, files};
+      for (const fs::path& file : files)
+        inputs.values.push_back(file.lexically_relative(recipe_.base).generic_string());
+      RunStage("convert", inputs, {base_}, [&] { ConvertHfToGguf(recipe_.base, base_, "auto", progress_); });
     }
-    runner_.Run("base", {kBaseVersion, {RecipeText(recipe_)}, {base_}}, {Facts("base")}, [&] {
+    runner_.Run("base", {kBaseVersion, {RecipeText(recipe_)}, ModelFiles(base_)}, {Facts("base")}, [&] {
       CheckBase(recipe_, base_);
       WarnAbout(LoadedModel(base_, {}, options_.isa).tokenizer().vocabulary(), progress_);
       SaveMeasurement(Facts("base"), FactsOfBase(base_, recipe_.base_id, options_.isa));
@@ -112,7 +123,8 @@ class Job {
   void Prepare() {
     const DataRecipe& d = recipe_.data;
     shards_ = paths_.work / "shards";
-    const StageInputs stage{kPrepareVersion, {Fingerprint(recipe_, kPrepareStage)}, WithBase(paths_.data)};
+    const StageInputs stage{
+        kPrepareVersion, {Fingerprint(recipe_, kPrepareStage)}, Joined(paths_.data, ModelFiles(base_))};
     RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
       const LoadedModel base(base_, {}, options_.isa);
       PrepareOptions options;
@@ -131,13 +143,8 @@ class Job {
     m_.data = LoadMeasurement<DataFacts>(Facts("data"));
   }
 
-  std::vector<fs::path> WithBase(std::vector<fs::path> files) const {
-    files.push_back(base_);
-    return files;
-  }
-
-  // Prepares the documents to measure on. This comes before training, because they must be as long as the
-  // recipe wants to measure.
+  // The documents to measure on. Before anything is trained: they must reach as far as the recipe wants to
+  // measure.
   void EvalTexts() {
     const fs::path facts = Facts("eval-texts");
     if (paths_.eval.empty()) {
@@ -150,8 +157,8 @@ class Job {
       which_texts_ = longspan::EvalTexts::kAll;
       CorpusOptions corpus;
       corpus.text_field = recipe_.data.text_field;
-      RunStage("eval-texts", {kEvalTextsVersion, {corpus.text_field}, WithBase(paths_.eval)}, {texts_, facts},
-               [&] {
+      RunStage("eval-texts", {kEvalTextsVersion, {corpus.text_field}, Joined(paths_.eval, ModelFiles(base_))},
+               {texts_, facts}, [&] {
                  const LoadedModel base(base_, {}, options_.isa);
                  SaveMeasurement(facts, PrepareEvalTexts(paths_.eval, corpus, EncoderOf(base.tokenizer()),
                                                          texts_, progress_));
@@ -188,7 +195,8 @@ class Job {
 
   void Train() {
     trained_ = paths_.work / (recipe_.train.adapter == AdapterKind::kFull ? "trained.gguf" : "adapter");
-    RunStage("train", {kTrainVersion, {Fingerprint(recipe_, kTrainStage)}, {base_, shards_}},
+    RunStage("train",
+             {kTrainVersion, {Fingerprint(recipe_, kTrainStage)}, Joined(ModelFiles(base_), {shards_})},
              {trained_, Facts("train")}, [&] {
                SaveMeasurement(Facts("train"),
                                TrainStretch(Stretch(), shards_, trained_, runner_.Scratch(), progress_));
@@ -198,8 +206,9 @@ class Job {
 
   void Merge() {
     merged_ = paths_.work / "merged.gguf";
-    RunStage("merge", {kMergeVersion, {Fingerprint(recipe_, kMergeStage)}, {base_, trained_}}, {merged_},
-             [&] { MergeStretch(Stretch(), trained_, merged_, progress_); });
+    RunStage("merge",
+             {kMergeVersion, {Fingerprint(recipe_, kMergeStage)}, Joined(ModelFiles(base_), {trained_})},
+             {merged_}, [&] { MergeStretch(Stretch(), trained_, merged_, progress_); });
   }
 
   StretchJob Stretch() const { return StretchOf(recipe_, base_, m_.base.context, options_.isa); }
@@ -223,15 +232,16 @@ class Job {
   }
 
   Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const std::string& name) {
-    RunStage(stage, {kEvaluateVersion, {name, Fingerprint(recipe_, kEvaluateStage)}, {file, texts_}},
-             {Facts(stage)}, [&] {
-               Evaluation evaluation =
-                   Evaluate(file, ReadEvalTexts(texts_, which_texts_), eval_, options_.isa, progress_);
-               evaluation.file = name;
-               evaluation.text =
-                   paths_.eval.empty() ? "documents held out from training" : "texts of the recipe's choice";
-               SaveMeasurement(Facts(stage), evaluation);
-             });
+    const StageInputs inputs{
+        kEvaluateVersion, {name, Fingerprint(recipe_, kEvaluateStage)}, Joined(ModelFiles(file), {texts_})};
+    RunStage(stage, inputs, {Facts(stage)}, [&] {
+      Evaluation evaluation =
+          Evaluate(file, ReadEvalTexts(texts_, which_texts_), eval_, options_.isa, progress_);
+      evaluation.file = name;
+      evaluation.text =
+          paths_.eval.empty() ? "documents held out from training" : "texts of the recipe's choice";
+      SaveMeasurement(Facts(stage), evaluation);
+    });
     return LoadMeasurement<Evaluation>(Facts(stage));
   }
 
@@ -266,31 +276,41 @@ class Job {
     m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
   }
 
-  // Writes the merged model as a Hugging Face folder, which people load in Python.
+  // The merged model as people load it in Python. Which files it has shows when it is written, so the folder
+  // is the job's as a whole.
   void HuggingFace() {
     if (!recipe_.release.huggingface) return;
-    RunStage("huggingface", {kHuggingFaceVersion, {}, {merged_}}, {HfFolder()}, [&] {
-      fs::remove_all(HfFolder());
-      ConvertGgufToHf(merged_, HfFolder(), {}, progress_);
+    const std::string card = HuggingFaceCard(recipe_, m_.base);
+    RunStage("huggingface", {kHuggingFaceVersion, {card}, {merged_}}, {HfFolder(), Facts(kHfFolder)}, [&] {
+      const fs::path staged = folder_.StageFolder(kHfFolder);
+      // What the base has quantised, and no adapter touched, is still so.
+      ConvertGgufToHf(merged_, staged, {.decode = true}, progress_);
+      WriteFile(staged / "README.md", card);
+      SaveMeasurement(Facts(kHfFolder), HuggingFaceFactsOf(staged));
+      folder_.PublishFolder(kHfFolder);
     });
+    m_.huggingface = LoadMeasurement<HuggingFaceFacts>(Facts(kHfFolder));
   }
-  fs::path HfFolder() const { return paths_.work / kHfFolder; }
-  // The names of its files. Before they are made, only the one that every model has.
-  std::vector<std::string> HfNames() const {
-    if (!recipe_.release.huggingface) return {};
-    std::vector<std::string> names;
-    std::error_code absent;
-    for (const auto& entry : fs::directory_iterator(HfFolder(), absent))
-      names.push_back(fmt::format("{}/{}", kHfFolder, entry.path().filename().string()));
-    if (names.empty()) names = {fmt::format("{}/config.json", kHfFolder)};
-    std::ranges::sort(names);
-    return names;
+  fs::path HfFolder() const { return folder_.Path(kHfFolder); }
+  std::vector<std::string> WholeFolders() const {
+    return recipe_.release.huggingface ? std::vector<std::string>{kHfFolder} : std::vector<std::string>();
+  }
+
+  HuggingFaceFacts HuggingFaceFactsOf(const fs::path& staged) const {
+    HuggingFaceFacts facts{std::string(Traits(ReleaseType(merged_)).name), {}};
+    for (const auto& entry : fs::directory_iterator(staged)) {
+      facts.files.push_back({fmt::format("{}/{}", kHfFolder, entry.path().filename().string()),
+                             static_cast<std::int64_t>(entry.file_size())});
+    }
+    std::ranges::sort(facts.files, {}, &HuggingFaceFile::name);
+    return facts;
   }
 
   // Everything that the release folder is to hold, by name.
   std::vector<std::string> OutputNames() const {
     std::vector<std::string> names = CardNames();
     for (const std::string& type : recipe_.quantize) names.push_back(NameOf(type));
+    for (const HuggingFaceFile& file : m_.huggingface.files) names.push_back(file.name);
     names.emplace_back(kChecksumsFile);
     return names;
   }
@@ -300,7 +320,6 @@ class Job {
     if (recipe_.train.adapter != AdapterKind::kFull) {
       for (const char* file : kAdapterFiles) names.push_back(fmt::format("adapter/{}", file));
     }
-    for (std::string& name : HfNames()) names.push_back(std::move(name));
     return names;
   }
 
@@ -319,7 +338,6 @@ class Job {
         for (const char* file : kAdapterFiles)
           CopyFile(trained_ / file, folder_.staging() / "adapter" / file);
       }
-      for (const std::string& name : HfNames()) LinkOrCopy(paths_.work / name, folder_.staging() / name);
       WriteCard(folder_.staging(), recipe_, m_);
       folder_.Publish(CardNames());
       folder_.RemoveAllBut(OutputNames());

@@ -1,162 +1,44 @@
 #include "release/extend.h"
 
 #include <gmock/gmock.h>
-#include <sys/inotify.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <map>
-#include <set>
 
-#include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/parallel.h"
 #include "base/testing/expect_error.h"
+#include "base/testing/open_watch.h"
+#include "data/examples.h"
+#include "data/shard_set.h"
+#include "formats/gguf_shards.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
-#include "model/testing/small_config.h"
+#include "infer/loaded_model.h"
 #include "release/checksums.h"
 #include "release/eval_texts.h"
-#include "release/testing/sample_measurements.h"
-#include "text/bpe_trainer.h"
-#include "text/gguf_vocabulary.h"
+#include "release/testing/small_job.h"
 
 namespace longspan {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::AnyOf;
 using testing::HasSubstr;
 
-// Sentences drawn from few words, so that a small vocabulary covers them.
-std::string Story(std::uint64_t number, int sentences) {
-  constexpr std::array kWho{"The cat", "A fisherman", "My sister", "The old king", "Nobody"};
-  constexpr std::array kDoes{"saw", "remembered", "was looking for", "sold", "found"};
-  constexpr std::array kWhat{"the river", "a pass key", "the green grass", "the long text", "the sun"};
-  Random random(1, number, RandomPurpose::kTest);
-  std::string text;
-  for (int i = 0; i < sentences; ++i) {
-    const auto pick = [&](const auto& words) { return words[random.Below(5)]; };
-    text += fmt::format("{} {} {}. ", pick(kWho), pick(kDoes), pick(kWhat));
-  }
-  return text;
-}
-
-// A recipe that takes seconds: a random base, a few files of text, and every stage.
-class ExtendTest : public testing::Test {
+class ExtendTest : public SmallJob {
  protected:
-  ExtendTest() {
-    SetThreads(1);
-    fs::create_directories(folder_ / "texts");
-    std::vector<std::string> texts;
-    for (std::uint64_t i = 0; i < 10; ++i) {
-      texts.push_back(Story(i, 60));
-      WriteFile(folder_ / fmt::format("texts/{}.txt", i), texts.back());
-    }
-    // The sentences of the passkey test. Without them its prompts would take more tokens than the window has.
-    for (int i = 0; i < 3; ++i) {
-      texts.push_back(
-          "A pass key is hidden somewhere in the long and dull text below. Find it and keep it in mind, for "
-          "you will be "
-          "asked for it at the end. The grass is green. The sky is blue. The pass key is. Remember it. is "
-          "the pass key. "
-          "What is the pass key? The pass key is");
-    }
-    const Vocabulary vocabulary = TrainBpe(texts, {.vocab_size = 480});
-    LlamaConfig config = oracle::MinimalConfig(std::ssize(vocabulary.tokens), 32);
-    config.name = "tiny";
-    config.hidden_dim = 64;
-    config.context = 192;
-    GgufMetadata metadata;
-    WriteVocabulary(vocabulary, metadata);
-    SaveModel(folder_ / "tiny.gguf", config, ToFloat(RandomWeights(config, 1), Type::kF16), metadata);
+  // Of the first rows that Run trains on, the tokens that only fill them up.
+  std::int64_t Padding(std::int64_t rows) const {
+    const Recipe recipe = LoadRecipe(folder_ / "recipe.yml");
+    const LoadedModel base(folder_ / "tiny.gguf", {}, "auto");
+    ExampleOptions options;
+    options.length = base.config().context;
+    options.pose = recipe.pose.options;
+    options.retrieval_share = recipe.train.retrieval_share;
+    options.seed = recipe.train.seed;
+    return Examples(ShardSet::Open(folder_ / "out.work/shards").train, options, EncoderOf(base.tokenizer()))
+        .Make(0, rows)
+        .padding;
   }
-
-  Measurements Run(std::string_view learning_rate = "1e-3", std::string_view out = "out",
-                   Progress& progress = NoProgress()) {
-    WriteFile(folder_ / "recipe.yml", fmt::format(R"(base:
-  model: tiny.gguf
-data:
-  inputs: [texts]
-  min_tokens: 20
-  {}
-  validation: 0.2
-context:
-  target: 384
-pose:
-  unmodified: 0.2
-train:
-  adapter: rslora
-  rank: 4
-  learning_rate: {}
-  steps: 6
-  batch_size: 2
-  retrieval_share: 0.5
-  checkpoint_every: 2
-  eval_every: 3
-  eval_examples: 2
-quantize:
-  types: [{}]
-eval:
-  contexts: [64, 384]
-  stride: 32
-  max_tokens: 256
-  {}
-  passkey:
-    lengths: [192, 384]
-    depths: 2
-    trials: 1
-release:
-  name: tiny-384
-  license: apache-2.0
-  out: {}
-  sample:
-    prompt: The cat
-    tokens: 8
-)",
-                                                  data_, learning_rate, types_, eval_, out));
-    return Extend(LoadRecipe(folder_ / "recipe.yml"), options_, progress);
-  }
-
-  // When each file below the folders was written.
-  std::map<std::string, fs::file_time_type> Times(std::string_view out = "out") const {
-    std::map<std::string, fs::file_time_type> times;
-    for (const char* suffix : {"", ".work"}) {
-      const fs::path root = folder_ / fmt::format("{}{}", out, suffix);
-      for (const auto& entry : fs::recursive_directory_iterator(root)) {
-        if (entry.is_regular_file())
-          times[entry.path().lexically_relative(folder_.path()).string()] = entry.last_write_time();
-      }
-    }
-    return times;
-  }
-
-  TestFolder folder_;
-  ExtendOptions options_{.version = "test", .isa = "auto", .outputs = {}};
-  std::string data_ = "slice: false", types_ = "F16, Q8_0", eval_ = "inputs: []";  // lines of the recipe
-};
-
-class Listener : public Progress {
- public:
-  void Message(std::string_view line) override { lines += std::string(line) + "\n"; }
-  std::string lines;
-};
-
-// Presses Ctrl-C when training has done so many steps.
-class Interrupter : public Progress {
- public:
-  ~Interrupter() override { ClearCancel(); }
-  void Start(std::string_view label, std::int64_t, std::string_view) override {
-    training_ = label == "train";
-  }
-  void Update(std::int64_t done, std::string_view) override {
-    if (training_ && done == 3) RequestCancel();
-  }
-
- private:
-  bool training_ = false;
 };
 
 TEST_F(ExtendTest, MakesAReleaseFolder) {
@@ -174,8 +56,7 @@ TEST_F(ExtendTest, MakesAReleaseFolder) {
 
   EXPECT_EQ(m.data.documents_kept, 10);
   EXPECT_EQ(m.training.steps, 6);
-  EXPECT_LE(m.training.tokens, 6 * 2 * 192);  // less what only fills rows up
-  EXPECT_GT(m.training.tokens, 6 * 2 * 180);
+  EXPECT_EQ(m.training.tokens, 6 * 2 * 192 - Padding(6 * 2));
   EXPECT_EQ(m.training.points.size(), 6u);
   EXPECT_EQ(m.training.adapter_scale, 2);
   ASSERT_EQ(m.after.perplexity.size(), 2u);
@@ -198,35 +79,6 @@ TEST_F(ExtendTest, MakesAReleaseFolder) {
   EXPECT_EQ(model.weights.layers[0].q.type(), Type::kQ8_0);
   EXPECT_EQ(ReadPeft(out / "adapter", model.config).pairs.size(), 4u);
 }
-
-// Notices when one of several files is opened, by any call.
-class OpenWatch {
- public:
-  explicit OpenWatch(const std::vector<fs::path>& files) : fd_(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
-    for (const fs::path& file : files)
-      names_[::inotify_add_watch(fd_, file.c_str(), IN_OPEN)] = file.string();
-  }
-  ~OpenWatch() { ::close(fd_); }
-  OpenWatch(const OpenWatch&) = delete;
-  OpenWatch& operator=(const OpenWatch&) = delete;
-
-  std::set<std::string> Opened() const {
-    std::set<std::string> opened;
-    alignas(inotify_event) std::array<char, 4096> buffer;
-    for (ssize_t n; (n = ::read(fd_, buffer.data(), buffer.size())) > 0;) {
-      for (const char* at = buffer.data(); at < buffer.data() + n;) {
-        const auto* event = reinterpret_cast<const inotify_event*>(at);
-        opened.insert(names_.at(event->wd));
-        at += sizeof *event + event->len;
-      }
-    }
-    return opened;
-  }
-
- private:
-  int fd_;
-  std::map<int, std::string> names_;
-};
 
 TEST_F(ExtendTest, DoesNothingTwice) {
   Run();
@@ -290,11 +142,10 @@ TEST_F(ExtendTest, ACardEditedByHandIsKeptUntilForced) {
 TEST_F(ExtendTest, AnInputIsNeverAnOutput) {
   fs::create_directories(folder_ / "texts/out");
   for (const char* out : {".", "texts", "texts/out", "texts/out/.", "./"}) {
-    // The recipe's own check refuses it, or the job's where links have to be followed.
-    EXPECT_THAT(KindOf([&] { Run("1e-3", out); }), AnyOf(ErrorKind::kInvalidFile, ErrorKind::kBadOption))
-        << out;
+    EXPECT_EQ(KindOf([&] { Run("1e-3", out); }), ErrorKind::kInvalidFile) << out;
   }
   EXPECT_TRUE(fs::is_empty(folder_ / "texts/out"));
+  EXPECT_FALSE(fs::exists(folder_ / "texts/out.work"));
   EXPECT_TRUE(fs::exists(folder_ / "tiny.gguf"));
 }
 
@@ -332,8 +183,8 @@ TEST_F(ExtendTest, ALinkThatLeadsNowhereIsNamed) {
     std::string text = recipe;
     text.replace(text.find(from), std::string_view(from).size(), to);
     WriteFile(folder_ / "recipe.yml", text);
-    EXPECT_THAT(KindOf([&] { Extend(LoadRecipe(folder_ / "recipe.yml"), options_, NoProgress()); }),
-                AnyOf(ErrorKind::kInvalidFile, ErrorKind::kIo))
+    EXPECT_EQ(KindOf([&] { Extend(LoadRecipe(folder_ / "recipe.yml"), options_, NoProgress()); }),
+              ErrorKind::kInvalidFile)
         << to;
   }
 }
@@ -363,6 +214,22 @@ TEST_F(ExtendTest, AnotherLearningRateTrainsAgainButPreparesNothing) {
   EXPECT_TRUE(VerifyChecksums(folder_ / "out").empty());
 }
 
+// Only the first shard is named, and all of them are the base.
+TEST_F(ExtendTest, AChangedShardOfTheBaseIsNoticed) {
+  const auto shards =
+      WriteGgufShards(*GgufFile::Open(folder_ / "tiny.gguf"), folder_.path(), "parts", 20'000, NoProgress());
+  ASSERT_GT(shards.size(), 1u);
+  model_ = shards.front();
+  Run();
+  const auto before = Times();
+  std::string last = ReadFile(folder_ / shards.back());
+  last[last.size() - 2] ^= 1;  // of a weight's mantissa
+  WriteFile(folder_ / shards.back(), last);
+  Run();
+  for (const char* file : {"out.work/evaluate-base.json", "out.work/merged.gguf", "out/tiny-384-Q8_0.gguf"})
+    EXPECT_GT(Times().at(file), before.at(file)) << file;
+}
+
 TEST_F(ExtendTest, SoDoesEveryOtherSettingOfTheOptimizer) {
   Run();
   const std::string adapter = "out.work/adapter/adapter_model.safetensors";
@@ -377,7 +244,7 @@ TEST_F(ExtendTest, SoDoesEveryOtherSettingOfTheOptimizer) {
 TEST_F(ExtendTest, GoesOnAfterCtrlC) {
   Run("1e-3", "straight");
   {
-    Interrupter interrupter;
+    Interrupter interrupter("train", 3);
     EXPECT_THROW(Run("1e-3", "resumed", interrupter), Error);
   }
   EXPECT_FALSE(fs::exists(folder_ / "resumed/README.md"));

@@ -40,12 +40,12 @@ void CheckOutside(const JobPaths& paths, std::span<const fs::path> inputs) {
     const std::string own = Resolved(output);
     for (const fs::path& input : inputs) {
       if (IsWithin(input.string(), own)) {
-        Fail(ErrorKind::kBadOption,
+        Fail(ErrorKind::kInvalidFile,
              "{}: an input within {}, which this job writes: move it out, or name another release.out",
              input.string(), output.string());
       }
       if (IsWithin(own, input.string())) {
-        Fail(ErrorKind::kBadOption,
+        Fail(ErrorKind::kInvalidFile,
              "{}: an input that holds {}, which this job writes: name another release.out", input.string(),
              output.string());
       }
@@ -61,7 +61,7 @@ JobPaths CheckedPaths(const Recipe& recipe) {
   paths.eval = ResolveInputs(recipe, recipe.eval.inputs);
   std::error_code error;
   const fs::path base = fs::canonical(recipe.base, error);
-  if (error) Fail(ErrorKind::kIo, "{}: cannot be opened: {}", recipe.base.string(), error.message());
+  if (error) Fail(ErrorKind::kInvalidFile, "{}: cannot be opened: {}", recipe.base.string(), error.message());
   CheckOutside(paths, paths.data);
   CheckOutside(paths, paths.eval);
   CheckOutside(paths, std::array{base});

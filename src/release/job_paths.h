@@ -16,8 +16,8 @@ struct JobPaths {
   std::vector<std::filesystem::path> data, eval;
 };
 
-// Error(kIo) for a base or an input that is missing, Error(kBadOption) where one is, is within, or holds a
-// folder that the job writes. Writes nothing.
+// Error(kInvalidFile) for a base or an input that is missing, and where one is, is within, or holds a folder
+// that the job writes. Writes nothing.
 JobPaths CheckedPaths(const Recipe& recipe);
 
 // The second of these checks, for some inputs whose links are resolved.

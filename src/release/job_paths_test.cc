@@ -53,7 +53,7 @@ TEST(JobPaths, TheReleaseFolderHasANameOfItsOwn) {
   fs::create_symlink("absent", folder / "dangling");
   for (const char* base : {"absent", "dangling"}) {
     recipe.base = folder / base;
-    EXPECT_EQ(KindOf([&] { CheckedPaths(recipe); }), ErrorKind::kIo) << base;
+    EXPECT_EQ(KindOf([&] { CheckedPaths(recipe); }), ErrorKind::kInvalidFile) << base;
   }
 }
 

@@ -8,13 +8,15 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/schema.h"
+#include "formats/json_reader.h"
 
 namespace longspan {
 namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kMaxFile = 1 << 28;
+// A point of training has five numbers, and there is one for each step.
+constexpr JsonLimits kLimits{.bytes = 1 << 28, .values = 1 << 23};
 
 template <Is<BaseFacts> T>
 void Fields(T& f, auto&& visit) {
@@ -132,6 +134,18 @@ void Fields(T& f, auto&& visit) {
   visit("rows", f.rows);
 }
 
+template <Is<HuggingFaceFile> T>
+void Fields(T& f, auto&& visit) {
+  visit("name", f.name);
+  visit("bytes", f.bytes);
+}
+
+template <Is<HuggingFaceFacts> T>
+void Fields(T& f, auto&& visit) {
+  visit("type", f.type);
+  visit("files", f.files);
+}
+
 template <Is<StageTime> T>
 void Fields(T& f, auto&& visit) {
   visit("name", f.name);
@@ -165,6 +179,7 @@ void Fields(T& f, auto&& visit) {
   visit("before", f.before);
   visit("after", f.after);
   visit("quantization", f.quantization);
+  visit("huggingface", f.huggingface);
   visit("stages", f.stages);
   visit("energy", f.energy);
   visit("sample", f.sample);
@@ -284,10 +299,8 @@ void SaveMeasurement(const std::filesystem::path& path, const T& facts) {
 
 template <class T>
 T LoadMeasurement(const std::filesystem::path& path) {
-  json value = json::parse(ReadFile(path, kMaxFile), nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) Fail(ErrorKind::kInvalidFile, "{}: expected JSON", path.string());
   T facts;
-  Read(value, path.string(), facts);
+  Read(ParseJson(ReadFile(path, kLimits.bytes), path.string(), kLimits), path.string(), facts);
   return facts;
 }
 
@@ -312,6 +325,9 @@ template QuantizationFacts LoadMeasurement(const std::filesystem::path&);
 template json ToJson(const QuantizationRow&);
 template void SaveMeasurement(const std::filesystem::path&, const QuantizationRow&);
 template QuantizationRow LoadMeasurement(const std::filesystem::path&);
+template json ToJson(const HuggingFaceFacts&);
+template void SaveMeasurement(const std::filesystem::path&, const HuggingFaceFacts&);
+template HuggingFaceFacts LoadMeasurement(const std::filesystem::path&);
 template json ToJson(const EnergyFacts&);
 template void SaveMeasurement(const std::filesystem::path&, const EnergyFacts&);
 template EnergyFacts LoadMeasurement(const std::filesystem::path&);

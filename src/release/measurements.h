@@ -122,6 +122,17 @@ struct QuantizationFacts {
   std::vector<QuantizationRow> rows;
 };
 
+// The merged model as a Hugging Face folder.
+struct HuggingFaceFile {
+  std::string name;  // within the release folder
+  std::int64_t bytes = 0;
+};
+
+struct HuggingFaceFacts {
+  std::string type;                    // of most weights, such as "BF16"
+  std::vector<HuggingFaceFile> files;  // none where the release has no such folder
+};
+
 struct StageTime {
   std::string name;
   double seconds = 0;
@@ -155,6 +166,7 @@ struct Measurements {
   Evaluation before;
   Evaluation after;
   QuantizationFacts quantization;
+  HuggingFaceFacts huggingface;
   std::vector<StageTime> stages;
   EnergyFacts energy;
   SampleText sample;

@@ -48,7 +48,9 @@ TEST(Measurements, NameWhatIsWrong) {
   const auto file = folder / "m.json";
   const auto load = [&] { LoadMeasurement<EnergyFacts>(file); };
   WriteFile(file, "{");
-  EXPECT_THAT(load, ThrowsMessage<Error>(HasSubstr("m.json: expected JSON")));
+  EXPECT_THAT(load, ThrowsMessage<Error>(HasSubstr("m.json: not JSON")));
+  WriteFile(file, std::string(100'000, '['));
+  EXPECT_THAT(load, ThrowsMessage<Error>(HasSubstr("m.json: JSON nested deeper than")));
   WriteFile(file, "{}");
   EXPECT_THAT(load, ThrowsMessage<Error>(HasSubstr("the key 'power_watts' is missing")));
   WriteFile(file, R"({"power_watts": "lots"})");

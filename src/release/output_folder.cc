@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/temporary.h"
 #include "release/checksums.h"
+#include "release/record_file.h"
 
 namespace longspan {
 namespace {
@@ -83,38 +84,26 @@ OutputFolder::OutputFolder(fs::path folder, fs::path work, JobName job, OutputPo
 
 void OutputFolder::Load() {
   if (TypeOf(record_) == fs::file_type::not_found) return;
-  const std::string next = fmt::format("put back a copy of it, or move {} and {} away to begin anew",
-                                       folder_.string(), record_.parent_path().string());
-  try {
-    const json record = json::parse(ReadFile(record_));
-    const int version = record.at("version");
-    if (version != kVersion) {
-      Fail(ErrorKind::kUnsupported,
-           "{}: a record of version {}, expected {}; end the job with the longspan that began it, or {}",
-           record_.string(), version, kVersion, next);
-    }
-    const std::string recipe = record.at("recipe"), release = record.at("release");
-    record.at("files").get_to(files_);
-    record.at("moving").get_to(moving_);
-    std::error_code gone;
-    if (recipe != job_.recipe.string() && release != job_.release && fs::exists(recipe, gone)) {
-      Fail(ErrorKind::kBadOption,
-           "{}: belongs to another job, {} of {}; name another release.out, or move {} and {} away",
-           folder_.string(), release, recipe, folder_.string(), record_.parent_path().string());
-    }
-  } catch (const json::exception& error) {
-    Fail(ErrorKind::kInvalidFile, "{}: damaged ({}); it says which files of {} this job made: {}",
-         record_.string(), error.what(), folder_.string(), next);
-  }
+  const std::string instead =
+      fmt::format("move {} and {} away to begin anew", folder_.string(), record_.parent_path().string());
+  ReadRecord(record_, kVersion, {"which files of the release folder this job made", instead},
+             [&](const json& record) {
+               const std::string recipe = record.at("recipe"), release = record.at("release");
+               record.at("files").get_to(files_);
+               record.at("moving").get_to(moving_);
+               std::error_code gone;
+               if (recipe == job_.recipe.string() || release == job_.release || !fs::exists(recipe, gone))
+                 return;
+               Fail(ErrorKind::kBadOption,
+                    "{}: belongs to another job, {} of {}; name another release.out, or move {} and {} away",
+                    folder_.string(), release, recipe, folder_.string(), record_.parent_path().string());
+             });
 }
 
 void OutputFolder::Save() const {
-  const json record = {{"version", kVersion},
-                       {"recipe", job_.recipe.string()},
-                       {"release", job_.release},
-                       {"files", files_},
-                       {"moving", moving_}};
-  WriteFile(record_, record.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+  WriteRecord(
+      record_, kVersion,
+      {{"recipe", job_.recipe.string()}, {"release", job_.release}, {"files", files_}, {"moving", moving_}});
 }
 
 OutputFolder::State OutputFolder::StateOf(const std::string& name) {
@@ -148,14 +137,18 @@ void OutputFolder::Settle() {
   Save();
 }
 
-// Everything that is neither recorded, nor one of `names`, nor the recipe. A whole folder is one entry.
-std::vector<std::string> OutputFolder::Foreign(const std::set<std::string>& names) const {
+// What is neither recorded, nor one of `names`, nor the recipe; folders without anything of ours as one
+// entry.
+std::vector<std::string> OutputFolder::Foreign(const std::set<std::string>& names,
+                                               std::span<const std::string> whole_folders) const {
   const auto is_ours = [&](const std::string& name) { return files_.contains(name) || names.contains(name); };
   const auto holds_ours = [&](const std::string& folder) {
     const auto name = names.lower_bound(folder);
     const auto file = files_.lower_bound(folder);
     return (name != names.end() && name->starts_with(folder)) ||
-           (file != files_.end() && file->first.starts_with(folder));
+           (file != files_.end() && file->first.starts_with(folder)) ||
+           std::ranges::any_of(whole_folders,
+                               [&](const std::string& whole) { return folder == whole + "/"; });
   };
   const auto is_recipe = [&](const fs::path& path) {
     return path.filename() == job_.recipe.filename() && Resolved(path) == job_.recipe;
@@ -183,10 +176,26 @@ std::vector<std::string> OutputFolder::Foreign(const std::set<std::string>& name
   } catch (const fs::filesystem_error& error) {
     Fail(ErrorKind::kIo, "{}: cannot list the folder: {}", folder_.string(), error.code().message());
   }
+  std::ranges::sort(foreign);
   return foreign;
 }
 
-void OutputFolder::Check(std::span<const std::string> names) {
+void OutputFolder::CheckWholeFolders(std::span<const std::string> foreign,
+                                     std::span<const std::string> whole_folders) const {
+  for (const std::string& whole : whole_folders) {
+    std::vector<std::string> inside;
+    for (const std::string& name : foreign) {
+      if (name.starts_with(whole + "/")) inside.push_back(name);
+    }
+    if (inside.empty()) continue;
+    Fail(ErrorKind::kBadOption,
+         "{}: is to hold what this job makes and nothing else, found {}; move it away, or name another "
+         "release.out",
+         Path(whole).string(), Shown(inside));
+  }
+}
+
+void OutputFolder::Check(std::span<const std::string> names, std::span<const std::string> whole_folders) {
   std::error_code error;
   if (TypeOf(folder_) != fs::file_type::not_found && !fs::is_directory(folder_, error)) {
     Fail(ErrorKind::kBadOption, "{}: expected a folder to release to, found {}; name another release.out",
@@ -197,7 +206,8 @@ void OutputFolder::Check(std::span<const std::string> names) {
   if (TypeOf(folder_) == fs::file_type::not_found) return;
 
   std::set<std::string> known(names.begin(), names.end());
-  const std::vector<std::string> foreign = Foreign(known);
+  const std::vector<std::string> foreign = Foreign(known, whole_folders);
+  CheckWholeFolders(foreign, whole_folders);
   for (const auto& [name, digest] : files_) known.insert(name);
   std::vector<std::string> in_the_way, changed;
   for (const std::string& name : known) {
@@ -245,6 +255,27 @@ void OutputFolder::Publish(std::span<const std::string> names) {
   Save();
 }
 
+fs::path OutputFolder::StageFolder(const std::string& folder) const {
+  const fs::path staged = staging_ / folder;
+  std::error_code error;
+  fs::remove_all(staged, error);
+  if (error) Fail(ErrorKind::kIo, "{}: cannot be removed: {}", staged.string(), error.message());
+  return staged;
+}
+
+void OutputFolder::PublishFolder(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::recursive_directory_iterator(staging_ / folder)) {
+    if (entry.is_regular_file()) names.push_back(entry.path().lexically_relative(staging_).generic_string());
+  }
+  std::ranges::sort(names);
+  Publish(names);
+  for (const auto& [name, digest] : files_) {
+    if (!name.starts_with(folder + "/")) names.push_back(name);
+  }
+  RemoveAllBut(names);
+}
+
 void OutputFolder::RemoveAllBut(std::span<const std::string> names) {
   std::vector<std::string> stale;
   for (const auto& [name, digest] : files_) {
@@ -256,8 +287,7 @@ void OutputFolder::RemoveAllBut(std::span<const std::string> names) {
     if (state == State::kOurs) {
       fs::remove(Path(name), error);
       if (error) Fail(ErrorKind::kIo, "{}: cannot be removed: {}", Path(name).string(), error.message());
-      progress_.Message(
-          fmt::format("{}: removed, because the recipe no longer asks for it", Path(name).string()));
+      progress_.Message(fmt::format("{}: removed, because this job no longer makes it", Path(name).string()));
       if (Path(name).parent_path() != folder_)
         fs::remove(Path(name).parent_path(), error);  // where empty now
     } else if (state == State::kChanged) {

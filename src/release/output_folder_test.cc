@@ -178,6 +178,66 @@ TEST_F(OutputFolderTest, AKilledMoveIsRecognisedWhicheverWayItEnded) {
   EXPECT_THAT(Run("4"), HasSubstr("changed since"));
 }
 
+// A folder that programs read as a whole.
+class WholeFolderTest : public OutputFolderTest {
+ protected:
+  // Publishes model/ with these files, each with its name as its contents.
+  std::string RunFolder(const std::vector<std::string>& files, OutputPolicy policy = {}) {
+    return ErrorOf([&] {
+      OutputFolder out = Open(policy);
+      out.Check(std::array<std::string, 1>{"README.md"}, std::array<std::string, 1>{"model"});
+      const fs::path staged = out.StageFolder("model");
+      for (const std::string& file : files) WriteFile(staged / file, file);
+      out.PublishFolder("model");
+    });
+  }
+};
+
+TEST_F(WholeFolderTest, IsPublishedInPlaceOfTheEarlierOne) {
+  EXPECT_EQ(Run("1", {}, {"README.md"}), "");
+  EXPECT_EQ(RunFolder({"a", "b/c"}), "");
+  EXPECT_EQ(ReadFile(out_ / "model/b/c"), "b/c");
+  WriteFile(work_ / "staging/model/half", "of a killed process");
+  EXPECT_EQ(RunFolder({"a", "d"}), "");
+  EXPECT_THAT(Open().Digests(),
+              testing::UnorderedElementsAre(testing::Key("README.md"), testing::Key("model/a"),
+                                            testing::Key("model/d")));
+  EXPECT_FALSE(fs::exists(out_ / "model/b"));
+  EXPECT_FALSE(fs::exists(out_ / "model/half"));
+  EXPECT_EQ(ReadFile(out_ / "README.md"), "1README.md");
+}
+
+TEST_F(WholeFolderTest, HoldsNothingForeign) {
+  EXPECT_EQ(RunFolder({"a"}), "");
+  WriteFile(out_ / "model/foreign", "somebody's");
+  fs::create_directory(out_ / "model/empty");
+  for (const OutputPolicy policy : {OutputPolicy{}, OutputPolicy{true, false}, OutputPolicy{true, true}}) {
+    EXPECT_THAT(
+        RunFolder({"a"}, policy),
+        HasSubstr(
+            "model: is to hold what this job makes and nothing else, found model/empty/, model/foreign"));
+  }
+  EXPECT_EQ(ReadFile(out_ / "model/foreign"), "somebody's");
+  fs::remove(out_ / "model/foreign");
+  fs::remove(out_ / "model/empty");
+  WriteFile(out_ / "model/a", "edited");
+  EXPECT_THAT(RunFolder({"a"}), HasSubstr("changed since this job wrote it: model/a"));
+  EXPECT_EQ(RunFolder({"a"}, {.force = true}), "");
+}
+
+TEST_F(WholeFolderTest, MayBeThereWithoutAFileAndMustBeAFolder) {
+  fs::create_directories(out_ / "model");
+  EXPECT_EQ(RunFolder({"a"}), "");
+  fs::remove_all(out_ / "model");
+  WriteFile(out_ / "model", "a file");
+  EXPECT_THAT(RunFolder({"a"}, {true, true}), HasSubstr("model: expected a folder, found a file"));
+  fs::remove(out_ / "model");
+  WriteFile(folder_ / "elsewhere/a", "not the job's");
+  fs::create_directory_symlink(folder_ / "elsewhere", out_ / "model");
+  EXPECT_THAT(RunFolder({"a"}, {true, true}), HasSubstr("model: expected a folder, found a link"));
+  EXPECT_EQ(ReadFile(folder_ / "elsewhere/a"), "not the job's");
+}
+
 TEST_F(OutputFolderTest, AnotherJobsFolderIsRefused) {
   EXPECT_EQ(Run("1"), "");
   WriteFile(folder_ / "other.yml", "another recipe");

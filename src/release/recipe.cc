@@ -88,6 +88,14 @@ void FollowGivenKeys(Recipe& recipe) {
   if (config.head_dim == 0) config.head_dim = config.dim / config.heads;
 }
 
+// What a model is called after its file or folder. What follows a folder's last dot is no extension:
+// "Llama-3.2-1B".
+std::string ModelName(fs::path base) {
+  if (!base.empty()) base = fs::absolute(base).lexically_normal();
+  if (!base.has_filename()) base = base.parent_path();
+  return (base.extension() == ".gguf" ? base.stem() : base.filename()).string();
+}
+
 void CompleteEval(EvalRecipe& eval, std::int64_t target) {
   const std::int64_t affordable = std::min(target, kAffordableWindow);
   if (eval.contexts.empty()) eval.contexts = {affordable};
@@ -124,7 +132,7 @@ void CompleteRecipe(Recipe& recipe, RecipeUse use) {
                                                                   : PoseOptions::Lengths::kRandom;
   }
   if (target == 0 && !recipe.places.Given("pose")) recipe.pose.enabled = false;
-  if (recipe.base_id.empty()) recipe.base_id = recipe.base.filename().replace_extension().string();
+  if (recipe.base_id.empty()) recipe.base_id = ModelName(recipe.base);
   if (target > 0) CompleteEval(recipe.eval, target);
   ReleaseRecipe& release = recipe.release;
   if (release.out.empty() && !release.name.empty())

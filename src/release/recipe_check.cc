@@ -3,10 +3,14 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "convert/gguf_to_hf.h"
+#include "convert/hf_to_gguf.h"
 #include "data/passkey.h"
+#include "formats/llama3_rope.h"
 #include "formats/llama_gguf.h"
 #include "quantize/mix.h"
 #include "quantize/quantize.h"
+#include "release/stretch.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
 
@@ -76,8 +80,7 @@ void CheckPrompts(const Recipe& recipe, const Tokenizer& tokenizer) {
   }
 }
 
-void CheckTypes(const Recipe& recipe, const GgufFile& base) {
-  std::vector<TensorInfo> tensors = TensorInfos(base);
+void CheckTypes(const Recipe& recipe, std::vector<TensorInfo> tensors) {
   for (TensorInfo& tensor : tensors) tensor.type = Type::kF16;  // once merged
   for (const std::string& type : recipe.quantize) {
     const Mix& mix = FindMix(type);
@@ -92,6 +95,43 @@ void CheckTypes(const Recipe& recipe, const GgufFile& base) {
   }
 }
 
+// A base, as a GGUF file or as the folder that one is made of.
+struct Base {
+  LlamaConfig config;
+  Tensor rope_factors;
+  GgufMetadata metadata;
+  std::vector<TensorInfo> tensors;
+};
+
+Base OpenBase(const fs::path& path) {
+  if (fs::is_directory(path)) {
+    HfModel model = ReadHfModel(path);
+    const bool scaled = model.config.rope_scaling.kind == RopeScaling::Kind::kLlama3;
+    return {model.config, scaled ? Llama3RopeFactors(model.config) : Tensor(), std::move(model.metadata),
+            std::move(model.tensors)};
+  }
+  const ModelFile model = LoadModel(path);
+  return {model.config, model.weights.rope_factors, model.file->metadata(), TensorInfos(*model.file)};
+}
+
+// The model that comes out, as far as it is known before: the scaling of RoPE, and what the release asks for.
+void CheckResult(const Recipe& recipe, const Base& base) {
+  LlamaConfig config = base.config;
+  Weights weights;
+  weights.rope_factors = base.rope_factors;
+  try {
+    ApplyReleasedRope(StretchOf(recipe, recipe.base, config.context, {}), config, weights);
+  } catch (const Error& error) {
+    recipe.places.FailAt("rope", error.what());
+  }
+  if (!recipe.release.huggingface) return;
+  try {
+    CheckGgufToHf(config, weights.rope_factors, base.metadata);
+  } catch (const Error& error) {
+    recipe.places.FailAt("release.huggingface", fmt::format("{}; write false", error.what()));
+  }
+}
+
 void CheckExtend(const Recipe& recipe) {
   CheckThere(recipe, "base.model", recipe.base, false);
   std::vector<fs::path> inputs = ResolveInputs(recipe, recipe.data.inputs, "data.inputs");
@@ -100,13 +140,13 @@ void CheckExtend(const Recipe& recipe) {
   inputs.push_back(recipe.base);
   CheckOutput(recipe, "release.out", recipe.release.out, inputs);
   CheckOutput(recipe, "release.out", WorkFolder(recipe), inputs);
-  if (!fs::is_directory(recipe.base)) return CheckBase(recipe, recipe.base);
-  if (fs::exists(recipe.base / "adapter_config.json")) {
+  if (fs::is_directory(recipe.base) && fs::exists(recipe.base / "adapter_config.json")) {
     recipe.places.FailAt("base.model",
                          fmt::format("{} is an adapter; write the name of its base, and fold it in with "
                                      "longspan merge where it is to be stretched, too",
                                      recipe.base.string()));
   }
+  CheckBase(recipe, recipe.base);
 }
 
 void CheckTrain(const Recipe& recipe) {
@@ -124,11 +164,12 @@ void CheckTrain(const Recipe& recipe) {
 
 }  // namespace
 
-void CheckBase(const Recipe& recipe, const fs::path& file) {
-  const ModelFile base = LoadModel(file);
+void CheckBase(const Recipe& recipe, const fs::path& path) {
+  const Base base = OpenBase(path);
   CheckWindows(recipe, base.config);
-  CheckPrompts(recipe, *Tokenizer::Make(ReadVocabulary(base.file->metadata())));
-  CheckTypes(recipe, *base.file);
+  CheckPrompts(recipe, *Tokenizer::Make(ReadVocabulary(base.metadata)));
+  CheckTypes(recipe, base.tensors);
+  CheckResult(recipe, base);
 }
 
 void CheckRecipe(const Recipe& recipe, RecipeUse use) {

@@ -7,11 +7,10 @@ namespace longspan {
 
 // Checks all that can fail for the recipe's settings alone: that its files are there, that the output is none
 // of them, and that windows, prompts and types fit the base. Takes as long as opening the base. Error with
-// one line that names file, line, key and what to write. A base that is a Hugging Face folder must become a
-// GGUF file first; CheckBase then does the rest.
+// one line that names file, line, key and what to write, or the file of the base that is at fault.
 void CheckRecipe(const Recipe& recipe, RecipeUse use = kForExtend);
 
-// The part of it that needs the base, as the GGUF file `base`.
-void CheckBase(const Recipe& recipe, const std::filesystem::path& base);
+// The part of it that needs the base, as a GGUF file or a Hugging Face folder.
+void CheckBase(const Recipe& recipe, const std::filesystem::path& path);
 
 }  // namespace longspan

@@ -3,9 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/testing/temporary_folder.h"
+#include "convert/gguf_to_hf.h"
+#include "formats/llama_gguf.h"
 
 namespace longspan {
 namespace {
@@ -53,7 +57,7 @@ TEST_F(RecipeCheckTest, AcceptsWhatIsRight) {
   Check();
   Check("scaling: yarn", "scaling: yarn, factor: 4");
   Check("[F16]", "[F16, Q8_0, Q4_K_M, Q2_K, IQ3_S]");
-  Check("model: base.gguf", "model: texts");  // a Hugging Face folder is opened later
+  Check("mit, out: out", "mit, out: out, huggingface: true");
 }
 
 TEST_F(RecipeCheckTest, FilesMustBeThere) {
@@ -84,6 +88,47 @@ TEST_F(RecipeCheckTest, WindowsPromptsAndTypesFitTheBase) {
               "r.yml:7: eval.passkey.lengths: a prompt needs ");
   ExpectFault("[F16]", "[F16, IQ2_XS]",
               "r.yml:6: quantize.types: IQ2_XS needs an importance matrix, which extend does not make");
+}
+
+// What the release asks for must be able to hold the model that comes out.
+TEST_F(RecipeCheckTest, AFolderHasNoWordForEveryScaling) {
+  Check("scaling: yarn", "scaling: ntk");
+  const std::string text = ReadFile(folder_ / "r.yml");
+  std::string both = text;
+  both.replace(both.find("out: out"), 8, "out: out, huggingface: true");
+  WriteFile(folder_ / "r.yml", both);
+  EXPECT_THAT([&] { CheckRecipe(LoadRecipe(folder_ / "r.yml")); },
+              ThrowsMessage<Error>(HasSubstr("r.yml:8: release.huggingface: config.json has no word for ntk "
+                                             "scaling; raise rope_theta instead; write false")));
+}
+
+// Divisors of no known scaling cannot follow another theta.
+TEST_F(RecipeCheckTest, TheScalingOfTheBaseGoesWithTheRecipes) {
+  ModelFile base = LoadModel(folder_ / "base.gguf");
+  base.weights.rope_factors = Tensor::Allocate(Type::kF32, {base.config.head_dim / 2});
+  std::ranges::fill(base.weights.rope_factors.mutable_floats(), 3.0f);
+  SaveModel(folder_ / "scaled.gguf", base.config, base.weights, base.file->metadata());
+  Check("model: base.gguf", "model: scaled.gguf");  // another scaling replaces them
+  ExpectFault("base.gguf}\ndata: {inputs: texts}\ncontext: {target: 2_048}\nrope: {scaling: yarn}",
+              "scaled.gguf}\ndata: {inputs: texts}\ncontext: {target: 2_048}\nrope: {theta: 5e4}",
+              "r.yml:4: rope: the model's RoPE divisors (rope_freqs) are of no known scaling");
+}
+
+// A Hugging Face folder is checked as the file is that is made of it.
+TEST_F(RecipeCheckTest, AFolderIsCheckedLikeAFile) {
+  ConvertGgufToHf(folder_ / "base.gguf", folder_ / "hf", {}, NoProgress());
+  fs::remove(folder_ / "base.gguf");
+  fs::create_symlink("hf", folder_ / "base.gguf");
+  Check();
+  Check("mit, out: out", "mit, out: out, huggingface: true");
+  ExpectFault("2_048", "512",
+              "r.yml:3: context.target: 512 is no more than the base's own window, 512; write more");
+  ExpectFault("stride: 64", "stride: 64, passkey: {lengths: [16, 512]}",
+              "r.yml:7: eval.passkey.lengths: a prompt needs ");
+  ExpectFault("[F16]", "[F16, IQ2_XS]", "r.yml:6: quantize.types: IQ2_XS needs an importance matrix");
+  ExpectFault("model: base.gguf", "model: texts", "texts: expected the folder of a Hugging Face model");
+  fs::remove(folder_ / "hf/tokenizer.json");
+  ExpectFault("", "", "neither tokenizer.json nor tokenizer.model");
 }
 
 TEST_F(RecipeCheckTest, TrainingNeedsItsShards) {

@@ -58,6 +58,13 @@ TEST_F(RecipeTest, LeastIsEnough) {
   EXPECT_EQ(recipe.release.out, folder_ / "out/small");
 }
 
+TEST_F(RecipeTest, TheBaseIsCalledAfterItsFileOrFolder) {
+  EXPECT_EQ(LoadWith("base.gguf", "Llama-3.2-1B.Q8_0.gguf").base_id, "Llama-3.2-1B.Q8_0");
+  EXPECT_EQ(LoadWith("base.gguf", "Llama-3.2-1B").base_id, "Llama-3.2-1B");
+  EXPECT_EQ(LoadWith("base.gguf", "Llama-3.2-1B/").base_id, "Llama-3.2-1B");
+  EXPECT_EQ(LoadWith("base.gguf", ".").base_id, folder_.path().filename());
+}
+
 TEST_F(RecipeTest, BlankKeysKeepTheirDefaults) {
   EXPECT_EQ(LoadWith("  steps: 10\n", "  steps: 10\n  batch_size:\n").train.batch_size, 1);
 }

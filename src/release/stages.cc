@@ -11,10 +11,10 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/temporary.h"
 #include "release/checksums.h"
 #include "release/leftovers.h"
+#include "release/record_file.h"
 
 namespace longspan {
 namespace {
@@ -116,16 +116,9 @@ void StageRunner::Load() {
     }
     return attempt;
   };
-  const std::string next = fmt::format(
+  const std::string instead = fmt::format(
       "move {} and the release folder away, and every stage runs again from the start", work_.string());
-  try {
-    const json state = json::parse(ReadFile(file));
-    const int version = state.at("version");
-    if (version != kVersion) {
-      Fail(ErrorKind::kUnsupported,
-           "{}: a record of version {}, expected {}; end the job with the longspan that began it, or {}",
-           file.string(), version, kVersion, next);
-    }
+  ReadRecord(file, kVersion, {"which stages are done", instead}, [&](const json& state) {
     for (const auto& [name, value] : state.at("stages").items()) {
       Record& record = records_[name];
       for (const auto& [key, attempt] : value.get_ref<const json::object_t&>()) {
@@ -133,11 +126,7 @@ void StageRunner::Load() {
         if (key == "running") record.running = read(attempt);
       }
     }
-  } catch (const json::exception& error) {
-    Fail(ErrorKind::kInvalidFile,
-         "{}: damaged ({}); it says which stages are done: put back a copy of it, or {}", file.string(),
-         error.what(), next);
-  }
+  });
 }
 
 void StageRunner::Save() const {
@@ -154,8 +143,7 @@ void StageRunner::Save() const {
     if (record.done) stage["done"] = write(*record.done);
     if (record.running) stage["running"] = write(*record.running);
   }
-  const json state = {{"version", kVersion}, {"stages", stages}};
-  WriteFile(work_ / kRecords, state.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+  WriteRecord(work_ / kRecords, kVersion, {{"stages", stages}});
 }
 
 std::string StageRunner::Fingerprint(const StageInputs& inputs) {

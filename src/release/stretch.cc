@@ -74,6 +74,13 @@ StretchJob StretchOf(const Recipe& recipe, const fs::path& base, std::int64_t ba
   return job;
 }
 
+void ApplyReleasedRope(const StretchJob& job, LlamaConfig& config, Weights& weights) {
+  Apply(job.rope, config, weights);
+  RopeOverride released;
+  released.theta = job.recipe.rope.release_theta;
+  if (released.theta) Apply(released, config, weights);
+}
+
 TrainingFacts TrainStretch(const StretchJob& job, const fs::path& shards_folder, const fs::path& trained,
                            const fs::path& scratch, Progress& progress) {
   ModelFile base = LoadModel(job.base);
@@ -98,10 +105,7 @@ void MergeStretch(const StretchJob& job, const fs::path& trained, const fs::path
   const Recipe& recipe = job.recipe;
   const bool full = recipe.train.adapter == AdapterKind::kFull;
   ModelFile model = LoadModel(full ? trained : job.base);
-  Apply(job.rope, model.config, model.weights);
-  RopeOverride released;
-  released.theta = recipe.rope.release_theta;
-  if (released.theta) Apply(released, model.config, model.weights);
+  ApplyReleasedRope(job, model.config, model.weights);
   if (!full) {
     const Weights& base = model.weights;
     model.weights = MergeAdapter(base, ReadPeft(trained, model.config), ChooseKernels(job.isa), progress);

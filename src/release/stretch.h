@@ -7,6 +7,8 @@
 
 #include "base/progress.h"
 #include "formats/rope_override.h"
+#include "model/config.h"
+#include "model/weights.h"
 #include "release/measurements.h"
 #include "release/recipe.h"
 
@@ -24,6 +26,9 @@ struct StretchJob {
 // The job of a base with this window; `base` is its file.
 StretchJob StretchOf(const Recipe& recipe, const std::filesystem::path& base, std::int64_t base_window,
                      const std::string& isa);
+
+// Sets RoPE as the released model has it: as it was trained, with the theta to be released.
+void ApplyReleasedRope(const StretchJob& job, LlamaConfig& config, Weights& weights);
 
 // Trains on `shards` and writes `trained`: a PEFT folder, or a GGUF file where all weights are trained. Goes
 // on from a checkpoint in `scratch`.

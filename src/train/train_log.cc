@@ -3,8 +3,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "formats/json_reader.h"
 
 namespace longspan {
+namespace {
+
+constexpr JsonLimits kLine{.bytes = 4096, .values = 64, .depth = 4};
+
+}  // namespace
 
 std::string TrainLog::ToJsonLines() const {
   std::string out;
@@ -19,11 +25,12 @@ std::string TrainLog::ToJsonLines() const {
 }
 
 TrainLog TrainLog::FromJsonLines(std::string_view text, const std::filesystem::path& where) {
+  const std::string name = where.string() + ": training log";
   TrainLog log;
   try {
     while (!text.empty()) {
       const std::size_t end = text.find('\n');
-      const auto line = nlohmann::json::parse(text.substr(0, end));
+      const auto line = ParseJson(text.substr(0, end), name, kLine);
       text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
       TrainLogPoint p{line.at("step"),
                       line.at("tokens"),
@@ -36,7 +43,7 @@ TrainLog TrainLog::FromJsonLines(std::string_view text, const std::filesystem::p
       log.points.push_back(p);
     }
   } catch (const nlohmann::json::exception& error) {
-    Fail(ErrorKind::kInvalidFile, "{}: training log: {}", where.string(), error.what());
+    Fail(ErrorKind::kInvalidFile, "{}: {}", name, error.what());
   }
   return log;
 }

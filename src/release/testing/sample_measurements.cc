@@ -124,6 +124,7 @@ Measurements ExampleMeasurements() {
       {"F16", "longspan-4k-F16.gguf", 19'800'000, 16.02, 24.371, 0, 0, 0, 0, 1},
       {"Q8_0", "longspan-4k-Q8_0.gguf", 10'560'000, 8.51, 24.375, 0.00041, 0.00022, 0.0031, 0.0127, 0.9914},
       {"Q4_K_M", "longspan-4k-Q4_K_M.gguf", 6'210'000, 4.97, 24.912, 0.0233, 0.0148, 0.1702, 0.8121, 0.9377}};
+  m.huggingface = {"BF16", {{"huggingface/config.json", 812}, {"huggingface/model.safetensors", 19'753'088}}};
   m.stages = {{"prepare", 4.1}, {"train", 312.4}, {"merge", 0.8}, {"quantize", 2.7}, {"evaluate", 143.9}};
   m.energy = {
       .power_watts = 65, .power_source = "the recipe", .grid_g_per_kwh = 437, .grid_source = "the recipe"};

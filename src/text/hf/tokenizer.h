@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/progress.h"
 #include "formats/gguf_value.h"
@@ -26,5 +29,7 @@ GgufMetadata ReadHfTokenizer(const std::filesystem::path& folder, std::int64_t v
 // scores. ReadHfTokenizer gives `metadata` back. Trailing unused tokens "[PADn]" are left out: they are the
 // model's, not the tokenizer's.
 void WriteHfTokenizer(const GgufMetadata& metadata, const std::filesystem::path& folder);
+// The same as names and contents, in the order in which they are written.
+std::vector<std::pair<std::string, std::string>> HfTokenizerFiles(const GgufMetadata& metadata);
 
 }  // namespace longspan

@@ -154,7 +154,7 @@ void ReadTemplateFiles(const fs::path& folder, HfTokenizerConfig& config) {
     AddTemplate(name, ReadFile(path, kMaxTemplate), path.string(), config);
   };
   if (const fs::path path = folder / "chat_template.jinja"; fs::exists(path)) read(path, "default");
-  const fs::path more = folder / "additional_chat_templates";
+  const fs::path more = folder / kChatTemplatesFolder;
   if (!fs::is_directory(more)) return;
   std::set<fs::path> paths;  // in one order everywhere
   for (const auto& entry : fs::directory_iterator(more)) {

@@ -40,7 +40,10 @@ struct HfTokenizerConfig {
 // lstrip, rstrip and single_word of an added token's entry, as tokenizer.json has it too.
 TokenEdges ReadTokenEdges(const nlohmann::json& token, const std::string& file);
 
-// Missing files are ignored. Error(kInvalidFile), naming the file, for what is broken.
+// Where chat templates stand in files of their own, below the folder.
+inline constexpr const char* kChatTemplatesFolder = "additional_chat_templates";
+
+// Files that are missing say nothing. Error(kInvalidFile), naming the file, for what is broken.
 HfTokenizerConfig ReadHfTokenizerConfig(const std::filesystem::path& folder);
 
 }  // namespace longspan

@@ -1,4 +1,4 @@
-// WriteHfTokenizer.
+// WriteHfTokenizer and HfTokenizerFiles.
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -43,33 +43,30 @@ std::size_t UsedTokens(const Vocabulary& vocabulary) {
 
 class Writer {
  public:
-  Writer(const GgufMetadata& metadata, const fs::path& folder)
+  explicit Writer(const GgufMetadata& metadata)
       : metadata_(metadata),
-        folder_(folder),
         vocabulary_(ReadVocabulary(metadata)),
         size_(UsedTokens(vocabulary_)),
         spm_(vocabulary_.kind == Vocabulary::Kind::kSpm) {
     for (const std::string& token : vocabulary_.tokens) CheckText(token);
   }
 
-  void Write() {
-    // The folder counts as a tokenizer once tokenizer.json is there, so that is written last.
-    WriteJson("special_tokens_map.json", Roles());
-    WriteJson("tokenizer_config.json", Config());
-    WriteJson("generation_config.json", Generation());
+  std::vector<std::pair<std::string, std::string>> Files() const {
+    std::vector<std::pair<std::string, std::string>> files;
+    // The folder counts as a tokenizer once tokenizer.json is there, so that comes last.
+    files.emplace_back("special_tokens_map.json", Roles().dump(2) + "\n");
+    files.emplace_back("tokenizer_config.json", Config().dump(2) + "\n");
+    files.emplace_back("generation_config.json", Generation().dump(2) + "\n");
     if (spm_) {
       const bool spaces = metadata_.Find<bool>(kRemoveSpacesKey).value_or(false);
-      WriteFile(folder_ / "tokenizer.model", SentencePieceFile(vocabulary_, size_, spaces));
+      files.emplace_back("tokenizer.model", SentencePieceFile(vocabulary_, size_, spaces));
     }
-    WriteFile(folder_ / "tokenizer.json", TokenizerJson(vocabulary_, size_, metadata_.source()));
+    files.emplace_back("tokenizer.json", TokenizerJson(vocabulary_, size_, metadata_.source()));
+    return files;
   }
 
  private:
   void CheckText(std::string_view text) const { Quoted(text, metadata_.source()); }
-
-  void WriteJson(const char* name, const json& object) const {
-    WriteFile(folder_ / name, object.dump(2) + "\n");
-  }
 
   json Roles() const {
     json roles = json::object();
@@ -136,7 +133,6 @@ class Writer {
   }
 
   const GgufMetadata& metadata_;
-  const fs::path& folder_;
   Vocabulary vocabulary_;
   std::size_t size_;
   bool spm_;
@@ -144,8 +140,12 @@ class Writer {
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> HfTokenizerFiles(const GgufMetadata& metadata) {
+  return Writer(metadata).Files();
+}
+
 void WriteHfTokenizer(const GgufMetadata& metadata, const fs::path& folder) {
-  Writer(metadata, folder).Write();
+  for (const auto& [name, contents] : HfTokenizerFiles(metadata)) WriteFile(folder / name, contents);
 }
 
 }  // namespace longspan
