@@ -25,7 +25,7 @@ namespace {
 
 constexpr const char* kTokenizerModelKey = "tokenizer.ggml.model";
 
-// A tensor of the model as it shall be written.
+// A tensor of the model as it will be written.
 struct Target {
   std::string name;  // of ForEachTensor
   Tensor tensor;

@@ -143,8 +143,8 @@ class Job {
     m_.data = LoadMeasurement<DataFacts>(Facts("data"));
   }
 
-  // The documents to measure on. Before anything is trained: they must reach as far as the recipe wants to
-  // measure.
+  // Prepares the documents to measure on. This comes before training, because they must be as long as the
+  // recipe wants to measure.
   void EvalTexts() {
     const fs::path facts = Facts("eval-texts");
     if (paths_.eval.empty()) {
@@ -276,8 +276,8 @@ class Job {
     m_.sample = LoadMeasurement<SampleText>(Facts("sample"));
   }
 
-  // The merged model as people load it in Python. Which files it has shows when it is written, so the folder
-  // is the job's as a whole.
+  // Writes the merged model as a Hugging Face folder, which people load in Python. Which files it has is
+  // known when it is written, so the folder is the job's as a whole.
   void HuggingFace() {
     if (!recipe_.release.huggingface) return;
     const std::string card = HuggingFaceCard(recipe_, m_.base);
