@@ -32,9 +32,11 @@ inline GgufMetadata SmallVocabulary() {
 inline LoraAdapter SmallAdapter(bool rslora) {
   const LlamaConfig c = SmallLlama();
   LoraAdapter adapter{2, 4.0, rslora, 0.0, "small", {}};
-  adapter.pairs.push_back(
-      {"layers.0.q", Tensor::Allocate(Type::kF32, {2, c.dim}), Tensor::Allocate(Type::kF32, {c.q_dim(), 2})});
-  adapter.pairs.push_back({"layers.0.down", Tensor::Allocate(Type::kF32, {2, c.hidden_dim}),
+  adapter.pairs.push_back({{0, Part::kQ},
+                           Tensor::Allocate(Type::kF32, {2, c.dim}),
+                           Tensor::Allocate(Type::kF32, {c.q_dim(), 2})});
+  adapter.pairs.push_back({{0, Part::kDown},
+                           Tensor::Allocate(Type::kF32, {2, c.hidden_dim}),
                            Tensor::Allocate(Type::kF32, {c.dim, 2})});
   return adapter;
 }

@@ -20,7 +20,7 @@ Tensor CutVector(const Tensor& tensor, std::int64_t n) {
 }
 
 // About `share` of `whole`: a multiple of `step`, which divides it.
-std::int64_t Part(std::int64_t whole, std::int64_t step, double share) {
+std::int64_t Portion(std::int64_t whole, std::int64_t step, double share) {
   const std::int64_t steps = whole / step;
   return step * std::clamp<std::int64_t>(std::llround(share * static_cast<double>(steps)), 1, steps);
 }
@@ -39,12 +39,12 @@ SlimLayer MakeSlimLayer(const LlamaConfig& config, const Weights& weights, doubl
   LlamaConfig& c = slim.config;
   const std::int64_t group = config.heads / config.kv_heads;
   const std::int64_t q_dim =
-      Part(config.q_dim(), Step(config.q_dim(), group * config.head_dim, layer.o.type()), share);
+      Portion(config.q_dim(), Step(config.q_dim(), group * config.head_dim, layer.o.type()), share);
   c.layers = 1;
   c.vocab_size = std::min(kFewWords, config.vocab_size);
   c.heads = q_dim / config.head_dim;
   c.kv_heads = c.heads / group;
-  c.hidden_dim = Part(config.hidden_dim, Step(config.hidden_dim, 1, layer.down.type()), share);
+  c.hidden_dim = Portion(config.hidden_dim, Step(config.hidden_dim, 1, layer.down.type()), share);
 
   slim.weights.embedding = Cut(weights.embedding, c.vocab_size, c.dim);
   slim.weights.output = Cut(weights.output, c.vocab_size, c.dim);

@@ -1,9 +1,7 @@
 #include "benchmark/training_time.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <utility>
 #include <vector>
 
 #include "base/cancel.h"
@@ -13,6 +11,7 @@
 #include "benchmark/seconds.h"
 #include "benchmark/slim_layer.h"
 #include "model/batch.h"
+#include "model/linears.h"
 #include "nn/cross_entropy.h"
 #include "train/network.h"
 #include "train/training_memory.h"
@@ -40,21 +39,15 @@ Batch RandomBatch(std::int64_t sequences, std::int64_t length, std::int64_t voca
 
 // Products of a pass through the layers, multiplications and additions of each token, attention left out.
 double ProductOperations(const LlamaConfig& c, const TrainOptions& o, bool backward) {
-  const std::array<std::pair<std::int64_t, std::int64_t>, kProjections.size()> shapes{
-      {{c.dim, c.q_dim()},
-       {c.dim, c.kv_dim()},
-       {c.dim, c.kv_dim()},
-       {c.q_dim(), c.dim},
-       {c.dim, c.hidden_dim},
-       {c.dim, c.hidden_dim},
-       {c.hidden_dim, c.dim}}};
   const bool full = o.adapter == AdapterKind::kFull;
   const double forwards = backward && o.recompute ? 2 : 1;
+  const std::vector<Part> targets = full ? std::vector<Part>() : o.TargetParts();
   double operations = 0;
-  for (std::size_t i = 0; i < shapes.size(); ++i) {
-    const auto in = static_cast<double>(shapes[i].first), out = static_cast<double>(shapes[i].second);
+  for (const LinearPart& l : kLinears) {
+    const auto in = static_cast<double>(Traits(l.part).cols(c)),
+               out = static_cast<double>(Traits(l.part).rows(c));
     operations += in * out * (forwards + (backward ? (full ? 2 : 1) : 0));
-    if (full || std::ranges::find(o.targets, kProjections[i]) == o.targets.end()) continue;
+    if (std::ranges::find(targets, l.part) == targets.end()) continue;
     const auto rank = static_cast<double>(o.rank);
     operations += rank * (in * (forwards + (backward ? 3 : 0)) + out * (forwards + (backward ? 2 : 0)));
   }

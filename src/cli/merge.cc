@@ -28,7 +28,8 @@ void RunMerge(const MergeOptions& options) {
   Apply(options.rope, base.config, base.weights);
   if (options.context > 0) base.config.context = options.context;
   const LoraAdapter adapter = ReadAdapter(options.adapter, base.config);
-  if (adapter.Adapts("embedding")) base.config.tied_embeddings = false;  // the LM head stays as it was
+  if (adapter.Adapts({-1, Part::kEmbedding}))
+    base.config.tied_embeddings = false;  // the LM head stays as it was
   const Weights merged = MergeAdapter(base.weights, adapter, ChooseKernels("auto"), Terminal(),
                                       options.clip ? TooLarge::kClip : TooLarge::kRefuse);
   SaveModel(options.out, base.config, merged, base.file->metadata());

@@ -21,10 +21,10 @@ std::string Rate(double r) {
 }
 
 // How much of a whole is done, and how much of that was done before the start.
-struct Part {
+struct Share {
   std::int64_t done, resumed, total;
 
-  double Share() const {
+  double Fraction() const {
     return std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0);
   }
   double SecondsLeft(double elapsed) const {
@@ -36,15 +36,15 @@ struct Part {
 
 std::string ProgressLine(const ProgressNumbers& n, double elapsed, bool bar, ProgressEnd end) {
   constexpr int kBar = 24;
-  const Part part =
-      n.work_total > 0 ? Part{n.work_done, n.work_resumed, n.work_total} : Part{n.done, n.resumed, n.total};
+  const Share share =
+      n.work_total > 0 ? Share{n.work_done, n.work_resumed, n.work_total} : Share{n.done, n.resumed, n.total};
   std::string line = fmt::format("{:<18} ", n.label);
   if (n.total > 0) {
     if (bar) {
-      const int full = static_cast<int>(part.Share() * kBar);
+      const int full = static_cast<int>(share.Fraction() * kBar);
       for (int i = 0; i < kBar; ++i) line += i < full ? "█" : "░";
     }
-    line += fmt::format(" {:3.0f}% {}/{} {}", 100 * part.Share(), n.done, n.total, n.unit);
+    line += fmt::format(" {:3.0f}% {}/{} {}", 100 * share.Fraction(), n.done, n.total, n.unit);
   } else {
     line += fmt::format("{} {}", n.done, n.unit);
   }
@@ -53,8 +53,8 @@ std::string ProgressLine(const ProgressNumbers& n, double elapsed, bool bar, Pro
   }
   if (end == ProgressEnd::kFinished) {
     line += fmt::format("  in {}", Time(elapsed));
-  } else if (part.done > part.resumed && part.total > part.done && elapsed > 0) {
-    line += fmt::format("  {} left", Time(part.SecondsLeft(elapsed)));
+  } else if (share.done > share.resumed && share.total > share.done && elapsed > 0) {
+    line += fmt::format("  {} left", Time(share.SecondsLeft(elapsed)));
   }
   if (!n.note.empty()) line += "  " + n.note;
   return line;

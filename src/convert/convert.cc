@@ -8,13 +8,13 @@
 #include "convert/gguf_to_hf.h"
 #include "convert/hf_checkpoint.h"
 #include "convert/hf_config.h"
-#include "convert/hf_names.h"
 #include "convert/hf_to_gguf.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_shards.h"
 #include "formats/llama2c.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 namespace {
@@ -100,13 +100,13 @@ void CheckBaseLayers(const LoraAdapter& adapter, const fs::path& base) {
   if (adapter.base_layers.empty()) return;
   if (!fs::is_directory(base)) return CheckBaseLayers(adapter, LoadModel(base).weights);
   const HfCheckpoint checkpoint = HfCheckpoint::Open(base);
-  const auto load = [&](const char* name) {
-    const SafetensorsEntry* entry = checkpoint.Find(HfTensorName(name));
+  const auto load = [&](Part part) {
+    const SafetensorsEntry* entry = checkpoint.Find(HfName({-1, part}));
     return entry == nullptr ? Tensor() : Tensor(entry->type, entry->shape, entry->bytes, nullptr);
   };
   Weights weights;
-  weights.embedding = load("embedding");
-  weights.output = load("output");
+  weights.embedding = load(Part::kEmbedding);
+  weights.output = load(Part::kOutput);
   if (weights.output.empty()) weights.output = weights.embedding;
   CheckBaseLayers(adapter, weights);
 }

@@ -81,7 +81,7 @@ TEST_F(ConvertTest, AdaptersGoBothWays) {
   Tensor a = Tensor::Allocate(Type::kF32, {4, config.dim}),
          b = Tensor::Allocate(Type::kF32, {config.q_dim(), 4});
   for (std::size_t i = 0; i < b.floats().size(); ++i) b.mutable_floats()[i] = static_cast<float>(i);
-  adapter.pairs.push_back({"layers.1.q", a, b});
+  adapter.pairs.push_back({{1, Part::kQ}, a, b});
   WritePeft(folder_ / "peft", adapter, config);
   ConvertOptions options;
   EXPECT_THAT(ErrorOf([&] { Convert(folder_ / "peft", folder_ / "a.gguf", {}, NoProgress()); }),
@@ -105,7 +105,8 @@ TEST_F(ConvertTest, AdaptersGoBothWays) {
 TEST_F(ConvertTest, AnAdaptersBaseLayerMustBeTheBases) {
   const LlamaConfig config = TinyConfig();
   LoraAdapter adapter{2, 2.0, false, 0.0, "tiny", {}};
-  adapter.pairs.push_back({"output", Tensor::Allocate(Type::kF32, {2, config.dim}),
+  adapter.pairs.push_back({{-1, Part::kOutput},
+                           Tensor::Allocate(Type::kF32, {2, config.dim}),
                            Tensor::Allocate(Type::kF32, {config.vocab_size, 2})});
   WritePeft(folder_ / "peft", adapter, config);
   Convert(folder_ / "tiny.gguf", folder_ / "hf", {}, NoProgress());

@@ -12,7 +12,6 @@
 #include "convert/hf_card.h"
 #include "convert/hf_checkpoint.h"
 #include "convert/hf_config.h"
-#include "convert/hf_names.h"
 #include "convert/hf_rope.h"
 #include "convert/tensor_stream.h"
 #include "formats/llama_gguf.h"
@@ -27,9 +26,10 @@ constexpr const char* kTokenizerModelKey = "tokenizer.ggml.model";
 
 // A tensor of the model as it will be written.
 struct Target {
-  std::string name;  // of ForEachTensor
+  WeightId id;
   Tensor tensor;
   Type type = Type::kF32;
+  bool is_added_bias = false;  // of the matrix `id`, which GGUF has without one
 };
 
 Type ParseFloat(const std::string& name) {
@@ -58,7 +58,7 @@ Type MatrixType(const Target& target, const HfOptions& options, Type wanted, con
   if (IsFloat(target.tensor.type())) return target.tensor.type();
   if (options.decode) return wanted;
   Fail(ErrorKind::kBadOption, "{}: tensor {} is {}; decode it with --type F16 or BF16", where,
-       GgufTensorName(target.name), Traits(target.tensor.type()).name);
+       GgufName(target.id), Traits(target.tensor.type()).name);
 }
 
 std::vector<Target> Targets(const ModelFile& model, const HfOptions& options) {
@@ -66,11 +66,11 @@ std::vector<Target> Targets(const ModelFile& model, const HfOptions& options) {
   const std::string where = model.file->path().string();
   const Type wanted = WantedType(model, options);
   std::vector<Target> targets;
-  ForEachTensor(model.weights, config.tied_embeddings, [&](const std::string& name, const Tensor& tensor) {
-    Target target{name, tensor};
+  ForEachTensor(model.weights, config.tied_embeddings, [&](WeightId id, const Tensor& tensor) {
+    Target target{id, tensor};
     if (!CanDecode(tensor.type())) {
       Fail(ErrorKind::kUnsupported, "{}: tensor {} is {}, which longspan does not decode", where,
-           GgufTensorName(name), Traits(tensor.type()).name);
+           GgufName(id), Traits(tensor.type()).name);
     }
     const bool vector = tensor.shape().size() < 2;
     target.type = vector ? (IsFloat(wanted) && Keeps(tensor, wanted) ? wanted : Type::kF32)
@@ -78,18 +78,14 @@ std::vector<Target> Targets(const ModelFile& model, const HfOptions& options) {
     targets.push_back(std::move(target));
     // If transformers' Llama has biases of q, k and v, it has one of o_proj too. GGUF's has none, so it is
     // zero.
-    if (name.ends_with(".v_bias") && Traits(config.architecture).has_hugging_face_o_bias) {
-      targets.push_back(
-          {name.substr(0, name.size() - 6) + "o_bias", Tensor::Allocate(Type::kF32, {config.dim}), wanted});
-    }
+    if (id.part == Part::kVBias && Traits(config.architecture).has_hugging_face_o_bias)
+      targets.push_back({{id.layer, Part::kO}, Tensor::Allocate(Type::kF32, {config.dim}), wanted, true});
   });
   return targets;
 }
 
 std::string NameOf(const Target& target) {
-  if (!target.name.ends_with(".o_bias")) return HfTensorName(target.name);
-  const std::string weight = HfTensorName(target.name.substr(0, target.name.size() - 5));
-  return weight.substr(0, weight.rfind('.')) + ".bias";
+  return target.is_added_bias ? HfModule(target.id) + ".bias" : HfName(target.id);
 }
 
 TensorStream StreamOf(const Target& target, const LlamaConfig& config, TooLarge too_large) {
@@ -97,7 +93,7 @@ TensorStream StreamOf(const Target& target, const LlamaConfig& config, TooLarge 
                       .from = target.tensor.type(),
                       .to = target.type,
                       .too_large = too_large};
-  if (Traits(config.architecture).reorders_rows && HasRotatedRows(target.name)) {
+  if (IsReordered(config.architecture, target.id.part)) {
     stream.order = HeadOrder{config.head_dim, RopeOrder::kHalfSplit};
   }
   SetMeasures(stream, target.tensor.shape());

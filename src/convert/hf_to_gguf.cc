@@ -16,7 +16,6 @@
 #include "convert/hf_checkpoint.h"
 #include "convert/hf_config.h"
 #include "convert/hf_files.h"
-#include "convert/hf_names.h"
 #include "convert/tensor_stream.h"
 #include "encode/encode.h"
 #include "formats/byte_reader.h"
@@ -32,7 +31,7 @@ namespace {
 
 // A tensor of the model with its place in the checkpoint.
 struct Source {
-  std::string name;  // of ForEachTensor
+  WeightId id;
   const SafetensorsEntry* entry;
 };
 
@@ -45,12 +44,13 @@ bool IsZero(const SafetensorsEntry& entry) {
 // Whether a tensor that is not one of the model's own may be left out.
 bool IsLeftOut(const std::string& name, const SafetensorsEntry& entry, const HfCheckpoint& checkpoint,
                const LlamaConfig& config) {
-  if (IsRedundantHfTensor(name)) return true;
+  // RoPE's inverse frequencies, which old checkpoints store and every reader computes.
+  if (name.ends_with("rotary_emb.inv_freq")) return true;
   // A Qwen2 written as a Llama: if transformers' Llama has the other biases, it has one of o_proj too, here
   // zero.
   if (config.attention_bias && name.ends_with("self_attn.o_proj.bias") && IsZero(entry)) return true;
-  if (!config.tied_embeddings || name != HfTensorName("output")) return false;
-  const SafetensorsEntry& embedding = *checkpoint.Find(HfTensorName("embedding"));
+  if (!config.tied_embeddings || name != HfName({-1, Part::kOutput})) return false;
+  const SafetensorsEntry& embedding = *checkpoint.Find(HfName({-1, Part::kEmbedding}));
   if (embedding.type == entry.type && std::ranges::equal(embedding.bytes, entry.bytes)) return true;
   Fail(ErrorKind::kInvalidFile,
        "{}: lm_head.weight differs from the embedding, but tie_word_embeddings is true; set it to "
@@ -68,7 +68,7 @@ std::vector<Source> FindSources(const HfCheckpoint& checkpoint, const LlamaConfi
   std::vector<Source> sources;
   std::set<std::string> used;
   for (const InitialTensor& tensor : InitialTensors(config)) {
-    const std::string name = HfTensorName(tensor.name);
+    const std::string name = HfName(tensor.id);
     const SafetensorsEntry* entry = checkpoint.Find(name);
     if (entry == nullptr) Fail(ErrorKind::kInvalidFile, "{}: tensor {} is missing", checkpoint.where(), name);
     if (entry->shape != tensor.shape) {
@@ -80,7 +80,7 @@ std::vector<Source> FindSources(const HfCheckpoint& checkpoint, const LlamaConfi
            name, Traits(entry->type).name);
     }
     used.insert(name);
-    sources.push_back({tensor.name, entry});
+    sources.push_back({tensor.id, entry});
   }
   for (const auto& [name, entry] : checkpoint.tensors()) {
     if (used.contains(name) || IsLeftOut(name, *entry, checkpoint, config)) continue;
@@ -92,7 +92,7 @@ std::vector<Source> FindSources(const HfCheckpoint& checkpoint, const LlamaConfi
 
 std::vector<TypeChoice> Choose(const std::vector<Source>& sources, const std::string& type) {
   std::vector<TensorInfo> tensors;
-  for (const Source& s : sources) tensors.push_back({GgufTensorName(s.name), s.entry->type, s.entry->shape});
+  for (const Source& s : sources) tensors.push_back({GgufName(s.id), s.entry->type, s.entry->shape});
   if (type != "auto") {
     const Mix& mix = FindMix(type);
     std::vector<TypeChoice> choices = ChooseTypes(mix, tensors);
@@ -142,7 +142,7 @@ GgufMetadata Describe(const std::filesystem::path& folder, const LlamaConfig& co
 TensorStream StreamOf(const Source& source, Type to, const LlamaConfig& config, TooLarge too_large) {
   TensorStream stream{
       .bytes = source.entry->bytes, .from = source.entry->type, .to = to, .too_large = too_large};
-  if (Traits(config.architecture).reorders_rows && HasRotatedRows(source.name)) {
+  if (IsReordered(config.architecture, source.id.part)) {
     stream.order = HeadOrder{config.head_dim, RopeOrder::kInterleaved};
   }
   SetMeasures(stream, source.entry->shape);

@@ -8,10 +8,10 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
-#include "formats/llama_gguf.h"
 #include "model/activation_listener.h"
 #include "model/fingerprint.h"
 #include "model/kv_cache.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 namespace {
@@ -34,11 +34,11 @@ class Collector : public ActivationListener {
  public:
   explicit Collector(ImportanceMatrix& matrix) : matrix_(matrix) {}
 
-  void Saw(std::string_view weight, ConstRows x) override {
+  void Saw(WeightId weight, ConstRows x) override {
     // q, k and v share an input and follow one another, and so do gate and up.
     if (x.data != last_) sums_ = ColumnSquares(x);
     last_ = x.data;
-    const std::string name = GgufTensorName(weight);
+    const std::string name = GgufName(weight);
     if (!std::ranges::all_of(sums_, [](double s) { return std::isfinite(s); })) {
       Fail(ErrorKind::kInvalidFile, "{}: an input is not a finite number; is the model damaged?", name);
     }
@@ -100,7 +100,7 @@ void CollectImportance(const Transformer& model, std::span<const TokenDocument> 
     hidden.Resize(std::ssize(chunk), model.config().dim);
     Collector collector(matrix);
     model.Forward(chunk, cache, hidden, &collector);
-    if (options.output && !model.config().tied_embeddings) collector.Saw("output", hidden);
+    if (options.output && !model.config().tied_embeddings) collector.Saw({-1, Part::kOutput}, hidden);
     ++matrix.chunks;
     if (options.save_every > 0 && matrix.chunks % options.save_every == 0) save();
     progress.Update(matrix.chunks);

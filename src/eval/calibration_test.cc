@@ -82,14 +82,14 @@ TEST(CollectImportance, KnownAnswerOfTheFirstLayer) {
 TEST(CollectImportance, SumsWhatEveryLayerIsGiven) {
   class Listener : public ActivationListener {
    public:
-    void Saw(std::string_view weight, ConstRows x) override {
-      auto& sums = squares[std::string(weight)];
+    void Saw(WeightId weight, ConstRows x) override {
+      auto& sums = squares[weight];
       sums.resize(x.cols);
       for (std::int64_t i = 0; i < x.rows; ++i) {
         for (std::int64_t j = 0; j < x.cols; ++j) sums[j] += double{x.at(i, j)} * x.at(i, j);
       }
     }
-    std::map<std::string, std::vector<double>> squares;
+    std::map<WeightId, std::vector<double>> squares;
   } listener;
   const TestFolder folder;
   const Transformer model = SmallModel();
@@ -101,11 +101,11 @@ TEST(CollectImportance, SumsWhatEveryLayerIsGiven) {
     Matrix hidden(std::ssize(chunk), model.config().dim);
     model.Forward(chunk, cache, hidden, &listener);
   }
-  const std::map<std::string, std::string> names{{"layers.0.o", "blk.0.attn_output.weight"},
-                                                 {"layers.1.q", "blk.1.attn_q.weight"},
-                                                 {"layers.1.gate", "blk.1.ffn_gate.weight"},
-                                                 {"layers.1.up", "blk.1.ffn_up.weight"},
-                                                 {"layers.1.down", "blk.1.ffn_down.weight"}};
+  const std::map<WeightId, std::string> names{{{0, Part::kO}, "blk.0.attn_output.weight"},
+                                              {{1, Part::kQ}, "blk.1.attn_q.weight"},
+                                              {{1, Part::kGate}, "blk.1.ffn_gate.weight"},
+                                              {{1, Part::kUp}, "blk.1.ffn_up.weight"},
+                                              {{1, Part::kDown}, "blk.1.ffn_down.weight"}};
   for (const auto& [ours, gguf] : names) {
     const auto& expected = listener.squares.at(ours);
     const auto& sums = matrix.Find(gguf)->sums;

@@ -13,8 +13,7 @@
 #include "base/parallel.h"
 #include "encode/encode.h"
 #include "eval/likelihood.h"
-#include "formats/llama_gguf.h"
-#include "model/weight_id.h"
+#include "model/linears.h"
 #include "nn/embedding.h"
 #include "quantize/quantize.h"
 #include "tensor/codec.h"
@@ -56,7 +55,7 @@ class Walk {
   }
 
   std::size_t layer() const { return layer_; }
-  const std::map<std::string_view, Squares>& squares() const { return squares_; }  // of this layer's inputs
+  const Squares& squares(Part part) const { return squares_.at(part); }  // of this layer's inputs
   Squares OutputSquares() const {
     Squares squares;
     for (const Matrix& final : finals_) AddSquares(final, squares);
@@ -69,7 +68,7 @@ class Walk {
     for (const Matrix& state : states_) {
       Matrix x = state;
       BlockForward(model_.blocks()[layer_], Context(), x, activations_);
-      for (const NamedLinear& l : kLinears) AddSquares(activations_.*l.input, squares_[l.name]);
+      for (const LinearPart& l : kLinears) AddSquares(activations_.*l.input, squares_[l.part]);
     }
   }
   // Moves on to the next layer.
@@ -152,7 +151,7 @@ class Walk {
   RopeTable rope_;
   std::size_t layer_ = 0;
   std::vector<Matrix> states_, finals_;  // of each chunk, [tokens, dim]
-  std::map<std::string_view, Squares> squares_;
+  std::map<Part, Squares> squares_;
   BlockActivations activations_;
   Matrix p_, q_;
 };
@@ -209,8 +208,7 @@ class Meter {
   Sensitivity Measure(const SensitivityRequest& request, const Tensor& weight, const Squares& squares,
                       DivergenceOf&& divergence_of) {
     std::vector<float> means;
-    if (importance_ != nullptr)
-      means = importance_->MeanSquares(GgufTensorName(request.weight), 1, weight.cols());
+    if (importance_ != nullptr) means = importance_->MeanSquares(GgufName(request.weight), 1, weight.cols());
     const float* importance = means.empty() ? nullptr : means.data();
     Sensitivity result{request.weight, {}};
     std::vector<TypeHarm> measured;
@@ -219,10 +217,10 @@ class Meter {
       const double divergence = divergence_of(Encode(weight, type, importance));
       if (!std::isfinite(divergence)) {
         Fail(ErrorKind::kInvalidFile, "the model's logits are not numbers with {} as {}",
-             GgufTensorName(request.weight), Traits(type).name);
+             GgufName(request.weight), Traits(type).name);
       }
       measured.push_back({type, error, divergence, true});
-      progress_.Update(++done_, fmt::format("{} {} {:.6f}", request.weight, Traits(type).name,
+      progress_.Update(++done_, fmt::format("{} {} {:.6f}", Name(request.weight), Traits(type).name,
                                             measured.back().divergence));
     }
     for (const Type type : request.types) {
@@ -244,7 +242,7 @@ class Meter {
   Sensitivity Ends(const SensitivityRequest& request) {
     const Weights& w = model_.weights();
     const bool tied = model_.config().tied_embeddings;
-    if (request.weight == "output") {
+    if (request.weight.part == Part::kOutput) {
       return Measure(request, w.output, walk_.OutputSquares(),
                      [&](const Tensor& t) { return walk_.WithOutput(t); });
     }
@@ -258,7 +256,7 @@ class Meter {
   }
 
   // `layer` is not before the layer of an earlier request.
-  Sensitivity InLayer(const SensitivityRequest& request, std::size_t layer, const NamedLinear& part) {
+  Sensitivity InLayer(const SensitivityRequest& request, std::size_t layer, const LinearPart& part) {
     while (walk_.layer() < layer) {
       walk_.Advance();
       looked_ = false;
@@ -266,7 +264,7 @@ class Meter {
     if (!looked_) walk_.Look();
     looked_ = true;
     const Block& block = model_.blocks()[layer];
-    return Measure(request, (block.*part.linear).weight, walk_.squares().at(part.name), [&](const Tensor& t) {
+    return Measure(request, (block.*part.linear).weight, walk_.squares(part.part), [&](const Tensor& t) {
       Block changed = block;
       (changed.*part.linear).weight = t;
       return walk_.WithBlock(changed);
@@ -282,15 +280,14 @@ class Meter {
   std::int64_t done_ = 0;
 };
 
-// Layer and part of a weight's name: 3 and q of "layers.3.q".
-std::optional<std::pair<std::size_t, const NamedLinear*>> LayerPart(std::string_view weight,
-                                                                    std::size_t layers) {
-  const WeightId id = WeightNamed(weight);
-  if (id.layer < 0) return std::nullopt;
-  const auto part = std::ranges::find(kLinears, Traits(id.part).name, &NamedLinear::name);
-  if (std::cmp_greater_equal(id.layer, layers) || part == kLinears.end())
-    Fail(ErrorKind::kInternal, "no matrix is called {}", weight);
-  return std::pair(static_cast<std::size_t>(id.layer), &*part);
+// Layer and part of a matrix, unless it is the embedding or the output.
+using Place = std::pair<std::size_t, const LinearPart*>;
+std::optional<Place> PlaceInLayers(WeightId id, std::size_t layers) {
+  if (id == WeightId{-1, Part::kEmbedding} || id == WeightId{-1, Part::kOutput}) return std::nullopt;
+  const LinearPart* const part = FindLinear(id.part);
+  if (part == nullptr || id.layer < 0 || std::cmp_greater_equal(id.layer, layers))
+    Fail(ErrorKind::kInternal, "no matrix is called {}", Name(id));
+  return Place(static_cast<std::size_t>(id.layer), part);
 }
 
 }  // namespace
@@ -325,10 +322,10 @@ std::vector<Sensitivity> MeasureSensitivity(const Transformer& model, std::span<
   std::int64_t measurements = 0;
   std::vector<std::size_t> order(requests.size());
   std::iota(order.begin(), order.end(), 0);
-  std::vector<std::optional<std::pair<std::size_t, const NamedLinear*>>> places;
+  std::vector<std::optional<Place>> places;
   for (const SensitivityRequest& request : requests) {
     measurements += std::ssize(request.measured);
-    places.push_back(LayerPart(request.weight, model.blocks().size()));
+    places.push_back(PlaceInLayers(request.weight, model.blocks().size()));
   }
   // The walk goes through the layers once.
   std::ranges::stable_sort(order, {}, [&](std::size_t i) { return places[i] ? places[i]->first + 1 : 0; });

@@ -3,12 +3,12 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/progress.h"
 #include "eval/window.h"
 #include "model/transformer.h"
+#include "model/weight_id.h"
 #include "quantize/importance.h"
 #include "tensor/type.h"
 
@@ -16,7 +16,7 @@ namespace longspan {
 
 // A weight to measure, and the types that it might get.
 struct SensitivityRequest {
-  std::string weight;          // as ForEachTensor calls it: "layers.3.q"
+  WeightId weight;
   std::vector<Type> types;     // to be estimated
   std::vector<Type> measured;  // the few of them to be measured: one or two, the coarser first
 };
@@ -30,7 +30,7 @@ struct TypeHarm {
 };
 
 struct Sensitivity {
-  std::string weight;
+  WeightId weight;
   std::vector<TypeHarm> harms;  // one for each of the request's types, in their order
 };
 

@@ -56,9 +56,9 @@ double MeanDivergence(const Transformer& reference, const Transformer& model) {
 }
 
 // The model with one weight quantised.
-Weights WithOne(Weights weights, bool tied, std::string_view changed, Type type) {
-  ForEachTensor(weights, tied, [&](const std::string& name, Tensor& tensor) {
-    if (name != changed) return;
+Weights WithOne(Weights weights, bool tied, WeightId changed, Type type) {
+  ForEachTensor(weights, tied, [&](WeightId id, Tensor& tensor) {
+    if (id != changed) return;
     Tensor encoded = Tensor::Allocate(type, tensor.shape());
     (void)Reencode(tensor.type(), tensor.bytes(), type, encoded.mutable_bytes(), tensor.rows(),
                    tensor.cols());
@@ -75,11 +75,11 @@ TEST(MeasureSensitivity, IsTheDivergenceOfAModelWithOneWeightQuantised) {
     const Transformer model(config, weights, ChooseKernels("reference"));
     // Not in the order of the layers.
     std::vector<SensitivityRequest> requests;
-    for (const char* name :
-         {"layers.1.down", "embedding", "layers.0.v", "layers.1.q", "layers.0.gate", "layers.1.o"}) {
-      requests.push_back({name, {Type::kQ4_0, Type::kQ8_0}, {Type::kQ4_0, Type::kQ8_0}});
+    for (const WeightId id : {WeightId{1, Part::kDown}, WeightId{-1, Part::kEmbedding}, WeightId{0, Part::kV},
+                              WeightId{1, Part::kQ}, WeightId{0, Part::kGate}, WeightId{1, Part::kO}}) {
+      requests.push_back({id, {Type::kQ4_0, Type::kQ8_0}, {Type::kQ4_0, Type::kQ8_0}});
     }
-    if (!tied) requests.push_back({"output", {Type::kQ4_0}, {Type::kQ4_0}});
+    if (!tied) requests.push_back({{-1, Part::kOutput}, {Type::kQ4_0}, {Type::kQ4_0}});
     const auto results = MeasureSensitivity(model, SomeChunks(), requests, nullptr);
     ASSERT_EQ(results.size(), requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -90,7 +90,7 @@ TEST(MeasureSensitivity, IsTheDivergenceOfAModelWithOneWeightQuantised) {
         const double expected = MeanDivergence(model, changed);
         EXPECT_TRUE(harm.measured);
         EXPECT_GT(expected, 0);
-        EXPECT_NEAR(harm.divergence, expected, 1e-3 * expected + 1e-8) << results[i].weight;
+        EXPECT_NEAR(harm.divergence, expected, 1e-3 * expected + 1e-8) << Name(results[i].weight);
       }
     }
   }
@@ -100,14 +100,14 @@ TEST(MeasureSensitivity, EstimatesWhatItDoesNotMeasure) {
   const LlamaConfig config = Config(false);
   const Transformer model(config, TestWeights(config), ChooseKernels("auto"));
   const std::vector<Type> types{Type::kQ4_0, Type::kQ5_0, Type::kQ8_0, Type::kF32};
-  for (const char* name : {"layers.0.v", "layers.1.up"}) {
-    const std::vector<SensitivityRequest> requests{{name, types, {Type::kQ4_0}}, {name, types, types}};
+  for (const WeightId id : {WeightId{0, Part::kV}, WeightId{1, Part::kUp}}) {
+    const std::vector<SensitivityRequest> requests{{id, types, {Type::kQ4_0}}, {id, types, types}};
     const auto results = MeasureSensitivity(model, SomeChunks(), requests, nullptr);
     for (std::size_t t = 1; t < 3; ++t) {
       const TypeHarm &estimated = results[0].harms[t], &measured = results[1].harms[t];
       EXPECT_FALSE(estimated.measured);
       EXPECT_EQ(estimated.relative_error, measured.relative_error);
-      EXPECT_NEAR(std::log(estimated.divergence / measured.divergence), 0, std::log(2.0)) << name;
+      EXPECT_NEAR(std::log(estimated.divergence / measured.divergence), 0, std::log(2.0)) << Name(id);
     }
     EXPECT_EQ(results[0].harms[3].divergence, 0);  // F32 loses nothing
   }
@@ -116,7 +116,7 @@ TEST(MeasureSensitivity, EstimatesWhatItDoesNotMeasure) {
 TEST(MeasureSensitivity, DoesNotDependOnThreads) {
   const LlamaConfig config = Config(true);
   const Transformer model(config, TestWeights(config), ChooseKernels("auto"));
-  const std::vector<SensitivityRequest> requests{{"layers.0.k", {Type::kQ4_0, Type::kQ5_1}, {Type::kQ4_0}}};
+  const std::vector<SensitivityRequest> requests{{{0, Part::kK}, {Type::kQ4_0, Type::kQ5_1}, {Type::kQ4_0}}};
   const int threads = Threads();
   SetThreads(1);
   const auto one = MeasureSensitivity(model, SomeChunks(), requests, nullptr);
@@ -129,10 +129,20 @@ TEST(MeasureSensitivity, DoesNotDependOnThreads) {
   }
 }
 
+TEST(MeasureSensitivity, RefusesWhatIsNoMatrixOfTheModel) {
+  const LlamaConfig config = Config(true);
+  const Transformer model(config, TestWeights(config), ChooseKernels("reference"));
+  for (const WeightId id : {WeightId{-1, Part::kOutputNorm}, WeightId{0, Part::kMlpNorm},
+                            WeightId{config.layers, Part::kQ}, WeightId{-1, Part::kQ}}) {
+    const std::vector<SensitivityRequest> requests{{id, {Type::kQ4_0}, {Type::kQ4_0}}};
+    EXPECT_THROW(MeasureSensitivity(model, SomeChunks(), requests, nullptr), Error) << Name(id);
+  }
+}
+
 TEST(MeasureSensitivity, CanBeCancelled) {
   const LlamaConfig config = Config(true);
   const Transformer model(config, TestWeights(config), ChooseKernels("auto"));
-  const std::vector<SensitivityRequest> requests{{"layers.0.k", {Type::kQ4_0}, {Type::kQ4_0}}};
+  const std::vector<SensitivityRequest> requests{{{0, Part::kK}, {Type::kQ4_0}, {Type::kQ4_0}}};
   RequestCancel();
   EXPECT_THROW(MeasureSensitivity(model, SomeChunks(), requests, nullptr), Error);
   ClearCancel();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -11,9 +12,7 @@
 #include "encode/encode.h"
 #include "eval/sensitivity.h"
 #include "formats/file_type.h"
-#include "formats/llama_gguf.h"
 #include "model/weight_id.h"
-#include "model/weights.h"
 #include "quantize/budget.h"
 #include "quantize/quantize.h"
 #include "tensor/codec.h"
@@ -31,8 +30,8 @@ constexpr Type kNarrowTypes[] = {Type::kIQ4_NL, Type::kQ4_0, Type::kQ4_1,
 
 // A tensor that is to be decided.
 struct Candidate {
-  std::size_t index;   // in the file
-  std::string weight;  // as ForEachTensor calls it
+  std::size_t index;  // in the file
+  WeightId weight;
   std::vector<Type> types;
 };
 
@@ -56,24 +55,21 @@ std::vector<Type> TypesFor(const GgufTensor& tensor, const ImportanceMatrix* imp
 }
 
 // The tensors that the overrides do not decide, so that two mixes disagree on them.
-std::vector<Candidate> Candidates(const GgufFile& file, const Transformer& model,
-                                  const TypeSearchOptions& options) {
-  std::map<std::string, std::string> weights;  // ours, by GGUF's name
-  ForEachTensor(model.weights(), model.config().tied_embeddings,
-                [&](const std::string& name, const Tensor&) { weights[GgufTensorName(name)] = name; });
+std::vector<Candidate> Candidates(const GgufFile& file, const TypeSearchOptions& options) {
   const std::vector<TensorInfo> infos = TensorInfos(file);
   const auto one = ChooseTypes(FindMix("Q8_0"), infos, options.overrides);
   const auto other = ChooseTypes(FindMix("Q4_0"), infos, options.overrides);
   std::vector<Candidate> candidates;
   for (std::size_t i = 0; i < infos.size(); ++i) {
-    if (one[i].wanted == other[i].wanted || !weights.contains(infos[i].name)) continue;
+    const std::optional<WeightId> weight = ParseGgufName(infos[i].name);
+    if (one[i].wanted == other[i].wanted || !weight) continue;
     if (!IsFloat(infos[i].type) && !options.allow_requantize) {
       Fail(
           ErrorKind::kBadOption,
           "{}: tensor {} is already {}; search with the original, or accept the loss with --allow-requantize",
           file.path().string(), infos[i].name, Traits(infos[i].type).name);
     }
-    candidates.push_back({i, weights.at(infos[i].name), TypesFor(file.tensors()[i], options.importance)});
+    candidates.push_back({i, *weight, TypesFor(file.tensors()[i], options.importance)});
   }
   if (candidates.empty())
     Fail(ErrorKind::kBadOption, "{}: --type and the like decide every tensor; none is left to search",
@@ -169,7 +165,7 @@ std::vector<std::string> DescribeRules(std::span<const ChosenType> tensors) {
 TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model,
                              std::span<const TokenDocument> chunks, const TypeSearchOptions& options,
                              Progress& progress) {
-  const std::vector<Candidate> candidates = Candidates(file, model, options);
+  const std::vector<Candidate> candidates = Candidates(file, options);
   // All tensors as the overrides have them; those to be decided are filled in below.
   const auto decided = ChooseTypes(FindMix("Q8_0"), TensorInfos(file), options.overrides);
   TypeSearchResult result;

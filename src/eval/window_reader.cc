@@ -9,7 +9,8 @@
 namespace longspan {
 namespace {
 
-std::span<const std::int32_t> Part(std::span<const std::int32_t> all, std::int64_t begin, std::int64_t end) {
+std::span<const std::int32_t> Between(std::span<const std::int32_t> all, std::int64_t begin,
+                                      std::int64_t end) {
   return all.subspan(begin, static_cast<std::size_t>(end - begin));
 }
 
@@ -35,9 +36,9 @@ void WindowReader::Open(std::span<const std::int32_t> document, const Window& wi
   inputs_.clear();
   if (bos_) inputs_.push_back(*bos_);
   // The last token is only predicted, never read.
-  const auto read = Part(document, window.begin, window.end - 1);
+  const auto read = Between(document, window.begin, window.end - 1);
   inputs_.insert(inputs_.end(), read.begin(), read.end());
-  predicted_ = Part(document, first_target, window.end);
+  predicted_ = Between(document, first_target, window.end);
   sequence_.Truncate(0);
   chunk_begin_ = chunk_end_ = 0;
   next_row_ = window.first_scored - first_target;
@@ -52,14 +53,14 @@ bool WindowReader::Next() {
     chunk_begin_ = chunk_end_;
     chunk_end_ = std::min(chunk_begin_ + kChunk, inputs);
     hidden_.Resize(chunk_end_ - chunk_begin_, sequence_.dim());
-    sequence_.Forward(Part(inputs_, chunk_begin_, chunk_end_), hidden_);
+    sequence_.Forward(Between(inputs_, chunk_begin_, chunk_end_), hidden_);
     tokens_read_ += chunk_end_ - chunk_begin_;
     if (listener_) listener_(chunk_end_ - chunk_begin_);
   }
   const std::int64_t rows = std::min(kRows, chunk_end_ - next_row_);
   logits_.Resize(rows, sequence_.vocab_size());
   sequence_.Logits(ConstRows(hidden_).Slice(next_row_ - chunk_begin_, rows), logits_);
-  targets_ = Part(predicted_, next_row_, next_row_ + rows);
+  targets_ = Between(predicted_, next_row_, next_row_ + rows);
   next_row_ += rows;
   return true;
 }

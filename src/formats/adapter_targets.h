@@ -1,12 +1,9 @@
-// What a LoRA adapter may adapt, and the names that Hugging Face's PEFT and GGUF have for it.
+// What a LoRA adapter may adapt: a projection of a layer, the embedding, or the output (LM head).
 #pragma once
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include "model/adapter.h"
@@ -15,20 +12,13 @@
 
 namespace longspan {
 
-// The weight of this name, if an adapter may adapt it: a projection of a layer, the embedding, or the output
-// (LM head).
-std::optional<WeightId> ParseAdapterTarget(std::string_view name);
-
-// Every target of a model, in the order in which files have them.
-std::vector<std::string> AdapterTargets(const LlamaConfig& config);
-
-// {out, in} of a target, whose delta is B [out, rank] A [rank, in]. The embedding's rows are tokens: out is
-// the vocabulary.
-std::pair<std::int64_t, std::int64_t> AdapterMeasures(const LlamaConfig& config, std::string_view target);
+// Every target of a model, in the order in which files have them. Its delta is B [rows, rank] A [rank, cols]
+// in the part's rows and columns; the embedding's rows are tokens.
+std::vector<WeightId> AdapterTargets(const LlamaConfig& config);
 
 // The pairs by target as a list in the order of `AdapterTargets`. Error(kInvalidFile), naming `where`, for
 // half a pair.
-std::vector<LoraAdapter::Pair> CollectPairs(std::map<std::string, LoraAdapter::Pair>& found,
+std::vector<LoraAdapter::Pair> CollectPairs(std::map<WeightId, LoraAdapter::Pair>& found,
                                             const LlamaConfig& config, const std::string& where);
 
 // Error(kInvalidFile), naming `where`, unless every pair fits the model and the rank, and no target appears

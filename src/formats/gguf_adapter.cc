@@ -8,7 +8,7 @@
 #include "formats/byte_reader.h"
 #include "formats/gguf_reader.h"
 #include "formats/gguf_writer.h"
-#include "formats/llama_gguf.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 namespace {
@@ -21,11 +21,12 @@ struct StoredPair {
   Tensor a, b;
 };
 StoredPair Stored(const LoraAdapter::Pair& pair) {
-  if (pair.target == "embedding") return {pair.b, Transposed(pair.a)};
+  if (pair.target.part == Part::kEmbedding) return {pair.b, Transposed(pair.a)};
   return {pair.a, pair.b};
 }
-LoraAdapter::Pair Ours(const std::string& target, const Tensor& a, const Tensor& b) {
-  if (target == "embedding") return {target, b.empty() ? Tensor() : Transposed(ToFloat(b)), ToFloat(a)};
+LoraAdapter::Pair Ours(WeightId target, const Tensor& a, const Tensor& b) {
+  if (target.part == Part::kEmbedding)
+    return {target, b.empty() ? Tensor() : Transposed(ToFloat(b)), ToFloat(a)};
   return {target, ToFloat(a), ToFloat(b)};
 }
 
@@ -49,13 +50,13 @@ void WriteGgufAdapter(const std::filesystem::path& path, const LoraAdapter& adap
   GgufWriter writer(path, metadata);
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     const StoredPair stored = Stored(pair);
-    writer.Declare(GgufTensorName(pair.target) + ".lora_a", Type::kF32, stored.a.shape());
-    writer.Declare(GgufTensorName(pair.target) + ".lora_b", Type::kF32, stored.b.shape());
+    writer.Declare(GgufName(pair.target) + ".lora_a", Type::kF32, stored.a.shape());
+    writer.Declare(GgufName(pair.target) + ".lora_b", Type::kF32, stored.b.shape());
   }
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
     const StoredPair stored = Stored(pair);
-    writer.Write(GgufTensorName(pair.target) + ".lora_a", stored.a.bytes());
-    writer.Write(GgufTensorName(pair.target) + ".lora_b", stored.b.bytes());
+    writer.Write(GgufName(pair.target) + ".lora_a", stored.a.bytes());
+    writer.Write(GgufName(pair.target) + ".lora_b", stored.b.bytes());
   }
   writer.Commit();
 }
@@ -78,10 +79,10 @@ LoraAdapter ReadGgufAdapter(const std::filesystem::path& path, const LlamaConfig
   }
   LoraAdapter adapter;
   adapter.base_model = file->Find<std::string>("general.base_model.0.name").value_or("");
-  std::map<std::string, LoraAdapter::Pair> found;
+  std::map<WeightId, LoraAdapter::Pair> found;
   std::size_t used = 0;
-  for (const std::string& target : AdapterTargets(config)) {
-    const std::string name = GgufTensorName(target);
+  for (const WeightId target : AdapterTargets(config)) {
+    const std::string name = GgufName(target);
     const Tensor a = file->LoadTensor(name + ".lora_a"), b = file->LoadTensor(name + ".lora_b");
     if (a.empty() && b.empty()) continue;
     used += 2;

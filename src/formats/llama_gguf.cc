@@ -44,7 +44,7 @@ std::int64_t Uniform(const GgufFile& file, std::string_view key) {
 }
 
 std::int64_t VocabularySize(const GgufFile& file, const Keys& key) {
-  if (const GgufTensor* embedding = file.FindTensor("token_embd.weight"); embedding != nullptr) {
+  if (const GgufTensor* embedding = file.FindTensor(GgufName({-1, Part::kEmbedding})); embedding != nullptr) {
     return embedding->shape.front();
   }
   if (const auto size = file.Find<std::int64_t>(key("vocab_size"))) return *size;
@@ -161,8 +161,6 @@ void CheckNothingIsLeft(const GgufFile& file, const std::set<std::string_view>& 
 
 }  // namespace
 
-std::string GgufTensorName(std::string_view name) { return GgufName(WeightNamed(name)); }
-
 std::string_view FileTypeName(std::uint32_t file_type) {
   const auto it = std::ranges::find(kFileTypes, file_type, &FileType::id);
   return it == kFileTypes.end() ? "?" : it->name;
@@ -197,8 +195,8 @@ LlamaConfig ReadLlamaConfig(const GgufFile& file) {
   c.norm_epsilon = file.Get<double>(key("attention.layer_norm_rms_epsilon"));
   c.rope_theta = file.Find<double>(key("rope.freq_base")).value_or(c.rope_theta);
   c.rope_scaling = ReadRopeScaling(file, key);
-  c.tied_embeddings = file.FindTensor("output.weight") == nullptr;
-  c.attention_bias = file.FindTensor("blk.0.attn_q.bias") != nullptr;
+  c.tied_embeddings = file.FindTensor(GgufName({-1, Part::kOutput})) == nullptr;
+  c.attention_bias = file.FindTensor(GgufName({0, Part::kQBias})) != nullptr;
   c.sliding_window = file.Find<std::int64_t>(key("attention.sliding_window")).value_or(0);
 
   const auto rotated = file.Find<std::int64_t>(key("rope.dimension_count"));
@@ -230,11 +228,10 @@ ModelFile LoadModel(const std::filesystem::path& path) {
   }
   model.weights.layers.resize(model.config.layers);
   std::set<std::string_view> used{kRopeFactorsTensor};
-  const auto load = [&](const std::string& name, Tensor& tensor) {
-    const GgufTensor* found = file.FindTensor(GgufTensorName(name));
-    if (found == nullptr) {
-      Fail(ErrorKind::kInvalidFile, "{}: tensor {} is missing", path.string(), GgufTensorName(name));
-    }
+  const auto load = [&](WeightId id, Tensor& tensor) {
+    const GgufTensor* found = file.FindTensor(GgufName(id));
+    if (found == nullptr)
+      Fail(ErrorKind::kInvalidFile, "{}: tensor {} is missing", path.string(), GgufName(id));
     used.insert(found->name);
     tensor = file.LoadTensor(found->name);
   };
@@ -248,8 +245,7 @@ ModelFile LoadModel(const std::filesystem::path& path) {
 
 Type MainType(const Weights& weights, bool tied) {
   std::map<Type, std::int64_t> elements;
-  ForEachTensor(weights, tied,
-                [&](const std::string&, const Tensor& t) { elements[t.type()] += t.elements(); });
+  ForEachTensor(weights, tied, [&](WeightId, const Tensor& t) { elements[t.type()] += t.elements(); });
   return std::ranges::max_element(elements, {}, &std::pair<const Type, std::int64_t>::second)->first;
 }
 
@@ -298,20 +294,18 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
     factors = Llama3RopeFactors(config);
 
   GgufWriter writer(path, LlamaMetadata(config, extra, MainType(weights, config.tied_embeddings)));
-  const auto is_vector = [](const std::string& name) {
-    return Traits(WeightNamed(name).part).kind != PartKind::kMatrix;
-  };
+  const auto is_vector = [](WeightId id) { return Traits(id.part).kind != PartKind::kMatrix; };
   if (!factors.empty()) writer.Declare(kRopeFactorsTensor, Type::kF32, {factors.cols()});
-  ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
-    if (is_vector(name))
-      writer.Declare(GgufTensorName(name), Type::kF32, {t.cols()});
+  ForEachTensor(weights, config.tied_embeddings, [&](WeightId id, const Tensor& t) {
+    if (is_vector(id))
+      writer.Declare(GgufName(id), Type::kF32, {t.cols()});
     else
-      writer.Declare(GgufTensorName(name), t.type(), t.shape());
+      writer.Declare(GgufName(id), t.type(), t.shape());
   });
   if (!factors.empty()) writer.Write(kRopeFactorsTensor, factors.ToF32().bytes());
-  ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, const Tensor& t) {
+  ForEachTensor(weights, config.tied_embeddings, [&](WeightId id, const Tensor& t) {
     ThrowIfCancelled();
-    writer.Write(GgufTensorName(name), is_vector(name) ? t.ToF32().bytes() : t.bytes());
+    writer.Write(GgufName(id), is_vector(id) ? t.ToF32().bytes() : t.bytes());
   });
   writer.Commit();
 }

@@ -42,8 +42,6 @@ void SaveModel(const std::filesystem::path& path, const LlamaConfig& config, con
 // general.file_type, unless extra's own general.file_type is a mix of that type ("Q4_K_S" for Q4_K).
 GgufMetadata LlamaMetadata(const LlamaConfig& config, const GgufMetadata& extra, Type main_type);
 
-// GGUF's name for "layers.3.q" of ForEachTensor: "blk.3.attn_q.weight".
-std::string GgufTensorName(std::string_view name);
 inline constexpr std::string_view kRopeFactorsTensor = "rope_freqs.weight";
 
 // The type that most elements of the weights have.

@@ -61,10 +61,10 @@ TEST(LlamaGguf, RoundTripsConfigAndWeights) {
     EXPECT_FLOAT_EQ(model.config.norm_epsilon, 1e-5f);
     EXPECT_EQ(model.config.rope_theta, 500000.0);
     std::vector<const Tensor*> expected;
-    ForEachTensor(weights, tied, [&](const std::string&, const Tensor& t) { expected.push_back(&t); });
+    ForEachTensor(weights, tied, [&](WeightId, const Tensor& t) { expected.push_back(&t); });
     std::size_t i = 0;
-    ForEachTensor(model.weights, tied, [&](const std::string& name, const Tensor& t) {
-      EXPECT_TRUE(SameBytes(t, *expected[i++])) << name;
+    ForEachTensor(model.weights, tied, [&](WeightId id, const Tensor& t) {
+      EXPECT_TRUE(SameBytes(t, *expected[i++])) << Name(id);
     });
     EXPECT_EQ(model.weights.output.bytes().data() == model.weights.embedding.bytes().data(), tied);
   }
@@ -149,7 +149,7 @@ TEST(LlamaGguf, KeepsTypesButWritesNormsAsF32) {
     }
     t = half;
   };
-  ForEachTensor(weights, true, [&](const std::string&, Tensor& t) { to_bf16(t); });
+  ForEachTensor(weights, true, [&](WeightId, Tensor& t) { to_bf16(t); });
   weights.output = weights.embedding;
   const ModelFile model = RoundTrip(config, weights);
   EXPECT_EQ(model.weights.layers[1].q.type(), Type::kBF16);
@@ -195,8 +195,8 @@ std::string LoadError(const std::function<void(GgufMetadata&)>& bend, const std:
   bend(metadata);
   GgufWriter writer(path, metadata);
   const auto each = [&](auto&& visit) {
-    ForEachTensor(weights, true, [&](const std::string& name, const Tensor& t) {
-      if (GgufTensorName(name) != left_out) visit(GgufTensorName(name), t);
+    ForEachTensor(weights, true, [&](WeightId id, const Tensor& t) {
+      if (GgufName(id) != left_out) visit(GgufName(id), t);
     });
     if (!extra_tensor.empty()) visit(extra_tensor, weights.output_norm);
   };

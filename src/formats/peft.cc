@@ -31,23 +31,17 @@ constexpr std::string_view kPickleName = "adapter_model.bin";
 
 // "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight" is the A of "layers.3.q". The embedding's
 // matrices have no ".weight" and are the other way round: its A is [rank, vocabulary], its B [dim, rank].
-std::string PeftName(std::string_view target, char which) {
-  const WeightId id = WeightNamed(target);
-  const bool embedding = id.part == Part::kEmbedding;
-  return fmt::format("base_model.model.{}.lora_{}{}{}", HfModule(id), embedding ? "embedding_" : "", which,
-                     embedding ? "" : ".weight");
+std::string PeftName(WeightId target, char which) {
+  const bool embedding = target.part == Part::kEmbedding;
+  return fmt::format("base_model.model.{}.lora_{}{}{}", HfModule(target), embedding ? "embedding_" : "",
+                     which, embedding ? "" : ".weight");
 }
 
 // The names of the base's own weights, which PEFT saves beside the pairs if an embedding is adapted or
 // resized: that of the wrapped layer, or that of the layer itself.
-std::vector<std::string> BaseLayerNames(std::string_view target) {
-  const std::string module = "base_model.model." + HfModule(WeightNamed(target));
+std::vector<std::string> BaseLayerNames(WeightId target) {
+  const std::string module = "base_model.model." + HfModule(target);
   return {module + ".base_layer.weight", module + ".weight"};
-}
-
-// Whether Hugging Face has the rows in another order than GGUF.
-bool IsPermuted(std::string_view target, const LlamaConfig& config) {
-  return Traits(config.architecture).reorders_rows && Traits(WeightNamed(target).part).rotated;
 }
 
 // Some versions of PEFT keep the adapter's own name in the tensor's.
@@ -63,12 +57,13 @@ LoraAdapter::Pair TurnedOver(const LoraAdapter::Pair& pair) {
 }
 
 LoraAdapter::Pair Ordered(const LoraAdapter::Pair& pair, const LlamaConfig& config, RopeOrder to) {
-  if (!IsPermuted(pair.target, config)) return pair;
+  if (!IsReordered(config.architecture, pair.target.part)) return pair;
   return {pair.target, pair.a, PermuteRows(pair.b, config.head_dim, to)};
 }
 
 LoraAdapter::Pair ToPeft(const LoraAdapter::Pair& pair, const LlamaConfig& config) {
-  return pair.target == "embedding" ? TurnedOver(pair) : Ordered(pair, config, RopeOrder::kHalfSplit);
+  return pair.target.part == Part::kEmbedding ? TurnedOver(pair)
+                                              : Ordered(pair, config, RopeOrder::kHalfSplit);
 }
 
 // Allows only ways to initialise an adapter that leave the base's weights alone. With the others (pissa,
@@ -156,14 +151,14 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
   const auto file = OpenPeftTensors(folder);
   const std::string where = file->path().string();
   LoraAdapter adapter{peft.rank, peft.alpha, peft.rslora, peft.dropout, peft.base_model, {}};
-  std::map<std::string, std::pair<std::string, char>> names;  // PEFT's name to target and matrix
-  for (const std::string& target : AdapterTargets(config)) {
+  std::map<std::string, std::pair<WeightId, char>> names;  // PEFT's name to target and matrix
+  for (const WeightId target : AdapterTargets(config)) {
     for (const char which : {'A', 'B'}) names.emplace(PeftName(target, which), std::pair(target, which));
   }
-  for (const char* target : {"embedding", "output"}) {
+  for (const WeightId target : {WeightId{-1, Part::kEmbedding}, WeightId{-1, Part::kOutput}}) {
     for (const std::string& name : BaseLayerNames(target)) names.emplace(name, std::pair(target, 'W'));
   }
-  std::map<std::string, LoraAdapter::Pair> found;
+  std::map<WeightId, LoraAdapter::Pair> found;
   for (const SafetensorsEntry& entry : file->entries()) {
     const auto place = names.find(WithoutAdapterName(entry.name));
     if (place == names.end()) {
@@ -184,7 +179,7 @@ LoraAdapter ReadPeft(const std::filesystem::path& folder, const LlamaConfig& con
   }
   adapter.pairs = CollectPairs(found, config, where);
   for (LoraAdapter::Pair& pair : adapter.pairs) {
-    if (pair.target == "embedding") pair = TurnedOver(pair);
+    if (pair.target.part == Part::kEmbedding) pair = TurnedOver(pair);
   }
   ValidateAdapter(adapter, config, where);
   for (LoraAdapter::Pair& pair : adapter.pairs) pair = Ordered(pair, config, RopeOrder::kInterleaved);
@@ -201,7 +196,7 @@ void WriteFiles(const std::filesystem::path& folder, const LoraAdapter& adapter,
     const LoraAdapter::Pair pair = ToPeft(ours, config);
     writer.Declare(PeftName(pair.target, 'A'), Type::kF32, pair.a.shape());
     writer.Declare(PeftName(pair.target, 'B'), Type::kF32, pair.b.shape());
-    const std::string_view module = Traits(WeightNamed(pair.target).part).hf;
+    const std::string_view module = Traits(pair.target.part).hf;
     modules.insert(module.substr(module.rfind('.') + 1));
   }
   for (const LoraAdapter::Pair& ours : adapter.pairs) {

@@ -43,10 +43,10 @@ Tensor Noise(std::int64_t rows, std::int64_t cols, std::uint64_t step) {
 
 LoraAdapter Sample() {
   LoraAdapter adapter{16, 16.0, true, 0.1, "meta-llama/Meta-Llama-3-8B", {}};
-  adapter.pairs.push_back({"layers.2.q", Noise(16, 24, 0), Noise(32, 16, 1)});
-  adapter.pairs.push_back({"layers.2.o", Noise(16, 32, 2), Noise(24, 16, 3)});
-  adapter.pairs.push_back({"layers.10.k", Noise(16, 24, 4), Noise(16, 16, 5)});
-  adapter.pairs.push_back({"layers.10.down", Noise(16, 40, 6), Noise(24, 16, 7)});
+  adapter.pairs.push_back({{2, Part::kQ}, Noise(16, 24, 0), Noise(32, 16, 1)});
+  adapter.pairs.push_back({{2, Part::kO}, Noise(16, 32, 2), Noise(24, 16, 3)});
+  adapter.pairs.push_back({{10, Part::kK}, Noise(16, 24, 4), Noise(16, 16, 5)});
+  adapter.pairs.push_back({{10, Part::kDown}, Noise(16, 40, 6), Noise(24, 16, 7)});
   return adapter;
 }
 
@@ -207,8 +207,8 @@ TEST(Peft, GgufAdapterScalesAsReadersDo) {
 TEST(Peft, EmbeddingAndLmHead) {
   const TestFolder folder;
   LoraAdapter adapter{16, 16.0, false, 0, "", {}};
-  adapter.pairs.push_back({"embedding", Noise(16, 24, 0), Noise(61, 16, 1)});
-  adapter.pairs.push_back({"output", Noise(16, 24, 2), Noise(61, 16, 3)});
+  adapter.pairs.push_back({{-1, Part::kEmbedding}, Noise(16, 24, 0), Noise(61, 16, 1)});
+  adapter.pairs.push_back({{-1, Part::kOutput}, Noise(16, 24, 2), Noise(61, 16, 3)});
   WritePeft(folder.path(), adapter, Small());
   const auto file = SafetensorsFile::Open(folder / "adapter_model.safetensors");
   const Tensor a = file->LoadTensor("base_model.model.model.embed_tokens.lora_embedding_A");
@@ -270,8 +270,8 @@ class PeftFolder {
 // PEFT saves an adapted embedding or LM head with the untouched weight of the layer that it wraps.
 TEST(Peft, ReadsTheBaseLayersThatPeftSaves) {
   LoraAdapter adapter{16, 16.0, false, 0, "", {}};
-  adapter.pairs.push_back({"embedding", Noise(16, 24, 0), Noise(61, 16, 1)});
-  adapter.pairs.push_back({"output", Noise(16, 24, 2), Noise(61, 16, 3)});
+  adapter.pairs.push_back({{-1, Part::kEmbedding}, Noise(16, 24, 0), Noise(61, 16, 1)});
+  adapter.pairs.push_back({{-1, Part::kOutput}, Noise(16, 24, 2), Noise(61, 16, 3)});
   PeftFolder folder(adapter);
   const Tensor embedding = Noise(61, 24, 4), head = Noise(61, 24, 5).ToFloat(Type::kBF16);
   folder.Add("model.embed_tokens.base_layer.weight", embedding);
@@ -280,7 +280,7 @@ TEST(Peft, ReadsTheBaseLayersThatPeftSaves) {
   ExpectSamePairs(read, adapter);
   ASSERT_EQ(read.base_layers.size(), 2u);
   for (const LoraAdapter::BaseLayer& layer : read.base_layers) {
-    const Tensor& wanted = layer.target == "embedding" ? embedding : head;
+    const Tensor& wanted = layer.target.part == Part::kEmbedding ? embedding : head;
     EXPECT_EQ(layer.weight.type(), wanted.type());
     EXPECT_THAT(layer.weight.bytes(), ::testing::ElementsAreArray(wanted.bytes()));
     EXPECT_THAT(layer.where, HasSubstr(".base_layer.weight"));

@@ -84,10 +84,11 @@ double LargestDifference(const Matrix& a, const Matrix& b) {
 LoraAdapter RandomAdapter(const LlamaConfig& c, std::int64_t rank, bool rslora, std::uint64_t seed) {
   LoraAdapter adapter{rank, 2.0 * static_cast<double>(rank), rslora, 0, "", {}};
   Random random(seed, 0, RandomPurpose::kTest);
-  for (const std::string& target : AdapterTargets(c)) {
-    if (target == "output" && c.tied_embeddings) continue;
-    const auto [out, in] = AdapterMeasures(c, target);
-    Tensor a = Tensor::Allocate(Type::kF32, {rank, in}), b = Tensor::Allocate(Type::kF32, {out, rank});
+  for (const WeightId target : AdapterTargets(c)) {
+    if (target.part == Part::kOutput && c.tied_embeddings) continue;
+    const PartTraits& traits = Traits(target.part);
+    Tensor a = Tensor::Allocate(Type::kF32, {rank, traits.cols(c)}),
+           b = Tensor::Allocate(Type::kF32, {traits.rows(c), rank});
     for (float& x : a.mutable_floats()) x = 0.1f * random.Normal();
     for (float& x : b.mutable_floats()) x = 0.1f * random.Normal();
     adapter.pairs.push_back({target, a, b});
@@ -97,8 +98,8 @@ LoraAdapter RandomAdapter(const LlamaConfig& c, std::int64_t rank, bool rslora, 
 
 // W + factor * s B A, in place of what train/merge.h does for a command.
 void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
-  ForEachTensor(weights, false, [&](const std::string& name, Tensor& tensor) {
-    const auto pair = std::ranges::find(adapter.pairs, name, &LoraAdapter::Pair::target);
+  ForEachTensor(weights, false, [&](WeightId id, Tensor& tensor) {
+    const auto pair = std::ranges::find(adapter.pairs, id, &LoraAdapter::Pair::target);
     if (pair == adapter.pairs.end()) return;
     Tensor sum = tensor.ToF32();
     for (std::int64_t i = 0; i < sum.elements(); ++i) {

@@ -1,8 +1,7 @@
 // A listener to the inputs of a model's linear layers. Importance matrices are made with one.
 #pragma once
 
-#include <string_view>
-
+#include "model/weight_id.h"
 #include "tensor/rows.h"
 
 namespace longspan {
@@ -11,10 +10,10 @@ class ActivationListener {
  public:
   virtual ~ActivationListener() = default;
 
-  // The input x [n, in] of the layer whose weight ForEachTensor calls `weight` ("layers.3.q"). Layers that
-  // share an input follow one another, each with the same x. The LM head is "output" or, where it is tied,
-  // "embedding". Called from the thread that runs the model; x is gone afterwards.
-  virtual void Saw(std::string_view weight, ConstRows x) = 0;
+  // The input x [n, in] of the layer that has this weight. Layers that share an input follow one another,
+  // each with the same x. The LM head's weight is the output or, where it is tied, the embedding. Called from
+  // the thread that runs the model; x is gone afterwards.
+  virtual void Saw(WeightId weight, ConstRows x) = 0;
 };
 
 }  // namespace longspan

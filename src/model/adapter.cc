@@ -39,12 +39,12 @@ bool IsSame(const Tensor& given, const Tensor& base) {
 
 void CheckBaseLayers(const LoraAdapter& adapter, const Weights& base) {
   for (const LoraAdapter::BaseLayer& layer : adapter.base_layers) {
-    const Tensor& own = layer.target == "output" ? base.output : base.embedding;
+    const Tensor& own = layer.target.part == Part::kOutput ? base.output : base.embedding;
     if (IsSame(layer.weight, own)) continue;
     Fail(ErrorKind::kInvalidFile,
          "{}: differs from the base's {}: the adapter belongs to another base, or the layer was trained as a "
          "whole; merge it with PEFT, and convert the result",
-         layer.where, layer.target);
+         layer.where, Name(layer.target));
   }
 }
 

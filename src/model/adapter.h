@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "model/weight_id.h"
 #include "model/weights.h"
 #include "tensor/tensor.h"
 
@@ -17,14 +17,14 @@ namespace longspan {
 // k (here: of their B) are in the order of interleaved-pair RoPE.
 struct LoraAdapter {
   struct Pair {
-    std::string target;  // a name of ForEachTensor: "layers.3.q"
-    Tensor a;            // [rank, in], F32
-    Tensor b;            // [out, rank], F32
+    WeightId target;
+    Tensor a;  // [rank, in], F32
+    Tensor b;  // [out, rank], F32
   };
 
   // A weight of the base that an adapter's file holds beside the pairs. Training leaves it alone.
   struct BaseLayer {
-    std::string target;
+    WeightId target;
     Tensor weight;      // as the base has it, in the file's type
     std::string where;  // file and tensor, for messages
   };
@@ -37,7 +37,7 @@ struct LoraAdapter {
   std::vector<Pair> pairs;
   std::vector<BaseLayer> base_layers = {};
 
-  bool Adapts(std::string_view target) const {
+  bool Adapts(WeightId target) const {
     return std::ranges::find(pairs, target, &Pair::target) != pairs.end();
   }
 

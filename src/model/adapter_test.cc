@@ -22,8 +22,8 @@ class BaseLayers : public ::testing::Test {
     Tensor weight = embedding_.ToF32();
     edit(weight.mutable_floats());
     LoraAdapter adapter;
-    for (const char* target : {"embedding", "output"})
-      adapter.base_layers.push_back({target, weight.ToFloat(type), "f: tensor t"});
+    for (const Part part : {Part::kEmbedding, Part::kOutput})
+      adapter.base_layers.push_back({{-1, part}, weight.ToFloat(type), "f: tensor t"});
     return ErrorOf([&] { CheckBaseLayers(adapter, base_); });
   }
   void StoreBaseAs(Type type) { base_.embedding = base_.output = embedding_.ToFloat(type); }

@@ -17,6 +17,10 @@ const ArchitectureTraits& Traits(Architecture architecture) {
   return kArchitectures[static_cast<std::size_t>(architecture)];
 }
 
+bool IsReordered(Architecture architecture, Part part) {
+  return Traits(architecture).reorders_rows && Traits(part).rotated;
+}
+
 std::string_view Name(Architecture architecture) { return Traits(architecture).name; }
 
 std::optional<Architecture> ArchitectureNamed(std::string_view text) {

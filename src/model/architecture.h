@@ -5,6 +5,7 @@
 
 #include "kernels/kernels.h"
 #include "model/config.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 
@@ -18,5 +19,8 @@ struct ArchitectureTraits {
 };
 
 const ArchitectureTraits& Traits(Architecture architecture);
+
+// Whether GGUF has this part's rows in another order than Hugging Face.
+bool IsReordered(Architecture architecture, Part part);
 
 }  // namespace longspan

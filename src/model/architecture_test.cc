@@ -20,6 +20,9 @@ TEST(Architecture, RowsAreReorderedWhereThePairingDiffers) {
   for (const Architecture architecture : {Architecture::kLlama, Architecture::kQwen2}) {
     const ArchitectureTraits& traits = Traits(architecture);
     EXPECT_EQ(traits.reorders_rows, traits.pairing == RopePairing::kNeighbours) << traits.name;
+    for (const Part part : {Part::kQ, Part::kKBias})
+      EXPECT_EQ(IsReordered(architecture, part), traits.reorders_rows) << traits.name;
+    EXPECT_FALSE(IsReordered(architecture, Part::kV)) << traits.name;
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "model/linears.h"
 
 namespace longspan {
 namespace {
@@ -56,21 +57,21 @@ std::uint64_t Fingerprint(const Transformer& model) {
   for (const Block& block : model.blocks()) {
     hash.Update(std::as_bytes(block.attention_norm));
     hash.Update(std::as_bytes(block.mlp_norm));
-    for (const NamedLinear& l : kLinears) AddLinear(block.*l.linear, hash);
+    for (const LinearPart& l : kLinears) AddLinear(block.*l.linear, hash);
   }
   return hash.value();
 }
 
 std::uint64_t Fingerprint(const LlamaConfig& config, const Weights& weights) {
-  struct Part {
+  struct Hashed {
     std::string name;
     const Tensor* tensor;
     std::uint64_t hash = 0;
   };
-  std::vector<Part> parts{{"rope_factors", &weights.rope_factors}};
+  std::vector<Hashed> parts{{"rope_factors", &weights.rope_factors}};
   const bool tied = weights.output.bytes().data() == weights.embedding.bytes().data();
-  ForEachTensor(weights, tied, [&](const std::string& name, const Tensor& tensor) {
-    parts.push_back({name, &tensor});
+  ForEachTensor(weights, tied, [&](WeightId id, const Tensor& tensor) {
+    parts.push_back({Name(id), &tensor});
   });
   ParallelFor(std::ssize(parts), [&](std::int64_t i) {
     Hash64 hash;
@@ -79,7 +80,7 @@ std::uint64_t Fingerprint(const LlamaConfig& config, const Weights& weights) {
   });
   Hash64 hash;
   AddConfig(config, hash);
-  for (const Part& part : parts) {
+  for (const Hashed& part : parts) {
     hash.Update(part.name);
     hash.Add(part.tensor->type());
     for (const std::int64_t n : part.tensor->shape()) hash.Add(n);

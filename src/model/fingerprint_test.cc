@@ -37,13 +37,14 @@ TEST(FingerprintTest, AllThatChangesKeysChangesIt) {
   EXPECT_NE(FingerprintOf(window, weights), one);
   EXPECT_EQ(FingerprintOf(longer, weights), one);
 
-  ForEachTensor(weights, false, [&](const std::string& name, const Tensor&) {
+  ForEachTensor(weights, false, [&](WeightId id, const Tensor&) {
     Weights changed = ToF32(weights);  // tensors of its own
-    ForEachTensor(changed, false, [&](const std::string& other, Tensor& tensor) {
-      if (other == name) tensor.mutable_floats()[0] += 1;
+    ForEachTensor(changed, false, [&](WeightId other, Tensor& tensor) {
+      if (other == id) tensor.mutable_floats()[0] += 1;
     });
     // Keys and values do not depend on the output's weights.
-    EXPECT_EQ(FingerprintOf(config, changed) == one, name.starts_with("output")) << name;
+    const bool output = id.part == Part::kOutput || id.part == Part::kOutputNorm;
+    EXPECT_EQ(FingerprintOf(config, changed) == one, output) << Name(id);
   });
 }
 
@@ -54,19 +55,31 @@ TEST(FingerprintTest, OfWeightsCoversAllOfThem) {
   const Weights weights = oracle::LivelyWeights(config, 1);
   const std::uint64_t one = Fingerprint(config, weights);
   EXPECT_EQ(Fingerprint(config, ToF32(weights)), one);
-  ForEachTensor(weights, false, [&](const std::string& name, const Tensor& original) {
+  ForEachTensor(weights, false, [&](WeightId id, const Tensor& original) {
     for (const std::int64_t at : {std::int64_t{0}, original.elements() / 2, original.elements() - 1}) {
       Weights changed = ToF32(weights);
-      ForEachTensor(changed, false, [&](const std::string& other, Tensor& tensor) {
-        if (other == name) tensor.mutable_floats()[at] += 1;
+      ForEachTensor(changed, false, [&](WeightId other, Tensor& tensor) {
+        if (other == id) tensor.mutable_floats()[at] += 1;
       });
-      EXPECT_NE(Fingerprint(config, changed), one) << name << " " << at;
+      EXPECT_NE(Fingerprint(config, changed), one) << Name(id) << " " << at;
     }
   });
   EXPECT_NE(Fingerprint(config, ToFloat(weights, Type::kF16)), one);
   LlamaConfig other = config;
   other.norm_epsilon *= 2;
   EXPECT_NE(Fingerprint(other, weights), one);
+}
+
+// Checkpoints hold it: a change would make those of earlier versions useless.
+TEST(FingerprintTest, OfWeightsStaysWhatItWas) {
+  LlamaConfig config = oracle::MinimalConfig(3, 4);
+  config.attention_bias = true;
+  Weights weights = RandomWeights(config, 1);
+  float next = 0;
+  ForEachTensor(weights, false, [&](WeightId, Tensor& tensor) {
+    for (float& x : tensor.mutable_floats()) x = next++;
+  });
+  EXPECT_EQ(Fingerprint(config, weights), 0x294a467584331840u);
 }
 
 TEST(FingerprintTest, CoversAdapters) {
@@ -84,7 +97,8 @@ TEST(FingerprintTest, CoversAdapters) {
 
   Transformer embedding(config, oracle::LivelyWeights(config, 1), ReferenceKernels());
   LoraAdapter of_embedding{1, 1, false, 0, "", {}};
-  of_embedding.pairs.push_back({"embedding", Tensor::Allocate(Type::kF32, {1, config.dim}),
+  of_embedding.pairs.push_back({{-1, Part::kEmbedding},
+                                Tensor::Allocate(Type::kF32, {1, config.dim}),
                                 Tensor::Allocate(Type::kF32, {config.vocab_size, 1})});
   embedding.Adapt(of_embedding);
   EXPECT_NE(Fingerprint(embedding), bare);

@@ -2,14 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <string>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "model/linears.h"
 #include "nn/embedding.h"
 
 namespace longspan {
@@ -32,8 +29,8 @@ std::span<const float> BiasOf(const Tensor& bias) {
 }
 
 // A block's activations hold the inputs of all its layers.
-void Report(std::size_t layer, const BlockActivations& a, ActivationListener& listener) {
-  for (const NamedLinear& l : kLinears) listener.Saw(fmt::format("layers.{}.{}", layer, l.name), a.*l.input);
+void Report(std::int64_t layer, const BlockActivations& a, ActivationListener& listener) {
+  for (const LinearPart& l : kLinears) listener.Saw({layer, l.part}, a.*l.input);
 }
 
 // x [tokens, dim] = rows of the table, plus the same rows of its adapter's product B A: rows of B, times A.
@@ -106,25 +103,26 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
   }
 }
 
+Linear* Transformer::FindAdaptable(WeightId id) {
+  if (id == WeightId{-1, Part::kEmbedding}) return &embedding_;
+  if (id == WeightId{-1, Part::kOutput}) return config_.tied_embeddings ? nullptr : &output_;
+  const LinearPart* const part = FindLinear(id.part);
+  if (part == nullptr || id.layer < 0 || id.layer >= std::ssize(blocks_)) return nullptr;
+  return &(blocks_[id.layer].*part->linear);
+}
+
 void Transformer::Adapt(const LoraAdapter& adapter, double factor) {
   CheckBaseLayers(adapter, weights_);
-  std::map<std::string, Linear*> linears;
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    for (const NamedLinear& l : kLinears)
-      linears[fmt::format("layers.{}.{}", i, l.name)] = &(blocks_[i].*l.linear);
-  }
-  linears["embedding"] = &embedding_;
-  if (!config_.tied_embeddings) linears["output"] = &output_;
   for (const LoraAdapter::Pair& pair : adapter.pairs) {
-    const auto found = linears.find(pair.target);
-    if (found == linears.end())
-      Fail(ErrorKind::kInvalidFile, "an adapter of {}, which the model does not have", pair.target);
-    Linear& linear = *found->second;
+    Linear* const found = FindAdaptable(pair.target);
+    if (found == nullptr)
+      Fail(ErrorKind::kInvalidFile, "an adapter of {}, which the model does not have", Name(pair.target));
+    Linear& linear = *found;
     if (pair.a.cols() != linear.weight.cols() || pair.b.rows() != linear.weight.rows() ||
         pair.a.rows() != pair.b.cols()) {
       Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the weight is {} x {}",
-           pair.target, pair.b.rows(), pair.b.cols(), pair.a.rows(), pair.a.cols(), linear.weight.rows(),
-           linear.weight.cols());
+           Name(pair.target), pair.b.rows(), pair.b.cols(), pair.a.rows(), pair.a.cols(),
+           linear.weight.rows(), linear.weight.cols());
     }
     Adapter added{pair.a, pair.b, static_cast<float>(adapter.Scale() * factor)};
     if (linear.adapter != nullptr) added = Stack(*linear.adapter, added);
@@ -180,11 +178,11 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
   // Passes of a few tokens are short, and their callers check for Ctrl-C between them. A listener must see
   // whole passes.
   const bool cancellable = listener == nullptr && hidden.rows >= kLongPass;
-  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+  for (std::int64_t layer = 0; layer < std::ssize(blocks_); ++layer) {
     if (cancellable) ThrowIfCancelled();
     for (std::size_t s = 0; s < sequences.size(); ++s) {
       const auto& [tokens, cache] = sequences[s];
-      cache->LayerPages(static_cast<std::int64_t>(layer), pages[s]);
+      cache->LayerPages(layer, pages[s]);
       cached[s] = {std::ssize(tokens), cache->length(), pages[s]};
     }
     BlockForward(blocks_[layer], context, hidden, activations);
@@ -194,7 +192,8 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
 }
 
 void Transformer::Logits(ConstRows hidden, Rows logits, ActivationListener* listener) const {
-  if (listener != nullptr) listener->Saw(config_.tied_embeddings ? "embedding" : "output", hidden);
+  if (listener != nullptr)
+    listener->Saw({-1, config_.tied_embeddings ? Part::kEmbedding : Part::kOutput}, hidden);
   LinearForward(kernels_, output_, {}, hidden, logits, Store::kSet);
 }
 

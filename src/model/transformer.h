@@ -11,6 +11,7 @@
 #include "model/config.h"
 #include "model/kv_cache.h"
 #include "model/rope_scaling.h"
+#include "model/weight_id.h"
 #include "model/weights.h"
 #include "nn/block.h"
 #include "tensor/rows.h"
@@ -62,6 +63,7 @@ class Transformer {
  private:
   void RunBlocks(std::span<const SequenceTokens> sequences, const RopeTable& rope, Rows hidden,
                  ActivationListener* listener) const;
+  Linear* FindAdaptable(WeightId id);  // nullptr for what the model does not have, or no adapter sits on
 
   LlamaConfig config_;
   Weights weights_;

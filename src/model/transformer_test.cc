@@ -85,12 +85,12 @@ TEST_P(TransformerTest, Qwen2HasBiasesAndTurnsHalves) {
 // Keeps everything that it is told.
 class Recorder : public ActivationListener {
  public:
-  void Saw(std::string_view weight, ConstRows x) override {
-    names.emplace_back(weight);
+  void Saw(WeightId weight, ConstRows x) override {
+    weights.push_back(weight);
     inputs.push_back(Matrix(x.rows, x.cols));
     for (std::int64_t i = 0; i < x.rows; ++i) std::ranges::copy(x[i], inputs.back()[i].begin());
   }
-  std::vector<std::string> names;
+  std::vector<WeightId> weights;
   std::vector<Matrix> inputs;
 };
 
@@ -107,16 +107,16 @@ TEST_P(TransformerTest, AListenerSeesTheInputOfEveryLayer) {
     model.Forward(tokens, cache, hidden, &recorder);
     model.Logits(ConstRows(hidden).Slice(7, 2), logits, &recorder);
 
-    std::vector<std::string> expected;
-    ForEachTensor(weights, true, [&](const std::string& name, const Tensor& t) {
-      if (name.starts_with("layers.") && t.shape().size() == 2) expected.push_back(name);
+    std::vector<WeightId> expected;
+    ForEachTensor(weights, true, [&](WeightId id, const Tensor& t) {
+      if (id.layer >= 0 && t.shape().size() == 2) expected.push_back(id);
     });
-    expected.push_back(tied ? "embedding" : "output");
-    ASSERT_EQ(recorder.names, expected);
-    ForEachTensor(weights, tied, [&](const std::string& name, const Tensor& t) {
-      const auto at = std::ranges::find(expected, name) - expected.begin();
+    expected.push_back({-1, tied ? Part::kEmbedding : Part::kOutput});
+    ASSERT_EQ(recorder.weights, expected);
+    ForEachTensor(weights, tied, [&](WeightId id, const Tensor& t) {
+      const auto at = std::ranges::find(expected, id) - expected.begin();
       if (at == std::ssize(expected)) return;  // a norm
-      EXPECT_EQ(recorder.inputs[at].cols(), t.cols()) << name;
+      EXPECT_EQ(recorder.inputs[at].cols(), t.cols()) << Name(id);
     });
     EXPECT_TRUE(std::ranges::equal(recorder.inputs[0].span(), recorder.inputs[2].span()))
         << "q and v share one";

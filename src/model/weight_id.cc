@@ -4,14 +4,14 @@
 #include <array>
 #include <charconv>
 
-#include "base/error.h"
+#include <fmt/format.h>
 
 namespace longspan {
 namespace {
 
 using enum PartKind;
 
-constexpr std::string_view kLayers = "layers.", kGgufLayers = "blk.";
+constexpr std::string_view kGgufLayers = "blk.";
 
 std::int64_t One(const LlamaConfig&) { return 1; }
 std::int64_t Dim(const LlamaConfig& c) { return c.dim; }
@@ -42,20 +42,6 @@ constexpr std::array<PartTraits, 15> kParts{{
 
 std::string_view Suffix(const PartTraits& traits) { return traits.kind == kBias ? ".bias" : ".weight"; }
 
-// Splits "layers.3.q" into 3 and "q". A number is accepted only as longspan writes it: without a sign or
-// leading zeros.
-std::optional<LayerName> ParseLayer(std::string_view name, std::string_view prefix) {
-  if (!name.starts_with(prefix)) return std::nullopt;
-  name.remove_prefix(prefix.size());
-  const std::string_view digits = name.substr(0, name.find('.'));
-  std::uint32_t layer = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), layer);
-  const bool whole = error == std::errc() && end == digits.data() + digits.size();
-  if (!whole || digits.size() == name.size() || (digits.size() > 1 && digits.front() == '0'))
-    return std::nullopt;
-  return LayerName{layer, name.substr(digits.size() + 1)};
-}
-
 }  // namespace
 
 std::vector<std::int64_t> PartTraits::Shape(const LlamaConfig& config) const {
@@ -67,29 +53,31 @@ std::span<const PartTraits> AllParts() { return kParts; }
 
 const PartTraits& Traits(Part part) { return kParts[static_cast<std::size_t>(part)]; }
 
+std::optional<Part> PartNamed(std::string_view name) {
+  const auto* found = std::ranges::find(kParts, name, &PartTraits::name);
+  return found == kParts.end() ? std::nullopt : std::optional(found->part);
+}
+
 std::string Name(WeightId id) {
   const PartTraits& traits = Traits(id.part);
-  return traits.in_layer ? fmt::format("{}{}.{}", kLayers, id.layer, traits.name) : std::string(traits.name);
-}
-
-std::optional<WeightId> ParseWeightId(std::string_view name) {
-  const auto layer = ParseLayer(name, kLayers);
-  for (const PartTraits& traits : kParts) {
-    if (traits.in_layer == layer.has_value() && traits.name == (layer ? layer->rest : name))
-      return WeightId{layer ? layer->layer : -1, traits.part};
-  }
-  return std::nullopt;
-}
-
-WeightId WeightNamed(std::string_view name) {
-  if (const auto id = ParseWeightId(name)) return *id;
-  Fail(ErrorKind::kInternal, "no weight is called {}", name);
+  return traits.in_layer ? fmt::format("layers.{}.{}", id.layer, traits.name) : std::string(traits.name);
 }
 
 std::string GgufName(WeightId id) {
   const PartTraits& traits = Traits(id.part);
   const std::string layer = traits.in_layer ? fmt::format("{}{}.", kGgufLayers, id.layer) : "";
   return fmt::format("{}{}{}", layer, traits.gguf, Suffix(traits));
+}
+
+std::optional<WeightId> ParseGgufName(std::string_view name) {
+  const std::optional<LayerName> layer = ParseGgufLayer(name);
+  const std::string_view rest = layer ? layer->rest : name;
+  for (const PartTraits& traits : kParts) {
+    if (traits.in_layer == layer.has_value() && rest.starts_with(traits.gguf) &&
+        rest.substr(traits.gguf.size()) == Suffix(traits))
+      return WeightId{layer ? layer->layer : -1, traits.part};
+  }
+  return std::nullopt;
 }
 
 std::string HfModule(WeightId id) {
@@ -99,6 +87,17 @@ std::string HfModule(WeightId id) {
 
 std::string HfName(WeightId id) { return fmt::format("{}{}", HfModule(id), Suffix(Traits(id.part))); }
 
-std::optional<LayerName> ParseGgufLayer(std::string_view name) { return ParseLayer(name, kGgufLayers); }
+// A number is accepted only as longspan writes it: without a sign or leading zeros.
+std::optional<LayerName> ParseGgufLayer(std::string_view name) {
+  if (!name.starts_with(kGgufLayers)) return std::nullopt;
+  name.remove_prefix(kGgufLayers.size());
+  const std::string_view digits = name.substr(0, name.find('.'));
+  std::uint32_t layer = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), layer);
+  const bool whole = error == std::errc() && end == digits.data() + digits.size();
+  if (!whole || digits.size() == name.size() || (digits.size() > 1 && digits.front() == '0'))
+    return std::nullopt;
+  return LayerName{layer, name.substr(digits.size() + 1)};
+}
 
 }  // namespace longspan

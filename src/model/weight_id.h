@@ -60,14 +60,15 @@ struct PartTraits {
 std::span<const PartTraits> AllParts();
 const PartTraits& Traits(Part part);
 
-// longspan's name: "layers.3.q", "embedding".
+// Part::kQ of "q".
+std::optional<Part> PartNamed(std::string_view name);
+
+// longspan's name, for messages and its own files: "layers.3.q", "embedding".
 std::string Name(WeightId id);
-std::optional<WeightId> ParseWeightId(std::string_view name);
-// The inverse of Name. Error(kInternal) for another name.
-WeightId WeightNamed(std::string_view name);
 
 // GGUF's name: "blk.3.attn_q.weight", "token_embd.weight".
 std::string GgufName(WeightId id);
+std::optional<WeightId> ParseGgufName(std::string_view name);
 
 // Hugging Face's: the module "model.layers.3.self_attn.q_proj", and its tensor with ".weight" or ".bias".
 std::string HfModule(WeightId id);

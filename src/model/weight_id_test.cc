@@ -5,7 +5,6 @@
 
 #include <set>
 
-#include "base/error.h"
 #include "model/testing/small_config.h"
 #include "model/weights.h"
 
@@ -31,20 +30,38 @@ TEST(WeightId, IsReadFromItsName) {
   for (const PartTraits& traits : AllParts()) {
     EXPECT_EQ(&Traits(traits.part), &traits) << traits.name;  // the table is in the order of the enumeration
     const WeightId id{traits.in_layer ? 17 : -1, traits.part};
-    EXPECT_EQ(ParseWeightId(Name(id)), id);
-    EXPECT_EQ(WeightNamed(Name(id)), id);
+    EXPECT_EQ(PartNamed(traits.name), traits.part);
+    EXPECT_EQ(ParseGgufName(GgufName(id)), id) << GgufName(id);
     EXPECT_TRUE(gguf.insert(GgufName(id)).second) << GgufName(id);
     EXPECT_TRUE(hf.insert(HfName(id)).second) << HfName(id);
   }
 }
 
 TEST(WeightId, IsNotReadFromAnotherName) {
-  for (const char* name : {"", "q", "layers", "layers.", "layers.q", "layers.3", "layers.3.", "layers..q",
-                           "layers.-1.q", "layers.+1.q", "layers.03.q", "layers.3x.q", "layers.4294967296.q",
-                           "layers.3.output", "layers.3.q.a", "embedding.q", "blk.3.attn_q.weight"}) {
-    EXPECT_EQ(ParseWeightId(name), std::nullopt) << name;
-    EXPECT_THROW(WeightNamed(name), Error) << name;
+  for (const char* name : {"",
+                           "blk",
+                           "blk.",
+                           "blk.attn_q.weight",
+                           "blk.3",
+                           "blk.3.",
+                           "blk..attn_q.weight",
+                           "blk.-1.attn_q.weight",
+                           "blk.+1.attn_q.weight",
+                           "blk.03.attn_q.weight",
+                           "blk.3x.attn_q.weight",
+                           "blk.4294967296.attn_q.weight",
+                           "blk.3.output.weight",
+                           "blk.3.attn_q",
+                           "blk.3.attn_q.weight.lora_a",
+                           "blk.3.attn_output.bias",
+                           "blk.3.ffn_up_exps.weight",
+                           "attn_q.weight",
+                           "token_embd",
+                           "output.bias",
+                           "layers.3.q"}) {
+    EXPECT_EQ(ParseGgufName(name), std::nullopt) << name;
   }
+  for (const char* name : {"", "Q", "attn_q", "layers.3.q"}) EXPECT_EQ(PartNamed(name), std::nullopt) << name;
 }
 
 TEST(WeightId, ALayerIsReadFromAnyGgufName) {
@@ -56,18 +73,18 @@ TEST(WeightId, ALayerIsReadFromAnyGgufName) {
   EXPECT_FALSE(ParseGgufLayer("output.weight"));
 }
 
-// The table's order and names are those that ForEachTensor gives.
+// The table's order is that of ForEachTensor.
 TEST(WeightId, EveryTensorHasOne) {
   LlamaConfig c = oracle::SmallConfig();
   c.layers = 1;
   c.attention_bias = true;
   const Weights weights = RandomWeights(c, 1);
-  std::vector<std::string> visited, listed;
-  ForEachTensor(weights, false, [&](const std::string& name, const Tensor& tensor) {
-    visited.push_back(name);
-    EXPECT_EQ(tensor.shape(), Traits(WeightNamed(name).part).Shape(c)) << name;
+  std::vector<WeightId> visited, listed;
+  ForEachTensor(weights, false, [&](WeightId id, const Tensor& tensor) {
+    visited.push_back(id);
+    EXPECT_EQ(tensor.shape(), Traits(id.part).Shape(c)) << Name(id);
   });
-  for (const PartTraits& traits : AllParts()) listed.push_back(Name({0, traits.part}));
+  for (const PartTraits& traits : AllParts()) listed.push_back({traits.in_layer ? 0 : -1, traits.part});
   EXPECT_EQ(visited, listed);
 }
 

@@ -13,7 +13,6 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
-#include "model/weight_id.h"
 #include "tensor/codec.h"
 
 namespace longspan {
@@ -50,7 +49,7 @@ Tensor Ones(const std::vector<std::int64_t>& shape) {
   return tensor;
 }
 
-void CheckFinite(const std::string& name, const Tensor& tensor) {
+void CheckFinite(WeightId id, const Tensor& tensor) {
   if (tensor.type() == Type::kF32) return;
   const std::uint16_t exponent = tensor.type() == Type::kF16 ? 0x7c00 : 0x7f80;
   const auto* values = reinterpret_cast<const std::uint16_t*>(tensor.bytes().data());
@@ -58,7 +57,7 @@ void CheckFinite(const std::string& name, const Tensor& tensor) {
     return (bits & exponent) == exponent;
   });
   if (bad == 0) return;
-  Fail(ErrorKind::kInvalidFile, "weight {}: {} of {} values are NaN or beyond what {} holds", name, bad,
+  Fail(ErrorKind::kInvalidFile, "weight {}: {} of {} values are NaN or beyond what {} holds", Name(id), bad,
        tensor.elements(), Traits(tensor.type()).name);
 }
 
@@ -69,11 +68,10 @@ void Weights::Validate(const LlamaConfig& c, std::string_view where) const {
   if (std::cmp_not_equal(layers.size(), c.layers)) {
     Fail(ErrorKind::kInvalidFile, "{}: {} layers, expected {}", where, layers.size(), c.layers);
   }
-  ForEachTensor(*this, /*tied=*/false, /*biases=*/true, [&](const std::string& name, const Tensor& tensor) {
-    const WeightId id = WeightNamed(name);
+  ForEachTensor(*this, /*tied=*/false, /*biases=*/true, [&](WeightId id, const Tensor& tensor) {
     const PartTraits& traits = Traits(id.part);
     if (traits.kind != PartKind::kBias || c.attention_bias) {
-      CheckTensor(tensor, traits.rows(c), traits.cols(c), where, name);
+      CheckTensor(tensor, traits.rows(c), traits.cols(c), where, Name(id));
     } else if (!tensor.empty()) {
       Fail(ErrorKind::kInvalidFile, "{}: a bias in layer {} of a model without biases", where, id.layer);
     }
@@ -91,7 +89,7 @@ std::vector<InitialTensor> InitialTensors(const LlamaConfig& c) {
       const double deviation = traits.kind == PartKind::kNorm                          ? 0
                                : traits.part == Part::kO || traits.part == Part::kDown ? residual
                                                                                        : kInitialDeviation;
-      tensors.push_back({Name(WeightId{layer, traits.part}), traits.Shape(c), deviation});
+      tensors.push_back({{layer, traits.part}, traits.Shape(c), deviation});
     }
   };
   for (std::int64_t layer = -1; layer < c.layers; ++layer) add(layer);
@@ -99,15 +97,15 @@ std::vector<InitialTensor> InitialTensors(const LlamaConfig& c) {
 }
 
 Weights RandomWeights(const LlamaConfig& c, std::uint64_t seed) {
-  std::map<std::string, Tensor> tensors;
+  std::map<WeightId, Tensor> tensors;
   std::uint64_t stream = 0;
   for (const InitialTensor& tensor : InitialTensors(c)) {
-    tensors[tensor.name] = tensor.deviation > 0 ? Normal(tensor, seed, stream++) : Ones(tensor.shape);
+    tensors[tensor.id] = tensor.deviation > 0 ? Normal(tensor, seed, stream++) : Ones(tensor.shape);
   }
   Weights w;
   w.layers.resize(c.layers);
   ForEachTensor(w, c.tied_embeddings, c.attention_bias,
-                [&](const std::string& name, Tensor& tensor) { tensor = tensors.at(name); });
+                [&](WeightId id, Tensor& tensor) { tensor = tensors.at(id); });
   if (c.tied_embeddings) w.output = w.embedding;
   return w;
 }
@@ -117,9 +115,9 @@ Weights ToF32(const Weights& weights) { return ToFloat(weights, Type::kF32); }
 Weights ToFloat(const Weights& weights, Type type) {
   const bool tied = IsTied(weights);
   Weights out = weights;
-  ForEachTensor(out, tied, [type](const std::string& name, Tensor& tensor) {
+  ForEachTensor(out, tied, [type](WeightId id, Tensor& tensor) {
     tensor = tensor.ToFloat(tensor.shape().size() > 1 ? type : Type::kF32);
-    CheckFinite(name, tensor);
+    CheckFinite(id, tensor);
   });
   if (tied) out.output = out.embedding;
   return out;
@@ -134,11 +132,11 @@ Weights InHugePages(const Weights& weights) {
     size += (tensor.bytes().size() + kCacheLine - 1) / kCacheLine * kCacheLine;
     return at;
   };
-  ForEachTensor(weights, tied, [&](const std::string&, const Tensor& tensor) { place(tensor); });
+  ForEachTensor(weights, tied, [&](WeightId, const Tensor& tensor) { place(tensor); });
   const auto pages = std::make_shared<const HugePages>(size);
   size = 0;
   Weights out = weights;
-  ForEachTensor(out, tied, [&](const std::string&, Tensor& tensor) {
+  ForEachTensor(out, tied, [&](WeightId, Tensor& tensor) {
     const std::span<const std::byte> from = tensor.bytes();
     const std::span<std::byte> to = pages->bytes().subspan(place(tensor), from.size());
     ParallelFor(static_cast<std::int64_t>((from.size() + kPiece - 1) / kPiece), [&](std::int64_t piece) {

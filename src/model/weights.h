@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "model/config.h"
+#include "model/weight_id.h"
 #include "tensor/tensor.h"
 
 namespace longspan {
@@ -42,10 +42,10 @@ struct Weights {
   void Validate(const LlamaConfig& config, std::string_view where) const;
 };
 
-// A tensor of a random initialisation: its name in ForEachTensor, its shape, and the standard deviation of
-// its normal values; 0 for a norm, which is one throughout. Biases are drawn too: a zero would hide mistakes.
+// A tensor of a random initialisation: its shape, and the standard deviation of its normal values; 0 for a
+// norm, which is one throughout. Biases are drawn too: a zero would hide mistakes.
 struct InitialTensor {
-  std::string name;
+  WeightId id;
   std::vector<std::int64_t> shape;
   double deviation = 0;
 };
@@ -70,31 +70,30 @@ Weights ToFloat(const Weights& weights, Type type);
 // reads these faster than a mapped file. Error(kOutOfMemory).
 Weights InHugePages(const Weights& weights);
 
-// Visits (name, tensor) in a fixed order; names are the field's: "layers.3.q", "layers.3.q_bias". Biases are
-// visited if `biases` is true, the output unless it is tied.
+// Visits (WeightId, tensor) in a fixed order. Biases are visited if `biases` is true, the output unless it is
+// tied.
 template <class W, class Visitor>
 void ForEachTensor(W& weights, bool tied, bool biases, Visitor&& visit) {
-  visit(std::string("embedding"), weights.embedding);
-  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+  visit(WeightId{-1, Part::kEmbedding}, weights.embedding);
+  for (std::int64_t i = 0; i < std::ssize(weights.layers); ++i) {
     auto& layer = weights.layers[i];
-    const std::string prefix = "layers." + std::to_string(i) + ".";
-    visit(prefix + "attention_norm", layer.attention_norm);
-    visit(prefix + "q", layer.q);
-    visit(prefix + "k", layer.k);
-    visit(prefix + "v", layer.v);
+    visit(WeightId{i, Part::kAttentionNorm}, layer.attention_norm);
+    visit(WeightId{i, Part::kQ}, layer.q);
+    visit(WeightId{i, Part::kK}, layer.k);
+    visit(WeightId{i, Part::kV}, layer.v);
     if (biases) {
-      visit(prefix + "q_bias", layer.q_bias);
-      visit(prefix + "k_bias", layer.k_bias);
-      visit(prefix + "v_bias", layer.v_bias);
+      visit(WeightId{i, Part::kQBias}, layer.q_bias);
+      visit(WeightId{i, Part::kKBias}, layer.k_bias);
+      visit(WeightId{i, Part::kVBias}, layer.v_bias);
     }
-    visit(prefix + "o", layer.o);
-    visit(prefix + "mlp_norm", layer.mlp_norm);
-    visit(prefix + "gate", layer.gate);
-    visit(prefix + "up", layer.up);
-    visit(prefix + "down", layer.down);
+    visit(WeightId{i, Part::kO}, layer.o);
+    visit(WeightId{i, Part::kMlpNorm}, layer.mlp_norm);
+    visit(WeightId{i, Part::kGate}, layer.gate);
+    visit(WeightId{i, Part::kUp}, layer.up);
+    visit(WeightId{i, Part::kDown}, layer.down);
   }
-  visit(std::string("output_norm"), weights.output_norm);
-  if (!tied) visit(std::string("output"), weights.output);
+  visit(WeightId{-1, Part::kOutputNorm}, weights.output_norm);
+  if (!tied) visit(WeightId{-1, Part::kOutput}, weights.output);
 }
 
 // The same for existing weights, with the biases that they have.

@@ -23,7 +23,7 @@ TEST(WeightsTest, RandomWeightsFitTheirConfiguration) {
     const Weights w = RandomWeights(c, 1);
     EXPECT_NO_THROW(w.Validate(c, "here"));
     std::int64_t parameters = 0;
-    ForEachTensor(w, tied, [&](const std::string&, const Tensor& t) { parameters += t.elements(); });
+    ForEachTensor(w, tied, [&](WeightId, const Tensor& t) { parameters += t.elements(); });
     EXPECT_EQ(parameters, c.Parameters());
   }
 }
@@ -57,7 +57,7 @@ TEST(WeightsTest, VisitsTensorsInAFixedOrder) {
   c.layers = 1;
   const Weights w = RandomWeights(c, 1);
   std::vector<std::string> names;
-  ForEachTensor(w, false, [&](const std::string& name, const Tensor&) { names.push_back(name); });
+  ForEachTensor(w, false, [&](WeightId id, const Tensor&) { names.push_back(Name(id)); });
   EXPECT_THAT(names, testing::ElementsAre("embedding", "layers.0.attention_norm", "layers.0.q", "layers.0.k",
                                           "layers.0.v", "layers.0.o", "layers.0.mlp_norm", "layers.0.gate",
                                           "layers.0.up", "layers.0.down", "output_norm", "output"));
@@ -69,18 +69,18 @@ TEST(WeightsTest, VisitsBiasesWhereThereAreSome) {
   c.attention_bias = true;
   const Weights w = RandomWeights(c, 1);
   std::vector<std::string> names;
-  ForEachTensor(w, true, [&](const std::string& name, const Tensor& t) {
-    if (!name.ends_with("bias")) return;
-    names.push_back(name);
-    EXPECT_EQ(t.shape(), std::vector{name == "layers.0.q_bias" ? c.q_dim() : c.kv_dim()}) << name;
+  ForEachTensor(w, true, [&](WeightId id, const Tensor& t) {
+    if (Traits(id.part).kind != PartKind::kBias) return;
+    names.push_back(Name(id));
+    EXPECT_EQ(t.shape(), std::vector{id.part == Part::kQBias ? c.q_dim() : c.kv_dim()}) << Name(id);
   });
   EXPECT_THAT(names, testing::ElementsAre("layers.0.q_bias", "layers.0.k_bias", "layers.0.v_bias"));
   // A missing tensor is visited, so that it can be filled.
   Weights missing = w;
   missing.layers[0].q_bias = Tensor();
   names.clear();
-  ForEachTensor(missing, true, true, [&](const std::string& name, Tensor& t) {
-    if (t.empty()) names.push_back(name);
+  ForEachTensor(missing, true, true, [&](WeightId id, Tensor& t) {
+    if (t.empty()) names.push_back(Name(id));
   });
   EXPECT_THAT(names, testing::ElementsAre("layers.0.q_bias"));
 }
@@ -127,12 +127,12 @@ TEST(WeightsTest, InHugePagesAreTheSameElsewhere) {
     const Weights weights = RandomWeights(c, 1), copy = InHugePages(weights);
     EXPECT_NO_THROW(copy.Validate(c, "here"));
     std::vector<const Tensor*> tensors;
-    ForEachTensor(weights, tied, [&](const std::string&, const Tensor& t) { tensors.push_back(&t); });
+    ForEachTensor(weights, tied, [&](WeightId, const Tensor& t) { tensors.push_back(&t); });
     auto tensor = tensors.begin();
-    ForEachTensor(copy, tied, [&](const std::string& name, const Tensor& t) {
-      EXPECT_TRUE(std::ranges::equal(t.bytes(), (*tensor)->bytes())) << name;
-      EXPECT_NE(t.bytes().data(), (*tensor)->bytes().data()) << name;
-      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(t.bytes().data()) % 64, 0u) << name;
+    ForEachTensor(copy, tied, [&](WeightId id, const Tensor& t) {
+      EXPECT_TRUE(std::ranges::equal(t.bytes(), (*tensor)->bytes())) << Name(id);
+      EXPECT_NE(t.bytes().data(), (*tensor)->bytes().data()) << Name(id);
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(t.bytes().data()) % 64, 0u) << Name(id);
       ++tensor;
     });
     EXPECT_EQ(copy.output.bytes().data() == copy.embedding.bytes().data(), tied);

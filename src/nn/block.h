@@ -1,11 +1,9 @@
 // One transformer block: x + attention(norm(x)), then h + mlp(norm(h)) (Touvron et al. 2023, section 2.2).
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 #include "kernels/kernels.h"
 #include "nn/linear.h"
@@ -57,22 +55,6 @@ struct BlockActivations {
   Matrix mlp_normed;        // [n, dim]
   Matrix gate, up, hidden;  // [n, hidden_dim]
 };
-
-// The layers of a block by name, with the input of each, for code that treats them all alike.
-struct NamedLinear {
-  std::string_view name;
-  Linear Block::*linear;
-  LinearGradient BlockGradient::*gradient;
-  Matrix BlockActivations::*input;
-};
-inline constexpr std::array<NamedLinear, 7> kLinears{
-    {{"q", &Block::q, &BlockGradient::q, &BlockActivations::normed},
-     {"k", &Block::k, &BlockGradient::k, &BlockActivations::normed},
-     {"v", &Block::v, &BlockGradient::v, &BlockActivations::normed},
-     {"o", &Block::o, &BlockGradient::o, &BlockActivations::attended},
-     {"gate", &Block::gate, &BlockGradient::gate, &BlockActivations::mlp_normed},
-     {"up", &Block::up, &BlockGradient::up, &BlockActivations::mlp_normed},
-     {"down", &Block::down, &BlockGradient::down, &BlockActivations::hidden}}};
 
 // x [n, dim] becomes the block's output. Norm, project, rotate, attend, project back; norm, SwiGLU.
 void BlockForward(const Block& block, const BlockContext& context, Rows x, BlockActivations& activations);

@@ -43,11 +43,10 @@ BaseModel OpenFolder(const std::filesystem::path& path, Progress& progress) {
   LlamaConfig part = base.config;
   part.layers = base.measurable_layers = std::min(base.config.layers, kMeasuredLayers);
   base.weights.layers.resize(part.layers);
-  ForEachTensor(base.weights, part.tied_embeddings, part.attention_bias,
-                [&](const std::string& name, Tensor& tensor) {
-                  const auto found = std::ranges::find(base.tensors, GgufTensorName(name), &TensorInfo::name);
-                  if (found != base.tensors.end()) tensor = Tensor::Allocate(found->type, found->shape);
-                });
+  ForEachTensor(base.weights, part.tied_embeddings, part.attention_bias, [&](WeightId id, Tensor& tensor) {
+    const auto found = std::ranges::find(base.tensors, GgufName(id), &TensorInfo::name);
+    if (found != base.tensors.end()) tensor = Tensor::Allocate(found->type, found->shape);
+  });
   if (part.tied_embeddings) base.weights.output = base.weights.embedding;
   if (part.rope_scaling.kind == RopeScaling::Kind::kLlama3)
     base.weights.rope_factors = Llama3RopeFactors(part);

@@ -5,6 +5,7 @@
 #include "eval/passkey.h"
 #include "eval/window_reader.h"
 #include "model/kv_cache.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 
@@ -20,14 +21,11 @@ std::vector<MemoryPart> ReadingMemory(const LlamaConfig& c, std::int64_t longest
 std::vector<MemoryPart> MergingMemory(const LlamaConfig& c, const TrainOptions& options,
                                       std::int64_t bytes_per_weight) {
   if (options.adapter == AdapterKind::kFull) return {};
-  // With rank 1, a projection trains as many values as it has inputs and outputs; its weight has their
-  // product.
   std::int64_t merged = 0, largest = 0;
-  for (const std::string& target : options.targets) {
-    const bool mlp = target == "gate" || target == "up" || target == "down";
-    const std::int64_t other = mlp ? c.hidden_dim : target == "k" || target == "v" ? c.kv_dim() : c.q_dim();
-    merged += c.layers * c.dim * other;
-    largest = std::max(largest, c.dim * other);
+  for (const Part target : options.TargetParts()) {
+    const std::int64_t elements = Traits(target).rows(c) * Traits(target).cols(c);
+    merged += c.layers * elements;
+    largest = std::max(largest, elements);
   }
   return {{"merged matrices", merged * bytes_per_weight},
           {"the largest matrix in F32, twice", largest * 2 * 4},

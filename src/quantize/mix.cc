@@ -166,6 +166,9 @@ std::optional<Part> LayerPart(std::string_view rest) {
   return std::nullopt;
 }
 
+bool IsOutput(std::string_view name) { return ParseGgufName(name) == WeightId{-1, kOutput}; }
+bool IsEmbedding(std::string_view name) { return ParseGgufName(name) == WeightId{-1, kEmbedding}; }
+
 // Matrices that multiply activations or hold embeddings. Not the routers of experts, because they are small
 // and sensitive.
 bool IsMatrix(const TensorInfo& tensor) {
@@ -184,13 +187,14 @@ Model Survey(std::span<const TensorInfo> tensors) {
   Model model;
   std::int64_t q_rows = 0, k_rows = 0;
   for (const TensorInfo& tensor : tensors) {
-    if (tensor.name == "output.weight") model.tied = false;
+    if (IsOutput(tensor.name)) model.tied = false;
     const std::optional<LayerName> place = ParseGgufLayer(tensor.name);
     if (!place) continue;
     model.layers = std::max(model.layers, place->layer + 1);
     if (tensor.shape.empty()) continue;
-    if (place->rest == "attn_q.weight") q_rows = tensor.shape.front();
-    if (place->rest == "attn_k.weight") k_rows = tensor.shape.front();
+    const std::optional<Part> part = LayerPart(place->rest);
+    if (part == kQ) q_rows = tensor.shape.front();
+    if (part == kK) k_rows = tensor.shape.front();
   }
   if (k_rows > 0) model.queries_per_kv = q_rows / k_rows;
   return model;
@@ -233,8 +237,8 @@ Type MixType(const Mix& mix, const Model& model, bool has_matrix, const TensorIn
   const std::optional<LayerName> place = ParseGgufLayer(tensor.name);
   std::optional<Part> part;
   if (place) part = LayerPart(place->rest);
-  if (tensor.name == "token_embd.weight") part = model.tied ? kOutput : kEmbedding;
-  if (tensor.name == "output.weight") part = kOutput;
+  if (IsEmbedding(tensor.name)) part = model.tied ? kOutput : kEmbedding;
+  if (IsOutput(tensor.name)) part = kOutput;
   if (part == kOutput && !Fits(mix.base, tensor.shape.back())) return Type::kQ6_K;  // which becomes Q8_0
   const auto holds = [&](const MixRule& rule) {
     return rule.part == part && Holds(rule.layers, place ? place->layer : 0, model.layers) &&
@@ -251,8 +255,8 @@ Type WantedType(const Mix& mix, const Model& model, const MixOverrides& override
     if (IsFloat(tensor.type) && rule.pattern.Matches(tensor.name)) return rule.type;
   }
   if (!IsMatrix(tensor)) return IsFloat(tensor.type) ? Type::kF32 : tensor.type;
-  if (overrides.embedding_type && tensor.name == "token_embd.weight") return *overrides.embedding_type;
-  const bool is_output = tensor.name == "output.weight" || (model.tied && tensor.name == "token_embd.weight");
+  if (overrides.embedding_type && IsEmbedding(tensor.name)) return *overrides.embedding_type;
+  const bool is_output = IsOutput(tensor.name) || (model.tied && IsEmbedding(tensor.name));
   if (overrides.output_type && is_output) return *overrides.output_type;
   return MixType(mix, model, overrides.has_matrix, tensor);
 }
@@ -285,7 +289,7 @@ Type FallBack(Type wanted, std::int64_t cols) {
 }
 
 bool NeedsImportance(const Mix& mix, const TypeChoice& choice) {
-  if (choice.name == "output.weight" || choice.name == "token_embd.weight") return false;
+  if (IsOutput(choice.name) || IsEmbedding(choice.name)) return false;
   return std::ranges::find(kNeedImportance, choice.type) != std::end(kNeedImportance) ||
          (choice.type == Type::kQ2_K && mix.name == "Q2_K_S");
 }

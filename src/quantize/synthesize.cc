@@ -42,7 +42,7 @@ struct Planned {
 std::vector<Planned> Plan(const LlamaConfig& config, const SynthesisTypes& types, Progress& progress) {
   std::vector<TensorInfo> infos;
   std::vector<InitialTensor> tensors = InitialTensors(config);
-  for (const InitialTensor& t : tensors) infos.push_back({GgufTensorName(t.name), Type::kF32, t.shape});
+  for (const InitialTensor& t : tensors) infos.push_back({GgufName(t.id), Type::kF32, t.shape});
   const std::vector<TypeChoice> choices = ChooseTypes(types.mix, infos, types.overrides);
   for (const std::string& line : DescribeFallBacks(choices)) progress.Message(line);
   std::vector<Planned> plan;

@@ -78,7 +78,7 @@ QuantizationFacts CompareQuantized(const std::filesystem::path& file, const std:
   const KldResult r = MeasureKld(sequence, reference_sequence, documents, model.bos(), options, progress);
   std::size_t bytes = 0;
   ForEachTensor(model.transformer().weights(), model.config().tied_embeddings,
-                [&](const std::string&, const Tensor& t) { bytes += t.bytes().size(); });
+                [&](WeightId, const Tensor& t) { bytes += t.bytes().size(); });
   const QuantizationRow row{
       .name = type,
       .file = file.filename().string(),

@@ -78,12 +78,11 @@ TEST_F(ExtendHuggingFaceTest, ReleasesTheMergedModelAsAFolder) {
                   merged = LoadModel(folder_ / "out.work/merged.gguf");
   EXPECT_EQ(back.config.context, 384);
   EXPECT_EQ(back.config.rope_theta, merged.config.rope_theta);
-  ForEachTensor(merged.weights, merged.config.tied_embeddings,
-                [&](const std::string& name, const Tensor& tensor) {
-                  const GgufTensor* found = back.file->FindTensor(GgufTensorName(name));
-                  ASSERT_NE(found, nullptr) << name;
-                  EXPECT_TRUE(std::ranges::equal(found->bytes, tensor.bytes())) << name;
-                });
+  ForEachTensor(merged.weights, merged.config.tied_embeddings, [&](WeightId id, const Tensor& tensor) {
+    const GgufTensor* found = back.file->FindTensor(GgufName(id));
+    ASSERT_NE(found, nullptr) << Name(id);
+    EXPECT_TRUE(std::ranges::equal(found->bytes, tensor.bytes())) << Name(id);
+  });
 
   // Every file is named, with its digest and in the card, and there is no second copy of any.
   EXPECT_TRUE(VerifyChecksums(folder_ / "out").empty());

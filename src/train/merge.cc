@@ -1,11 +1,11 @@
 #include "train/merge.h"
 
-#include <algorithm>
+#include <map>
 
 #include "base/cancel.h"
 #include "base/error.h"
 #include "encode/reencode.h"
-#include "formats/llama_gguf.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 namespace {
@@ -36,14 +36,16 @@ Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kern
   std::int64_t done = 0;
   progress.Start("merge", static_cast<std::int64_t>(adapter.pairs.size()), "projections");
   const bool tied = base.output.bytes().data() == base.embedding.bytes().data();
-  ForEachTensor(out, tied, [&](const std::string& name, Tensor& tensor) {
-    const auto pair = std::ranges::find(adapter.pairs, name, &LoraAdapter::Pair::target);
-    if (pair == adapter.pairs.end()) return;
+  std::map<WeightId, const LoraAdapter::Pair*> pairs;
+  for (const LoraAdapter::Pair& pair : adapter.pairs) pairs.emplace(pair.target, &pair);
+  ForEachTensor(out, tied, [&](WeightId id, Tensor& tensor) {
+    const auto pair = pairs.find(id);
+    if (pair == pairs.end()) return;
     ThrowIfCancelled();
-    const Tensor &a = pair->a, &b = pair->b;
+    const auto& [target, a, b] = *pair->second;
     if (a.cols() != tensor.cols() || b.rows() != tensor.rows() || a.rows() != b.cols()) {
       Fail(ErrorKind::kInvalidFile, "adapter of {}: B is {} x {} and A {} x {}, the base weight is {} x {}",
-           name, b.rows(), b.cols(), a.rows(), a.cols(), tensor.rows(), tensor.cols());
+           Name(target), b.rows(), b.cols(), a.rows(), a.cols(), tensor.rows(), tensor.cols());
     }
     // B A is the input gradient of "weight A" for the rows of B.
     Matrix delta(tensor.rows(), tensor.cols());
@@ -52,7 +54,7 @@ Weights MergeAdapter(const Weights& base, const LoraAdapter& adapter, const Kern
     Tensor sum = tensor.ToF32();
     kernels.Add(delta, Rows(sum.mutable_floats().data(), sum.rows(), sum.cols()));
     const Type type = IsFloat(tensor.type()) ? tensor.type() : Type::kF16;
-    tensor = Rounded(sum, type, GgufTensorName(name), too_large, progress);
+    tensor = Rounded(sum, type, GgufName(target), too_large, progress);
     progress.Update(++done);
   });
   progress.Finish();

@@ -62,8 +62,8 @@ TEST(Merge, EmbeddingAndOutput) {
     return t;
   };
   LoraAdapter adapter{1, 0.5, false, 0, "", {}};
-  for (const char* target : {"embedding", "output"}) {
-    adapter.pairs.push_back({target, ramp(1, config.dim), ramp(config.vocab_size, 1)});
+  for (const Part part : {Part::kEmbedding, Part::kOutput}) {
+    adapter.pairs.push_back({{-1, part}, ramp(1, config.dim), ramp(config.vocab_size, 1)});
   }
   const Weights merged = Merged(base, adapter);
   EXPECT_NEAR(merged.embedding.floats()[1], base.embedding.floats()[1] + 0.5f * 1 * 2, 1e-5f);
@@ -77,7 +77,8 @@ TEST(Merge, AnAdaptedEmbeddingPartsFromTheLmHead) {
   Weights base = oracle::LivelyWeights(config, 2);
   base.output = base.embedding;
   LoraAdapter adapter{2, 3.0, false, 0, "", {}};
-  adapter.pairs.push_back({"embedding", Tensor::Allocate(Type::kF32, {2, config.dim}),
+  adapter.pairs.push_back({{-1, Part::kEmbedding},
+                           Tensor::Allocate(Type::kF32, {2, config.dim}),
                            Tensor::Allocate(Type::kF32, {config.vocab_size, 2})});
   Random random(5, 0, RandomPurpose::kTest);
   for (float& x : adapter.pairs[0].a.mutable_floats()) x = random.Normal();
@@ -108,7 +109,7 @@ TEST(Merge, RoundsOnce) {
   RandomiseB(adapted);
   const LoraAdapter adapter = adapted.adapter();
   const LoraAdapter::Pair& pair = adapter.pairs.front();
-  ASSERT_EQ(pair.target, "layers.0.q");
+  ASSERT_EQ(Name(pair.target), "layers.0.q");
   const Tensor got = Merged(base, adapter).layers[0].q.ToF32(), from = base.layers[0].q.ToF32();
   for (std::int64_t i = 0; i < got.rows(); ++i) {
     for (std::int64_t j = 0; j < got.cols(); ++j) {
@@ -157,8 +158,8 @@ TEST(Merge, RefusesWhatDoesNotFit) {
     spoil(adapter);
     return KindOf([&] { Merged(base, adapter); }) == ErrorKind::kInvalidFile;
   };
-  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].target = "layers.2.q"; }));
-  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].target = "lm_head"; }));
+  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].target = {2, Part::kQ}; }));
+  EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].target = {0, Part::kQBias}; }));
   EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs.push_back(a.pairs[0]); }));
   EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].a = Tensor::Allocate(Type::kF32, {4, 31}); }));
   EXPECT_TRUE(refused([](LoraAdapter& a) { a.pairs[0].b = Tensor::Allocate(Type::kF32, {33, 4}); }));
@@ -172,7 +173,7 @@ LoraAdapter OneElement(const LlamaConfig& config, float x) {
          b = Tensor::Allocate(Type::kF32, {config.q_dim(), 1});
   a.mutable_floats()[3] = 1;
   b.mutable_floats()[2] = x;
-  adapter.pairs.push_back({"layers.1.q", a, b});
+  adapter.pairs.push_back({{1, Part::kQ}, a, b});
   return adapter;
 }
 

@@ -7,6 +7,7 @@
 #include "base/cancel.h"
 #include "base/random.h"
 #include "model/fingerprint.h"
+#include "model/linears.h"
 #include "nn/embedding.h"
 
 namespace longspan {
@@ -57,12 +58,12 @@ void Network::TrainAll() {
   Weights weights = transformer_.weights();
   // Biases stay as they are, so they are skipped.
   ForEachTensor(weights, tied_, /*biases=*/false,
-                [&](const std::string& name, Tensor& tensor) { parameters_.emplace_back(name, tensor); });
+                [&](WeightId id, Tensor& tensor) { parameters_.emplace_back(Name(id), tensor); });
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
     gradients_[i].attention_norm = GradientOf(layer.attention_norm)[0];
     gradients_[i].mlp_norm = GradientOf(layer.mlp_norm)[0];
-    for (const NamedLinear& l : kLinears) {
+    for (const LinearPart& l : kLinears) {
       (gradients_[i].*l.gradient).weight = GradientOf((transformer_.blocks()[i].*l.linear).weight);
     }
   }
@@ -79,9 +80,10 @@ void Network::AddAdapters(const TrainOptions& o) {
   const double rank = static_cast<double>(o.rank);
   const auto scale =
       static_cast<float>(o.alpha / (o.adapter == AdapterKind::kRsLora ? std::sqrt(rank) : rank));
-  for (std::size_t i = 0; i < gradients_.size(); ++i) {
-    for (const NamedLinear& l : kLinears) {
-      if (std::ranges::find(o.targets, l.name) == o.targets.end()) continue;
+  const std::vector<Part> targets = o.TargetParts();
+  for (std::int64_t i = 0; i < std::ssize(gradients_); ++i) {
+    for (const LinearPart& l : kLinears) {
+      if (std::ranges::find(targets, l.part) == targets.end()) continue;
       Linear& linear = transformer_.mutable_blocks()[i].*l.linear;
       auto adapter = std::make_unique<Adapter>();
       adapter->stream = adapters_.size();
@@ -94,9 +96,9 @@ void Network::AddAdapters(const TrainOptions& o) {
       const double bound = 1 / std::sqrt(static_cast<double>(linear.weight.cols()));
       for (float& x : adapter->a.mutable_floats()) x = static_cast<float>(bound * (2 * random.Uniform() - 1));
       linear.adapter = adapter.get();
-      adapted_.push_back(fmt::format("layers.{}.{}", i, l.name));
-      parameters_.emplace_back(adapted_.back() + ".a", adapter->a);
-      parameters_.emplace_back(adapted_.back() + ".b", adapter->b);
+      adapted_.push_back({i, l.part});
+      parameters_.emplace_back(Name(adapted_.back()) + ".a", adapter->a);
+      parameters_.emplace_back(Name(adapted_.back()) + ".b", adapter->b);
       (gradients_[i].*l.gradient).a = parameters_[parameters_.size() - 2].gradient;
       (gradients_[i].*l.gradient).b = parameters_.back().gradient;
       adapters_.push_back(std::move(adapter));
@@ -219,7 +221,7 @@ void Network::ClearGradients() {
 // weights they read.
 double Network::ShareOfBlock(std::int64_t weights) const {
   std::int64_t block = 0;
-  for (const NamedLinear& l : kLinears) block += (transformer_.blocks().front().*l.linear).weight.elements();
+  for (const LinearPart& l : kLinears) block += (transformer_.blocks().front().*l.linear).weight.elements();
   return static_cast<double>(weights) / static_cast<double>(block);
 }
 

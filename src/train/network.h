@@ -69,7 +69,7 @@ class Network {
   Transformer transformer_;
   bool tied_;
   std::vector<std::unique_ptr<Adapter>> adapters_;  // blocks point to them
-  std::vector<std::string> adapted_;                // their targets, "layers.3.q"
+  std::vector<WeightId> adapted_;                   // their targets
   std::vector<Parameter> parameters_;
   std::vector<BlockGradient> gradients_;  // a view of the parameters' gradients for each block
   // Kept between batches, because they are large and equal in size.

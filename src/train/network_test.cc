@@ -156,7 +156,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, NetworkGradient, testing::Values("reference", 
 
 Weights Encoded(const Weights& weights, Type type) {
   Weights out = weights;
-  ForEachTensor(out, false, [type](const std::string&, Tensor& tensor) {
+  ForEachTensor(out, false, [type](WeightId, Tensor& tensor) {
     if (tensor.rows() == 1) return;
     Tensor encoded = Tensor::Allocate(type, tensor.shape());
     for (std::int64_t i = 0; i < tensor.rows(); ++i) {
@@ -257,7 +257,7 @@ TEST(Network, OnlyTargetsAreTrained) {
   options.targets = {"v", "down"};
   const Network network(config, oracle::LivelyWeights(config, 2), options, ReferenceKernels());
   std::vector<std::string> names;
-  for (const LoraAdapter::Pair& pair : network.adapter().pairs) names.push_back(pair.target);
+  for (const LoraAdapter::Pair& pair : network.adapter().pairs) names.push_back(Name(pair.target));
   EXPECT_EQ(names, (std::vector<std::string>{"layers.0.v", "layers.0.down", "layers.1.v", "layers.1.down"}));
   EXPECT_EQ(network.TrainedParameters(), 2 * 4 * ((16 + 32) + (32 + 48)));
 }

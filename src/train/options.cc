@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "base/error.h"
+
 namespace longspan {
 namespace {
 
@@ -21,6 +23,17 @@ std::string_view NameIn(const Table& table, typename Table::value_type::first_ty
 
 std::string_view Name(AdapterKind kind) { return NameIn(kAdapters, kind); }
 std::string_view Name(ScheduleKind kind) { return NameIn(kSchedules, kind); }
+
+std::vector<Part> TrainOptions::TargetParts() const {
+  std::vector<Part> parts;
+  for (const std::string& name : targets) {
+    const std::optional<Part> part = PartNamed(name);
+    if (!part || !Traits(*part).in_layer || Traits(*part).kind != PartKind::kMatrix)
+      Fail(ErrorKind::kInternal, "no projection is called {}", name);
+    parts.push_back(*part);
+  }
+  return parts;
+}
 
 std::string Describe(const TrainOptions& options) { return Fingerprint(ListKeys(options).keys, kTrainStage); }
 

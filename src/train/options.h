@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/schema.h"
+#include "model/weight_id.h"
 #include "train/stage.h"
 
 namespace longspan {
@@ -43,6 +44,8 @@ struct TrainOptions {
   std::int64_t eval_examples = 32;
 
   std::int64_t ExamplesPerStep() const { return batch_size * gradient_accumulation; }
+  // `targets` as parts. Error(kInternal) for a name that is no projection's; readers of recipes refuse those.
+  std::vector<Part> TargetParts() const;
 };
 
 // The names of the projections that an adapter can sit on.

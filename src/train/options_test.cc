@@ -4,6 +4,9 @@
 
 #include <cmath>
 
+#include "base/testing/expect_error.h"
+#include "model/linears.h"
+
 namespace longspan {
 namespace {
 
@@ -37,6 +40,21 @@ TEST(TrainOptions, DescribeKeepsEveryDigit) {
   a.learning_rate = 1e-5;
   b.learning_rate = std::nextafter(1e-5, 1);
   EXPECT_NE(Describe(a), Describe(b));
+}
+
+// The projections that people may name are a block's linear layers.
+TEST(TrainOptions, TargetsAreParts) {
+  TrainOptions options;
+  options.targets.assign(kProjections.begin(), kProjections.end());
+  std::vector<Part> linears;
+  for (const LinearPart& l : kLinears) linears.push_back(l.part);
+  EXPECT_EQ(options.TargetParts(), linears);
+  options.targets = {"down", "q"};
+  EXPECT_EQ(options.TargetParts(), (std::vector<Part>{Part::kDown, Part::kQ}));
+  for (const char* name : {"", "x", "embedding", "q_bias", "mlp_norm", "layers.0.q"}) {
+    options.targets = {name};
+    EXPECT_EQ(KindOf([&] { options.TargetParts(); }), ErrorKind::kInternal) << name;
+  }
 }
 
 }  // namespace

@@ -1,25 +1,14 @@
 #include "train/training_memory.h"
 
 #include <algorithm>
-#include <utility>
 
-#include "base/error.h"
+#include "model/weight_id.h"
 
 namespace longspan {
 namespace {
 
 constexpr std::int64_t kFloat = 4;
 constexpr std::int64_t kLossRows = 256;  // of logits that exist at a time (nn/cross_entropy.cc)
-
-// Outputs and inputs of a projection.
-std::pair<std::int64_t, std::int64_t> Shape(const LlamaConfig& c, std::string_view projection) {
-  if (projection == "q") return {c.q_dim(), c.dim};
-  if (projection == "k" || projection == "v") return {c.kv_dim(), c.dim};
-  if (projection == "o") return {c.dim, c.q_dim()};
-  if (projection == "gate" || projection == "up") return {c.hidden_dim, c.dim};
-  if (projection == "down") return {c.dim, c.hidden_dim};
-  Fail(ErrorKind::kInternal, "no projection is called {}", projection);
-}
 
 }  // namespace
 
@@ -32,10 +21,8 @@ std::int64_t TotalBytes(const std::vector<MemoryPart>& parts) {
 std::int64_t TrainedParameters(const LlamaConfig& config, const TrainOptions& options) {
   if (options.adapter == AdapterKind::kFull) return config.Parameters();
   std::int64_t of_layer = 0;
-  for (const std::string& target : options.targets) {
-    const auto [out, in] = Shape(config, target);
-    of_layer += options.rank * (out + in);
-  }
+  for (const Part target : options.TargetParts())
+    of_layer += options.rank * (Traits(target).rows(config) + Traits(target).cols(config));
   return config.layers * of_layer;
 }
 
@@ -53,7 +40,7 @@ std::vector<MemoryPart> TrainingMemory(const LlamaConfig& c, const TrainOptions&
   std::int64_t backward = rows * (2 * c.hidden_dim + c.dim + 2 * c.q_dim() + 2 * c.kv_dim());
   if (!full) {
     std::int64_t widest = 0;
-    for (const std::string& target : options.targets) widest = std::max(widest, Shape(c, target).second);
+    for (const Part target : options.TargetParts()) widest = std::max(widest, Traits(target).cols(c));
     backward += rows * (options.rank + (options.dropout > 0 ? 2 * widest : 0));
   }
   // In the backward pass of attention, each task sums the gradients of the keys and values of one head.

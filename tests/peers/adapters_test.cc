@@ -1,8 +1,6 @@
 // LoRA adapters mean the same to llama.cpp.
 #include <fmt/format.h>
 
-#include <tuple>
-
 #include "base/random.h"
 #include "base/testing/temporary_folder.h"
 #include "formats/gguf_adapter.h"
@@ -30,12 +28,9 @@ class Adapters : public Peers {
       return tensor;
     };
     for (std::int64_t layer = 0; layer < c.layers; ++layer) {
-      for (const auto& [name, out, in] :
-           {std::tuple("q", c.q_dim(), c.dim), std::tuple("k", c.kv_dim(), c.dim),
-            std::tuple("v", c.kv_dim(), c.dim), std::tuple("o", c.dim, c.q_dim()),
-            std::tuple("gate", c.hidden_dim, c.dim), std::tuple("down", c.dim, c.hidden_dim)}) {
-        adapter.pairs.push_back(
-            {fmt::format("layers.{}.{}", layer, name), draw(kRank, in), draw(out, kRank)});
+      for (const Part part : {Part::kQ, Part::kK, Part::kV, Part::kO, Part::kGate, Part::kDown}) {
+        const PartTraits& traits = Traits(part);
+        adapter.pairs.push_back({{layer, part}, draw(kRank, traits.cols(c)), draw(traits.rows(c), kRank)});
       }
     }
     return adapter;

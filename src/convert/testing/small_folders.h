@@ -45,7 +45,7 @@ inline GgufMetadata TinyMetadata(std::int64_t vocab_size = 300) {
 inline Weights TinyWeights(const LlamaConfig& config, Type type, Type norms) {
   Weights weights = RandomWeights(config, 7);
   std::uint64_t stream = 0;
-  ForEachTensor(weights, config.tied_embeddings, [&](const std::string&, Tensor& tensor) {
+  ForEachTensor(weights, config.tied_embeddings, [&](WeightId, Tensor& tensor) {
     Tensor values = tensor.ToF32();
     if (values.shape().size() < 2) {
       Random random(1, stream++, RandomPurpose::kTest);

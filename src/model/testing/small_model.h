@@ -23,11 +23,12 @@ namespace longspan::oracle {
 inline Weights LivelyWeights(const LlamaConfig& config, std::uint64_t seed) {
   Weights weights = ToF32(RandomWeights(config, seed));
   std::uint64_t stream = 0;
-  ForEachTensor(weights, config.tied_embeddings, [&](const std::string& name, Tensor& tensor) {
-    const bool norm = name.ends_with("norm");
+  ForEachTensor(weights, config.tied_embeddings, [&](WeightId id, Tensor& tensor) {
+    const PartKind kind = Traits(id.part).kind;
+    const bool norm = kind == PartKind::kNorm;
     float deviation = 1.0f / std::sqrt(static_cast<float>(tensor.cols()));
     if (norm) deviation = 0.3f;
-    if (name.ends_with("bias")) deviation = 1.0f;
+    if (kind == PartKind::kBias) deviation = 1.0f;
     Random random(seed, stream++, RandomPurpose::kTest);
     for (float& x : tensor.mutable_floats()) x = (norm ? 1.0f : 0.0f) + deviation * random.Normal();
   });
@@ -37,7 +38,7 @@ inline Weights LivelyWeights(const LlamaConfig& config, std::uint64_t seed) {
 // The same weights in F16 or BF16; norms stay as they are.
 inline Weights InType(const Weights& weights, bool tied, Type type) {
   Weights out = weights;
-  ForEachTensor(out, tied, [&](const std::string&, Tensor& tensor) {
+  ForEachTensor(out, tied, [&](WeightId, Tensor& tensor) {
     if (tensor.rows() == 1) return;
     Tensor half = Tensor::Allocate(type, tensor.shape());
     std::byte* to = half.mutable_bytes().data();
