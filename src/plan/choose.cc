@@ -12,6 +12,7 @@
 #include "benchmark/training_time.h"
 #include "plan/base_model.h"
 #include "plan/corpus_sample.h"
+#include "release/job_paths.h"
 
 namespace longspan {
 namespace {

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/testing/expect_error.h"
 #include "base/testing/temporary_folder.h"
+#include "release/job_paths.h"
 #include "release/recipe_check.h"
 #include "release/recipe_text.h"
 

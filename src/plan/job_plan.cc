@@ -24,6 +24,7 @@
 #include "plan/stage_memory.h"
 #include "quantize/mix.h"
 #include "quantize/quantize.h"
+#include "release/job_paths.h"
 #include "release/recipe_check.h"
 
 namespace longspan {

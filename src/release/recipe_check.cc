@@ -1,13 +1,22 @@
 #include "release/recipe_check.h"
 
 #include <algorithm>
+#include <array>
+#include <limits>
+#include <memory>
 
 #include "base/error.h"
+#include "convert/hf_config.h"
 #include "data/passkey.h"
+#include "data/retrieval.h"
+#include "data/shard_set.h"
 #include "formats/llama_gguf.h"
+#include "model/weight_id.h"
 #include "quantize/mix.h"
 #include "quantize/quantize.h"
+#include "release/job_paths.h"
 #include "text/gguf_vocabulary.h"
+#include "text/hf/tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace longspan {
@@ -15,30 +24,37 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void CheckThere(const Recipe& recipe, std::string_view key, const fs::path& path, bool folder) {
-  std::error_code error;
-  const bool there = folder ? fs::is_directory(path, error) : fs::exists(path, error);
-  if (!there)
-    recipe.places.FailAt(key, fmt::format("no {} at {}", folder ? "folder" : "file", path.string()));
+// What only the base tells: a GGUF file, or a Hugging Face folder that is to become one.
+struct Base {
+  LlamaConfig config;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<TensorInfo> tensors;  // once merged
+};
+
+Base OpenBase(const fs::path& path) {
+  Base base;
+  if (fs::is_directory(path)) {
+    base.config = ReadHfConfig(path, NoProgress());
+    base.tokenizer = Tokenizer::Make(ReadVocabulary(ReadHfTokenizer(path, base.config.vocab_size)));
+    for (const InitialTensor& tensor : InitialTensors(base.config))
+      base.tensors.push_back({GgufTensorName(tensor.name), Type::kF16, tensor.shape});
+  } else {
+    const ModelFile file = LoadModel(path);
+    base.config = file.config;
+    base.tokenizer = Tokenizer::Make(ReadVocabulary(file.file->metadata()));
+    base.tensors = TensorInfos(*file.file);
+    for (TensorInfo& tensor : base.tensors) tensor.type = Type::kF16;
+  }
+  return base;
 }
 
-// Whether `path` is `folder` or lies in it, links followed as far as they lead anywhere.
-bool LiesIn(const fs::path& path, const fs::path& folder) {
-  const fs::path a = fs::weakly_canonical(path), b = fs::weakly_canonical(folder);
-  return std::ranges::mismatch(b, a).in1 == b.end();
-}
-
-// An output must be a folder, or nothing yet, and hold none of the inputs.
-void CheckOutput(const Recipe& recipe, std::string_view key, const fs::path& out,
-                 const std::vector<fs::path>& inputs) {
-  std::error_code error;
-  if (fs::exists(out, error) && !fs::is_directory(out, error))
-    recipe.places.FailAt(key, fmt::format("{} is a file; write the name of a folder", out.string()));
-  for (const fs::path& input : inputs) {
-    if (LiesIn(input, out)) {
-      recipe.places.FailAt(
-          key, fmt::format("{} holds an input, {}; write another folder", out.string(), input.string()));
-    }
+// Runs `body`, which reads what `key` names; an error then says which key that is.
+template <class F>
+auto Reading(const Recipe& recipe, std::string_view key, F&& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    recipe.places.FailAt(key, error);
   }
 }
 
@@ -59,10 +75,41 @@ void CheckWindows(const Recipe& recipe, const LlamaConfig& base) {
                             static_cast<double>(target) / static_cast<double>(from)));
     }
   }
+}
+
+void CheckRank(const Recipe& recipe, const LlamaConfig& base) {
+  const TrainRecipe& train = recipe.train;
+  if (train.adapter == AdapterKind::kFull) return;
+  std::int64_t highest = 0;
+  for (const PartTraits& part : AllParts()) {
+    if (std::ranges::find(train.targets, part.name) != train.targets.end())
+      highest = std::max(highest, std::min(part.rows(base), part.cols(base)));
+  }
+  if (train.rank <= highest) return;
+  recipe.places.FailAt("train.rank",
+                       fmt::format("{} is more than any matrix of train.targets has, {}; write {} or less",
+                                   train.rank, highest, highest));
+}
+
+// What makes an example.
+void CheckExamples(const Recipe& recipe, const LlamaConfig& base, const Tokenizer& tokenizer) {
+  const KeyPlaces& at = recipe.places;
   const std::int64_t window = recipe.context.window > 0 ? recipe.context.window : base.context;
+  if (recipe.train.batch_size > std::numeric_limits<std::int32_t>::max() / window) {
+    at.FailAt("train.batch_size", fmt::format("{} examples of {} tokens are too many for a pass; write less, "
+                                              "and more in train.gradient_accumulation",
+                                              recipe.train.batch_size, window));
+  }
   if (recipe.pose.enabled && recipe.pose.options.chunks > window)
     at.FailAt("pose.chunks", fmt::format("{} chunks in an example of {} tokens; write fewer",
                                          recipe.pose.options.chunks, window));
+  if (recipe.train.retrieval_share == 0) return;
+  if (const std::int64_t least = Retrieval(EncoderOf(tokenizer)).MinLength(); window < least) {
+    at.FailAt("train.retrieval_share",
+              fmt::format("such an example needs {} tokens with this vocabulary, and examples have {}; write "
+                          "0, or {} or more in context.window",
+                          least, window, least));
+  }
 }
 
 void CheckPrompts(const Recipe& recipe, const Tokenizer& tokenizer) {
@@ -76,9 +123,7 @@ void CheckPrompts(const Recipe& recipe, const Tokenizer& tokenizer) {
   }
 }
 
-void CheckTypes(const Recipe& recipe, const GgufFile& base) {
-  std::vector<TensorInfo> tensors = TensorInfos(base);
-  for (TensorInfo& tensor : tensors) tensor.type = Type::kF16;  // once merged
+void CheckTypes(const Recipe& recipe, const std::vector<TensorInfo>& tensors) {
   for (const std::string& type : recipe.quantize) {
     const Mix& mix = FindMix(type);
     for (const TypeChoice& choice : ChooseTypes(mix, tensors)) {
@@ -93,42 +138,57 @@ void CheckTypes(const Recipe& recipe, const GgufFile& base) {
 }
 
 void CheckExtend(const Recipe& recipe) {
-  CheckThere(recipe, "base.model", recipe.base, false);
-  std::vector<fs::path> inputs = ResolveInputs(recipe, recipe.data.inputs, "data.inputs");
-  for (const fs::path& path : ResolveInputs(recipe, recipe.eval.inputs, "eval.inputs"))
-    inputs.push_back(path);
-  inputs.push_back(recipe.base);
-  CheckOutput(recipe, "release.out", recipe.release.out, inputs);
-  CheckOutput(recipe, "release.out", WorkFolder(recipe), inputs);
-  if (!fs::is_directory(recipe.base)) return CheckBase(recipe, recipe.base);
-  if (fs::exists(recipe.base / "adapter_config.json")) {
+  static_cast<void>(CheckedPaths(recipe));
+  if (fs::is_directory(recipe.base) && fs::exists(recipe.base / "adapter_config.json")) {
     recipe.places.FailAt("base.model",
                          fmt::format("{} is an adapter; write the name of its base, and fold it in with "
                                      "longspan merge where it is to be stretched, too",
                                      recipe.base.string()));
   }
+  CheckBase(recipe, recipe.base);
+}
+
+// The model that training begins with.
+Base OpenStart(const Recipe& recipe) {
+  if (!recipe.new_model) {
+    if (fs::is_directory(recipe.base)) {
+      recipe.places.FailAt("base.model",
+                           fmt::format("{} is a folder; make a GGUF file of it with longspan convert, "
+                                       "and write its name",
+                                       recipe.base.string()));
+    }
+    return Reading(recipe, "base.model", [&] { return OpenBase(recipe.base); });
+  }
+  const Vocabulary vocabulary = Reading(recipe, "base.new.vocabulary", [&] {
+    return ReadVocabulary(GgufFile::Open(recipe.new_model->vocabulary)->metadata());
+  });
+  Base start{recipe.new_model->config, Tokenizer::Make(vocabulary), {}};
+  start.config.vocab_size = std::ssize(vocabulary.tokens);
+  start.config.Validate(recipe.places.Where("base.new"));
+  return start;
 }
 
 void CheckTrain(const Recipe& recipe) {
-  const fs::path& start = recipe.new_model ? recipe.new_model->vocabulary : recipe.base;
-  CheckThere(recipe, recipe.new_model ? "base.new.vocabulary" : "base.model", start, false);
-  if (fs::is_directory(start)) {
-    recipe.places.FailAt("base.model",
-                         fmt::format("{} is a folder; make a GGUF file of it with longspan convert, "
-                                     "and write its name",
-                                     start.string()));
-  }
-  CheckThere(recipe, "data.shards", recipe.data.shards, true);
-  CheckOutput(recipe, "train.out", recipe.train.out, {start, recipe.data.shards});
+  const std::string_view key = recipe.new_model ? "base.new.vocabulary" : "base.model";
+  const fs::path start =
+      ResolvedInput(recipe, key, recipe.new_model ? recipe.new_model->vocabulary : recipe.base);
+  const fs::path shards = ResolvedInput(recipe, "data.shards", recipe.data.shards);
+  CheckOutside(recipe, "train.out", recipe.train.out, std::array{start, shards});
+  const Base base = OpenStart(recipe);
+  CheckRank(recipe, base.config);
+  CheckExamples(recipe, base.config, *base.tokenizer);
+  Reading(recipe, "data.shards", [&] { CheckFits(ShardSet::Open(shards), EncoderOf(*base.tokenizer)); });
 }
 
 }  // namespace
 
-void CheckBase(const Recipe& recipe, const fs::path& file) {
-  const ModelFile base = LoadModel(file);
+void CheckBase(const Recipe& recipe, const fs::path& path) {
+  const Base base = Reading(recipe, "base.model", [&] { return OpenBase(path); });
   CheckWindows(recipe, base.config);
-  CheckPrompts(recipe, *Tokenizer::Make(ReadVocabulary(base.file->metadata())));
-  CheckTypes(recipe, *base.file);
+  CheckRank(recipe, base.config);
+  CheckExamples(recipe, base.config, *base.tokenizer);
+  CheckPrompts(recipe, *base.tokenizer);
+  CheckTypes(recipe, base.tensors);
 }
 
 void CheckRecipe(const Recipe& recipe, RecipeUse use) {
