@@ -133,7 +133,7 @@ PrepareReport Prepare(const std::vector<std::filesystem::path>& inputs, const Te
     found += std::ssize(batch);
     progress.Update(static_cast<std::int64_t>(corpus.read_bytes()), fmt::format("{} documents", found));
   }
-  const PrepareReport report = writer.Finish(corpus.skips());
+  PrepareReport report = writer.Finish(corpus.skips());
   progress.Finish(fmt::format("{} documents kept of {}", report.kept, report.documents));
   return report;
 }
