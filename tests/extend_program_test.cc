@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/machine.h"
 #include "program.h"
 
 namespace longspan {
@@ -28,6 +29,8 @@ TEST(ExtendWithoutRecipe, ChoosesRunsAndGoesOn) {
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_THAT(first.out, HasSubstr("context.window"));  // what was chosen, and why
   EXPECT_THAT(first.out, HasSubstr("It fits."));
+  EXPECT_THAT(first.out, testing::ContainsRegex("Types compared with the merged model \\(.*\\) on [0-9]+ "
+                                                "tokens, in windows of [0-9]+:"));
   EXPECT_THAT(FilesIn(place / "long/release"),
               testing::IsSupersetOf({"README.md", "SHA256SUMS", "longspan-base-1k-Q8_0.gguf"}));
   EXPECT_THAT(ReadFile(place / "long/recipe.yml"), HasSubstr("# "));  // its reasons stand beside the keys
@@ -41,6 +44,33 @@ TEST(ExtendWithoutRecipe, ChoosesRunsAndGoesOn) {
   const Outcome refused = place.Run(other);
   EXPECT_EQ(refused.code, 2);
   EXPECT_THAT(refused.err, HasSubstr("name another --out"));
+}
+
+// What nobody saw is not begun where the memory does not suffice. The recipe is there to be edited.
+TEST(ExtendWithoutRecipe, RefusesWhatDoesNotFit) {
+  constexpr std::uint64_t kNeeded = std::uint64_t{64} << 30;  // of keys and values, at 2^24 tokens
+  if (AvailableMemoryBytes() >= kNeeded) GTEST_SKIP() << "it fits this machine";
+  const Workplace place;
+  // So many steps that there is time to measure at the target.
+  std::vector<std::string> command{"plan",    kBase,        Documents(place), "--to",         "16777216",
+                                   "--steps", "1000000000", "--out",          place / "long", "--json"};
+  const Outcome asked = place.Run(command);
+  ASSERT_EQ(asked.code, 0) << asked.err;  // the question is answered
+  ASSERT_FALSE(nlohmann::json::parse(asked.out)["advice"].empty()) << asked.out;
+  command.front() = "extend";
+  command.back() = "--yes";
+  for (int i = 0; i < 2; ++i) {
+    const Outcome outcome = place.Run(command);
+    EXPECT_EQ(outcome.code, 6);
+    EXPECT_THAT(outcome.err, HasSubstr("long/recipe.yml: does not fit this machine: evaluate-base: needs "));
+    EXPECT_THAT(outcome.err, HasSubstr("lower eval.contexts, eval.passkey.lengths"));
+    EXPECT_FALSE(fs::exists(place / "long/release.work"));
+  }
+  EXPECT_THAT(ReadFile(place / "long/recipe.yml"), HasSubstr("target: 16777216"));
+  const Outcome plan = place.Run({"plan", place / "long/recipe.yml"});
+  EXPECT_EQ(plan.code, 0);
+  EXPECT_THAT(plan.out, HasSubstr(" years"));
+  EXPECT_THAT(plan.out, HasSubstr("Does not fit: evaluate-base: needs "));
 }
 
 // Without a terminal nobody can be asked.

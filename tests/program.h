@@ -35,6 +35,11 @@ class Workplace {
   // `out_to` takes standard output instead of Outcome::out: "/dev/full" is a disk without room. "": it is
   // closed.
   Outcome Run(const std::vector<std::string>& arguments, std::optional<std::string> out_to = {}) const {
+    return Wait(Start(arguments, out_to), out_to);
+  }
+
+  // The same in two parts, for tests that do something meanwhile.
+  pid_t Start(const std::vector<std::string>& arguments, std::optional<std::string> out_to = {}) const {
     const std::string out = *this / "stdout", err = *this / "stderr";
     std::vector<std::string> words{LONGSPAN_PROGRAM};
     words.insert(words.end(), arguments.begin(), arguments.end());
@@ -55,10 +60,13 @@ class Workplace {
     const int error = posix_spawn(&process, argv[0], &files, nullptr, argv.data(), environ);
     posix_spawn_file_actions_destroy(&files);
     if (error != 0) throw std::runtime_error("cannot start " + words[0]);
+    return process;
+  }
+  Outcome Wait(pid_t process, std::optional<std::string> out_to = {}) const {
     int status = 0;
     ::waitpid(process, &status, 0);
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-            out_to ? std::string() : ReadFile(out), ReadFile(err)};
+            out_to ? std::string() : ReadFile(*this / "stdout"), ReadFile(*this / "stderr")};
   }
 
  private:

@@ -78,18 +78,38 @@ TEST_F(RecipeProgram, AMistakeOfEachKindIsAnsweredAtOnce) {
   ExpectFault("steps: 100", "steps: many", "11: train.steps", "expected an integer, found 'many'");
   ExpectFault("steps: 100", "steps: 0", "11: train.steps", "expected 1 or more, found 0");
   ExpectFault("steps: 100", "steps: 100\n  epochs: 1", "11: train.steps", "either steps or epochs");
+  ExpectFault("  steps: 100", "\tsteps: 100", "11", "indented by a tab, which YAML does not allow");
+  ExpectFault("steps: 100", "steps: 100\n  rank: 5_000", "12: train.rank", "write 256 or less");
+  ExpectFault("scaling: yarn", "scaling: none\n  factor: 4", "9: rope.factor",
+              "has no meaning with rope.scaling: none");
   ExpectFault("  learning_rate: 1e-3\n", "", "10: train.learning_rate",
               "is missing (Peak of the learning rate");
   ExpectFault("[512, 2_048]", "[512, 2_048]\n  stride: 512", "16: eval.stride", "write 256");
+  ExpectFault("[512, 2_048]", "[512, 133_120]", "15: eval.contexts", "write 2048 or less");
+  ExpectFault("[512, 2_048]", "[512, 512]", "15: eval.contexts", "512 is given twice");
   ExpectFault("[512, 2_048]", "[512]\n  passkey: {lengths: 20}", "16: eval.passkey.lengths",
               "a prompt needs");
   ExpectFault("Q4_K_M", "Q4_K_X", "13: quantize.types", "Q4_K_M");
   ExpectFault("Q4_K_M", "IQ1_S", "13: quantize.types", "needs an importance matrix");
-  ExpectFault("2_048\nrope", "400\nrope", "6: context.target", "write more");
+  ExpectFault("2_048\nrope", "400\n  release: 2_048\nrope", "6: context.target", "write more");
   ExpectFault("scaling: yarn", "scaling: yarn\n  factor: 3", "9: rope.factor", "write 4");
   ExpectFault("[texts]", "[no/*.jsonl]", "4: data.inputs", "no/*.jsonl");
   ExpectFault("base.gguf", "bass.gguf", "2: base.model", "bass.gguf");
   ExpectFault("out: out", "out: texts", "19: release.out", "write another folder");
+  ExpectFault("out: out", "out: .", "19: release.out", "write another folder");
+  ExpectFault("apache-2.0", "\"mit\\nbase_model: x\"", "18: release.license", "such as apache-2.0");
+  WriteFile(place_ / "page.gguf", "<!DOCTYPE html>");
+  ExpectFault("base.gguf", "page.gguf", "2: base.model", "page.gguf: ");
+}
+
+// Keys that the other command reads are no mistake, and are named.
+TEST_F(RecipeProgram, KeysOfTheOtherCommandAreNamed) {
+  Write("[texts]", "[texts]\n  shards: s");
+  EXPECT_THAT(place_.Run({"recipe", "check", place_ / "my.yml"}).out, HasSubstr("not used: data.shards\n"));
+  WriteFile(place_ / "out/foreign.txt", "in the way, so that nothing is begun");
+  const Outcome outcome = place_.Run({"extend", place_ / "my.yml"});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("my.yml: not used by extend: data.shards\n"));
 }
 
 TEST_F(RecipeProgram, CheckSaysThatARecipeIsRight) {

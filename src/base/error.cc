@@ -9,7 +9,8 @@ int ExitCode(ErrorKind kind) {
     case ErrorKind::kUnsupported: return 4;
     case ErrorKind::kIo: return 5;
     case ErrorKind::kOutOfMemory: return 6;
-    case ErrorKind::kCancelled: return 130;  // as a shell reports SIGINT
+    case ErrorKind::kCancelled:
+      return 130;  // Ctrl-C, as a shell reports it; the program knows of other signals
     case ErrorKind::kInternal: break;
   }
   return 70;

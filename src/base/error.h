@@ -16,7 +16,7 @@ enum class ErrorKind {
   kOutOfMemory,  // a limit on memory would be exceeded
   kBadOption,    // the user asked for something impossible
   kIo,           // the operating system refused: missing file, full disk
-  kCancelled,    // the user pressed Ctrl-C
+  kCancelled,    // the user pressed Ctrl-C, or the system asked to stop
   kInternal,     // a bug in longspan
 };
 

@@ -20,6 +20,8 @@ class Progress {
   // For units that take long or differ: how much of the whole is done, in equal parts of work. The time left
   // is then computed from these parts. The first call after Resume says how much an earlier run did.
   virtual void Work(std::int64_t /*done*/, std::int64_t /*total*/) {}
+  // How much of the next unit is done, 0 to 1, where units take long. Each Update begins at 0 again.
+  virtual void Part(double /*of_unit*/) {}
   virtual void Finish(std::string_view /*note*/ = {}) {}
   // A line worth keeping, such as a fallback that the user should know of.
   virtual void Message(std::string_view /*line*/) {}

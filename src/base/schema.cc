@@ -150,14 +150,23 @@ std::string YamlDocument(std::span<const KeyValue> keys, const YamlComments& com
   return text;
 }
 
-void KeyPlaces::FailAt(std::string_view key, std::string_view message) const {
-  if (file.empty()) Fail(ErrorKind::kBadOption, "{}: {}", key, message);
+std::string KeyPlaces::Where(std::string_view key) const {
+  if (file.empty()) return std::string(key);
   for (std::string_view name = key;; name = name.substr(0, name.rfind('.'))) {
     if (const auto found = lines.find(name); found != lines.end())
-      Fail(ErrorKind::kInvalidFile, "{}:{}: {}: {}", file.string(), found->second, key, message);
+      return fmt::format("{}:{}: {}", file.string(), found->second, key);
     if (name.rfind('.') == std::string_view::npos) break;
   }
-  Fail(ErrorKind::kInvalidFile, "{}: {}: {}", file.string(), key, message);
+  return fmt::format("{}: {}", file.string(), key);
+}
+
+void KeyPlaces::FailAt(std::string_view key, std::string_view message) const {
+  Fail(file.empty() ? ErrorKind::kBadOption : ErrorKind::kInvalidFile, "{}: {}", Where(key), message);
+}
+
+void KeyPlaces::FailAt(std::string_view key, const Error& cause) const {
+  if (cause.kind() == ErrorKind::kCancelled) throw cause;
+  Fail(cause.kind(), "{}: {}", Where(key), cause.what());
 }
 
 }  // namespace longspan

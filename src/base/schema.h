@@ -230,9 +230,13 @@ struct KeyPlaces {
   std::map<std::string, int, std::less<>> lines;  // of keys and sections
 
   bool Given(std::string_view key) const { return lines.contains(key); }
-  // "recipe.yml:12: train.rank: MESSAGE", an Error(kInvalidFile); Error(kBadOption) without a file. A key
-  // that was not given has the line of its section.
+  // "recipe.yml:12: train.rank"; "train.rank" without a file. A key that was not given has the line of its
+  // section.
+  std::string Where(std::string_view key) const;
+  // "recipe.yml:12: train.rank: MESSAGE", an Error(kInvalidFile); Error(kBadOption) without a file.
   [[noreturn]] void FailAt(std::string_view key, std::string_view message) const;
+  // The same for an error in what the key names, such as a file. It stays of its kind.
+  [[noreturn]] void FailAt(std::string_view key, const Error& cause) const;
 };
 
 }  // namespace longspan

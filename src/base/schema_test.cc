@@ -135,6 +135,31 @@ TEST(SchemaReader, EachKindOfMistakeHasItsMessage) {
   EXPECT_EQ(ErrorOf("[a, b]\n"), "dir/h.yml:1: document: expected a mapping of keys, found a list");
 }
 
+// The parser's own message is "illegal map value".
+TEST(SchemaReader, ATabIsNoIndentation) {
+  EXPECT_EQ(ErrorOf("seed: 1\ninside:\n\trooms: 4\n"),
+            "dir/h.yml:3: indented by a tab, which YAML does not allow; write spaces");
+  EXPECT_EQ(ErrorOf("inside:\n  rooms: 4\n \t floors: 2\n"),
+            "dir/h.yml:3: indented by a tab, which YAML does not allow; write spaces");
+  // Where it is not the fault, nothing is said of it.
+  EXPECT_THAT(ErrorOf("\t\n\t# a comment\nseed: [1\n"), HasSubstr(": not YAML: "));
+  EXPECT_EQ(Read("inside: {rooms: 4,\n\tfloors: 2}\n").floors, 2);
+}
+
+TEST(KeyPlaces, ErrorsKeepTheirKind) {
+  KeyPlaces places{"h.yml", {{"inside", 2}, {"inside.plan", 3}}};
+  EXPECT_EQ(places.Where("inside.plan"), "h.yml:3: inside.plan");
+  EXPECT_EQ(places.Where("inside.rooms"), "h.yml:2: inside.rooms");
+  EXPECT_EQ(places.Where("seed"), "h.yml: seed");
+  EXPECT_EQ(KeyPlaces{}.Where("seed"), "seed");
+  try {
+    places.FailAt("inside.plan", Error(ErrorKind::kUnsupported, "x.gguf: too new"));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnsupported);
+    EXPECT_STREQ(error.what(), "h.yml:3: inside.plan: x.gguf: too new");
+  }
+}
+
 TEST(SchemaReader, NumbersAreExactOrRefused) {
   for (const char* bad :
        {"nan", ".nan", "inf", "-.inf", "1e999", "0x10", "+5", "1,5", "5 m2", "''", "5__0", "_5"})

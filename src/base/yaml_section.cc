@@ -107,6 +107,19 @@ void CheckDepth(const std::filesystem::path& path, std::string_view text) {
     Fail(ErrorKind::kInvalidFile, "{}: expected text, found a zero byte", path.string());
 }
 
+// The first of the lines up to `last` that is indented by a tab, which YAML's parser takes for something
+// else; 0 where none is.
+int LineIndentedByTab(std::string_view text, int last) {
+  for (int line = 1; line <= last && !text.empty(); ++line) {
+    const std::string_view row = text.substr(0, text.find('\n'));
+    const std::string_view indent = row.substr(0, row.find_first_not_of(" \t\r"));
+    const bool says_something = indent.size() < row.size() && row[indent.size()] != '#';
+    if (says_something && indent.find('\t') != std::string_view::npos) return line;
+    text.remove_prefix(std::min(row.size() + 1, text.size()));
+  }
+  return 0;
+}
+
 // Hears where documents begin, and nothing else.
 class DocumentStarts : public YAML::EventHandler {
  public:
@@ -147,6 +160,10 @@ YAML::Node ParseYaml(const std::filesystem::path& path, const std::string& text)
     CheckOneDocument(path, text);
     return YAML::Load(text);
   } catch (const YAML::Exception& error) {
+    if (const int line = LineIndentedByTab(text, error.mark.line + 1); line > 0) {
+      Fail(ErrorKind::kInvalidFile, "{}:{}: indented by a tab, which YAML does not allow; write spaces",
+           path.string(), line);
+    }
     Fail(ErrorKind::kInvalidFile, "{}:{}: not YAML: {}", path.string(), error.mark.line + 1,
          Printable(error.msg, 200));
   }

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -19,6 +20,8 @@
 #include "plan/choose.h"
 #include "plan/job_plan.h"
 #include "release/extend.h"
+#include "release/job_paths.h"
+#include "release/recipe_rules.h"
 #include "release/recipe_text.h"
 
 namespace longspan {
@@ -46,8 +49,11 @@ void PrintTable(const Recipe& recipe, const Measurements& m) {
     fmt::print("{:>8}  {:>11} {:>11}  {:>11} {:>11}\n", n, perplexity(m.before, n), perplexity(m.after, n),
                Share(PasskeyShare(m.before.passkey, n)), Share(PasskeyShare(m.after.passkey, n)));
   }
-  fmt::print("\n{:>8}  {:>9}  {:>5}  {:>10}  {:>9}\n", "type", "MB", "bits", "perplexity", "KLD");
-  for (const QuantizationRow& row : m.quantization.rows) {
+  const QuantizationFacts& q = m.quantization;
+  fmt::print("\nTypes compared with the merged model ({}) on {} tokens, in windows of {}:\n", q.reference,
+             q.tokens, q.context);
+  fmt::print("{:>8}  {:>9}  {:>5}  {:>10}  {:>9}\n", "type", "MB", "bits", "perplexity", "KLD");
+  for (const QuantizationRow& row : q.rows) {
     fmt::print("{:>8}  {:>9.2f}  {:>5.2f}  {:>10.3f}  {:>9.6f}\n", row.name,
                static_cast<double>(row.bytes) / 1e6, row.bits_per_weight, row.perplexity, row.kld_mean);
   }
@@ -60,22 +66,29 @@ struct Options {
 };
 
 // Whether the person at the terminal says yes. Error(kBadOption) where there is no terminal.
-bool Confirm() {
+bool Confirm(bool fits) {
   if (::isatty(STDIN_FILENO) == 0)
     Fail(ErrorKind::kBadOption,
          "there is no terminal on which to ask whether to begin; give --yes to begin without asking");
-  fmt::print(stderr, "Begin? [y/N] ");
+  fmt::print(stderr, "Begin{}? [y/N] ", fits ? "" : " although it does not fit");
   std::string answer;
   std::getline(std::cin, answer);
   return answer == "y" || answer == "Y" || answer == "yes";
 }
 
+// An earlier run's recipe. Where nothing was done yet, what does not fit is refused as it was then.
+std::optional<Recipe> Earlier(const Options& options) {
+  auto earlier = options.job.EarlierRecipe();
+  if (!earlier) return std::nullopt;
+  if (!std::filesystem::exists(WorkFolder(*earlier)))
+    RequireFit(PlanJob(*earlier, options.job.isa, Terminal()), earlier->file);
+  fmt::print(stderr, "going on with {}\n", earlier->file.string());
+  return earlier;
+}
+
 // Chooses, explains, plans and asks. Nothing where the answer is no.
 std::optional<Recipe> ChosenRecipe(const Options& options) {
-  if (auto earlier = options.job.EarlierRecipe()) {
-    fmt::print(stderr, "going on with {}\n", earlier->file.string());
-    return earlier;
-  }
+  if (auto earlier = Earlier(options)) return earlier;
   const Choice choice = ChooseRecipe(options.job.Request(), options.job.isa, Terminal());
   const JobPlan plan = PlanJob(choice.recipe, options.job.isa, Terminal());
   if (!options.json) {
@@ -85,11 +98,12 @@ std::optional<Recipe> ChosenRecipe(const Options& options) {
     PrintPlan(plan);
   }
   FlushOutput();  // hours may pass before more is printed
-  if (!options.yes && !Confirm()) return std::nullopt;
+  if (!options.yes && !Confirm(plan.shortages.empty())) return std::nullopt;
   std::filesystem::create_directories(choice.recipe.file.parent_path());
   WriteRecipe(choice.recipe, choice.comments);
   fmt::print(stderr, "wrote {}; it can be edited, and 'longspan extend' then goes on with the new settings\n",
              choice.recipe.file.string());
+  if (options.yes) RequireFit(plan, choice.recipe.file);  // nobody saw the plan
   return LoadRecipe(choice.recipe.file);
 }
 
@@ -100,6 +114,10 @@ void RunExtend(Options& options) {
   else
     recipe = LoadRecipe(options.job.what.front());
   if (!recipe) return;
+  if (const auto unused = UnusedKeys(*recipe, kForExtend); !unused.empty()) {
+    Terminal().Message(
+        fmt::format("{}: not used by extend: {}", recipe->file.string(), fmt::join(unused, ", ")));
+  }
   options.extend.isa = options.job.isa;
   const Measurements m = Extend(*recipe, options.extend, Terminal());
   if (options.json) {
@@ -132,8 +150,9 @@ void AddExtend(CLI::App& app) {
   command->footer(
       "Without a recipe, settings are chosen by the model, the documents and this machine, and written to "
       "recipe.yml in\n"
-      "--out with the reasons. Stages that are done and whose inputs have not changed are skipped; run the "
-      "same command\n"
+      "--out with the reasons. Where this machine lacks memory or disk for it, --yes does not begin: it says "
+      "which keys\n"
+      "would fit. Stages that are done and whose inputs have not changed are skipped; run the same command "
       "again to go on.\n\n"
       "Examples:\n  longspan extend recipes/demo.yml\n  longspan extend model.gguf books/ --to 65536");
   command->callback([options] { RunExtend(*options); });

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -20,11 +21,17 @@
 namespace longspan {
 namespace {
 
+// The first signal that asked for a stop: what the exit code then tells.
+std::atomic<int> stopped_by{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+
 // The first signal asks for a clean stop, and a second Ctrl-C ends the program at once. Only Ctrl-C does,
 // because shells and timeout(1) send SIGHUP and SIGTERM twice; a signal within a tenth of a second is not a
 // second press.
 void HandleSignal(int signal) {
   if (signal == SIGINT && SinceCancelRequest() > std::chrono::milliseconds(100)) std::_Exit(128 + signal);
+  int none = 0;
+  stopped_by.compare_exchange_strong(none, signal);
   RequestCancel();
 }
 
@@ -53,7 +60,8 @@ void OpenStandardStreams() {
 int Report(ErrorKind kind, std::string_view message) {
   Terminal().Leave();
   std::fputs(fmt::format("longspan: {}\n", message).c_str(), stderr);
-  return ExitCode(kind);
+  const bool stopped = kind == ErrorKind::kCancelled && stopped_by != 0;
+  return stopped ? 128 + stopped_by : ExitCode(kind);  // as shells report signals
 }
 
 int Main(int argc, char** argv) {

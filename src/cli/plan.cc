@@ -47,7 +47,7 @@ void AddPlan(CLI::App& app) {
   command->footer(
       "Measures this machine for a few seconds and writes nothing. Where the job does not fit, it says which "
       "keys of the\n"
-      "recipe, with which values, would make it fit.\n\n"
+      "recipe, with which values, would make it fit; that is an answer, too, and exits with 0.\n\n"
       "Examples:\n  longspan plan recipes/demo.yml\n  longspan plan model.gguf books/ --to 65536");
   command->callback([options] { RunPlan(*options); });
 }

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <string>
 
+#include "cli/time_text.h"
+
 namespace longspan {
 namespace {
 
@@ -13,15 +15,6 @@ std::string Size(std::int64_t bytes) {
   const auto b = static_cast<double>(bytes);
   if (b >= 0x1p30) return fmt::format("{:.1f} GiB", b / 0x1p30);
   return fmt::format("{:.0f} MiB", std::ceil(b / 0x1p20));
-}
-
-// "2 d 3 h", "4 h 12 min", "35 min", "12 s": two units at most.
-std::string Time(double seconds) {
-  const auto s = static_cast<std::int64_t>(std::ceil(seconds));
-  if (s >= 86'400) return fmt::format("{} d {} h", s / 86'400, s % 86'400 / 3600);
-  if (s >= 3600) return fmt::format("{} h {} min", s / 3600, s % 3600 / 60);
-  if (s >= 60) return fmt::format("{} min {} s", s / 60, s % 60);
-  return fmt::format("{} s", s);
 }
 
 std::string Count(std::int64_t n) { return n == 0 ? "" : fmt::format("{}", n); }
@@ -40,16 +33,16 @@ void PrintPlan(const JobPlan& plan) {
              plan.trained_parameters);
   std::size_t width = 5;
   for (const StagePlan& stage : plan.stages) width = std::max(width, stage.name.size());
-  fmt::print("{:<{}}  {:>12}  {:>12}  {:>9}  {:>9}  {:>9}\n", "stage", width, "time", "tokens", "memory",
+  fmt::print("{:<{}}  {:>14}  {:>12}  {:>9}  {:>9}  {:>9}\n", "stage", width, "time", "tokens", "memory",
              "mapped", "disk");
   for (const StagePlan& stage : plan.stages) {
-    fmt::print("{:<{}}  {:>12}  {:>12}  {:>9}  {:>9}  {:>9}\n", stage.name, width, Time(stage.seconds),
+    fmt::print("{:<{}}  {:>14}  {:>12}  {:>9}  {:>9}  {:>9}\n", stage.name, width, RoughTime(stage.seconds),
                Count(stage.tokens), Size(stage.Memory()), stage.mapped > 0 ? Size(stage.mapped) : "",
                stage.disk > 0 ? Size(stage.disk) : "");
   }
   const StagePlan& most = plan.Hungriest();
-  fmt::print("{:<{}}  {:>12}  {:>12}  {:>9}  {:>9}  {:>9}\n\n", "in all", width, Time(plan.Seconds()), "",
-             Size(most.Memory()), "", Size(plan.Disk()));
+  fmt::print("{:<{}}  {:>14}  {:>12}  {:>9}  {:>9}  {:>9}\n\n", "in all", width, RoughTime(plan.Seconds()),
+             "", Size(most.Memory()), "", Size(plan.Disk()));
   fmt::print("Memory is largest in {}:\n", most.name);
   for (const MemoryPart& part : most.memory) fmt::print("  {:>9}  {}\n", Size(part.bytes), part.what);
   fmt::print("  {:>9}  files that are mapped: the system can drop and read them again\n", Size(most.mapped));
@@ -63,8 +56,8 @@ void PrintPlan(const JobPlan& plan) {
   if (plan.training_extrapolated)
     fmt::print("\nTraining's time is extrapolated from a part of a layer and of a batch.\n");
   fmt::print("\n");
-  for (const std::string& line : plan.advice) fmt::print("Does not fit: {}\n", line);
-  if (plan.advice.empty()) fmt::print("It fits.\n");
+  for (const Shortage& shortage : plan.shortages) fmt::print("Does not fit: {}\n", shortage.advice);
+  if (plan.shortages.empty()) fmt::print("It fits.\n");
 }
 
 }  // namespace longspan

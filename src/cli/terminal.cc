@@ -36,6 +36,7 @@ void TerminalProgress::Resume(std::int64_t done) { numbers_.done = numbers_.resu
 
 void TerminalProgress::Update(std::int64_t done, std::string_view note) {
   numbers_.done = done;
+  numbers_.part = 0;
   if (!note.empty()) numbers_.note = note;
   DrawIfTime();
 }
@@ -44,6 +45,11 @@ void TerminalProgress::Work(std::int64_t done, std::int64_t total) {
   if (numbers_.work_total == 0) numbers_.work_resumed = done;
   numbers_.work_done = done;
   numbers_.work_total = total;
+  DrawIfTime();
+}
+
+void TerminalProgress::Part(double of_unit) {
+  numbers_.part = of_unit;
   DrawIfTime();
 }
 

@@ -19,6 +19,7 @@ class TerminalProgress : public Progress {
   void Resume(std::int64_t done) override;
   void Update(std::int64_t done, std::string_view note) override;
   void Work(std::int64_t done, std::int64_t total) override;
+  void Part(double of_unit) override;
   void Finish(std::string_view note) override;
   void Message(std::string_view line) override;
   // Ends the line of work that was broken off, so that what follows begins a new one.

@@ -28,11 +28,6 @@ struct Start {
   GgufMetadata metadata;  // of the source: its tokenizer
 };
 
-// The file that the run starts from: the base, or the new model's tokenizer.
-const std::filesystem::path& StartFile(const Recipe& r) {
-  return r.new_model ? r.new_model->vocabulary : r.base;
-}
-
 RopeOverride RopeOf(const Recipe& r, const LlamaConfig& config) {
   RopeOverride rope;
   rope.theta = r.rope.theta;

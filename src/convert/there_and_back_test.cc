@@ -198,7 +198,7 @@ TEST(GgufToHf, SaysBeforeThereIsAModelWhatAFolderHasNoWordFor) {
   EXPECT_NO_THROW(CheckGgufToHf(config, {}, metadata));
   config.rope_scaling.kind = RopeScaling::Kind::kNtk;
   config.rope_scaling.factor = 4;
-  EXPECT_THAT(ErrorOf([&] { CheckGgufToHf(config, {}, metadata); }), HasSubstr("no word for ntk scaling"));
+  EXPECT_THAT(ErrorOf([&] { CheckGgufToHf(config, {}, metadata); }), HasSubstr("cannot express ntk scaling"));
   config.rope_scaling = {};
   Tensor divisors = Tensor::Allocate(Type::kF32, {config.head_dim / 2});
   std::ranges::fill(divisors.mutable_floats(), 3.0f);

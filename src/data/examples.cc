@@ -31,6 +31,20 @@ std::vector<std::int64_t> Count(std::int64_t n) {
 
 }  // namespace
 
+std::int64_t ExamplesPerEpoch(std::span<const std::int64_t> lengths, const ExampleOptions& options,
+                              bool bos) {
+  std::int64_t windows = 0, tokens = 0;
+  for (const std::int64_t length : lengths) {
+    if (length == 0) continue;  // it is in no row, and neither is its BOS
+    windows += length / std::min(length, options.length - bos);
+    tokens += length + bos;
+  }
+  if (!options.pack) return windows;
+  // How many packed rows come out varies a little with the order. This many always do: cutting a document
+  // only ever adds tokens, the BOS of its next piece.
+  return tokens == 0 ? 0 : std::max<std::int64_t>(1, tokens / options.length);
+}
+
 // A row being filled.
 class Examples::Row {
  public:
@@ -95,17 +109,9 @@ Examples::Examples(Shard shard, ExampleOptions options, std::optional<TextEncode
            retrieval_->MinLength());
     }
   }
-  if (options_.pack) {
-    // The number of rows varies a little with the order. There are at least this many, because cutting a
-    // document only adds tokens: the BOS of its next piece.
-    std::int64_t tokens = shard_.tokens();
-    for (std::int64_t i = 0; bos_ >= 0 && i < shard_.documents(); ++i) {
-      if (shard_.Length(i) > 0) ++tokens;  // an empty document is in no row, and neither is its BOS
-    }
-    size_ = shard_.tokens() == 0 ? 0 : std::max<std::int64_t>(1, tokens / options_.length);
-  } else {
-    size_ = static_cast<std::int64_t>(Plan(0)->order.size());
-  }
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t i = 0; i < shard_.documents(); ++i) lengths.push_back(shard_.Length(i));
+  size_ = ExamplesPerEpoch(lengths, options_, bos_ >= 0);
   if (size_ == 0) Fail(ErrorKind::kBadOption, "{}: no tokens to make examples of", shard_.path().string());
 }
 

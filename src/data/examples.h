@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "data/encoder.h"
@@ -27,6 +28,9 @@ struct ExampleOptions {
   double echo_share = 0;       // of the retrieval rows; these are plain echoes (Retrieval::Echo)
   std::uint64_t seed = 0;
 };
+
+// Rows in an epoch of documents with these lengths; `bos`: whether each piece of a document gets one.
+std::int64_t ExamplesPerEpoch(std::span<const std::int64_t> lengths, const ExampleOptions& options, bool bos);
 
 // Every row is a pure function of the shard, the options and the row's index: nothing is remembered from one
 // call to the next, so training that is resumed at a row sees what it would have seen. Safe for use by

@@ -65,11 +65,6 @@ std::string DescribeChunks(const PoseOptions& options) {
   return fmt::format("{} chunks of {} lengths", options.chunks, EqualLengths(options) ? "equal" : "random");
 }
 
-std::string Describe(const PoseOptions& o) {
-  return fmt::format("{} target {}, {}, unmodified {} skip {} split {}", Name(o.variant), o.target_context,
-                     DescribeChunks(o), o.unmodified_share, o.skip_text, fmt::join(o.split_tokens, ","));
-}
-
 void ValidatePose(const PoseOptions& options, std::int64_t length) {
   if (options.target_context < 1 || options.target_context > INT32_MAX) {
     Fail(ErrorKind::kBadOption, "PoSE needs a target context, found {}", options.target_context);

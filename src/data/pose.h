@@ -40,8 +40,6 @@ std::string_view Name(PoseOptions::Variant variant);  // "paper", "axolotl", "ra
 // The chunks as a reader would say it: "2 chunks of random lengths", "chunks from each split token on".
 std::string DescribeChunks(const PoseOptions& options);
 
-std::string Describe(const PoseOptions& options);  // everything that changes positions, as text
-
 // Error(kBadOption) where no example of `length` tokens can follow the options.
 void ValidatePose(const PoseOptions& options, std::int64_t length);
 

@@ -29,32 +29,29 @@ void Validate(const PrepareOptions& options) {
   }
 }
 
-// Sorts documents into the shards.
-class Sorter {
+// Writes documents to the shards where they belong.
+class Writer {
  public:
-  Sorter(const TextEncoder& encoder, const PrepareOptions& options, const std::filesystem::path& out)
-      : options_(options), eos_(options.append_eos ? encoder.eos : -1), shards_(out, VocabularyOf(encoder)) {}
+  using Place = DocumentSorter::Place;
+
+  Writer(const TextEncoder& encoder, const PrepareOptions& options, const std::filesystem::path& out)
+      : sorter_(options), eos_(options.append_eos ? encoder.eos : -1), shards_(out, VocabularyOf(encoder)) {}
 
   void Add(const Tokens& tokens) {
     ++report_.documents;
     const std::int64_t length = std::ssize(tokens);
-    const bool over = options_.max_tokens != 0 && length > options_.max_tokens;
-    if (length < options_.min_tokens) {
-      ++report_.too_short;
-      return;
-    }
-    if (over && !options_.slice) {
-      ++report_.too_long;
-      return;
-    }
-    ShardWriter& shard = NextIsValidation() ? shards_.validation() : shards_.train();
+    const Place place = sorter_.Next(length);
+    report_.too_short += place == Place::kTooShort;
+    report_.too_long += place == Place::kTooLong;
+    if (place != Place::kTrain && place != Place::kValidation) return;
+    ShardWriter& shard = place == Place::kValidation ? shards_.validation() : shards_.train();
+    const std::vector<std::int64_t> ends = sorter_.PieceEnds(length);
     ++report_.kept;
-    report_.sliced += over;
-    const std::int64_t step = over ? options_.max_tokens : length;
-    for (std::int64_t begin = 0; begin < length; begin += step) {
-      const std::int64_t end = std::min(begin + step, length);
-      if (end - begin < options_.min_tokens) break;
+    report_.sliced += ends != std::vector{length};
+    std::int64_t begin = 0;
+    for (const std::int64_t end : ends) {
       const std::span piece(tokens.begin() + begin, tokens.begin() + end);
+      begin = end;
       if (end < length || eos_ < 0) {
         shard.Add(piece);
       } else {
@@ -85,16 +82,7 @@ class Sorter {
   }
 
  private:
-  // Whether the next kept document goes to validation: one in every 1/share documents does, beginning with
-  // the middle one of the first 1/share.
-  bool NextIsValidation() const {
-    const auto Count = [this](std::int64_t n) {
-      return std::floor(static_cast<double>(n) * options_.validation_share + 0.5);
-    };
-    return Count(report_.kept + 1) > Count(report_.kept);
-  }
-
-  const PrepareOptions& options_;
+  DocumentSorter sorter_;
   std::int32_t eos_;
   ShardSetWriter shards_;
   PrepareReport report_;
@@ -102,21 +90,50 @@ class Sorter {
 
 }  // namespace
 
+DocumentSorter::DocumentSorter(const PrepareOptions& options)
+    : min_tokens_(options.min_tokens),
+      max_tokens_(options.max_tokens),
+      slice_(options.slice),
+      validation_share_(options.validation_share) {
+  Validate(options);
+}
+
+DocumentSorter::Place DocumentSorter::Next(std::int64_t length) {
+  if (length < min_tokens_) return Place::kTooShort;
+  if (max_tokens_ != 0 && length > max_tokens_ && !slice_) return Place::kTooLong;
+  // Every 1/share-th of the kept documents, from the middle of the first such stretch on.
+  const auto held_out = [this](std::int64_t n) {
+    return std::floor(static_cast<double>(n) * validation_share_ + 0.5);
+  };
+  const std::int64_t before = kept_++;
+  return held_out(kept_) > held_out(before) ? Place::kValidation : Place::kTrain;
+}
+
+std::vector<std::int64_t> DocumentSorter::PieceEnds(std::int64_t length) const {
+  const std::int64_t step = max_tokens_ != 0 ? std::min(length, max_tokens_) : length;
+  std::vector<std::int64_t> ends;
+  for (std::int64_t begin = 0; begin < length; begin += step) {
+    const std::int64_t end = std::min(begin + step, length);
+    if (end - begin < min_tokens_) break;
+    ends.push_back(end);
+  }
+  return ends;
+}
+
 PrepareReport Prepare(const std::vector<std::filesystem::path>& inputs, const TextEncoder& encoder,
                       const PrepareOptions& options, const std::filesystem::path& out, Progress& progress) {
-  Validate(options);
   TokenizedCorpus documents(inputs, options.corpus, encoder);
   const Corpus& corpus = documents.corpus();
-  Sorter sorter(encoder, options, out);
+  Writer writer(encoder, options, out);
   progress.Start("prepare", static_cast<std::int64_t>(corpus.total_bytes()), "bytes");
   std::int64_t found = 0;
   std::vector<Tokens> batch;
   while (documents.Next(batch)) {
-    for (const Tokens& document : batch) sorter.Add(document);
+    for (const Tokens& document : batch) writer.Add(document);
     found += std::ssize(batch);
     progress.Update(static_cast<std::int64_t>(corpus.read_bytes()), fmt::format("{} documents", found));
   }
-  const PrepareReport report = sorter.Finish(corpus.skips());
+  PrepareReport report = writer.Finish(corpus.skips());
   progress.Finish(fmt::format("{} documents kept of {}", report.kept, report.documents));
   return report;
 }

@@ -36,6 +36,25 @@ struct PrepareReport {
   CorpusSkips skips;
 };
 
+// What Prepare does with documents, one after the other: it follows from their lengths alone.
+class DocumentSorter {
+ public:
+  enum class Place { kTooShort, kTooLong, kTrain, kValidation };
+
+  explicit DocumentSorter(const PrepareOptions& options);  // Error(kBadOption)
+
+  Place Next(std::int64_t length);  // where the next document goes
+  // Where each piece of a document that is kept ends. The first begins at 0, others where the one before
+  // ends.
+  std::vector<std::int64_t> PieceEnds(std::int64_t length) const;
+
+ private:
+  std::int64_t min_tokens_, max_tokens_;
+  bool slice_;
+  double validation_share_;
+  std::int64_t kept_ = 0;
+};
+
 // Writes train.lsd, and validation.lsd where documents are held out, into the folder `out`. Existing shards
 // are replaced (data/shard_set.h). Documents that cannot be used are left out and counted. Error(kBadOption)
 // where no document is left to train on; nothing is written then.

@@ -182,11 +182,7 @@ KldResult Measure(Sequence& model, Reference& reference, std::span<const TokenDo
 std::vector<Window> WindowsOf(std::span<const TokenDocument> documents, bool bos, const KldOptions& options,
                               std::int64_t max_tokens) {
   if (options.context < 4) Fail(ErrorKind::kBadOption, "context {}: expected 4 or more", options.context);
-  std::vector<std::vector<Window>> of_documents;
-  for (const TokenDocument& document : documents) {
-    of_documents.push_back(HalfWindows(std::ssize(document), options.context, bos));
-  }
-  std::vector<Window> windows = InTurn(of_documents, max_tokens);
+  std::vector<Window> windows = KldWindows(Lengths(documents), {options.context, max_tokens}, bos);
   if (windows.empty()) Fail(ErrorKind::kBadOption, "context {}: no document fills it", options.context);
   return windows;
 }
@@ -200,6 +196,12 @@ void AppendChunk(const TokenDocument& document, const Window& window, std::optio
 }
 
 }  // namespace
+
+std::vector<Window> KldWindows(std::span<const std::int64_t> lengths, const KldOptions& options, bool bos) {
+  std::vector<std::vector<Window>> of_documents;
+  for (const std::int64_t length : lengths) of_documents.push_back(HalfWindows(length, options.context, bos));
+  return InTurn(of_documents, options.max_tokens);
+}
 
 KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const TokenDocument> documents,
                      std::optional<std::int32_t> bos, const KldOptions& options, Progress& progress) {

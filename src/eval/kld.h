@@ -38,6 +38,9 @@ struct KldResult {
   double seconds = 0;
 };
 
+// The windows that MeasureKld reads, in documents of these lengths.
+std::vector<Window> KldWindows(std::span<const std::int64_t> lengths, const KldOptions& options, bool bos);
+
 // Both models read the same disjoint windows side by side, and the second half of each is compared
 // (llama.cpp's choice, so that numbers compare). Error(kBadOption) where vocabularies differ or no document
 // fills a window.

@@ -126,23 +126,28 @@ void PerplexityOptions::Validate() const {
   }
 }
 
+std::vector<Window> PerplexityWindows(std::span<const std::int64_t> lengths, std::int64_t context,
+                                      const PerplexityOptions& options, bool bos) {
+  const std::int64_t longest = std::ranges::max(options.contexts);
+  std::vector<std::vector<Window>> of_documents;
+  for (const std::int64_t length : lengths)
+    of_documents.push_back(WindowsOf(length, context, longest, options, bos));
+  return InTurn(of_documents, options.max_tokens);
+}
+
 std::vector<PerplexityResult> MeasurePerplexity(Sequence& model, std::span<const TokenDocument> documents,
                                                 std::optional<std::int32_t> bos,
                                                 const PerplexityOptions& options, Progress& progress) {
   options.Validate();
-  const std::int64_t longest = std::ranges::max(options.contexts);
+  const std::vector<std::int64_t> lengths = Lengths(documents);
   std::vector<PerplexityResult> results;
   for (const std::int64_t context : options.contexts) {
-    std::vector<std::vector<Window>> of_documents;
-    std::int64_t most = 0;
-    for (const TokenDocument& document : documents) {
-      of_documents.push_back(WindowsOf(std::ssize(document), context, longest, options, bos.has_value()));
-      most = std::max<std::int64_t>(most, std::ssize(document));
-    }
-    const std::vector<Window> windows = InTurn(of_documents, options.max_tokens);
+    const std::vector<Window> windows = PerplexityWindows(lengths, context, options, bos.has_value());
     if (windows.empty()) {
+      const bool same = options.Method() == PerplexityMethod::kSameTokens;
       Fail(ErrorKind::kBadOption, "context {}: no document fills it, the longest of {} has {} tokens",
-           options.Method() == PerplexityMethod::kSameTokens ? longest : context, documents.size(), most);
+           same ? std::ranges::max(options.contexts) : context, documents.size(),
+           lengths.empty() ? 0 : std::ranges::max(lengths));
     }
     results.push_back(Score(model, documents, bos, context, windows, progress));
   }

@@ -46,6 +46,11 @@ struct PerplexityResult {
   double tokens_per_second = 0;  // read, not scored: overlapping windows read a token several times
 };
 
+// The windows that MeasurePerplexity reads at `context`, one of options.contexts, in documents of these
+// lengths.
+std::vector<Window> PerplexityWindows(std::span<const std::int64_t> lengths, std::int64_t context,
+                                      const PerplexityOptions& options, bool bos);
+
 // One result a context, in the order asked for. Windows never cross documents, which hold no BOS; `bos`
 // begins every window where the model has one. Error(kBadOption) where no document is long enough.
 std::vector<PerplexityResult> MeasurePerplexity(Sequence& model, std::span<const TokenDocument> documents,

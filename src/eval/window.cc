@@ -10,6 +10,12 @@ std::int64_t Held(std::int64_t context, bool bos) { return context - (bos ? 1 : 
 
 }  // namespace
 
+std::vector<std::int64_t> Lengths(std::span<const TokenDocument> documents) {
+  std::vector<std::int64_t> lengths;
+  for (const TokenDocument& document : documents) lengths.push_back(std::ssize(document));
+  return lengths;
+}
+
 std::vector<Window> SlidingWindows(std::int64_t tokens, std::int64_t context, std::int64_t stride, bool bos) {
   const std::int64_t held = Held(context, bos);
   std::vector<Window> windows;

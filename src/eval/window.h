@@ -12,6 +12,8 @@ namespace longspan {
 
 using TokenDocument = std::vector<std::int32_t>;
 
+std::vector<std::int64_t> Lengths(std::span<const TokenDocument> documents);
+
 struct Window {
   std::int64_t document = 0;
   std::int64_t begin = 0;         // first token read

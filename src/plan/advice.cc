@@ -13,6 +13,25 @@ namespace {
 constexpr std::int64_t kShortestExample = 512, kLowestRank = 8;
 constexpr std::int64_t kMostAccumulation = 1 << 20;  // the most that a recipe may say
 
+double Gib(std::int64_t bytes) { return static_cast<double>(bytes) / 0x1p30; }
+
+// What would make a stage fit `bytes`.
+std::string Remedy(const StagePlan& stage, const LlamaConfig& config, const TrainOptions& options,
+                   std::int64_t length, int threads, std::int64_t bytes) {
+  const std::int64_t fixed = stage.memory.front().bytes;
+  if (stage.name == "train") {
+    const auto changes = ChangesForTraining(config, options, length, threads, fixed, bytes);
+    return changes ? "it fits with " + Describe(*changes)
+                   : "no settings make it fit: take a smaller model or more memory";
+  }
+  const bool compares = stage.name.starts_with("compare");
+  if (!compares && !stage.name.starts_with("evaluate"))
+    return "close other programs, or take a machine with more memory";
+  return fmt::format(
+      "texts of up to {} tokens fit: lower {}", LongestTextWithin(config, compares ? 2 : 1, bytes - fixed),
+      compares ? "eval.kld.context" : "eval.contexts, eval.passkey.lengths and eval.by_position.max_tokens");
+}
+
 }  // namespace
 
 std::optional<std::vector<KeyChange>> ChangesForTraining(const LlamaConfig& config, const TrainOptions& given,
@@ -70,6 +89,27 @@ std::int64_t LongestTextWithin(const LlamaConfig& config, int models, std::int64
     TotalBytes(ReadingMemory(config, middle, models)) <= bytes ? low = middle : high = middle - 1;
   }
   return low;
+}
+
+std::vector<Shortage> FindShortages(const JobPlan& plan, const LlamaConfig& config,
+                                    const TrainOptions& options, std::int64_t length) {
+  const MachineFacts& machine = plan.machine;
+  std::vector<Shortage> shortages;
+  for (const StagePlan& stage : plan.stages) {
+    if (stage.Memory() <= machine.available_memory) continue;
+    shortages.push_back(
+        {ErrorKind::kOutOfMemory,
+         fmt::format("{}: needs {:.1f} GiB of memory, {:.1f} GiB are available; {}", stage.name,
+                     Gib(stage.Memory()), Gib(machine.available_memory),
+                     Remedy(stage, config, options, length, machine.threads, machine.available_memory))});
+  }
+  if (machine.free_disk > 0 && plan.Disk() > machine.free_disk) {
+    shortages.push_back(
+        {ErrorKind::kIo, fmt::format("disk: needs {:.1f} GiB, {:.1f} GiB are free where release.out is; name "
+                                     "another release.out, or fewer quantize.types",
+                                     Gib(plan.Disk()), Gib(machine.free_disk))});
+  }
+  return shortages;
 }
 
 std::string Describe(const std::vector<KeyChange>& changes) {

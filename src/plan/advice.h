@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "plan/job_plan.h"
 #include "release/recipe.h"
 
 namespace longspan {
@@ -26,6 +27,10 @@ std::optional<std::vector<KeyChange>> ChangesForTraining(const LlamaConfig& conf
 // The same for measuring: the longest text, in tokens, that `models` models of this config can read in
 // `bytes`.
 std::int64_t LongestTextWithin(const LlamaConfig& config, int models, std::int64_t bytes);
+
+// What does not fit plan.machine, with what would, for examples of `length` tokens.
+std::vector<Shortage> FindShortages(const JobPlan& plan, const LlamaConfig& config,
+                                    const TrainOptions& options, std::int64_t length);
 
 // "train.recompute: true, train.rank: 128"
 std::string Describe(const std::vector<KeyChange>& changes);

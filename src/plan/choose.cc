@@ -12,6 +12,8 @@
 #include "benchmark/training_time.h"
 #include "plan/base_model.h"
 #include "plan/corpus_sample.h"
+#include "release/job_paths.h"
+#include "release/preparation.h"
 
 namespace longspan {
 namespace {
@@ -115,6 +117,7 @@ class Chooser {
       data.inputs.push_back(fs::exists(input) ? LiteralPattern(input) : fs::absolute(input).string());
     sample_ =
         SampleCorpus(ResolveInputs(recipe(), data.inputs), {}, EncoderOf(*base_.tokenizer), kTokenizeSeconds);
+    const std::vector<std::int64_t> in_order = sample_.lengths;
     std::erase_if(sample_.lengths, [](std::int64_t n) { return n < kLeastExample; });
     std::ranges::sort(sample_.lengths);
     const std::int64_t documents = std::ssize(sample_.lengths);
@@ -124,8 +127,8 @@ class Chooser {
            fmt::join(request_.documents, ", "), documents == 1 ? "one document" : "no document",
            kLeastExample);
     }
-    // The window: most documents should fill it.
-    const std::int64_t typical = sample_.lengths[documents / 2];
+    // The window: most documents should fill it, and two of them must.
+    const std::int64_t typical = sample_.lengths[std::min(documents / 2, documents - 2)];
     window_ = std::min({kExampleTokens, FloorPowerOfTwo(base_.config.context), FloorPowerOfTwo(typical)});
     window_ = std::max(window_, kLeastExample);
     recipe().context.window = window_;
@@ -141,6 +144,11 @@ class Chooser {
     data.validation = std::clamp(std::max(0.02, 2.0 / all), 0.0, 0.5);
     data.validation = std::ceil(data.validation * 100) / 100;
     Because("data.validation", fmt::format("{:g}", data.validation), "held out, to measure on");
+    // What is read later holds out more documents, and none of these fewer.
+    longest_text_ = window_;
+    for (const std::int64_t n :
+         Prepared(in_order, PreparationOf(data), EncoderOf(*base_.tokenizer).eos >= 0).held_out)
+      longest_text_ = std::max(longest_text_, n);
   }
 
   void ChooseRope() {
@@ -166,7 +174,7 @@ class Chooser {
   void ChooseTraining() {
     TrainRecipe& train = recipe().train;
     train.adapter = AdapterKind::kRsLora;
-    train.rank = base_.config.dim >= 2048 ? 64 : 32;
+    train.rank = std::min<std::int64_t>(base_.config.dim >= 2048 ? 64 : 32, base_.config.dim);
     train.alpha = static_cast<double>(train.rank);
     Because("train.rank", fmt::format("{}", train.rank),
             "rank-stabilised, so that a larger one needs no other rate");
@@ -223,7 +231,7 @@ class Chooser {
                                       training_.Step(recipe().train));
     const auto read = [&](std::int64_t n) { return reading.Read(static_cast<double>(n)); };
     // Held-out documents limit perplexity, time limits everything.
-    const std::int64_t longest = FloorPowerOfTwo(sample_.lengths.back());
+    const std::int64_t longest = FloorPowerOfTwo(longest_text_);
     std::int64_t most = std::min(target, longest);
     while (most > kLeastExample && read(most) > allowed / 6) most /= 2;
     eval.contexts.clear();
@@ -275,7 +283,7 @@ class Chooser {
   Choice choice_;
   CorpusSample sample_;
   TrainingTime training_;
-  std::int64_t window_ = 0;
+  std::int64_t window_ = 0, longest_text_ = 0;
 };
 
 }  // namespace

@@ -6,6 +6,10 @@
 #include "base/file.h"
 #include "base/testing/expect_error.h"
 #include "base/testing/temporary_folder.h"
+#include "plan/base_model.h"
+#include "release/eval_texts.h"
+#include "release/job_paths.h"
+#include "release/preparation.h"
 #include "release/recipe_check.h"
 #include "release/recipe_text.h"
 
@@ -51,6 +55,27 @@ TEST_F(ChooseRecipeTest, TakesStepsAndTypesAsAsked) {
   EXPECT_EQ(choice.recipe.train.steps, 2);
   EXPECT_EQ(choice.recipe.train.warmup, 0);
   EXPECT_THAT(choice.recipe.quantize, testing::ElementsAre("Q5_K_M"));
+}
+
+// The longest document is trained on, so it is no text to measure on; one is as short as can be.
+TEST_F(ChooseRecipeTest, MeasuresOnWhatIsHeldOut) {
+  const std::string text = ReadFile(kSource / "docs" / "architecture.md");
+  for (const int documents : {2, 10}) {
+    const fs::path texts = folder_ / fmt::format("texts{}", documents);
+    for (int i = 0; i + 1 < documents; ++i)
+      WriteFile(texts / fmt::format("{}.txt", i), text.substr(100 * i, 600));
+    WriteFile(texts / "long.txt", text);
+    ChoiceRequest request = Request();
+    request.documents = {texts};
+    const Recipe recipe = ChooseRecipe(request, "auto").recipe;
+    const BaseModel base = OpenBaseModel(request.model);
+    const TextEncoder encoder = EncoderOf(*base.tokenizer);
+    const fs::path shards = folder_ / fmt::format("shards{}", documents);
+    Prepare({texts}, encoder, PreparationOf(recipe.data), shards, NoProgress());
+    const std::int64_t longest = MeasureEvalTexts(shards, EvalTexts::kHeldOut).longest;
+    EXPECT_LE(recipe.eval.LongestWindow(), longest);
+    EXPECT_NO_THROW(EvalWithin(recipe, longest));
+  }
 }
 
 TEST_F(ChooseRecipeTest, RefusesWhatCannotBeChosen) {

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/cancel.h"
+#include "base/error.h"
 
 namespace longspan {
 
@@ -18,7 +19,12 @@ CorpusSample SampleCorpus(const std::vector<std::filesystem::path>& inputs, cons
     ThrowIfCancelled();
     const auto document = corpus.Next();
     if (!document) break;
-    sample.lengths.push_back(std::ssize(encoder.encode(document->text)));
+    try {
+      sample.lengths.push_back(std::ssize(encoder.encode(document->text)));
+    } catch (const Error& error) {  // left out by Prepare as well
+      if (error.kind() == ErrorKind::kCancelled) throw;
+      corpus.SkipDocument(*document, error.what());
+    }
     if (elapsed() < seconds) continue;
     const auto total = static_cast<double>(std::max<std::uint64_t>(corpus.total_bytes(), 1));
     sample.share = std::clamp(static_cast<double>(corpus.read_bytes()) / total, 1e-9, 1.0);
@@ -26,6 +32,25 @@ CorpusSample SampleCorpus(const std::vector<std::filesystem::path>& inputs, cons
   }
   sample.seconds = elapsed();
   return sample;
+}
+
+PreparedLengths Prepared(const std::vector<std::int64_t>& lengths, const PrepareOptions& options, bool eos) {
+  using Place = DocumentSorter::Place;
+  PreparedLengths prepared;
+  DocumentSorter sorter(options);
+  for (const std::int64_t length : lengths) {
+    const Place place = sorter.Next(length);
+    if (place != Place::kTrain && place != Place::kValidation) continue;
+    ++prepared.documents;
+    prepared.tokens += length;
+    std::int64_t begin = 0;
+    for (const std::int64_t end : sorter.PieceEnds(length)) {
+      const std::int64_t piece = end - begin + (eos && end == length ? 1 : 0);
+      (place == Place::kTrain ? prepared.train : prepared.held_out).push_back(piece);
+      begin = end;
+    }
+  }
+  return prepared;
 }
 
 }  // namespace longspan

@@ -7,6 +7,7 @@
 
 #include "data/corpus.h"
 #include "data/encoder.h"
+#include "data/prepare.h"
 
 namespace longspan {
 
@@ -21,5 +22,12 @@ struct CorpusSample {
 // Reads documents, in order, until `seconds` have passed and at least one was read. Error as Corpus.
 CorpusSample SampleCorpus(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options,
                           const TextEncoder& encoder, double seconds);
+
+// What Prepare makes of documents with these lengths.
+struct PreparedLengths {
+  std::int64_t documents = 0, tokens = 0;     // that are kept
+  std::vector<std::int64_t> train, held_out;  // of the pieces in the shards, EOS included
+};
+PreparedLengths Prepared(const std::vector<std::int64_t>& lengths, const PrepareOptions& options, bool eos);
 
 }  // namespace longspan

@@ -5,25 +5,28 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
-#include "base/cancel.h"
+#include "base/error.h"
 #include "base/machine.h"
 #include "base/parallel.h"
 #include "benchmark/reading_time.h"
 #include "benchmark/seconds.h"
 #include "benchmark/training_time.h"
 #include "convert/tensor_stream.h"
-#include "data/passkey.h"
+#include "data/examples.h"
 #include "encode/encode.h"
 #include "encode/reencode.h"
-#include "eval/passkey.h"
-#include "eval/window.h"
 #include "plan/advice.h"
 #include "plan/base_model.h"
 #include "plan/corpus_sample.h"
+#include "plan/measuring.h"
 #include "plan/stage_memory.h"
 #include "quantize/mix.h"
 #include "quantize/quantize.h"
+#include "release/eval_texts.h"
+#include "release/job_paths.h"
+#include "release/preparation.h"
 #include "release/recipe_check.h"
 
 namespace longspan {
@@ -31,7 +34,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kPromptsMade = 20;         // passkey prompts of a length that are looked at
 constexpr double kTokenizeSeconds = 2;            // that reading the corpus may take
 constexpr std::int64_t kEncodedValues = 1 << 20;  // that each type's encoder is timed on
 // The assumed speed of a disk, because nothing is written to measure it. SSDs are faster, and files are
@@ -40,8 +42,6 @@ constexpr double kDiskBytesPerSecond = 500e6;
 // The program with its libraries and buffers, in addition to everything that is counted.
 constexpr std::int64_t kProgramBytes = std::int64_t{30} << 20;
 
-double Gib(std::int64_t bytes) { return static_cast<double>(bytes) / 0x1p30; }
-
 class Planner {
  public:
   Planner(const Recipe& recipe, std::string_view isa, Progress& progress)
@@ -49,6 +49,8 @@ class Planner {
         kernels_(ChooseKernels(isa)),
         progress_(progress),
         base_(OpenBaseModel(recipe.base, progress)),
+        encoder_(EncoderOf(*base_.tokenizer)),
+        eval_(recipe.eval),
         length_(recipe.context.window > 0 ? recipe.context.window : base_.config.context),
         anonymous_(AnonymousMemoryBytes()) {}
 
@@ -63,18 +65,20 @@ class Planner {
     progress_.Update(1);
     PlanTrain();
     progress_.Update(2);
-    reading_ = MeasureReadingTime(base_.config, base_.weights, LongestText(recipe_), kernels_);
+    reading_ = MeasureReadingTime(base_.config, base_.weights, LongestText(eval_), kernels_);
     progress_.Update(3);
     PlanMerge();
     PlanQuantize();
     progress_.Update(4);
-    PlanEvaluation("evaluate-base");
-    PlanEvaluation("evaluate-result");
-    for (const std::string& type : recipe_.quantize) PlanComparison(type);
+    const Reading evaluation = ReadingOfEvaluation(eval_, texts_, encoder_, reading_),
+                  comparison = ReadingOfComparison(eval_.kld, texts_, encoder_.bos >= 0, reading_);
+    PlanEvaluation("evaluate-base", evaluation);
+    PlanEvaluation("evaluate-result", evaluation);
+    for (const std::string& type : recipe_.quantize) PlanComparison(type, comparison);
     PlanSample();
     PlanRelease();
     progress_.Finish();
-    Advise();
+    plan_.shortages = FindShortages(plan_, base_.config, recipe_.train, length_);
     return std::move(plan_);
   }
 
@@ -104,50 +108,60 @@ class Planner {
   }
 
   void PlanPrepare() {
-    const DataRecipe& d = recipe_.data;
-    CorpusOptions options;
-    options.text_field = d.text_field;
-    const auto inputs = ResolveInputs(recipe_, d.inputs);
-    const CorpusSample sample = SampleCorpus(inputs, options, EncoderOf(*base_.tokenizer), kTokenizeSeconds);
-    std::int64_t read = 0, documents = 0;
-    for (const std::int64_t n : sample.lengths) {
-      read += n;
-      if (n < std::max<std::int64_t>(1, d.min_tokens)) continue;
-      if (d.max_tokens > 0 && n > d.max_tokens && !d.slice) continue;
-      ++documents;
-      kept_.push_back(n);
-    }
+    const PrepareOptions options = PreparationOf(recipe_.data);
+    const CorpusSample sample =
+        SampleCorpus(ResolveInputs(recipe_, recipe_.data.inputs), options.corpus, encoder_, kTokenizeSeconds);
+    prepared_ = Prepared(sample.lengths, options, encoder_.eos >= 0);
     const double all = 1 / sample.share;
+    const auto read = std::reduce(sample.lengths.begin(), sample.lengths.end(), std::int64_t{0});
     plan_.corpus_share = sample.share;
-    plan_.documents = std::llround(static_cast<double>(documents) * all);
-    for (const std::int64_t n : kept_) plan_.corpus_tokens += n;
-    plan_.corpus_tokens = std::llround(static_cast<double>(plan_.corpus_tokens) * all);
+    plan_.documents = std::llround(static_cast<double>(prepared_.documents) * all);
+    plan_.corpus_tokens = std::llround(static_cast<double>(prepared_.tokens) * all);
     StagePlan& stage = Add("prepare");
     stage.tokens = std::llround(static_cast<double>(read) * all);
     stage.disk = plan_.corpus_tokens * (base_.config.vocab_size <= 65'536 ? 2 : 4);
     stage.seconds = sample.seconds * all + static_cast<double>(stage.disk) / kDiskBytesPerSecond;
+    FindTexts(sample);
   }
 
-  // The examples of an epoch: windows of the documents that are trained on.
-  std::int64_t ExamplesPerEpoch() const {
-    double examples = 0;
-    for (const std::int64_t n : kept_)
-      examples += recipe_.train.pack ? static_cast<double>(n) / static_cast<double>(length_)
-                                     : std::ceil(static_cast<double>(n) / static_cast<double>(length_));
-    return std::max<std::int64_t>(
-        1, std::llround(examples / plan_.corpus_share * (1 - recipe_.data.validation)));
+  // The documents held out, or texts of their own.
+  void FindTexts(const CorpusSample& sample) {
+    if (recipe_.eval.inputs.empty()) {
+      texts_.tokens = static_cast<double>(plan_.corpus_tokens) * recipe_.data.validation;
+      if (sample.whole()) texts_.lengths = prepared_.held_out;
+    } else {
+      PrepareOptions options;
+      options.corpus.text_field = recipe_.data.text_field;
+      const CorpusSample own = SampleCorpus(ResolveInputs(recipe_, recipe_.eval.inputs, "eval.inputs"),
+                                            options.corpus, encoder_, kTokenizeSeconds);
+      const PreparedLengths lengths = Prepared(own.lengths, options, false);
+      texts_.tokens = static_cast<double>(lengths.tokens) / own.share;
+      if (own.whole()) texts_.lengths = lengths.train;
+    }
+    if (texts_.lengths)
+      eval_ = EvalWithin(recipe_, texts_.lengths->empty() ? 0 : std::ranges::max(*texts_.lengths));
+  }
+
+  // Windows of the documents that are trained on: what an epoch holds.
+  std::int64_t ExamplesInEpoch() const {
+    ExampleOptions options;
+    options.length = length_;
+    options.pack = recipe_.train.pack;
+    const std::int64_t read = ExamplesPerEpoch(prepared_.train, options, encoder_.bos >= 0);
+    return std::max<std::int64_t>(1, std::llround(static_cast<double>(read) / plan_.corpus_share));
   }
 
   void PlanTrain() {
     const TrainRecipe& t = recipe_.train;
     const bool full = t.adapter == AdapterKind::kFull;
-    plan_.steps = t.Steps(ExamplesPerEpoch());
+    plan_.steps = t.Steps(ExamplesInEpoch());
     plan_.examples = plan_.steps * t.ExamplesPerStep();
     plan_.trained_parameters = TrainedParameters(base_.config, t);
     const TrainingTime time = MeasureTrainingTime(base_.config, base_.weights, t, length_, kernels_);
     plan_.training_extrapolated = time.extrapolated;
     StagePlan& stage = Add("train");
-    stage.tokens = plan_.examples * length_;
+    stage.tokens = static_cast<std::int64_t>(
+        std::min(static_cast<double>(plan_.examples) * static_cast<double>(length_), 9e18));
     const auto steps = static_cast<double>(plan_.steps);
     const std::int64_t checkpoint = plan_.trained_parameters * 3 * 4;  // values and both moments
     stage.seconds = steps * time.Step(t);
@@ -231,91 +245,22 @@ class Planner {
     }
   }
 
-  // The seconds to read `windows` windows of `context` tokens, of which `scored` tokens in all are scored.
-  double WindowSeconds(std::int64_t context, double windows, double scored) const {
-    return windows * reading_.Read(static_cast<double>(context)) + scored * reading_.logits;
-  }
-
-  // The scored tokens that `max_tokens` and the text allow.
-  double Scored(std::int64_t max_tokens, double share_of_text) const {
-    const double text = EvalTokens() * share_of_text;
-    return max_tokens > 0 ? std::min(static_cast<double>(max_tokens), text) : text;
-  }
-  double EvalTokens() const {
-    // Texts that the recipe names for evaluation are not tokenised for a plan. They are assumed to be long
-    // enough.
-    if (!recipe_.eval.inputs.empty()) return 1e12;
-    return static_cast<double>(plan_.corpus_tokens) * recipe_.data.validation;
-  }
-
-  double PasskeySeconds(std::int64_t& tokens) const {
-    const PasskeyRecipe& p = recipe_.eval.passkey;
-    const PasskeyOptions options{.lengths = p.lengths, .depths = p.depths, .trials = p.trials};
-    const Passkey prompts(EncoderOf(*base_.tokenizer));
-    const PasskeyMaker make = PasskeyPrompts(prompts, p.seed);
-    double seconds = 0;
-    for (const std::int64_t length : p.lengths) {
-      // What a prompt shares with the one before it is not read again (eval/passkey.cc). Further prompts are
-      // assumed to share as much as these do.
-      const std::int64_t all = p.depths * p.trials, made = std::min(all, kPromptsMade);
-      const double times = static_cast<double>(all) / static_cast<double>(made);
-      std::vector<std::vector<std::int32_t>> sorted;
-      for (std::int64_t i = 0; i < made; ++i)
-        sorted.push_back(make(length, options.Depth(i % p.depths), i / p.depths).tokens);
-      std::ranges::sort(sorted);
-      std::span<const std::int32_t> before;
-      for (const auto& prompt : sorted) {
-        ThrowIfCancelled();
-        const auto shared = std::ranges::mismatch(prompt, before).in1 - prompt.begin();
-        const auto fresh = static_cast<double>(length - shared);
-        seconds += times * (reading_.Read(fresh, static_cast<double>(shared)) +
-                            static_cast<double>(options.max_new_tokens) *
-                                (reading_.write + reading_.key * static_cast<double>(length)));
-        tokens += std::llround(times * fresh);
-        before = prompt;
-      }
-    }
-    return seconds;
-  }
-
-  void PlanEvaluation(const std::string& name) {
-    const EvalRecipe& e = recipe_.eval;
+  void PlanEvaluation(const std::string& name, const Reading& reading) {
     StagePlan& stage = Add(name);
     stage.mapped = name == "evaluate-base" ? base_.bytes : base_.config.Parameters() * 2;
-    for (MemoryPart& part : ReadingMemory(base_.config, LongestText(recipe_), 1))
+    for (MemoryPart& part : ReadingMemory(base_.config, LongestText(eval_), 1))
       stage.memory.push_back(std::move(part));
-    const bool several = e.contexts.size() > 1;
-    for (const std::int64_t context : e.contexts) {
-      // With several contexts, each scores the tokens that the longest one can. With one context, its first
-      // window scores all its tokens.
-      const double scored = Scored(e.max_tokens, 1);
-      const double first = several ? static_cast<double>(e.stride) : static_cast<double>(context);
-      const double windows =
-          std::ceil(several ? scored / static_cast<double>(e.stride)
-                            : 1 + std::max(0.0, scored - first) / static_cast<double>(e.stride));
-      stage.seconds += WindowSeconds(context, windows, scored);
-      stage.tokens += std::llround(windows * static_cast<double>(context));
-    }
-    stage.seconds += PasskeySeconds(stage.tokens);
-    if (e.by_position.documents > 0) {
-      const auto documents = static_cast<double>(e.by_position.documents),
-                 n = static_cast<double>(e.by_position.max_tokens);
-      stage.seconds += documents * (reading_.Read(n) + n * reading_.logits);
-      stage.tokens += std::llround(documents * n);
-    }
+    stage.tokens = reading.tokens;
+    stage.seconds = reading.seconds;
   }
 
-  void PlanComparison(const std::string& type) {
-    const KldRecipe& k = recipe_.eval.kld;
+  void PlanComparison(const std::string& type, const Reading& reading) {
     StagePlan& stage = Add("compare-" + type);
     stage.mapped = base_.config.Parameters() * 2 + DiskOf("quantize-" + type);
-    for (MemoryPart& part : ReadingMemory(base_.config, k.context, 2))
+    for (MemoryPart& part : ReadingMemory(base_.config, eval_.kld.context, 2))
       stage.memory.push_back(std::move(part));
-    // Half of each window is scored, by both models.
-    const double scored = Scored(k.max_tokens, 0.5);
-    const double windows = std::ceil(scored / (static_cast<double>(k.context) / 2));
-    stage.seconds = 2 * WindowSeconds(k.context, windows, scored);
-    stage.tokens = std::llround(windows * static_cast<double>(2 * k.context));
+    stage.tokens = reading.tokens;
+    stage.seconds = reading.seconds;
   }
 
   std::int64_t DiskOf(std::string_view name) const {
@@ -343,47 +288,17 @@ class Planner {
       stage.memory.push_back(std::move(part));
   }
 
-  void Advise() {
-    const std::int64_t available = plan_.machine.available_memory;
-    for (const StagePlan& stage : plan_.stages) {
-      if (stage.Memory() <= available) continue;
-      const std::string short_of = fmt::format("{}: needs {:.1f} GiB of memory, {:.1f} GiB are available; ",
-                                               stage.name, Gib(stage.Memory()), Gib(available));
-      if (stage.name == "train") {
-        const auto changes = ChangesForTraining(base_.config, recipe_.train, length_, Threads(),
-                                                stage.memory.front().bytes, available);
-        plan_.advice.push_back(short_of +
-                               (changes ? "it fits with " + Describe(*changes)
-                                        : "no settings make it fit: take a smaller model or more memory"));
-      } else if (stage.name.starts_with("evaluate") || stage.name.starts_with("compare")) {
-        const int models = stage.name.starts_with("compare") ? 2 : 1;
-        const std::int64_t longest =
-            LongestTextWithin(base_.config, models, available - stage.memory.front().bytes);
-        plan_.advice.push_back(fmt::format("{}texts of up to {} tokens fit: lower {}", short_of, longest,
-                                           models == 2 ? "eval.kld.context"
-                                                       : "eval.contexts, eval.passkey.lengths and "
-                                                         "eval.by_position.max_tokens"));
-      } else {
-        plan_.advice.push_back(short_of + "close other programs, or take a machine with more memory");
-      }
-    }
-    if (plan_.machine.free_disk > 0 && plan_.Disk() > plan_.machine.free_disk) {
-      plan_.advice.push_back(
-          fmt::format("disk: needs {:.1f} GiB, {:.1f} GiB are free where release.out is; name another "
-                      "release.out, or fewer "
-                      "quantize.types",
-                      Gib(plan_.Disk()), Gib(plan_.machine.free_disk)));
-    }
-  }
-
   const Recipe& recipe_;
   const Kernels& kernels_;
   Progress& progress_;
   const BaseModel base_;
+  const TextEncoder encoder_;
+  EvalRecipe eval_;               // as far as the documents go
   const std::int64_t length_;     // of an example
   const std::int64_t anonymous_;  // what the program holds before it works
   ReadingTime reading_;
-  std::vector<std::int64_t> kept_;  // lengths of the documents that were read and are kept
+  PreparedLengths prepared_;  // of the documents that were read
+  KnownTexts texts_;
   std::map<std::pair<Type, std::int64_t>, double> encoding_;
   JobPlan plan_;
 };

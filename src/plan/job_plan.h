@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/progress.h"
 #include "model/config.h"
 #include "release/recipe.h"
@@ -34,6 +36,12 @@ struct MachineFacts {
   std::int64_t free_disk = 0;                     // bytes, where the job writes
 };
 
+// What does not fit this machine.
+struct Shortage {
+  ErrorKind kind = ErrorKind::kOutOfMemory;  // or kIo, for the disk
+  std::string advice;                        // which keys with which values would fit
+};
+
 struct JobPlan {
   MachineFacts machine;
   std::int64_t documents = 0, corpus_tokens = 0;  // kept, an estimate unless corpus_share is 1
@@ -42,7 +50,7 @@ struct JobPlan {
   bool training_extrapolated = false;
   std::vector<StagePlan> stages;
   double power_watts = 0, grid_g_per_kwh = 0;
-  std::vector<std::string> advice;  // what does not fit, and which keys with which values would
+  std::vector<Shortage> shortages;
 
   double Seconds() const;
   std::int64_t Disk() const;
@@ -51,6 +59,9 @@ struct JobPlan {
 
 // Nothing is written. Error as CheckRecipe, whose checks come first.
 JobPlan PlanJob(const Recipe& recipe, std::string_view isa, Progress& progress = NoProgress());
+
+// Error of the first shortage's kind, with the advice for all, where the plan of `recipe`, a file, has any.
+void RequireFit(const JobPlan& plan, const std::filesystem::path& recipe);
 
 nlohmann::ordered_json ToJson(const JobPlan& plan);
 

@@ -1,7 +1,8 @@
-// What a plan comes to, and the plan as JSON.
+// What a plan comes to, whether the machine has it, and the plan as JSON.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "plan/job_plan.h"
 
 namespace longspan {
@@ -20,6 +21,15 @@ std::int64_t JobPlan::Disk() const {
 
 const StagePlan& JobPlan::Hungriest() const {
   return *std::ranges::max_element(stages, {}, &StagePlan::Memory);
+}
+
+void RequireFit(const JobPlan& plan, const std::filesystem::path& recipe) {
+  if (plan.shortages.empty()) return;
+  std::string all;
+  for (const Shortage& shortage : plan.shortages) all += shortage.advice + "; ";
+  Fail(plan.shortages.front().kind,
+       "{0}: does not fit this machine: {1}edit it, and 'longspan extend {0}' does as it says",
+       recipe.string(), all);
 }
 
 nlohmann::ordered_json ToJson(const JobPlan& plan) {
@@ -49,7 +59,8 @@ nlohmann::ordered_json ToJson(const JobPlan& plan) {
     for (const MemoryPart& part : stage.memory) entry["memory_parts"][part.what] = part.bytes;
     json["stages"].push_back(std::move(entry));
   }
-  json["advice"] = plan.advice;
+  json["advice"] = nlohmann::ordered_json::array();
+  for (const Shortage& shortage : plan.shortages) json["advice"].push_back(shortage.advice);
   return json;
 }
 

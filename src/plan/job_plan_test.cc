@@ -7,11 +7,20 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/testing/expect_error.h"
 #include "base/testing/temporary_folder.h"
 #include "convert/gguf_to_hf.h"
 #include "convert/hf_to_gguf.h"
+#include "data/prepare.h"
 #include "formats/gguf_reader.h"
+#include "infer/loaded_model.h"
+#include "plan/advice.h"
+#include "plan/base_model.h"
 #include "quantize/quantize.h"
+#include "release/eval_texts.h"
+#include "release/evaluate.h"
+#include "release/job_paths.h"
+#include "release/preparation.h"
 
 namespace longspan {
 namespace {
@@ -60,7 +69,7 @@ TEST_F(JobPlanTest, KnowsEveryStage) {
   EXPECT_EQ(Stage(plan, "train").tokens, 3 * 2 * 4 * 256);
   EXPECT_GT(plan.documents, 3);
   EXPECT_EQ(plan.corpus_share, 1);
-  EXPECT_TRUE(plan.advice.empty());
+  EXPECT_TRUE(plan.shortages.empty());
 }
 
 // From a Hugging Face folder to one: both conversions take disk and time, as much as they then write.
@@ -124,6 +133,79 @@ TEST_F(JobPlanTest, EpochsAreSteps) {
   }());
   const JobPlan epochs = PlanJob(LoadRecipe(folder_ / "r.yml"), "auto");
   EXPECT_NEAR(static_cast<double>(epochs.steps), examples, 0.3 * examples);
+}
+
+// Counts what is read of each kind of measurement.
+class ReadCounter : public Progress {
+ public:
+  void Start(std::string_view, std::int64_t total, std::string_view unit) override {
+    if (unit == "tokens") tokens += total;
+  }
+  std::int64_t tokens = 0;
+};
+
+// One prompt of a length is read whole, so that the progress counts what is read. (Of several it counts all,
+// and those that begin alike are read once.)
+TEST_F(JobPlanTest, TokensAreThoseThatAreRead) {
+  const fs::path source(LONGSPAN_SOURCE_DIR), model = source / "models/longspan-base.gguf";
+  for (const char* eval :
+       {"contexts: [512], stride: 200, max_tokens: 1500, passkey: {lengths: [256], depths: 1}, kld: "
+        "{context: "
+        "200, max_tokens: 999}, by_position: {documents: 2, max_tokens: 700}",
+        "contexts: [256, 512], stride: 100, max_tokens: 1001, passkey: {lengths: [200], depths: 1}, kld: "
+        "{context: 512}"}) {
+    Plan();
+    std::string text = ReadFile(folder_ / "r.yml");
+    const std::size_t from = text.find("eval: {"), to = text.find('\n', from);
+    text.replace(from, to - from, fmt::format("eval: {{{}}}", eval));
+    WriteFile(folder_ / "r.yml", text);
+    const Recipe recipe = LoadRecipe(folder_ / "r.yml");
+    const JobPlan plan = PlanJob(recipe, "auto");
+
+    const BaseModel base = OpenBaseModel(model);
+    Prepare(ResolveInputs(recipe, recipe.data.inputs), EncoderOf(*base.tokenizer), PreparationOf(recipe.data),
+            folder_ / "shards", NoProgress());
+    const auto documents = ReadEvalTexts(folder_ / "shards", EvalTexts::kHeldOut);
+    ReadCounter evaluation, comparison;
+    Evaluate(model, documents, recipe.eval, "auto", evaluation);
+    CompareQuantized(model, "F16", model, documents, {recipe.eval.kld.context, recipe.eval.kld.max_tokens},
+                     "auto", comparison);
+    EXPECT_EQ(Stage(plan, "evaluate-base").tokens, evaluation.tokens);
+    EXPECT_EQ(Stage(plan, "evaluate-result").tokens, evaluation.tokens);
+    EXPECT_EQ(Stage(plan, "compare-Q4_K_M").tokens, comparison.tokens);
+  }
+}
+
+TEST_F(JobPlanTest, TextsThatAreTooShortAreKnownBeforeAnyWork) {
+  Plan();
+  std::string text = ReadFile(folder_ / "r.yml");
+  WriteFile(folder_ / "short.txt", "Too short a text.");
+  text.replace(text.find("eval: {"), 7, "eval: {inputs: short.txt, ");
+  WriteFile(folder_ / "r.yml", text);
+  EXPECT_THAT(ErrorOf([&] { PlanJob(LoadRecipe(folder_ / "r.yml"), "auto"); }),
+              testing::HasSubstr("r.yml:6: eval.kld.context: the longest document to measure on has "));
+}
+
+TEST_F(JobPlanTest, WhatDoesNotFitIsRefusedByName) {
+  JobPlan plan = Plan();
+  EXPECT_NO_THROW(RequireFit(plan, "x/recipe.yml"));
+  const LoadedModel model(fs::path(LONGSPAN_SOURCE_DIR) / "models/longspan-base.gguf", {}, "auto");
+  TrainOptions options;
+  options.batch_size = 4;
+  options.recompute = false;
+  plan.machine.free_disk = 1 << 20;
+  plan.shortages = FindShortages(plan, model.config(), options, 256);
+  EXPECT_EQ(KindOf([&] { RequireFit(plan, "x/recipe.yml"); }), ErrorKind::kIo);
+  EXPECT_THAT(ErrorOf([&] { RequireFit(plan, "x/recipe.yml"); }),
+              testing::AllOf(testing::StartsWith("x/recipe.yml: does not fit this machine: disk: needs"),
+                             testing::HasSubstr("fewer quantize.types")));
+  for (StagePlan& stage : plan.stages) {
+    if (stage.name == "train") stage.memory.push_back({"more", std::int64_t{1} << 50});
+  }
+  plan.shortages = FindShortages(plan, model.config(), options, 256);
+  EXPECT_EQ(KindOf([&] { RequireFit(plan, "x/recipe.yml"); }), ErrorKind::kOutOfMemory);
+  EXPECT_THAT(ErrorOf([&] { RequireFit(plan, "x/recipe.yml"); }),
+              testing::AllOf(testing::HasSubstr("train: needs 1048576."), testing::HasSubstr("disk: needs")));
 }
 
 TEST_F(JobPlanTest, JsonHoldsTheSums) {

@@ -32,12 +32,11 @@ std::vector<MemoryPart> MergingMemory(const LlamaConfig& c, const TrainOptions& 
           {"the adapter", TrainedParameters(c, options) * 4}};
 }
 
-std::int64_t LongestText(const Recipe& recipe) {
-  std::int64_t longest = recipe.eval.LongestWindow();
-  if (!recipe.eval.passkey.lengths.empty())
-    longest =
-        std::max(longest, std::ranges::max(recipe.eval.passkey.lengths) + PasskeyOptions{}.max_new_tokens);
-  if (recipe.eval.by_position.documents > 0) longest = std::max(longest, recipe.eval.by_position.max_tokens);
+std::int64_t LongestText(const EvalRecipe& eval) {
+  std::int64_t longest = eval.LongestWindow();
+  if (!eval.passkey.lengths.empty())
+    longest = std::max(longest, std::ranges::max(eval.passkey.lengths) + PasskeyOptions{}.max_new_tokens);
+  if (eval.by_position.documents > 0) longest = std::max(longest, eval.by_position.max_tokens);
   return longest;
 }
 

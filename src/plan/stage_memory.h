@@ -19,7 +19,7 @@ std::vector<MemoryPart> ReadingMemory(const LlamaConfig& config, std::int64_t lo
 std::vector<MemoryPart> MergingMemory(const LlamaConfig& config, const TrainOptions& options,
                                       std::int64_t bytes_per_weight);
 
-// The longest text that `recipe`'s measurements read at once.
-std::int64_t LongestText(const Recipe& recipe);
+// The longest text that the measurements read at once.
+std::int64_t LongestText(const EvalRecipe& eval);
 
 }  // namespace longspan

@@ -10,10 +10,10 @@
 
 #include "base/file.h"
 #include "release/charts.h"
+#include "release/idle_keys.h"
 #include "release/markdown.h"
 #include "release/plots.h"
 #include "release/recipe_keys.h"
-#include "release/recipe_rules.h"
 
 namespace longspan {
 namespace {
@@ -144,11 +144,10 @@ std::string ShownValue(const KeyValue& key) {
 std::string Settings(const Recipe& recipe, const Measurements& m) {
   constexpr unsigned shown = kPrepareStage | kTrainStage | kMergeStage;
   MarkdownTable table({"setting", "value", "what it is"}, 3);
+  const std::vector<IdleKey> idle = IdleKeys(recipe);
   for (const KeyValue& key : ListKeys(recipe).keys) {
-    const bool of_adapter = recipe.train.adapter == AdapterKind::kFull && AdapterKeys().contains(key.name);
     const bool of_new = key.name.starts_with("base.new.");
-    const bool of_pose = key.name.starts_with("pose.") && !recipe.pose.enabled && key.name != "pose.enabled";
-    if ((key.key.changes & shown) == 0 || of_adapter || of_new || of_pose) continue;
+    if ((key.key.changes & shown) == 0 || of_new || IsIdle(idle, key.name)) continue;
     if (key.values.empty() && key.key.otherwise.empty()) continue;
     if (key.name == "release.name" || (key.key.ignored & kForExtend) != 0) continue;
     table.Add({InlineCode(key.name), ShownValue(key), EscapeMarkdown(key.key.help)});

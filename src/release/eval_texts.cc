@@ -47,6 +47,28 @@ std::vector<TokenDocument> ReadEvalTexts(const std::filesystem::path& shards, Ev
   return documents;
 }
 
+EvalRecipe EvalWithin(const Recipe& recipe, std::int64_t longest) {
+  EvalRecipe eval = recipe.eval;
+  const std::int64_t wanted = eval.LongestWindow();
+  if (longest < wanted) {
+    recipe.places.FailAt(
+        wanted == eval.kld.context && wanted > eval.contexts.back() ? "eval.kld.context" : "eval.contexts",
+        fmt::format(
+            "the longest document to measure on has {} tokens, contexts reach {}; name longer texts in "
+            "eval.inputs, or raise data.validation",
+            longest, wanted));
+  }
+  ByPositionRecipe& by_position = eval.by_position;
+  if (by_position.documents == 0 || longest >= by_position.max_tokens) return eval;
+  if (recipe.places.Given("eval.by_position.max_tokens")) {
+    recipe.places.FailAt(
+        "eval.by_position.max_tokens",
+        fmt::format("the longest document to measure on has {0} tokens; write {0} or less", longest));
+  }
+  by_position.max_tokens = longest;
+  return eval;
+}
+
 EvalTextFacts MeasureEvalTexts(const std::filesystem::path& shards, EvalTexts which) {
   EvalTextFacts facts;
   const std::optional<Shard> shard = ShardOf(shards, which);

@@ -13,6 +13,7 @@
 #include "data/encoder.h"
 #include "eval/window.h"
 #include "release/measurements.h"
+#include "release/recipe.h"
 
 namespace longspan {
 
@@ -26,5 +27,10 @@ enum class EvalTexts { kAll, kHeldOut };
 
 std::vector<TokenDocument> ReadEvalTexts(const std::filesystem::path& shards, EvalTexts which);
 EvalTextFacts MeasureEvalTexts(const std::filesystem::path& shards, EvalTexts which);
+
+// The measurements of `recipe` on documents of which the longest has `longest` tokens: loss by position reads
+// up to the target, or as far as they go where the recipe does not insist. Error with the recipe's file, line
+// and key where they do not reach as far as the recipe wants to measure.
+EvalRecipe EvalWithin(const Recipe& recipe, std::int64_t longest);
 
 }  // namespace longspan

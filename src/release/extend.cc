@@ -17,6 +17,7 @@
 #include "release/eval_texts.h"
 #include "release/evaluate.h"
 #include "release/job_paths.h"
+#include "release/preparation.h"
 #include "release/recipe_check.h"
 #include "release/recipe_text.h"
 #include "release/sample.h"
@@ -127,14 +128,8 @@ class Job {
         kPrepareVersion, {Fingerprint(recipe_, kPrepareStage)}, Joined(paths_.data, ModelFiles(base_))};
     RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
       const LoadedModel base(base_, {}, options_.isa);
-      PrepareOptions options;
-      options.corpus.text_field = d.text_field;
-      options.min_tokens = std::max<std::int64_t>(1, d.min_tokens);
-      options.max_tokens = d.max_tokens;
-      options.slice = d.slice && d.max_tokens > 0;
-      options.validation_share = d.validation;
       const PrepareReport report =
-          longspan::Prepare(paths_.data, EncoderOf(base.tokenizer()), options, shards_, progress_);
+          longspan::Prepare(paths_.data, EncoderOf(base.tokenizer()), PreparationOf(d), shards_, progress_);
       Report(report.skips, progress_);
       WarnOfBytesLeftOut(base.tokenizer(), progress_);
       SaveMeasurement(Facts("data"), DataFacts{d.inputs, report.kept, report.too_short, report.too_long,
@@ -168,29 +163,11 @@ class Job {
     if (!found.skipped.empty())
       progress_.Message(
           fmt::format("eval.inputs: {} could not be used; first: {}", found.skipped, found.first_skipped));
-    const std::int64_t wanted = recipe_.eval.LongestWindow();
-    if (found.longest < wanted) {
-      Fail(ErrorKind::kBadOption,
-           "{}: the longest document to measure on has {} tokens, contexts reach {}; name longer texts in "
-           "eval.inputs, or raise data.validation",
-           recipe_.file.string(), found.longest, wanted);
+    eval_ = EvalWithin(recipe_, found.longest);
+    if (eval_.by_position.max_tokens < recipe_.eval.by_position.max_tokens) {
+      progress_.Message(fmt::format(
+          "loss by position: up to {} tokens, because no document to measure on is longer", found.longest));
     }
-    FitByPosition(found.longest);
-  }
-
-  // Loss by position reads long documents up to the target. Where they are shorter and the recipe gives no
-  // length, it reads as far as they go.
-  void FitByPosition(std::int64_t longest) {
-    ByPositionRecipe& by_position = eval_.by_position;
-    if (by_position.documents == 0 || longest >= by_position.max_tokens) return;
-    if (recipe_.places.Given("eval.by_position.max_tokens")) {
-      recipe_.places.FailAt(
-          "eval.by_position.max_tokens",
-          fmt::format("the longest document to measure on has {0} tokens; write {0} or less", longest));
-    }
-    by_position.max_tokens = longest;
-    progress_.Message(fmt::format(
-        "loss by position: up to {} tokens, because no document to measure on is longer", longest));
   }
 
   void Train() {

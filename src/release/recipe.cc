@@ -1,7 +1,5 @@
 #include "release/recipe.h"
 
-#include <glob.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -10,6 +8,7 @@
 #include "base/schema_reader.h"
 #include "release/recipe_keys.h"
 #include "release/recipe_rules.h"
+#include "text/utf8.h"
 
 namespace longspan {
 namespace {
@@ -50,31 +49,22 @@ void RefuseMovedKeys(const fs::path& file, const YAML::Node& document) {
        fmt::join(moved, ", "));
 }
 
-void SortUnique(std::vector<std::int64_t>& list) {
-  std::ranges::sort(list);
-  list.erase(std::unique(list.begin(), list.end()), list.end());
+// The card holds the recipe, and hubs read cards as UTF-8.
+void CheckUtf8(const fs::path& file, std::string_view text) {
+  const std::size_t valid = ValidUtf8Prefix(text);
+  if (valid == text.size()) return;
+  const std::string_view before = text.substr(0, valid);
+  Fail(ErrorKind::kInvalidFile, "{}:{}: expected UTF-8, found the byte {:#04x}", file.string(),
+       std::ranges::count(before, '\n') + 1, static_cast<unsigned char>(text[valid]));
 }
 
-// The paths behind one input: the file or folder of this very name, or else what a pattern matches. A leading
-// ~ is the home folder.
-std::vector<fs::path> Expand(const fs::path& folder, const std::string& input) {
-  std::error_code error;
-  if (fs::exists(fs::symlink_status(folder / input, error))) return {folder / input};
-  std::string pattern;
-  if (!input.starts_with("~") && !input.starts_with("/")) {
-    for (const char c : (folder / "").string()) {  // only the input is a pattern
-      if (std::string_view("*?[]\\").find(c) != std::string_view::npos) pattern += '\\';
-      pattern += c;
-    }
-  }
-  pattern += input;
-  std::vector<fs::path> paths;
-  glob_t found{};
-  if (::glob(pattern.c_str(), GLOB_TILDE, nullptr, &found) == 0) {
-    for (std::size_t i = 0; i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
-  }
-  ::globfree(&found);
-  return paths;
+// A folder by a name of its own: "out/" and "out/." are "out", "." and ".." are what they stand for.
+fs::path Named(const fs::path& folder) {
+  fs::path named = folder;
+  while ((named.filename().empty() || named.filename() == ".") && named != named.parent_path())
+    named = named.parent_path();
+  if (!folder.empty() && (named.empty() || named.filename() == "..")) named = fs::weakly_canonical(folder);
+  return named;
 }
 
 // Sets the defaults that follow from other keys, for keys that the file does not give.
@@ -100,8 +90,8 @@ void CompleteEval(EvalRecipe& eval, std::int64_t target) {
   const std::int64_t affordable = std::min(target, kAffordableWindow);
   if (eval.contexts.empty()) eval.contexts = {affordable};
   if (eval.passkey.lengths.empty()) eval.passkey.lengths = {target};
-  SortUnique(eval.contexts);
-  SortUnique(eval.passkey.lengths);
+  std::ranges::sort(eval.contexts);
+  std::ranges::sort(eval.passkey.lengths);
   if (eval.stride == 0) eval.stride = std::max<std::int64_t>(1, eval.contexts.front() / 2);
   if (eval.kld.context == 0) eval.kld.context = affordable;
   if (eval.by_position.max_tokens == 0) eval.by_position.max_tokens = target;
@@ -137,15 +127,14 @@ void CompleteRecipe(Recipe& recipe, RecipeUse use) {
   ReleaseRecipe& release = recipe.release;
   if (release.out.empty() && !release.name.empty())
     release.out = recipe.file.parent_path() / "out" / release.name;
-  for (fs::path* out : {&release.out, &recipe.train.out}) {
-    if (!out->has_filename()) *out = out->parent_path();  // "out/" is "out"
-  }
+  for (fs::path* out : {&release.out, &recipe.train.out}) *out = Named(*out);
   CheckRules(recipe, use);
 }
 
 Recipe LoadRecipe(const fs::path& path, RecipeUse use) { return ParseRecipe(path, ReadYamlFile(path), use); }
 
 Recipe ParseRecipe(const fs::path& path, std::string text, RecipeUse use) {
+  CheckUtf8(path, text);
   const YAML::Node document = ParseYaml(path, text);
   RefuseMovedKeys(path, document);
   Recipe recipe;
@@ -159,36 +148,6 @@ Recipe ParseRecipe(const fs::path& path, std::string text, RecipeUse use) {
 
 std::string Fingerprint(const Recipe& recipe, Stage stage) {
   return Fingerprint(ListKeys(recipe).keys, stage);
-}
-
-fs::path WorkFolder(const Recipe& recipe) { return recipe.release.out.lexically_normal().string() + ".work"; }
-
-std::vector<fs::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs,
-                                    std::string_view key) {
-  std::vector<fs::path> paths;
-  for (const std::string& input : inputs) {
-    const std::vector<fs::path> found = Expand(recipe.file.parent_path(), input);
-    if (found.empty()) {
-      const std::string hint =
-          recipe.data.packages.empty() || key != "data.inputs"
-              ? ""
-              : fmt::format("; on Debian, apt-get install {}", fmt::join(recipe.data.packages, " "));
-      recipe.places.FailAt(key,
-                           fmt::format("no file or folder at {}{}",
-                                       Printable((recipe.file.parent_path() / input).string(), 400), hint));
-    }
-    // A document must not count twice because a link leads to it. It could be trained on and held out at
-    // once.
-    for (const fs::path& path : found) {
-      std::error_code error;
-      paths.push_back(fs::canonical(path, error));
-      if (error)
-        recipe.places.FailAt(key, fmt::format("{}: {}", Printable(path.string(), 400), error.message()));
-    }
-  }
-  std::ranges::sort(paths);
-  paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
-  return paths;
 }
 
 }  // namespace longspan

@@ -157,12 +157,4 @@ void CompleteRecipe(Recipe& recipe, RecipeUse use = kForExtend);
 // Everything besides files that `stage` depends on, as text: the keys that change its results, with values.
 std::string Fingerprint(const Recipe& recipe, Stage stage);
 
-// Where a job keeps its intermediate results: `<release.out>.work`.
-std::filesystem::path WorkFolder(const Recipe& recipe);
-
-// The files and folders behind `inputs`, the entries of `key`: patterns expanded, links followed, each once,
-// sorted. Error(kInvalidFile) for an entry that names nothing, with the packages to install.
-std::vector<std::filesystem::path> ResolveInputs(const Recipe& recipe, const std::vector<std::string>& inputs,
-                                                 std::string_view key = "data.inputs");
-
 }  // namespace longspan

@@ -1,17 +1,25 @@
 #include "release/recipe_check.h"
 
 #include <algorithm>
+#include <array>
+#include <limits>
+#include <memory>
 
 #include "base/error.h"
 #include "convert/gguf_to_hf.h"
 #include "convert/hf_to_gguf.h"
 #include "data/passkey.h"
+#include "data/retrieval.h"
+#include "data/shard_set.h"
 #include "formats/llama3_rope.h"
 #include "formats/llama_gguf.h"
+#include "model/weight_id.h"
 #include "quantize/mix.h"
 #include "quantize/quantize.h"
+#include "release/job_paths.h"
 #include "release/stretch.h"
 #include "text/gguf_vocabulary.h"
+#include "text/hf/tokenizer.h"
 #include "text/tokenizer.h"
 
 namespace longspan {
@@ -19,30 +27,43 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void CheckThere(const Recipe& recipe, std::string_view key, const fs::path& path, bool folder) {
-  std::error_code error;
-  const bool there = folder ? fs::is_directory(path, error) : fs::exists(path, error);
-  if (!there)
-    recipe.places.FailAt(key, fmt::format("no {} at {}", folder ? "folder" : "file", path.string()));
+// What only the base tells: a GGUF file, or a Hugging Face folder that is to become one.
+struct Base {
+  LlamaConfig config;
+  Tensor rope_factors;
+  GgufMetadata metadata;
+  std::vector<TensorInfo> tensors;  // once merged
+  std::unique_ptr<Tokenizer> tokenizer;
+};
+
+Base OpenBase(const fs::path& path) {
+  Base base;
+  if (fs::is_directory(path)) {
+    HfModel model = ReadHfModel(path);
+    base.config = model.config;
+    if (model.config.rope_scaling.kind == RopeScaling::Kind::kLlama3)
+      base.rope_factors = Llama3RopeFactors(model.config);
+    base.metadata = std::move(model.metadata);
+    base.tensors = std::move(model.tensors);
+  } else {
+    const ModelFile model = LoadModel(path);
+    base.config = model.config;
+    base.rope_factors = model.weights.rope_factors;
+    base.metadata = model.file->metadata();
+    base.tensors = TensorInfos(*model.file);
+  }
+  base.tokenizer = Tokenizer::Make(ReadVocabulary(base.metadata));
+  for (TensorInfo& tensor : base.tensors) tensor.type = Type::kF16;
+  return base;
 }
 
-// Whether `path` is `folder` or lies in it, links followed as far as they lead anywhere.
-bool LiesIn(const fs::path& path, const fs::path& folder) {
-  const fs::path a = fs::weakly_canonical(path), b = fs::weakly_canonical(folder);
-  return std::ranges::mismatch(b, a).in1 == b.end();
-}
-
-// An output must be a folder, or nothing yet, and hold none of the inputs.
-void CheckOutput(const Recipe& recipe, std::string_view key, const fs::path& out,
-                 const std::vector<fs::path>& inputs) {
-  std::error_code error;
-  if (fs::exists(out, error) && !fs::is_directory(out, error))
-    recipe.places.FailAt(key, fmt::format("{} is a file; write the name of a folder", out.string()));
-  for (const fs::path& input : inputs) {
-    if (LiesIn(input, out)) {
-      recipe.places.FailAt(
-          key, fmt::format("{} holds an input, {}; write another folder", out.string(), input.string()));
-    }
+// Runs `body`, which reads what `key` names; an error then says which key that is.
+template <class F>
+auto Reading(const Recipe& recipe, std::string_view key, F&& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    recipe.places.FailAt(key, error);
   }
 }
 
@@ -63,10 +84,41 @@ void CheckWindows(const Recipe& recipe, const LlamaConfig& base) {
                             static_cast<double>(target) / static_cast<double>(from)));
     }
   }
+}
+
+void CheckRank(const Recipe& recipe, const LlamaConfig& base) {
+  const TrainRecipe& train = recipe.train;
+  if (train.adapter == AdapterKind::kFull) return;
+  std::int64_t highest = 0;
+  for (const PartTraits& part : AllParts()) {
+    if (std::ranges::find(train.targets, part.name) != train.targets.end())
+      highest = std::max(highest, std::min(part.rows(base), part.cols(base)));
+  }
+  if (train.rank <= highest) return;
+  recipe.places.FailAt("train.rank",
+                       fmt::format("{} is more than any matrix of train.targets has, {}; write {} or less",
+                                   train.rank, highest, highest));
+}
+
+// What makes an example.
+void CheckExamples(const Recipe& recipe, const LlamaConfig& base, const Tokenizer& tokenizer) {
+  const KeyPlaces& at = recipe.places;
   const std::int64_t window = recipe.context.window > 0 ? recipe.context.window : base.context;
+  if (recipe.train.batch_size > std::numeric_limits<std::int32_t>::max() / window) {
+    at.FailAt("train.batch_size", fmt::format("{} examples of {} tokens are too many for a pass; write less, "
+                                              "and more in train.gradient_accumulation",
+                                              recipe.train.batch_size, window));
+  }
   if (recipe.pose.enabled && recipe.pose.options.chunks > window)
     at.FailAt("pose.chunks", fmt::format("{} chunks in an example of {} tokens; write fewer",
                                          recipe.pose.options.chunks, window));
+  if (recipe.train.retrieval_share == 0) return;
+  if (const std::int64_t least = Retrieval(EncoderOf(tokenizer)).MinLength(); window < least) {
+    at.FailAt("train.retrieval_share",
+              fmt::format("such an example needs {} tokens with this vocabulary, and examples have {}; write "
+                          "0, or {} or more in context.window",
+                          least, window, least));
+  }
 }
 
 void CheckPrompts(const Recipe& recipe, const Tokenizer& tokenizer) {
@@ -80,8 +132,7 @@ void CheckPrompts(const Recipe& recipe, const Tokenizer& tokenizer) {
   }
 }
 
-void CheckTypes(const Recipe& recipe, std::vector<TensorInfo> tensors) {
-  for (TensorInfo& tensor : tensors) tensor.type = Type::kF16;  // once merged
+void CheckTypes(const Recipe& recipe, const std::vector<TensorInfo>& tensors) {
   for (const std::string& type : recipe.quantize) {
     const Mix& mix = FindMix(type);
     for (const TypeChoice& choice : ChooseTypes(mix, tensors)) {
@@ -93,25 +144,6 @@ void CheckTypes(const Recipe& recipe, std::vector<TensorInfo> tensors) {
                       mix.name));
     }
   }
-}
-
-// A base, as a GGUF file or as the folder that one is made of.
-struct Base {
-  LlamaConfig config;
-  Tensor rope_factors;
-  GgufMetadata metadata;
-  std::vector<TensorInfo> tensors;
-};
-
-Base OpenBase(const fs::path& path) {
-  if (fs::is_directory(path)) {
-    HfModel model = ReadHfModel(path);
-    const bool scaled = model.config.rope_scaling.kind == RopeScaling::Kind::kLlama3;
-    return {model.config, scaled ? Llama3RopeFactors(model.config) : Tensor(), std::move(model.metadata),
-            std::move(model.tensors)};
-  }
-  const ModelFile model = LoadModel(path);
-  return {model.config, model.weights.rope_factors, model.file->metadata(), TensorInfos(*model.file)};
 }
 
 // The model that comes out, as far as it is known before: the scaling of RoPE, and what the release asks for.
@@ -133,13 +165,7 @@ void CheckResult(const Recipe& recipe, const Base& base) {
 }
 
 void CheckExtend(const Recipe& recipe) {
-  CheckThere(recipe, "base.model", recipe.base, false);
-  std::vector<fs::path> inputs = ResolveInputs(recipe, recipe.data.inputs, "data.inputs");
-  for (const fs::path& path : ResolveInputs(recipe, recipe.eval.inputs, "eval.inputs"))
-    inputs.push_back(path);
-  inputs.push_back(recipe.base);
-  CheckOutput(recipe, "release.out", recipe.release.out, inputs);
-  CheckOutput(recipe, "release.out", WorkFolder(recipe), inputs);
+  static_cast<void>(CheckedPaths(recipe));
   if (fs::is_directory(recipe.base) && fs::exists(recipe.base / "adapter_config.json")) {
     recipe.places.FailAt("base.model",
                          fmt::format("{} is an adapter; write the name of its base, and fold it in with "
@@ -149,25 +175,46 @@ void CheckExtend(const Recipe& recipe) {
   CheckBase(recipe, recipe.base);
 }
 
-void CheckTrain(const Recipe& recipe) {
-  const fs::path& start = recipe.new_model ? recipe.new_model->vocabulary : recipe.base;
-  CheckThere(recipe, recipe.new_model ? "base.new.vocabulary" : "base.model", start, false);
-  if (fs::is_directory(start)) {
-    recipe.places.FailAt("base.model",
-                         fmt::format("{} is a folder; make a GGUF file of it with longspan convert, "
-                                     "and write its name",
-                                     start.string()));
+// The model that training begins with.
+Base OpenStart(const Recipe& recipe) {
+  if (!recipe.new_model) {
+    if (fs::is_directory(recipe.base)) {
+      recipe.places.FailAt("base.model",
+                           fmt::format("{} is a folder; make a GGUF file of it with longspan convert, "
+                                       "and write its name",
+                                       recipe.base.string()));
+    }
+    return Reading(recipe, "base.model", [&] { return OpenBase(recipe.base); });
   }
-  CheckThere(recipe, "data.shards", recipe.data.shards, true);
-  CheckOutput(recipe, "train.out", recipe.train.out, {start, recipe.data.shards});
+  const Vocabulary vocabulary = Reading(recipe, "base.new.vocabulary", [&] {
+    return ReadVocabulary(GgufFile::Open(recipe.new_model->vocabulary)->metadata());
+  });
+  Base start{recipe.new_model->config, {}, {}, {}, Tokenizer::Make(vocabulary)};
+  start.config.vocab_size = std::ssize(vocabulary.tokens);
+  start.config.Validate(recipe.places.Where("base.new"));
+  return start;
+}
+
+void CheckTrain(const Recipe& recipe) {
+  const std::string_view key = recipe.new_model ? "base.new.vocabulary" : "base.model";
+  const fs::path start =
+      ResolvedInput(recipe, key, recipe.new_model ? recipe.new_model->vocabulary : recipe.base);
+  const fs::path shards = ResolvedInput(recipe, "data.shards", recipe.data.shards);
+  CheckOutside(recipe, "train.out", recipe.train.out, std::array{start, shards});
+  const Base base = OpenStart(recipe);
+  CheckRank(recipe, base.config);
+  CheckExamples(recipe, base.config, *base.tokenizer);
+  Reading(recipe, "data.shards", [&] { CheckFits(ShardSet::Open(shards), EncoderOf(*base.tokenizer)); });
 }
 
 }  // namespace
 
 void CheckBase(const Recipe& recipe, const fs::path& path) {
-  const Base base = OpenBase(path);
+  const Base base = Reading(recipe, "base.model", [&] { return OpenBase(path); });
   CheckWindows(recipe, base.config);
-  CheckPrompts(recipe, *Tokenizer::Make(ReadVocabulary(base.metadata)));
+  CheckRank(recipe, base.config);
+  CheckExamples(recipe, base.config, *base.tokenizer);
+  CheckPrompts(recipe, *base.tokenizer);
   CheckTypes(recipe, base.tensors);
   CheckResult(recipe, base);
 }

@@ -7,14 +7,17 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/expect_error.h"
 #include "base/testing/temporary_folder.h"
 #include "convert/gguf_to_hf.h"
+#include "data/prepare.h"
 #include "formats/llama_gguf.h"
+#include "text/gguf_vocabulary.h"
+#include "text/tokenizer.h"
 
 namespace longspan {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -61,7 +64,7 @@ TEST_F(RecipeCheckTest, AcceptsWhatIsRight) {
 }
 
 TEST_F(RecipeCheckTest, FilesMustBeThere) {
-  ExpectFault("model: base.gguf", "model: bass.gguf", "r.yml:1: base.model: no file at ");
+  ExpectFault("model: base.gguf", "model: bass.gguf", "r.yml:1: base.model: no file or folder at ");
   ExpectFault("inputs: texts", "inputs: [texts, 'more/*']", "r.yml:2: data.inputs: no file or folder at ");
   ExpectFault("inputs: texts", "inputs: nowhere, packages: [perl-doc]", "apt-get install perl-doc");
   ExpectFault("stride: 64", "stride: 64, inputs: books", "r.yml:7: eval.inputs: no file or folder at ");
@@ -70,10 +73,11 @@ TEST_F(RecipeCheckTest, FilesMustBeThere) {
 TEST_F(RecipeCheckTest, AnOutputIsNoInput) {
   ExpectFault("out: out", "out: texts", "r.yml:8: release.out: ");
   ExpectFault("out: out", "out: .", "holds an input, ");
+  ExpectFault("out: out", "out: texts/out", "lies within an input, ");
   ExpectFault("out: out", "out: texts/a.txt", "a.txt is a file; write the name of a folder");
   // The folder of intermediate results beside it is refused, too.
   WriteFile(folder_ / "out.work/b.txt", "text");
-  ExpectFault("inputs: texts", "inputs: out.work", "out.work holds an input, ");
+  ExpectFault("inputs: texts", "inputs: out.work", "out.work, which is written, holds an input, ");
 }
 
 TEST_F(RecipeCheckTest, WindowsPromptsAndTypesFitTheBase) {
@@ -98,7 +102,7 @@ TEST_F(RecipeCheckTest, AFolderHasNoWordForEveryScaling) {
   both.replace(both.find("out: out"), 8, "out: out, huggingface: true");
   WriteFile(folder_ / "r.yml", both);
   EXPECT_THAT([&] { CheckRecipe(LoadRecipe(folder_ / "r.yml")); },
-              ThrowsMessage<Error>(HasSubstr("r.yml:8: release.huggingface: config.json has no word for ntk "
+              ThrowsMessage<Error>(HasSubstr("r.yml:8: release.huggingface: config.json cannot express ntk "
                                              "scaling; raise rope_theta instead; write false")));
 }
 
@@ -131,32 +135,60 @@ TEST_F(RecipeCheckTest, AFolderIsCheckedLikeAFile) {
   ExpectFault("", "", "neither tokenizer.json nor tokenizer.model");
 }
 
+// Whatever is wrong with a file, the message says which key names it, and keeps the kind of the error.
+TEST_F(RecipeCheckTest, TheBaseMustBeAModel) {
+  WriteFile(folder_ / "page.gguf", "<!DOCTYPE html>");
+  ExpectFault("model: base.gguf", "model: page.gguf",
+              "r.yml:1: base.model: " + (folder_ / "page.gguf").string() + ": ");
+  ExpectFault("model: base.gguf", "model: texts", "r.yml:1: base.model: ");  // no Hugging Face folder
+  WriteFile(folder_ / "folder/config.json", R"({"model_type": "mamba"})");
+  ExpectFault("model: base.gguf", "model: folder", "r.yml:1: base.model: ");
+  EXPECT_EQ(KindOf([&] { Check("model: base.gguf", "model: folder"); }), ErrorKind::kUnsupported);
+}
+
+// A rank that no matrix has would take memory by the gigabyte, and train nothing more.
+TEST_F(RecipeCheckTest, RanksAndExamplesFitTheBase) {
+  ExpectFault(
+      "steps: 2", "steps: 2, rank: 257",
+      "r.yml:5: train.rank: 257 is more than any matrix of train.targets has, 256; write 256 or less");
+  ExpectFault("steps: 2", "steps: 2, rank: 129, targets: [k, v]", "has, 128; write 128 or less");
+  Check("steps: 2", "steps: 2, rank: 256");
+  ExpectFault("2_048}\nrope: {scaling: yarn}\ntrain: {learning_rate: 1e-3, steps: 2}",
+              "2_048, window: 16}\nrope: {scaling: yarn}\ntrain: {learning_rate: 1e-3, steps: 2, "
+              "retrieval_share: 0.5}",
+              "r.yml:5: train.retrieval_share: such an example needs ");
+}
+
 TEST_F(RecipeCheckTest, TrainingNeedsItsShards) {
   const auto check = [&](std::string_view text) {
     WriteFile(folder_ / "t.yml", text);
     CheckRecipe(LoadRecipe(folder_ / "t.yml", kForTrain), kForTrain);
   };
-  const std::string train = "train: {learning_rate: 1e-3, steps: 2, out: o}\n";
-  EXPECT_THAT([&] { check("base: {model: base.gguf}\ndata: {shards: s}\n" + train); },
-              ThrowsMessage<Error>(HasSubstr("t.yml:2: data.shards: no folder at ")));
+  const auto expect_fault = [&](std::string_view text, const std::string& message) {
+    EXPECT_THAT([&] { check(text); }, ThrowsMessage<Error>(HasSubstr(message)));
+  };
+  const std::string data = "\ndata: {shards: s}\n", base = "base: {model: base.gguf}" + data,
+                    train = "train: {learning_rate: 1e-3, steps: 2, out: o}\n";
+  expect_fault(base + train, "t.yml:2: data.shards: no file or folder at ");
   fs::create_directory(folder_ / "s");
-  check("base: {model: base.gguf}\ndata: {shards: s}\n" + train);
-  EXPECT_THAT([&] { check("base: {model: texts}\ndata: {shards: s}\n" + train); },
-              ThrowsMessage<Error>(AllOf(HasSubstr("t.yml:1: base.model: "), HasSubstr("longspan convert"))));
-  EXPECT_THAT(
-      [&] {
-        check(
-            "base: {model: base.gguf}\ndata: {shards: s}\ntrain: {learning_rate: 1e-3, steps: 2, out: s}\n");
-      },
-      ThrowsMessage<Error>(HasSubstr("t.yml:3: train.out: ")));
-  EXPECT_THAT(
-      [&] {
-        check(
-            "base: {new: {vocabulary: v.gguf, dim: 8, layers: 1, heads: 1, hidden_dim: 8, context: 8}}\n"
-            "data: {shards: s}\n" +
-            train);
-      },
-      ThrowsMessage<Error>(HasSubstr("t.yml:1: base.new.vocabulary: no file at ")));
+  expect_fault(base + train, "t.yml:2: data.shards: " + (folder_ / "s/train.lsd").string());
+  const ModelFile model = LoadModel(folder_ / "base.gguf");
+  const auto tokenizer = Tokenizer::Make(ReadVocabulary(model.file->metadata()));
+  PrepareOptions options;
+  Prepare({folder_ / "texts"}, EncoderOf(*tokenizer), options, folder_ / "s", NoProgress());
+  check(base + train);
+  expect_fault("base: {model: texts}" + data + train, "t.yml:1: base.model: ");
+  expect_fault("base: {model: texts}" + data + train, "longspan convert");
+  expect_fault(base + "train: {learning_rate: 1e-3, steps: 2, out: s}\n", "t.yml:3: train.out: ");
+  expect_fault(base + "train: {learning_rate: 1e-3, steps: 2, out: o, rank: 300}\n", "t.yml:3: train.rank: ");
+  const auto fresh = [&](const std::string& vocabulary, const std::string& heads) {
+    return "base: {new: {vocabulary: " + vocabulary + ", dim: 8, layers: 1, heads: 4, kv_heads: " + heads +
+           ", hidden_dim: 8, context: 8}}" + data + train;
+  };
+  expect_fault(fresh("v.gguf", "4"), "t.yml:1: base.new.vocabulary: no file or folder at ");
+  expect_fault(fresh("texts/a.txt", "4"), "t.yml:1: base.new.vocabulary: ");
+  expect_fault(fresh("base.gguf", "3"), "t.yml:1: base.new: 4 heads cannot share 3 KV heads evenly");
+  check(fresh("base.gguf", "4"));
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 #include "base/error.h"
 #include "base/printable.h"
 #include "quantize/mix.h"
+#include "release/idle_keys.h"
 #include "release/recipe_keys.h"
+#include "release/sample.h"
 #include "tensor/tensor.h"
 
 namespace longspan {
@@ -17,6 +19,43 @@ bool IsPlainName(std::string_view text) {
   return !text.empty() && text.size() <= 200 && text.front() != '.' && text.front() != '-' &&
          std::ranges::all_of(
              text, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+// What hubs know a licence by: "apache-2.0", "cc-by-nc-4.0", "other".
+bool IsLicense(std::string_view text) {
+  return !text.empty() && text.size() <= 100 && std::isalnum(static_cast<unsigned char>(text.front())) &&
+         std::ranges::all_of(text, [](unsigned char c) {
+           return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '+';
+         });
+}
+
+// "en", "zh-Hant", "multilingual".
+bool IsLanguage(std::string_view text) {
+  return text.size() >= 2 && text.size() <= 35 && std::isalpha(static_cast<unsigned char>(text.front())) &&
+         std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) || c == '-'; });
+}
+
+// One line of text.
+bool IsLine(std::string_view text) {
+  return !text.empty() && std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
+std::string Shown(const std::string& text) { return fmt::format("'{}'", Printable(text)); }
+std::string Shown(std::int64_t number) { return fmt::format("{}", number); }
+
+template <class T>
+void CheckOnce(const Recipe& recipe, std::string_view key, std::vector<T> list) {
+  std::ranges::sort(list);
+  const auto twice = std::ranges::adjacent_find(list);
+  if (twice != list.end()) recipe.places.FailAt(key, fmt::format("{} is given twice", Shown(*twice)));
+}
+
+void CheckIdle(const Recipe& recipe) {
+  for (const IdleKey& key : IdleKeys(recipe)) {
+    if (!recipe.places.Given(key.name)) continue;
+    recipe.places.FailAt(key.name,
+                         fmt::format("has no meaning {}; change that, or leave it out", key.beside));
+  }
 }
 
 void CheckStart(const Recipe& recipe, RecipeUse use) {
@@ -35,6 +74,11 @@ void CheckData(const Recipe& recipe, RecipeUse use) {
   const KeyPlaces& at = recipe.places;
   if (use == kForExtend && data.inputs.empty())
     at.FailAt("data.inputs", "expected at least one file, folder or pattern");
+  CheckOnce(recipe, "data.inputs", data.inputs);
+  if (use == kForExtend && data.validation == 0 && recipe.eval.inputs.empty()) {
+    at.FailAt("data.validation",
+              "0 holds out no document to measure on; write 0.05, or name texts in eval.inputs");
+  }
   if (data.max_tokens != 0 && data.max_tokens < data.min_tokens) {
     at.FailAt("data.max_tokens", fmt::format("{} is less than min_tokens, {}; write more, or 0 for no limit",
                                              data.max_tokens, data.min_tokens));
@@ -52,11 +96,18 @@ void CheckContext(const Recipe& recipe) {
     at.FailAt("context.window", fmt::format("{} is more than the target, {}; write {} or less",
                                             context.window, context.target, context.target));
   }
+  if (context.release != 0 && context.release < context.target) {
+    at.FailAt("context.release", fmt::format("{} is less than the target, {}; write {} or more",
+                                             context.release, context.target, context.target));
+  }
   const bool scaled = recipe.rope.scaling != RopeScaling::Kind::kNone;
-  if (recipe.rope.factor && !scaled)
-    at.FailAt("rope.factor", "has no meaning with scaling: none; write scaling: yarn, or leave it out");
-  if (recipe.rope.original_context != 0 && !scaled)
-    at.FailAt("rope.original_context", "has no meaning with scaling: none; leave it out");
+  if (scaled && !recipe.rope.factor && context.target != 0 &&
+      recipe.rope.original_context >= context.target) {
+    at.FailAt("rope.original_context",
+              fmt::format("{} is no less than the target, {}, so that nothing is scaled; write the base's "
+                          "window, or give rope.factor",
+                          recipe.rope.original_context, context.target));
+  }
   if (scaled && context.target == 0 && !recipe.rope.factor)
     at.FailAt("rope.scaling", "needs context.target or rope.factor");
 }
@@ -69,6 +120,10 @@ void CheckPose(const Recipe& recipe) {
   const PoseOptions& pose = recipe.pose.options;
   if (pose.skip_text && pose.variant == PoseOptions::Variant::kRandPos)
     at.FailAt("pose.skip_text", "randpos has no chunks between which text could skip; write false");
+  if (pose.skip_text && recipe.train.pack) {
+    at.FailAt("pose.skip_text",
+              "text cannot skip where documents are packed; write false, or train.pack: false");
+  }
   if (recipe.context.window != 0 && pose.chunks > recipe.context.window) {
     at.FailAt("pose.chunks", fmt::format("{} chunks in an example of {} tokens; write fewer", pose.chunks,
                                          recipe.context.window));
@@ -78,19 +133,13 @@ void CheckPose(const Recipe& recipe) {
 void CheckAdapter(const Recipe& recipe) {
   const TrainRecipe& train = recipe.train;
   const KeyPlaces& at = recipe.places;
-  if (train.adapter == AdapterKind::kFull) {
-    for (const std::string& key : AdapterKeys()) {
-      if (at.Given(key)) at.FailAt(key, "belongs to an adapter, and all weights are trained; leave it out");
-    }
-  }
-  std::set<std::string> seen;
   for (const std::string& target : train.targets) {
     if (std::ranges::find(kProjections, target) == kProjections.end()) {
       at.FailAt("train.targets",
                 fmt::format("expected {}, found '{}'", fmt::join(kProjections, ", "), Printable(target)));
     }
-    if (!seen.insert(target).second) at.FailAt("train.targets", fmt::format("'{}' is given twice", target));
   }
+  CheckOnce(recipe, "train.targets", train.targets);
   if (train.targets.empty()) at.FailAt("train.targets", "expected at least one projection");
 }
 
@@ -102,6 +151,12 @@ void CheckTraining(const Recipe& recipe) {
   if (train.steps > 0 && train.warmup > train.steps) {
     at.FailAt("train.warmup",
               fmt::format("{} is more than the {} steps; write fewer, or 0", train.warmup, train.steps));
+  }
+  if (constexpr std::int64_t kMost = 1 << 20; train.ExamplesPerStep() > kMost) {
+    at.FailAt("train.gradient_accumulation",
+              fmt::format("{} passes of {} examples are {} examples a step; write less, up to {}",
+                          train.gradient_accumulation, train.batch_size, train.ExamplesPerStep(),
+                          std::max<std::int64_t>(1, kMost / train.batch_size)));
   }
   if (train.echo_share > 0 && train.retrieval_share == 0)
     at.FailAt("train.echo_share", "is a share of train.retrieval_share, which is 0");
@@ -129,6 +184,21 @@ void CheckTypes(const Recipe& recipe) {
 void CheckEval(const Recipe& recipe) {
   const EvalRecipe& eval = recipe.eval;
   const KeyPlaces& at = recipe.places;
+  CheckOnce(recipe, "eval.inputs", eval.inputs);
+  CheckOnce(recipe, "eval.contexts", eval.contexts);
+  CheckOnce(recipe, "eval.passkey.lengths", eval.passkey.lengths);
+  const std::int64_t window = std::max(recipe.context.target, recipe.context.release);
+  const auto check = [&](std::string_view key, std::int64_t tokens) {
+    if (tokens <= window) return;
+    at.FailAt(key, fmt::format("{} is more than the window of the released files, {}; write {} or less, or "
+                               "raise context.release",
+                               tokens, window, window));
+  };
+  check("eval.contexts", eval.contexts.back());
+  check("eval.passkey.lengths", eval.passkey.lengths.back());
+  check("eval.kld.context", eval.kld.context);
+  check("eval.by_position.max_tokens", eval.by_position.max_tokens);
+  if (at.Given("release.sample.tokens")) check("release.sample.tokens", recipe.release.sample.tokens);
   const std::int64_t shortest = eval.contexts.front();
   if (eval.stride >= shortest) {
     at.FailAt("eval.stride", fmt::format("{} is not less than the shortest context, {}; write {}",
@@ -141,16 +211,33 @@ void CheckRelease(const Recipe& recipe) {
   const KeyPlaces& at = recipe.places;
   if (!IsPlainName(release.name))
     at.FailAt("release.name", "expected letters, digits, '-', '_' and '.', because files carry it");
-  if (release.license.empty()) at.FailAt("release.license", "expected a licence, such as apache-2.0");
+  if (!IsLicense(release.license)) {
+    at.FailAt("release.license",
+              fmt::format("expected a licence as hubs name it, such as apache-2.0 or other, found {}",
+                          Shown(release.license)));
+  }
+  for (const std::string& language : release.language) {
+    if (!IsLanguage(language)) {
+      at.FailAt("release.language",
+                fmt::format("expected codes of languages, such as en, found {}", Shown(language)));
+    }
+  }
+  for (const std::string& tag : release.tags) {
+    if (!IsLine(tag)) at.FailAt("release.tags", fmt::format("expected words, found {}", Shown(tag)));
+  }
+  CheckOnce(recipe, "release.language", release.language);
+  CheckOnce(recipe, "release.tags", release.tags);
+  if (!release.out.has_filename()) {
+    at.FailAt("release.out", fmt::format("expected a folder of its own, found {}", release.out.string()));
+  }
+  try {
+    SamplerOf(release.sample).Validate();
+  } catch (const Error& error) {
+    at.FailAt("release.sample", error.what());
+  }
 }
 
 }  // namespace
-
-const std::set<std::string, std::less<>>& AdapterKeys() {
-  static const std::set<std::string, std::less<>> keys{"train.rank", "train.alpha", "train.dropout",
-                                                       "train.targets"};
-  return keys;
-}
 
 void CheckRules(const Recipe& recipe, RecipeUse use) {
   CheckStart(recipe, use);
@@ -162,6 +249,7 @@ void CheckRules(const Recipe& recipe, RecipeUse use) {
   CheckTypes(recipe);
   if (recipe.context.target > 0) CheckEval(recipe);
   if (use == kForExtend) CheckRelease(recipe);
+  CheckIdle(recipe);
 }
 
 std::vector<std::string> UnusedKeys(const Recipe& recipe, RecipeUse use) {

@@ -1,7 +1,6 @@
 // The rules between a recipe's keys.
 #pragma once
 
-#include <set>
 #include <string>
 #include <vector>
 
@@ -13,9 +12,6 @@ namespace longspan {
 // name something that does not exist: one line with file, line, key and what to write. Looks at no other
 // file.
 void CheckRules(const Recipe& recipe, RecipeUse use);
-
-// The keys that belong to an adapter, and mean nothing where all weights are trained.
-const std::set<std::string, std::less<>>& AdapterKeys();
 
 // Keys and sections that the file gives and `use` does not need, such as `release` for training alone.
 std::vector<std::string> UnusedKeys(const Recipe& recipe, RecipeUse use);

@@ -5,8 +5,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "release/job_paths.h"
 #include "release/recipe_rules.h"
-#include "release/testing/sample_measurements.h"
+#include "release/testing/recipe_files.h"
 
 namespace longspan {
 namespace {
@@ -16,34 +17,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::ThrowsMessage;
-
-constexpr std::string_view kLeast = R"(base: {model: base.gguf}
-data: {inputs: text}
-context: {target: 4_096}
-train:
-  learning_rate: 2e-4
-  steps: 10
-release: {name: small, license: mit}
-)";
-
-class RecipeTest : public ::testing::Test {
- protected:
-  Recipe Load(std::string_view text) {
-    WriteFile(folder_ / "r.yml", text);
-    return LoadRecipe(folder_ / "r.yml");
-  }
-  // The smallest recipe with one piece of its text replaced.
-  Recipe LoadWith(std::string_view from, std::string_view to) {
-    std::string text(kLeast);
-    const std::size_t at = text.find(from);
-    EXPECT_NE(at, std::string::npos);
-    return Load(text.replace(at, from.size(), to));
-  }
-  void ExpectFault(std::string_view from, std::string_view to, const std::string& message) {
-    EXPECT_THAT([&] { LoadWith(from, to); }, ThrowsMessage<Error>(HasSubstr(message)));
-  }
-  TestFolder folder_;
-};
 
 TEST_F(RecipeTest, LeastIsEnough) {
   const Recipe recipe = Load(kLeast);
@@ -98,6 +71,10 @@ TEST_F(RecipeTest, ErrorsNameFileLineAndKey) {
 TEST_F(RecipeTest, RefusesWhatIsNotYaml) {
   EXPECT_THAT([&] { Load("base: [1, 2\nfoo: }"); }, ThrowsMessage<Error>(HasSubstr("r.yml:")));
   EXPECT_THAT([&] { Load(std::string(100'000, '[')); }, ThrowsMessage<Error>(HasSubstr("nested deeper")));
+  EXPECT_THAT([&] { Load("base:\n\tmodel: x\n"); },
+              ThrowsMessage<Error>(HasSubstr("r.yml:2: indented by a tab")));
+  EXPECT_THAT([&] { Load("base:\n  model: caf\xe9.gguf\n"); },
+              ThrowsMessage<Error>(HasSubstr("r.yml:2: expected UTF-8, found the byte 0xe9")));
   EXPECT_THAT([&] { Load("just text"); }, ThrowsMessage<Error>(HasSubstr("expected a mapping of keys")));
   EXPECT_THAT([&] { Load(""); }, ThrowsMessage<Error>(HasSubstr("base.model: is missing")));
   EXPECT_THROW(LoadRecipe(folder_ / "absent.yml"), Error);
@@ -118,37 +95,6 @@ TEST_F(RecipeTest, PatternsFindFiles) {
   const Recipe absent = LoadWith("inputs: text", "inputs: none/*, packages: [perl-doc]");
   EXPECT_THAT([&] { ResolveInputs(absent, absent.data.inputs); },
               ThrowsMessage<Error>(HasSubstr("apt-get install perl-doc")));
-}
-
-TEST_F(RecipeTest, ContradictionsSayWhatToWrite) {
-  ExpectFault("inputs: text", "inputs: []", "r.yml:2: data.inputs: expected at least one");
-  ExpectFault("inputs: text", "inputs: text, min_tokens: 9, max_tokens: 8",
-              "data.max_tokens: 8 is less than min_tokens, 9");
-  ExpectFault("inputs: text", "inputs: text, slice: true",
-              "data.slice: documents are cut at data.max_tokens, which is 0");
-  ExpectFault("base:", "rope: {factor: 2}\nbase:",
-              "rope.factor: has no meaning with scaling: none; write scaling: yarn");
-  ExpectFault("steps: 10", "steps: 10\n  adapter: full\n  rank: 8",
-              "r.yml:8: train.rank: belongs to an adapter");
-  ExpectFault("steps: 10", "steps: 10\n  targets: [q, q]", "train.targets: 'q' is given twice");
-  ExpectFault("steps: 10", "steps: 10\n  warmup: 11", "r.yml:7: train.warmup: 11 is more than the 10 steps");
-  ExpectFault("steps: 10", "steps: 10\n  echo_share: 0.5",
-              "train.echo_share: is a share of train.retrieval_share");
-  ExpectFault("steps: 10", "steps: 10\n  type: Q8_0", "train.type: expected F32, F16 or BF16, found 'Q8_0'");
-  ExpectFault("base:", "quantize: {types: [Q4_K_N]}\nbase:",
-              "r.yml:1: quantize.types: no mix is called Q4_K_N; there are");
-  ExpectFault("base:", "quantize: {types: [Q4_K_M, q4_k]}\nbase:", "quantize.types: Q4_K_M is given twice");
-  ExpectFault("base:", "quantize: {types: []}\nbase:", "quantize.types: expected at least one");
-  ExpectFault("base:", "eval: {contexts: [128, 512], stride: 128}\nbase:",
-              "r.yml:1: eval.stride: 128 is not less than the shortest context, 128; write 64");
-  ExpectFault(
-      "base:", "pose: {variant: randpos, skip_text: true}\nbase:", "pose.skip_text: randpos has no chunks");
-  ExpectFault("target: 4_096", "target: 4_096, window: 2}\npose: {chunks: 3",
-              "pose.chunks: 3 chunks in an example of 2");
-  ExpectFault(
-      "model: base.gguf",
-      "model: base.gguf, new: {vocabulary: v, dim: 8, layers: 1, heads: 1, hidden_dim: 8, context: 8}",
-      "base.new: extend stretches a model that is there");
 }
 
 TEST_F(RecipeTest, ContextsAndTokensOfMeasurementsHaveAffordableDefaults) {
@@ -195,7 +141,7 @@ TEST_F(RecipeTest, FingerprintsHoldWhatAStageDependsOn) {
   EXPECT_TRUE(changes("inputs: text", "inputs: text, min_tokens: 5", kPrepareStage));
   EXPECT_TRUE(changes("base:", "eval: {kld: {context: 64}}\nbase:", kCompareStage));
   EXPECT_FALSE(changes("base:", "eval: {kld: {context: 64}}\nbase:", kEvaluateStage));
-  EXPECT_TRUE(changes("license: mit", "license: mit, sample: {seed: 5}", kSampleStage));
+  EXPECT_TRUE(changes("license: mit", "license: mit, sample: {prompt: Once}", kSampleStage));
   EXPECT_FALSE(changes("license: mit", "license: gpl, power_watts: 5", kMergeStage));
 }
 

@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "release/idle_keys.h"
 #include "release/markdown.h"
 #include "release/recipe_keys.h"
-#include "release/recipe_rules.h"
 
 namespace longspan {
 namespace {
@@ -106,10 +106,8 @@ std::string RecipeText(const Recipe& recipe, const YamlComments& comments) {
     if (key.type == KeyType::kPath && !key.values.empty())
       key.values.front() = PathFrom(key.values.front(), folder);
   }
-  // Keys of an adapter are refused where there is none.
-  if (recipe.train.adapter == AdapterKind::kFull)
-    std::erase_if(written, [](const KeyValue& key) { return AdapterKeys().contains(key.name); });
-  std::erase_if(written, [](const KeyValue& key) { return key.name.empty(); });
+  const std::vector<IdleKey> idle = IdleKeys(recipe);  // which are refused
+  std::erase_if(written, [&](const KeyValue& key) { return key.name.empty() || IsIdle(idle, key.name); });
   std::string text;
   if (const auto top = comments.find(""); top != comments.end()) {
     std::string_view rest = top->second;

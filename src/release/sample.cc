@@ -6,15 +6,19 @@
 
 namespace longspan {
 
+SamplerOptions SamplerOf(const SampleRecipe& recipe) {
+  SamplerOptions options;
+  options.temperature = recipe.temperature;
+  options.repeat_penalty = recipe.repeat_penalty;
+  options.seed = recipe.seed;
+  return options;
+}
+
 SampleText WriteSample(const std::filesystem::path& file, const std::string& name, const SampleRecipe& recipe,
                        const std::string& isa) {
   const LoadedModel model(file, {}, isa);
   const Tokenizer& tokenizer = model.tokenizer();
-  SamplerOptions sampling;
-  sampling.temperature = recipe.temperature;
-  sampling.repeat_penalty = recipe.repeat_penalty;
-  sampling.seed = recipe.seed;
-  Sampler sampler(sampling);
+  Sampler sampler(SamplerOf(recipe));
   Session session(model.transformer());
   const std::vector<std::int32_t> prompt = tokenizer.Encode(recipe.prompt, {.add_bos = tokenizer.add_bos()});
   session.Prefill(prompt);

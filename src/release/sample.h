@@ -4,10 +4,13 @@
 #include <filesystem>
 #include <string>
 
+#include "infer/sampler.h"
 #include "release/measurements.h"
 #include "release/recipe.h"
 
 namespace longspan {
+
+SamplerOptions SamplerOf(const SampleRecipe& recipe);
 
 // `name` is what the card calls the model.
 SampleText WriteSample(const std::filesystem::path& model, const std::string& name,

@@ -50,6 +50,11 @@ void CheckIsWorkFolder(const fs::path& work) {
   }
 }
 
+bool HasFiles(const fs::path& folder) {
+  std::error_code absent;
+  return fs::directory_iterator(folder, absent) != fs::directory_iterator();
+}
+
 double MegabytesBelow(const fs::path& folder) {
   double bytes = 0;
   std::error_code error;
@@ -158,7 +163,7 @@ std::string StageRunner::Fingerprint(const StageInputs& inputs) {
 
 std::optional<std::string> StageRunner::Stale(const Record& record, const std::string& fingerprint,
                                               const std::vector<fs::path>& outputs) {
-  if (!record.done) return record.running ? "it was interrupted" : "it never ran";
+  if (!record.done) return record.running ? "it was interrupted with nothing saved" : "it never ran";
   const Attempt& done = *record.done;
   if (done.fingerprint != fingerprint) return "its inputs changed";
   if (done.outputs.size() != outputs.size()) return "its outputs changed";
@@ -206,7 +211,11 @@ bool StageRunner::Run(std::string_view name, const StageInputs& inputs, const st
     progress_.Message(fmt::format("{}: up to date", name));
     return false;
   }
-  if (known != records_.end()) progress_.Message(fmt::format("{}: runs again, because {}", name, *stale));
+  if (known != records_.end()) {
+    progress_.Message(HasFiles(ScratchOf(name, fingerprint))
+                          ? fmt::format("{}: goes on from its checkpoint", name)
+                          : fmt::format("{}: runs again, because {}", name, *stale));
+  }
 
   Record& record = records_[std::string(name)];
   if (!record.running || record.running->fingerprint != fingerprint) {

@@ -125,6 +125,8 @@ TEST_F(CheckpointsTest, AreGoneOnFrom) {
   EXPECT_EQ(attempts_, 1);
   EXPECT_THROW(Train("a"), Error);
   EXPECT_EQ(attempts_, 2);
+  EXPECT_THAT(listener_.lines, HasSubstr("train: goes on from its checkpoint"));
+  EXPECT_THAT(listener_.lines, testing::Not(HasSubstr("runs again")));
   fail_ = false;
   EXPECT_TRUE(Train("a"));
   EXPECT_EQ(attempts_, 3);

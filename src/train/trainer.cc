@@ -28,6 +28,12 @@ class WorkPlan {
     return step * step_ + Passes(step, options_.eval_every) * validation_ +
            Passes(step, options_.checkpoint_every) * save_;
   }
+  // How much of what follows step `step`, up to the end of the next, is done when `work` is.
+  double PartOf(std::int64_t step, std::int64_t work) const {
+    if (step >= options_.steps) return 0;
+    const std::int64_t begin = Until(step), end = Until(step + 1);
+    return std::clamp(static_cast<double>(work - begin) / static_cast<double>(end - begin), 0.0, 1.0);
+  }
 
  private:
   // How often something is done up to `step` that is done every `every` steps and at the last step.
@@ -57,7 +63,8 @@ class Run {
       progress_.Message(fmt::format("going on from step {} of {}", state_.step, options_.steps));
     }
     progress_.Start("train", options_.steps, "steps");
-    progress_.Resume(state_.step);
+    shown_ = state_.step;
+    progress_.Resume(shown_);
     ReportWork(plan_.Until(state_.step));
     try {
       if (NeedsValidation()) AddValidation();  // it was interrupted
@@ -89,7 +96,8 @@ class Run {
     point.seconds = state_.seconds += clock_.now() - start;
     state_.log.points.push_back(point);
     if (NeedsValidation()) AddValidation();
-    progress_.Update(state_.step, Note());
+    shown_ = state_.step;
+    progress_.Update(shown_, Note());
     saver_.SaveIfDue(state_, network_.parameters());
     ReportWork(plan_.Until(state_.step));
     ThrowIfCancelled();
@@ -134,6 +142,7 @@ class Run {
   void ReportWork(std::int64_t done) {
     work_ = done;
     progress_.Work(std::min(done, plan_.Total()), plan_.Total());
+    progress_.Part(plan_.PartOf(shown_, done));
   }
 
   // Only OptimizerStep changes parameters, so after an error they are as the last whole step left them.
@@ -163,6 +172,7 @@ class Run {
   TrainState state_;
   std::string validation_note_;
   std::int64_t work_ = 0;
+  std::int64_t shown_ = 0;  // the step that the progress is at: its validation comes before it is shown
   const WorkListener worked_ = [this](std::int64_t work) { ReportWork(work_ + work); };
 };
 

@@ -208,6 +208,34 @@ TEST(Trainer, AllWorkIsCounted) {
   }
 }
 
+// What a person sees: steps and the part of the next one, which never goes back.
+TEST(Trainer, PartsOfStepsAreShown) {
+  class Listener : public Progress {
+   public:
+    void Resume(std::int64_t done) override { steps = done; }
+    void Update(std::int64_t done, std::string_view) override { Show(steps = done, 0); }
+    void Part(double of_unit) override { Show(steps, of_unit); }
+    std::vector<double> shown{0};
+    std::int64_t steps = 0;
+
+   private:
+    void Show(std::int64_t done, double part) {
+      const double position = static_cast<double>(done) + part;
+      EXPECT_GE(position, shown.back());
+      EXPECT_TRUE(part >= 0 && part <= 1);
+      shown.push_back(position);
+    }
+  };
+  const TrainOptions options = WithEverything(AdapterKind::kLora);
+  const TestFolder folder;
+  Network network = MakeNetwork(options);
+  Listener listener;
+  Train(network, ToyTask(Config().vocab_size), options, "toy", folder.path(), listener);
+  EXPECT_EQ(listener.shown.back(), static_cast<double>(options.steps));
+  const auto within = [](double position) { return position != std::floor(position); };
+  EXPECT_GE(std::ranges::count_if(listener.shown, within), 3 * options.steps);
+}
+
 TEST(Trainer, SavesWhenTimeHasPassed) {
   TrainOptions options = ToyOptions(AdapterKind::kLora);
   options.checkpoint_minutes = 10;

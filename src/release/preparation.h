@@ -1,0 +1,11 @@
+// How the documents of a recipe are prepared.
+#pragma once
+
+#include "data/prepare.h"
+#include "release/recipe.h"
+
+namespace longspan {
+
+PrepareOptions PreparationOf(const DataRecipe& data);
+
+}  // namespace longspan
