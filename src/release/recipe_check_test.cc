@@ -115,7 +115,7 @@ TEST_F(RecipeCheckTest, TheScalingOfTheBaseGoesWithTheRecipes) {
   Check("model: base.gguf", "model: scaled.gguf");  // another scaling replaces them
   ExpectFault("base.gguf}\ndata: {inputs: texts}\ncontext: {target: 2_048}\nrope: {scaling: yarn}",
               "scaled.gguf}\ndata: {inputs: texts}\ncontext: {target: 2_048}\nrope: {theta: 5e4}",
-              "r.yml:4: rope: the model's RoPE divisors (rope_freqs) are of no known scaling");
+              "r.yml:4: rope: the model's RoPE divisors (rope_freqs) match no known scaling");
 }
 
 // A Hugging Face folder is checked as the file is that is made of it.
