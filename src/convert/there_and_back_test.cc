@@ -202,7 +202,8 @@ TEST(GgufToHf, SaysBeforeThereIsAModelWhatAFolderHasNoWordFor) {
   config.rope_scaling = {};
   Tensor divisors = Tensor::Allocate(Type::kF32, {config.head_dim / 2});
   std::ranges::fill(divisors.mutable_floats(), 3.0f);
-  EXPECT_THAT(ErrorOf([&] { CheckGgufToHf(config, divisors, metadata); }), HasSubstr("is not llama3 scaling"));
+  EXPECT_THAT(ErrorOf([&] { CheckGgufToHf(config, divisors, metadata); }),
+              HasSubstr("is not llama3 scaling"));
 }
 
 TEST(GgufToHf, BiasedLlamaGetsTheZeroBiasThatTransformersExpects) {
