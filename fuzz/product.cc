@@ -65,10 +65,10 @@ void Compare(const Tensor& weight, std::int64_t tokens, const Kernels& kernels, 
     for (const float w : decoded) size += 127 * std::abs(static_cast<double>(w));
     if (!(size < kLargest)) continue;  // NaN as well
     for (std::int64_t token = 0; token < tokens; ++token) {
-      const double error = std::abs(static_cast<double>(got.row(token)[row]) - want.row(token)[row]);
+      const double error = std::abs(static_cast<double>(got[token][row]) - want[token][row]);
       if (error <= tolerance * size + 1e-30) continue;
       Fail(ErrorKind::kInternal, "{}: a product of {} is {}, not {}", kernels.name(),
-           Traits(weight.type()).name, got.row(token)[row], want.row(token)[row]);
+           Traits(weight.type()).name, got[token][row], want[token][row]);
     }
   }
 }

@@ -14,6 +14,7 @@
 #include "fuzz/small_llama.h"
 #include "fuzz/target.h"
 #include "kernels/kernels.h"
+#include "model/transformer.h"
 
 namespace longspan::fuzz {
 namespace {
