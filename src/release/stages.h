@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/folder_lock.h"
 #include "base/progress.h"
 #include "release/file_digests.h"
 
@@ -41,7 +42,6 @@ class StageRunner {
   // no record, Error(kInvalidFile) and Error(kUnsupported) for a record that is damaged or of another
   // version.
   StageRunner(std::filesystem::path work, Progress& progress);
-  ~StageRunner();
   StageRunner(const StageRunner&) = delete;
   StageRunner& operator=(const StageRunner&) = delete;
 
@@ -75,7 +75,6 @@ class StageRunner {
     std::optional<Attempt> done;     // the latest that ended
     std::optional<Attempt> running;  // the one under way, or interrupted
   };
-  class Lock;
 
   void Load();
   void Save() const;
@@ -88,7 +87,7 @@ class StageRunner {
 
   std::filesystem::path work_;
   Progress& progress_;
-  std::unique_ptr<Lock> lock_;
+  FolderLock lock_;
   std::unique_ptr<FileDigests> digests_;
   std::map<std::string, Record, std::less<>> records_;
   std::filesystem::path scratch_;  // of the stage that runs
