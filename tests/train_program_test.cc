@@ -2,9 +2,10 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "program.h"
@@ -72,7 +73,7 @@ TEST_F(TrainProgram, ReplacesNoInputByALink) {
   fs::create_symlink("../base.gguf", place_ / "full/model.gguf");
   WriteFile(place_ / "base.yml",
             "base: {model: base.gguf}\ndata: {shards: shards}\ncontext: {target: 1024, window: 32}\n"
-            "train: {learning_rate: 1e-3, steps: 1, out: full}\n");
+            "train: {adapter: full, learning_rate: 1e-3, steps: 1, out: full}\n");
   const Outcome outcome = place_.Run({"train", place_ / "base.yml", "--force"});
   EXPECT_EQ(outcome.code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("inputs are never replaced"));
@@ -96,6 +97,27 @@ TEST_F(TrainProgram, TwoRunsDoNotShareAFolder) {
   EXPECT_EQ(place_.Wait(first).code, 130) << err;
   fs::remove_all(place_ / "full");
   EXPECT_EQ(place_.Run({"train", place_ / "full.yml"}).code, 0);
+}
+
+// A model whose weights are no numbers is named as the cause, by whatever finds it.
+TEST_F(TrainProgram, ADamagedModelIsNamed) {
+  std::string bytes = ReadFile(kBase);
+  std::fill(bytes.end() - std::ssize(bytes) / 3, bytes.end(), '\xff');
+  const std::string model = place_ / "nan.gguf";
+  WriteFile(model, bytes);
+  WriteFile(place_ / "nan.yml", Adapter(model, "steps: 1, out: run"));
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"train", place_ / "nan.yml"},
+        {"run", model, "-p", "Once", "-n", "2"},
+        {"eval", "passkey", model, "--lengths", "128", "--depths", "1", "--trials", "1"}}) {
+    const Outcome outcome = place_.Run(command);
+    EXPECT_EQ(outcome.code, 3) << command[0];
+    EXPECT_THAT(outcome.err,
+                AllOf(HasSubstr("longspan: " + model + ": "), testing::Not(HasSubstr("learning_rate"))))
+        << command[0];
+  }
+  const Outcome draft = place_.Run({"run", kBase, "-p", "Once", "-n", "8", "--draft", model});
+  EXPECT_THAT(draft.err, HasSubstr(kBase + " or " + model + ": "));
 }
 
 TEST_F(TrainProgram, SaysWhatIsNoFolder) {

@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/machine.h"
+#include "base/naming_file.h"
 #include "base/parallel.h"
 #include "cli/commands.h"
 #include "cli/outputs.h"
@@ -131,8 +133,9 @@ void RunTrain(const Options& given) {
       fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
                   path.string(), start.config.Parameters(), network.TrainedParameters(),
                   data.examples_per_epoch, examples.length, kernels.name()));
-  const TrainState state =
-      Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal());
+  const TrainState state = NamingFile(r.new_model ? path.string() : r.base.string(), [&] {
+    return Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal());
+  });
   // The result is saved first, because nothing else in the run is worth as much.
   SaveResult(r, start, network, folder);
   const nlohmann::ordered_json summary{{"steps", state.step},
