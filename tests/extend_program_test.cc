@@ -78,6 +78,22 @@ TEST(ExtendWithoutRecipe, RefusesWhatDoesNotFit) {
   EXPECT_THAT(plan.out, HasSubstr("Does not fit: evaluate-base: needs "));
 }
 
+// A recipe that cannot fit is refused before hours of training, and not when the time comes.
+TEST(ExtendRecipe, RefusesWhatCannotFit) {
+  constexpr std::uint64_t kNeeded = std::uint64_t{64} << 30;
+  if (MemoryBytes() >= kNeeded) GTEST_SKIP() << "it fits this machine";
+  const Workplace place;
+  WriteFile(place / "r.yml", "base: {model: " + kBase + "}\ndata: {inputs: ['" + Documents(place) +
+                                 "'], validation: 0.3}\ncontext: {target: 16777216, window: 64}\n"
+                                 "train: {learning_rate: 1e-3, steps: 1000000, rank: 2}\n"
+                                 "eval: {contexts: [64], passkey: {lengths: [16777216], depths: 1}}\n"
+                                 "release: {name: x, license: mit, out: out}\n");
+  const Outcome outcome = place.Run({"extend", place / "r.yml"});
+  EXPECT_EQ(outcome.code, 6);
+  EXPECT_THAT(outcome.err, HasSubstr("r.yml: does not fit this machine: evaluate-base: needs "));
+  EXPECT_FALSE(fs::exists(place / "out.work"));
+}
+
 // Without a terminal nobody can be asked.
 TEST(ExtendWithoutRecipe, DoesNotBeginUnasked) {
   const Workplace place;

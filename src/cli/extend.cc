@@ -117,10 +117,12 @@ std::optional<Recipe> ChosenRecipe(const Options& options) {
 
 void RunExtend(Options& options) {
   std::optional<Recipe> recipe;
-  if (options.job.WithoutRecipe())
+  if (options.job.WithoutRecipe()) {
     recipe = ChosenRecipe(options);
-  else
+  } else {
     recipe = LoadRecipe(options.job.what.front());
+    RequireRestFits(*recipe, Terminal());
+  }
   if (!recipe) return;
   if (const auto unused = UnusedKeys(*recipe, kForExtend); !unused.empty()) {
     Terminal().Message(

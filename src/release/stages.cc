@@ -60,6 +60,21 @@ double MegabytesBelow(const fs::path& folder) {
 
 }  // namespace
 
+std::set<std::string> StagesDone(const fs::path& work) {
+  std::set<std::string> names;
+  if (!Exists(work / kRecords)) return names;
+  try {
+    ReadRecord(work / kRecords, kVersion, {"which stages are done", ""}, [&](const json& state) {
+      for (const auto& [name, record] : state.at("stages").items()) {
+        if (record.contains("done")) names.insert(name);
+      }
+    });
+  } catch (const Error&) {
+    return {};
+  }
+  return names;
+}
+
 StageRunner::StageRunner(fs::path work, Progress& progress)
     : work_(std::move(work)), progress_(progress), lock_(work_) {
   Load();

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,10 @@ struct StageInputs {
   std::vector<std::string> values;           // settings, as text
   std::vector<std::filesystem::path> files;  // files, and folders with all that is below them
 };
+
+// The stages of the job in `work` that have ended, with whatever inputs. None where no record can be read:
+// StageRunner says why. For a look from outside; nothing is locked or written.
+std::set<std::string> StagesDone(const std::filesystem::path& work);
 
 class StageRunner {
  public:
