@@ -38,8 +38,9 @@ class Workplace {
     return Wait(Start(arguments, out_to), out_to);
   }
 
-  // The same in two parts, for tests that do something meanwhile.
-  pid_t Start(const std::vector<std::string>& arguments, std::optional<std::string> out_to = {}) const {
+  // The same in two parts, for tests that do something meanwhile. `in_from` is standard input.
+  pid_t Start(const std::vector<std::string>& arguments, std::optional<std::string> out_to = {},
+              const std::string& in_from = "/dev/null") const {
     const std::string out = *this / "stdout", err = *this / "stderr";
     std::vector<std::string> words{LONGSPAN_PROGRAM};
     words.insert(words.end(), arguments.begin(), arguments.end());
@@ -49,7 +50,7 @@ class Workplace {
 
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 0, in_from.c_str(), O_RDONLY | O_NOCTTY, 0);
     if (out_to && out_to->empty())
       posix_spawn_file_actions_addclose(&files, 1);
     else

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -43,6 +44,33 @@ TEST(Signals, ExitCodesTellWhichItWas) {
     EXPECT_EQ(outcome.code, code);
     EXPECT_THAT(outcome.err, testing::HasSubstr("longspan: interrupted\n"));
   }
+}
+
+// Whether a process has mapped the file.
+bool Maps(pid_t process, const std::string& file) {
+  std::ifstream maps("/proc/" + std::to_string(process) + "/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.ends_with(file)) return true;
+  }
+  return false;
+}
+
+// A model that is truncated while it is read ends the program with SIGBUS, for which the system has no words.
+TEST(Signals, AFileTruncatedWhileItIsReadIsAnError) {
+  const Workplace place;
+  const std::string model = place / "model.gguf";
+  std::filesystem::copy_file(kBase, model);
+  const pid_t process =
+      place.Start({"eval", "ppl", model, "--file", std::string(LONGSPAN_SOURCE_DIR) + "/docs/architecture.md",
+                   "--context", "512", "--stride", "1"});
+  const auto start = Clock::now();
+  while (!Maps(process, model) && Clock::now() - start < std::chrono::seconds(60))
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  std::filesystem::resize_file(model, 0);
+  const Outcome outcome = place.Wait(process);
+  EXPECT_EQ(outcome.code, 5);
+  EXPECT_THAT(outcome.err,
+              testing::HasSubstr("longspan: a file was truncated, or became unreadable, while it was"));
 }
 
 }  // namespace

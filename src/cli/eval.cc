@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/naming_file.h"
 #include "base/parallel.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
@@ -280,8 +281,10 @@ void RunPasskey(const PasskeyCommand& options) {
     return tokenizer.Decode(ids, {.special = false, .continues = true});
   };
   TransformerSequence sequence(model.transformer(), options.model.cache_type);
-  const PasskeyResult r =
-      MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey, Terminal());
+  const PasskeyResult r = NamingFile(options.model.path, [&] {
+    return MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey,
+                          Terminal());
+  });
   if (options.json) {
     Json json{{"model", options.model.path},
               {"seed", options.seed},

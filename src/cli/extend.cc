@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/job_options.h"
@@ -65,15 +67,21 @@ struct Options {
   bool yes = false, json = false;
 };
 
-// Whether the person at the terminal says yes. Error(kBadOption) where there is no terminal.
+// Whether the person at the terminal says yes. Error(kBadOption) where there is no terminal,
+// Error(kCancelled) where the answer is Ctrl-C.
 bool Confirm(bool fits) {
   if (::isatty(STDIN_FILENO) == 0)
     Fail(ErrorKind::kBadOption,
          "there is no terminal on which to ask whether to begin; give --yes to begin without asking");
   fmt::print(stderr, "Begin{}? [y/N] ", fits ? "" : " although it does not fit");
   std::string answer;
-  std::getline(std::cin, answer);
-  return answer == "y" || answer == "Y" || answer == "yes";
+  const bool answered = static_cast<bool>(std::getline(std::cin, answer));
+  if (!answered) fmt::print(stderr, "\n");
+  ThrowIfCancelled();
+  for (char& c : answer) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (answer == "y" || answer == "yes") return true;
+  fmt::print(stderr, "not begun: nothing was written\n");
+  return false;
 }
 
 // An earlier run's recipe. Where nothing was done yet, what does not fit is refused as it was then.
@@ -109,10 +117,12 @@ std::optional<Recipe> ChosenRecipe(const Options& options) {
 
 void RunExtend(Options& options) {
   std::optional<Recipe> recipe;
-  if (options.job.WithoutRecipe())
+  if (options.job.WithoutRecipe()) {
     recipe = ChosenRecipe(options);
-  else
+  } else {
     recipe = LoadRecipe(options.job.what.front());
+    RequireRestFits(*recipe, Terminal());
+  }
   if (!recipe) return;
   if (const auto unused = UnusedKeys(*recipe, kForExtend); !unused.empty()) {
     Terminal().Message(

@@ -9,7 +9,29 @@
 
 namespace longspan {
 
+namespace {
+
 namespace fs = std::filesystem;
+
+// MODEL and --out, before anything is measured.
+void CheckFolders(const JobOptions& options) {
+  const std::string& model = options.what.front();
+  if (fs::is_directory(model) && !fs::exists(fs::path(model) / "config.json")) {
+    Fail(ErrorKind::kBadOption,
+         "{}: expected a model, as a GGUF file or a Hugging Face folder, found a folder without config.json; "
+         "give MODEL first, then DOCUMENTS",
+         model);
+  }
+  const fs::path folder = options.Request().folder;
+  if (fs::is_directory(folder)) return;
+  const fs::file_type type = fs::symlink_status(folder).type();
+  if (type == fs::file_type::not_found) return;
+  Fail(ErrorKind::kBadOption,
+       "{}: expected a folder for the recipe and all results, found {}; name another --out", folder.string(),
+       type == fs::file_type::symlink ? "a link that leads to no folder" : "a file");
+}
+
+}  // namespace
 
 void JobOptions::AddTo(CLI::App& command) {
   command
@@ -43,6 +65,7 @@ bool JobOptions::WithoutRecipe() const {
     Fail(ErrorKind::kBadOption, "{}: give the documents to train on after the model", what.front());
   const std::string& first = what.front();
   if (!fs::exists(first)) Fail(ErrorKind::kIo, "{}: no such file or folder", first);
+  if (chosen) CheckFolders(*this);
   return chosen;
 }
 

@@ -35,7 +35,24 @@ void HandleSignal(int signal) {
   RequestCancel();
 }
 
+bool error_is_terminal = false;  // whether a progress line may have to be ended
+
+// What is mapped is gone: a model or a corpus was truncated while it was read, or its disk failed. What was
+// being written has no name yet, so nothing is left to be put right.
+void HandleLostFile(int) {
+  static std::atomic_flag said;
+  while (said.test_and_set()) ::pause();  // another thread says it, and ends the process
+  constexpr std::string_view kLine =
+      "\nlongspan: a file was truncated, or became unreadable, while it was being read; run the command "
+      "again "
+      "when its files no longer change\n";
+  const std::string_view line = kLine.substr(error_is_terminal ? 0 : 1);
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  ::_exit(ExitCode(ErrorKind::kIo));
+}
+
 void InstallSignalHandlers() {
+  error_is_terminal = ::isatty(STDERR_FILENO) != 0;
   struct sigaction action {};
   action.sa_handler = HandleSignal;
   sigaction(SIGINT, &action, nullptr);
@@ -44,6 +61,7 @@ void InstallSignalHandlers() {
   sigaction(SIGHUP, nullptr, &inherited);
   if (inherited.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup(1) ignores it
   std::signal(SIGPIPE, SIG_DFL);
+  std::signal(SIGBUS, HandleLostFile);
 }
 
 // Opens the standard streams that are closed. The next file opened, which may be a model to write, would

@@ -24,7 +24,8 @@ std::string Count(std::int64_t n) { return n == 0 ? "" : fmt::format("{}", n); }
 void PrintPlan(const JobPlan& plan) {
   const MachineFacts& m = plan.machine;
   fmt::print("{}, {} threads, {} of memory ({} available), {} of disk free\n\n", m.processor, m.threads,
-             Size(m.memory), Size(m.available_memory), Size(m.free_disk));
+             Size(m.memory), Size(m.available_memory),
+             m.free_disk < 0 ? "an unknown amount" : Size(m.free_disk));
   fmt::print("{} documents with {} tokens{}\n", plan.documents, plan.corpus_tokens,
              plan.corpus_share < 1
                  ? fmt::format(" (an estimate from {:.2g}% of the corpus)", 100 * plan.corpus_share)

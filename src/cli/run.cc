@@ -11,6 +11,7 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/naming_file.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
@@ -148,14 +149,18 @@ void Run(const RunOptions& options) {
     }
   };
   const auto start = std::chrono::steady_clock::now();
-  const StopReason reason = session.Generate(
-      sampler, {.max_tokens = options.tokens, .stop_tokens = model.stop_tokens()},
-      [&](std::int32_t token) {
-        tokens.push_back(token);
-        write(decoder.Push(token));
-        return true;
-      },
-      speculation.drafter.get());
+  const std::string files =
+      options.model.path + (options.draft.empty() ? std::string() : " or " + options.draft);
+  const StopReason reason = NamingFile(files, [&] {
+    return session.Generate(
+        sampler, {.max_tokens = options.tokens, .stop_tokens = model.stop_tokens()},
+        [&](std::int32_t token) {
+          tokens.push_back(token);
+          write(decoder.Push(token));
+          return true;
+        },
+        speculation.drafter.get());
+  });
   write(decoder.Finish());
   const double seconds = Seconds(start);
   const GenerateStats& cost = session.stats();

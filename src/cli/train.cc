@@ -1,13 +1,19 @@
 // longspan train: full training, LoRA and rsLoRA, with or without PoSE.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/machine.h"
+#include "base/naming_file.h"
 #include "base/parallel.h"
 #include "cli/commands.h"
+#include "cli/outputs.h"
 #include "cli/terminal.h"
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
@@ -17,6 +23,7 @@
 #include "release/recipe_rules.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
+#include "train/run_folder.h"
 #include "train/train_data.h"
 
 namespace longspan {
@@ -79,23 +86,37 @@ Type ResultType(const Recipe& r, const Start& start) {
   return !r.new_model && IsFloat(type) ? type : Type::kF16;
 }
 
-void SaveResult(const Recipe& r, const Start& start, const Network& network) {
-  const std::filesystem::path& out = r.train.out;
+void SaveResult(const Recipe& r, const Start& start, const Network& network, const RunFolder& folder) {
   if (!network.full()) {
     LoraAdapter adapter = network.adapter();
     adapter.base_model = r.base_id;
-    WritePeft(out / "adapter", adapter, start.config);
-    fmt::print("{}\n", (out / "adapter").string());
+    WritePeft(folder.Adapter(), adapter, start.config);
+    fmt::print("{}\n", folder.Adapter().string());
     return;
   }
-  const auto path = out / "model.gguf";
-  SaveModel(path, network.config(), ToFloat(network.weights(), ResultType(r, start)), start.metadata);
-  fmt::print("{}\n", path.string());
+  SaveModel(folder.Model(), network.config(), ToFloat(network.weights(), ResultType(r, start)),
+            start.metadata);
+  fmt::print("{}\n", folder.Model().string());
 }
 
-void RunTrain(const std::filesystem::path& path, std::string_view isa) {
+struct Options {
+  std::string recipe, isa = "auto";
+  bool force = false;
+};
+
+// Before any work: nothing that is read is replaced, not even by a link, and nothing else unless asked for.
+RunFolder OpenFolder(const Recipe& r, bool force) {
+  const std::vector<std::filesystem::path> inputs{r.file, r.new_model ? r.new_model->vocabulary : r.base,
+                                                  r.data.shards};
+  for (const auto& file : RunFolder::Files(r.train.out, r.train.adapter)) CheckNotInput(file, inputs);
+  return RunFolder(r.train.out, r.train.adapter, force);
+}
+
+void RunTrain(const Options& given) {
+  const std::filesystem::path path = given.recipe;
   const Recipe r = LoadRecipe(path, kForTrain);
   CheckRecipe(r, kForTrain);
+  const RunFolder folder = OpenFolder(r, given.force);
   if (const auto unused = UnusedKeys(r, kForTrain); !unused.empty())
     Terminal().Message(fmt::format("{}: not used by train: {}", path.string(), fmt::join(unused, ", ")));
   const Start start = LoadStart(r);
@@ -106,16 +127,17 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
   TrainOptions options = r.train;
   const TrainData data = MakeTrainData(shards, examples, options, encoder);
   options.steps = r.train.Steps(data.examples_per_epoch);
-  const Kernels& kernels = ChooseKernels(isa);
+  const Kernels& kernels = ChooseKernels(given.isa);
   Network network(start.config, start.weights, options, kernels);
   Terminal().Message(
       fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
                   path.string(), start.config.Parameters(), network.TrainedParameters(),
                   data.examples_per_epoch, examples.length, kernels.name()));
-  const TrainState state =
-      Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal());
+  const TrainState state = NamingFile(r.new_model ? path.string() : r.base.string(), [&] {
+    return Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal());
+  });
   // The result is saved first, because nothing else in the run is worth as much.
-  SaveResult(r, start, network);
+  SaveResult(r, start, network, folder);
   const nlohmann::ordered_json summary{{"steps", state.step},
                                        {"tokens", state.tokens},
                                        {"seconds", state.seconds},
@@ -123,7 +145,7 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
                                        {"peak_memory_bytes", PeakMemoryBytes()},
                                        {"kernels", kernels.name()},
                                        {"threads", Threads()}};
-  WriteFile(r.train.out / "summary.json", summary.dump(2) + "\n");
+  WriteFile(folder.Summary(), summary.dump(2) + "\n");
   if (!state.unsaved.empty())
     Fail(ErrorKind::kIo, "the result is written, but not its checkpoint: {}", state.unsaved);
 }
@@ -131,19 +153,20 @@ void RunTrain(const std::filesystem::path& path, std::string_view isa) {
 }  // namespace
 
 void AddTrain(CLI::App& app) {
-  auto recipe = std::make_shared<std::string>();
-  auto isa = std::make_shared<std::string>("auto");
+  const auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("train", "Train a model or an adapter from a recipe");
-  command->add_option("RECIPE", *recipe, "YAML file; longspan recipe keys lists every key")
+  command->add_option("RECIPE", options->recipe, "YAML file; longspan recipe keys lists every key")
       ->required()
       ->check(CLI::ExistingFile);
-  command->add_option("--isa", *isa, "Instruction set: auto, amx, avx512, avx2, reference")
+  command->add_option("--isa", options->isa, "Instruction set: auto, amx, avx512, avx2, reference")
       ->capture_default_str();
+  command->add_flag("--force", options->force,
+                    "Replace results in train.out that are there without a checkpoint; never an input");
   command->footer(
       "Reads the sections base, data, context, rope, pose and train; a recipe for extend may have more.\n"
       "Running the same command again goes on from the last checkpoint.\n\n"
       "Example:\n  longspan train recipes/base.yml");
-  command->callback([recipe, isa] { RunTrain(*recipe, *isa); });
+  command->callback([options] { RunTrain(*options); });
 }
 
 }  // namespace longspan

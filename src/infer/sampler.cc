@@ -31,7 +31,8 @@ std::int32_t ArgMax(std::span<const float> logits) {
       best = static_cast<std::int32_t>(i);
     }
   }
-  if (best < 0 || !std::isfinite(highest)) Fail(ErrorKind::kInternal, "the model's logits are not finite");
+  if (best < 0 || !std::isfinite(highest))
+    Fail(ErrorKind::kInvalidFile, "the model's logits are not numbers");
   return best;
 }
 

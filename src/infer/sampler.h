@@ -27,7 +27,7 @@ class Sampler {
   explicit Sampler(const SamplerOptions& options);  // Error(kBadOption)
 
   // The token to follow `history`, the sequence so far. Of equal logits the lower token is the likelier.
-  // Error(kInternal) where no logit is finite.
+  // Error(kInvalidFile) where no logit is finite.
   std::int32_t Sample(std::span<const float> logits, std::span<const std::int32_t> history = {});
 
  private:
@@ -48,7 +48,7 @@ class Sampler {
   std::vector<Candidate> candidates_;
 };
 
-// The index of the largest logit, the first of equals. Error(kInternal) where none is finite.
+// The index of the largest logit, the first of equals. Error(kInvalidFile) where none is finite.
 std::int32_t ArgMax(std::span<const float> logits);
 
 }  // namespace longspan

@@ -179,6 +179,20 @@ TEST(Sampler, RefusesWhatCannotBe) {
   }
 }
 
+// The model is to blame, and not the program.
+TEST(Sampler, LogitsThatAreNotNumbersAreAFaultOfTheFile) {
+  Sampler sampler(Plain());
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::infinity()}) {
+    try {
+      sampler.Sample(std::vector<float>(3, value));
+      ADD_FAILURE() << value;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kInvalidFile);
+    }
+  }
+}
+
 // A temperature whose reciprocal is infinite.
 TEST(Sampler, TheColdestTemperatureIsGreedy) {
   SamplerOptions options;

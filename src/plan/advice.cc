@@ -103,7 +103,7 @@ std::vector<Shortage> FindShortages(const JobPlan& plan, const LlamaConfig& conf
                      Gib(stage.Memory()), Gib(machine.available_memory),
                      Remedy(stage, config, options, length, machine.threads, machine.available_memory))});
   }
-  if (machine.free_disk > 0 && plan.Disk() > machine.free_disk) {
+  if (machine.free_disk >= 0 && plan.Disk() > machine.free_disk) {
     shortages.push_back(
         {ErrorKind::kIo, fmt::format("disk: needs {:.1f} GiB, {:.1f} GiB are free where release.out is; name "
                                      "another release.out, or fewer quantize.types",

@@ -1,5 +1,7 @@
 #include "plan/choose.h"
 
+#include <fnmatch.h>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -90,6 +92,7 @@ class Chooser {
 
  private:
   Recipe& recipe() { return choice_.recipe; }
+  const Recipe& recipe() const { return choice_.recipe; }
 
   void Because(const std::string& key, const std::string& value, const std::string& reason) {
     choice_.comments[key] = reason;
@@ -102,8 +105,28 @@ class Chooser {
          request_.model.string(), base_.config.context);
   }
 
+  // What is written must not become a document, by its folder or by a pattern.
+  void CheckFolder(const std::vector<fs::path>& inputs) const {
+    const auto refuse = [&](const std::string& documents) {
+      Fail(ErrorKind::kBadOption,
+           "{}: the recipe and all results would lie among the documents, {}; name another --out",
+           request_.folder.string(), documents);
+    };
+    const fs::path folder = fs::weakly_canonical(request_.folder);
+    for (const fs::path& input : inputs) {
+      if (std::ranges::mismatch(input, folder).in1 == input.end()) refuse(input.string());
+    }
+    for (const std::string& pattern : recipe().data.inputs) {
+      for (const fs::path& written : {recipe().file, recipe().release.out, WorkFolder(recipe())}) {
+        const fs::path name = fs::absolute(written).lexically_normal();
+        if (::fnmatch(pattern.c_str(), name.c_str(), FNM_PATHNAME) == 0) refuse(pattern);
+      }
+    }
+  }
+
   void ChooseBase() {
     recipe().file = request_.folder / kChosenRecipe;
+    recipe().release.out = request_.folder / "release";
     recipe().base = fs::absolute(request_.model).lexically_normal();
     if (!recipe().base.has_filename()) recipe().base = recipe().base.parent_path();
     recipe().base_id =
@@ -115,8 +138,9 @@ class Chooser {
     DataRecipe& data = recipe().data;
     for (const std::string& input : request_.documents)
       data.inputs.push_back(fs::exists(input) ? LiteralPattern(input) : fs::absolute(input).string());
-    sample_ =
-        SampleCorpus(ResolveInputs(recipe(), data.inputs), {}, EncoderOf(*base_.tokenizer), kTokenizeSeconds);
+    const std::vector<fs::path> inputs = ResolveInputs(recipe(), data.inputs);
+    CheckFolder(inputs);
+    sample_ = SampleCorpus(inputs, {}, EncoderOf(*base_.tokenizer), kTokenizeSeconds);
     const std::vector<std::int64_t> in_order = sample_.lengths;
     std::erase_if(sample_.lengths, [](std::int64_t n) { return n < kLeastExample; });
     std::ranges::sort(sample_.lengths);
@@ -273,7 +297,6 @@ class Chooser {
     release.name = fmt::format("{}-{}", recipe().base_id, Window(request_.target));
     release.license = "other";
     Because("release.license", "other", "name the base's own licence here: a stretched model keeps it");
-    release.out = request_.folder / "release";
   }
 
   const ChoiceRequest& request_;

@@ -88,6 +88,22 @@ TEST_F(ChooseRecipeTest, RefusesWhatCannotBeChosen) {
   EXPECT_THAT(ErrorOf([&] { ChooseRecipe(request, "auto"); }), HasSubstr("give two or more"));
 }
 
+TEST_F(ChooseRecipeTest, RefusesAFolderAmongTheDocuments) {
+  for (int i = 0; i < 3; ++i)
+    WriteFile(folder_ / fmt::format("docs/{}.md", i), ReadFile(kSource / "docs" / "architecture.md"));
+  ChoiceRequest request = Request();
+  const auto refused = [&](const std::string& documents, const std::string& out) {
+    request.documents = {(folder_ / documents).string()};
+    request.folder = folder_ / out;
+    EXPECT_THAT(ErrorOf([&] { ChooseRecipe(request, "auto"); }), HasSubstr("would lie among the documents"));
+  };
+  fs::create_directory_symlink("docs", folder_ / "link");
+  refused("docs", "docs");
+  refused("docs", "docs/out");
+  refused("docs", "link/out");
+  refused("docs/*", "docs");
+}
+
 // A file whose name looks like a pattern is that file, and not what the pattern matches.
 TEST_F(ChooseRecipeTest, FilesAreTakenLiterally) {
   const std::string text = ReadFile(kSource / "docs" / "architecture.md");

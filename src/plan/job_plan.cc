@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "base/machine.h"
@@ -28,6 +29,7 @@
 #include "release/job_paths.h"
 #include "release/preparation.h"
 #include "release/recipe_check.h"
+#include "release/stages.h"
 
 namespace longspan {
 namespace {
@@ -44,6 +46,7 @@ constexpr std::int64_t kProgramBytes = std::int64_t{30} << 20;
 
 class Planner {
  public:
+  // `isa` is for measuring.
   Planner(const Recipe& recipe, std::string_view isa, Progress& progress)
       : recipe_(recipe),
         kernels_(ChooseKernels(isa)),
@@ -56,8 +59,7 @@ class Planner {
 
   JobPlan Plan() {
     progress_.Start("measuring this machine", 4, "parts");
-    plan_.machine = {ProcessorName(), Threads(), static_cast<std::int64_t>(MemoryBytes()),
-                     static_cast<std::int64_t>(AvailableMemoryBytes()), FreeDisk()};
+    plan_.machine = Machine();
     plan_.power_watts = recipe_.release.power_watts;
     plan_.grid_g_per_kwh = recipe_.release.grid_g_per_kwh;
     PlanConversion();
@@ -82,13 +84,39 @@ class Planner {
     return std::move(plan_);
   }
 
+  // For PlanRest. `own` bytes of the disk are the job's own already.
+  JobPlan PlanWithoutTime(const std::set<std::string>& done, std::int64_t own) {
+    timed_ = false;
+    plan_.machine = Machine();
+    if (plan_.machine.free_disk >= 0) plan_.machine.free_disk += own;
+    // Otherwise it follows from the documents.
+    if (!recipe_.places.Given("eval.by_position.max_tokens")) eval_.by_position.documents = 0;
+    PlanConversion();
+    PlanTrain();
+    PlanMerge();
+    PlanQuantize();
+    PlanEvaluation("evaluate-base", {});
+    PlanEvaluation("evaluate-result", {});
+    for (const std::string& type : recipe_.quantize) PlanComparison(type, {});
+    PlanSample();
+    PlanRelease();
+    std::erase_if(plan_.stages, [&](const StagePlan& stage) { return done.contains(stage.name); });
+    plan_.shortages = FindShortages(plan_, base_.config, recipe_.train, length_);
+    return std::move(plan_);
+  }
+
  private:
+  MachineFacts Machine() const {
+    return {ProcessorName(), Threads(), static_cast<std::int64_t>(MemoryBytes()),
+            static_cast<std::int64_t>(AvailableMemoryBytes()), FreeDisk()};
+  }
+
   std::int64_t FreeDisk() const {
     fs::path folder = fs::absolute(recipe_.release.out);
     while (!folder.empty() && !fs::exists(folder)) folder = folder.parent_path();
     std::error_code ignored;
     const fs::space_info space = fs::space(folder, ignored);
-    return ignored ? 0 : static_cast<std::int64_t>(space.available);
+    return ignored ? -1 : static_cast<std::int64_t>(space.available);
   }
 
   StagePlan& Add(std::string name) {
@@ -154,10 +182,13 @@ class Planner {
   void PlanTrain() {
     const TrainRecipe& t = recipe_.train;
     const bool full = t.adapter == AdapterKind::kFull;
-    plan_.steps = t.Steps(ExamplesInEpoch());
-    plan_.examples = plan_.steps * t.ExamplesPerStep();
     plan_.trained_parameters = TrainedParameters(base_.config, t);
-    const TrainingTime time = MeasureTrainingTime(base_.config, base_.weights, t, length_, kernels_);
+    TrainingTime time;
+    if (timed_) {
+      plan_.steps = t.Steps(ExamplesInEpoch());
+      plan_.examples = plan_.steps * t.ExamplesPerStep();
+      time = MeasureTrainingTime(base_.config, base_.weights, t, length_, kernels_);
+    }
     plan_.training_extrapolated = time.extrapolated;
     StagePlan& stage = Add("train");
     stage.tokens = static_cast<std::int64_t>(
@@ -177,7 +208,8 @@ class Planner {
     stage.mapped = full ? 0 : base_.bytes;
     for (MemoryPart& part : TrainingMemory(base_.config, t, length_, Threads()))
       stage.memory.push_back(std::move(part));
-    stage.disk = 2 * checkpoint + (full ? base_.config.Parameters() * 2 : plan_.trained_parameters * 4);
+    stage.removed = 2 * checkpoint;  // a new one is whole before the old one goes
+    stage.disk = stage.removed + (full ? base_.config.Parameters() * 2 : plan_.trained_parameters * 4);
   }
 
   void PlanMerge() {
@@ -190,7 +222,7 @@ class Planner {
       stage.memory.push_back(std::move(part));
     // Each merged matrix is a product of rank `rank`, decoded and rounded: time it on a few rows of one.
     double seconds = 0;
-    if (recipe_.train.adapter != AdapterKind::kFull) {
+    if (timed_ && recipe_.train.adapter != AdapterKind::kFull) {
       const Tensor& q = base_.weights.layers.front().q;
       const std::int64_t rows = std::min<std::int64_t>(q.rows(), 512);
       Tensor a = Tensor::Allocate(Type::kF32, {recipe_.train.rank, q.cols()});
@@ -212,6 +244,7 @@ class Planner {
 
   // The seconds to encode one weight as `type`, in rows of `cols`, with all threads.
   double EncodingTime(Type type, std::int64_t cols) {
+    if (!timed_) return 0;
     const auto known = encoding_.find({type, cols});
     if (known != encoding_.end()) return known->second;
     const std::int64_t rows = std::max<std::int64_t>(kEncodedValues / cols, 1);
@@ -296,6 +329,7 @@ class Planner {
   EvalRecipe eval_;               // as far as the documents go
   const std::int64_t length_;     // of an example
   const std::int64_t anonymous_;  // what the program holds before it works
+  bool timed_ = true;
   ReadingTime reading_;
   PreparedLengths prepared_;  // of the documents that were read
   KnownTexts texts_;
@@ -303,7 +337,25 @@ class Planner {
   JobPlan plan_;
 };
 
+std::int64_t BytesBelow(const fs::path& folder) {
+  std::int64_t bytes = 0;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    std::error_code unknown;
+    if (it->is_regular_file(unknown)) bytes += static_cast<std::int64_t>(it->file_size(unknown));
+  }
+  return bytes;
+}
+
 }  // namespace
+
+JobPlan PlanRest(const Recipe& recipe, Progress& progress) {
+  const fs::path work = WorkFolder(recipe);
+  const std::set<std::string> done = StagesDone(work);
+  if (done.contains("release")) return {};
+  CheckRecipe(recipe);
+  return Planner(recipe, "auto", progress).PlanWithoutTime(done, BytesBelow(work / "scratch"));
+}
 
 JobPlan PlanJob(const Recipe& recipe, std::string_view isa, Progress& progress) {
   CheckRecipe(recipe);

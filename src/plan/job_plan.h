@@ -24,7 +24,8 @@ struct StagePlan {
   std::int64_t mapped =
       0;  // bytes of files that are mapped while it runs: the system may drop and read them again
   std::vector<MemoryPart> memory;  // beside those
-  std::int64_t disk = 0;           // bytes of what it leaves
+  std::int64_t disk = 0;           // bytes that it writes
+  std::int64_t removed = 0;        // of them, bytes that are gone when it ends
 
   std::int64_t Memory() const { return TotalBytes(memory); }
 };
@@ -33,7 +34,7 @@ struct MachineFacts {
   std::string processor;
   int threads = 0;
   std::int64_t memory = 0, available_memory = 0;  // bytes
-  std::int64_t free_disk = 0;                     // bytes, where the job writes
+  std::int64_t free_disk = -1;                    // bytes, where the job writes; -1 where nothing tells
 };
 
 // What does not fit this machine.
@@ -53,7 +54,7 @@ struct JobPlan {
   std::vector<Shortage> shortages;
 
   double Seconds() const;
-  std::int64_t Disk() const;
+  std::int64_t Disk() const;           // the most that is needed at once
   const StagePlan& Hungriest() const;  // the stage that needs the most memory, mapped files not counted
 };
 
@@ -62,6 +63,16 @@ JobPlan PlanJob(const Recipe& recipe, std::string_view isa, Progress& progress =
 
 // Error of the first shortage's kind, with the advice for all, where the plan of `recipe`, a file, has any.
 void RequireFit(const JobPlan& plan, const std::filesystem::path& recipe);
+
+// The same for the stages that never ended, as far as it is known without measuring and without reading
+// documents: memory and disk, no times, nothing of `prepare`. What checkpoints take already counts as free.
+// Empty where all stages have ended.
+JobPlan PlanRest(const Recipe& recipe, Progress& progress = NoProgress());
+
+// Before `recipe` is run without a plan. Error as RequireFit where PlanRest needs more memory than the
+// machine has, or more disk than is free. What needs more memory than is available just now is only reported.
+// Other errors as CheckRecipe.
+void RequireRestFits(const Recipe& recipe, Progress& progress = NoProgress());
 
 nlohmann::ordered_json ToJson(const JobPlan& plan);
 

@@ -14,9 +14,12 @@ double JobPlan::Seconds() const {
 }
 
 std::int64_t JobPlan::Disk() const {
-  std::int64_t bytes = 0;
-  for (const StagePlan& stage : stages) bytes += stage.disk;
-  return bytes;
+  std::int64_t most = 0, left = 0;
+  for (const StagePlan& stage : stages) {
+    most = std::max(most, left + stage.disk);
+    left += stage.disk - stage.removed;
+  }
+  return most;
 }
 
 const StagePlan& JobPlan::Hungriest() const {
@@ -30,6 +33,19 @@ void RequireFit(const JobPlan& plan, const std::filesystem::path& recipe) {
   Fail(plan.shortages.front().kind,
        "{0}: does not fit this machine: {1}edit it, and 'longspan extend {0}' does as it says",
        recipe.string(), all);
+}
+
+void RequireRestFits(const Recipe& recipe, Progress& progress) {
+  JobPlan plan = PlanRest(recipe, progress);
+  if (plan.shortages.empty()) return;
+  // Other programs may end before this memory is needed. More than there is will never do.
+  const bool fits = plan.Hungriest().Memory() <= plan.machine.memory;
+  std::erase_if(plan.shortages, [&](const Shortage& shortage) {
+    const bool may_fit = fits && shortage.kind == ErrorKind::kOutOfMemory;
+    if (may_fit) progress.Message(fmt::format("warning: {}", shortage.advice));
+    return may_fit;
+  });
+  RequireFit(plan, recipe.file);
 }
 
 nlohmann::ordered_json ToJson(const JobPlan& plan) {

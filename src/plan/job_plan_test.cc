@@ -208,6 +208,59 @@ TEST_F(JobPlanTest, WhatDoesNotFitIsRefusedByName) {
               testing::AllOf(testing::HasSubstr("train: needs 1048576."), testing::HasSubstr("disk: needs")));
 }
 
+// What extend checks before it begins is what plan says, without the time.
+TEST_F(JobPlanTest, TheRestIsWhatHasNotEnded) {
+  const JobPlan whole = Plan();
+  const Recipe recipe = LoadRecipe(folder_ / "r.yml");
+  const JobPlan all = PlanRest(recipe);
+  ASSERT_EQ(all.stages.size() + 1, whole.stages.size());
+  for (const StagePlan& stage : all.stages) {
+    EXPECT_EQ(stage.disk, Stage(whole, stage.name).disk) << stage.name;
+    EXPECT_NEAR(static_cast<double>(stage.Memory()), static_cast<double>(Stage(whole, stage.name).Memory()),
+                64e6)
+        << stage.name;
+  }
+  EXPECT_TRUE(all.shortages.empty());
+  EXPECT_NO_THROW(RequireRestFits(recipe));
+
+  WriteFile(folder_ / "out.work/stages.json",
+            R"({"version": 2, "stages": {"train": {"done": {}}, "merge": {"running": {}}}})");
+  WriteFile(folder_ / "out.work/scratch/train-1/checkpoint.gguf", std::string(1 << 20, 'x'));
+  const JobPlan rest = PlanRest(recipe);
+  EXPECT_EQ(rest.stages.size() + 1, all.stages.size());
+  EXPECT_EQ(rest.stages.front().name, "merge");
+  EXPECT_LT(rest.Disk(), all.Disk());
+
+  WriteFile(folder_ / "out.work/stages.json", R"({"version": 2, "stages": {"release": {"done": {}}}})");
+  EXPECT_TRUE(PlanRest(recipe).stages.empty());
+  EXPECT_NO_THROW(RequireRestFits(recipe));
+}
+
+// Checkpoints are gone before the merged model comes.
+TEST(JobPlan, DiskIsTheMostThatIsNeededAtOnce) {
+  JobPlan plan;
+  const auto add = [&](std::int64_t disk, std::int64_t removed) {
+    StagePlan& stage = plan.stages.emplace_back();
+    stage.disk = disk;
+    stage.removed = removed;
+  };
+  EXPECT_EQ(plan.Disk(), 0);
+  add(100, 90);
+  add(20, 0);
+  EXPECT_EQ(plan.Disk(), 100);
+  add(500, 0);
+  EXPECT_EQ(plan.Disk(), 530);
+}
+
+TEST_F(JobPlanTest, AFullDiskIsAShortage) {
+  JobPlan plan = Plan();
+  const LoadedModel model(kBase, {}, "auto");
+  for (const auto& [free, shortages] : {std::pair{0, 1u}, {-1, 0u}}) {
+    plan.machine.free_disk = free;
+    EXPECT_EQ(FindShortages(plan, model.config(), TrainOptions(), 256).size(), shortages);
+  }
+}
+
 TEST_F(JobPlanTest, JsonHoldsTheSums) {
   const JobPlan plan = Plan();
   const auto json = ToJson(plan);

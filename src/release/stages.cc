@@ -1,12 +1,6 @@
 #include "release/stages.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -25,7 +19,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kVersion = 2;
 constexpr const char* kRecords = "stages.json";
-constexpr const char* kLock = ".lock";
 constexpr const char* kDigests = "digests.sqlite3";
 
 bool Exists(const fs::path& path) {
@@ -35,7 +28,8 @@ bool Exists(const fs::path& path) {
 
 // What a first run may have left before it wrote its record.
 bool IsOwnFile(const std::string& name) {
-  return name == kLock || name.starts_with(kDigests) || (name.starts_with(kRecords) && IsTemporaryName(name));
+  return name == kLockFile || name.starts_with(kDigests) ||
+         (name.starts_with(kRecords) && IsTemporaryName(name));
 }
 
 void CheckIsWorkFolder(const fs::path& work) {
@@ -66,46 +60,27 @@ double MegabytesBelow(const fs::path& folder) {
 
 }  // namespace
 
-// Held while the runner lives; the system releases it even when the process is killed.
-class StageRunner::Lock {
- public:
-  explicit Lock(const fs::path& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
-    if (fd_ < 0) Fail(ErrorKind::kIo, "{}: cannot open: {}", path.string(), std::strerror(errno));
-    if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) {
-      Sign();
-      return;
-    }
-    char holder[16] = {};
-    const ssize_t size = ::pread(fd_, holder, sizeof holder - 1, 0);
-    ::close(fd_);
-    Fail(ErrorKind::kIo, "{}: another longspan works in this folder{}; wait for it, or stop it",
-         path.parent_path().string(), size > 0 ? fmt::format(" (process {})", holder) : "");
+std::set<std::string> StagesDone(const fs::path& work) {
+  std::set<std::string> names;
+  if (!Exists(work / kRecords)) return names;
+  try {
+    ReadRecord(work / kRecords, kVersion, {"which stages are done", ""}, [&](const json& state) {
+      for (const auto& [name, record] : state.at("stages").items()) {
+        if (record.contains("done")) names.insert(name);
+      }
+    });
+  } catch (const Error&) {
+    return {};
   }
-  ~Lock() { ::close(fd_); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
+  return names;
+}
 
- private:
-  // The number of the process is only for the message above, so it does not matter whether writing it works.
-  void Sign() const {
-    const std::string pid = std::to_string(::getpid());
-    if (::ftruncate(fd_, 0) == 0) static_cast<void>(::pwrite(fd_, pid.data(), pid.size(), 0) > 0);
-  }
-
-  int fd_;
-};
-
-StageRunner::StageRunner(fs::path work, Progress& progress) : work_(std::move(work)), progress_(progress) {
-  std::error_code error;
-  fs::create_directories(work_, error);
-  if (error) Fail(ErrorKind::kIo, "{}: cannot create folder: {}", work_.string(), error.message());
-  lock_ = std::make_unique<Lock>(work_ / kLock);
+StageRunner::StageRunner(fs::path work, Progress& progress)
+    : work_(std::move(work)), progress_(progress), lock_(work_) {
   Load();
   RemoveLeftovers(work_);
   digests_ = std::make_unique<FileDigests>(work_ / kDigests, progress_);
 }
-
-StageRunner::~StageRunner() = default;
 
 void StageRunner::Load() {
   const fs::path file = work_ / kRecords;

@@ -18,10 +18,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/folder_lock.h"
 #include "base/progress.h"
 #include "release/file_digests.h"
 
@@ -35,13 +37,16 @@ struct StageInputs {
   std::vector<std::filesystem::path> files;  // files, and folders with all that is below them
 };
 
+// The stages of the job in `work` that have ended, with whatever inputs. None where no record can be read:
+// StageRunner says why. For a look from outside; nothing is locked or written.
+std::set<std::string> StagesDone(const std::filesystem::path& work);
+
 class StageRunner {
  public:
   // Error(kIo) where another process works in the folder, Error(kBadOption) where the folder holds files but
   // no record, Error(kInvalidFile) and Error(kUnsupported) for a record that is damaged or of another
   // version.
   StageRunner(std::filesystem::path work, Progress& progress);
-  ~StageRunner();
   StageRunner(const StageRunner&) = delete;
   StageRunner& operator=(const StageRunner&) = delete;
 
@@ -75,7 +80,6 @@ class StageRunner {
     std::optional<Attempt> done;     // the latest that ended
     std::optional<Attempt> running;  // the one under way, or interrupted
   };
-  class Lock;
 
   void Load();
   void Save() const;
@@ -88,7 +92,7 @@ class StageRunner {
 
   std::filesystem::path work_;
   Progress& progress_;
-  std::unique_ptr<Lock> lock_;
+  FolderLock lock_;
   std::unique_ptr<FileDigests> digests_;
   std::map<std::string, Record, std::less<>> records_;
   std::filesystem::path scratch_;  // of the stage that runs

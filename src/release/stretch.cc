@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/machine.h"
+#include "base/naming_file.h"
 #include "base/parallel.h"
 #include "data/shard_set.h"
 #include "formats/llama_gguf.h"
@@ -92,8 +93,9 @@ TrainingFacts TrainStretch(const StretchJob& job, const fs::path& shards_folder,
   const TrainData data = MakeTrainData(shards, ExamplesOf(job), options, encoder);
   options.steps = job.recipe.train.Steps(data.examples_per_epoch);
   Network network(base.config, base.weights, options, ChooseKernels(job.isa));
-  const TrainState state =
-      Train(network, data, options, Fingerprint(job.recipe, kTrainStage), scratch, progress);
+  const TrainState state = NamingFile(job.base.string(), [&] {
+    return Train(network, data, options, Fingerprint(job.recipe, kTrainStage), scratch, progress);
+  });
   SaveTrained(job, base, network, trained);
   if (!state.unsaved.empty())
     progress.Message(fmt::format("the result is written, but not its checkpoint: {}", state.unsaved));

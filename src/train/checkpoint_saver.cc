@@ -35,7 +35,7 @@ TrainClock::TrainClock() : now(SteadySeconds) {}
 CheckpointSaver::CheckpointSaver(fs::path folder, RunIdentity identity, const TrainOptions& options,
                                  const TrainClock& clock, Progress& progress)
     : folder_(std::move(folder)),
-      checkpoint_(folder_ / "checkpoint.gguf"),
+      checkpoint_(folder_ / kCheckpointFile),
       identity_(std::move(identity)),
       options_(options),
       clock_(clock),
@@ -43,7 +43,7 @@ CheckpointSaver::CheckpointSaver(fs::path folder, RunIdentity identity, const Tr
       saved_at_(clock.now()),
       tried_at_(saved_at_) {
   // Better to fail now than after hours of training.
-  if (enabled()) AtomicFile(folder_ / "log.jsonl");
+  if (enabled()) AtomicFile(folder_ / kLogFile);
 }
 
 std::optional<TrainState> CheckpointSaver::Load(std::span<Parameter> parameters) {
@@ -86,7 +86,7 @@ bool CheckpointSaver::Save(const TrainState& state, std::span<const Parameter> p
   if (!enabled() || MarkOf(state) == saved_) return true;
   try {
     SaveCheckpoint(checkpoint_, state, identity_, parameters);
-    WriteFile(folder_ / "log.jsonl", state.log.ToJsonLines());
+    WriteFile(folder_ / kLogFile, state.log.ToJsonLines());
   } catch (const std::exception& e) {
     failure_ = e.what();
     tried_at_ = clock_.now();

@@ -13,6 +13,9 @@
 
 namespace longspan {
 
+inline constexpr const char* kCheckpointFile = "checkpoint.gguf";
+inline constexpr const char* kLogFile = "log.jsonl";
+
 void SleepUnlessCancelled(double seconds);
 
 // The clock of a run, in seconds. Tests supply their own.

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/cancel.h"
+#include "base/error.h"
 #include "base/random.h"
 #include "model/fingerprint.h"
 #include "model/linears.h"
@@ -104,6 +105,19 @@ void Network::AddAdapters(const TrainOptions& o) {
       adapters_.push_back(std::move(adapter));
     }
   }
+}
+
+void Network::CheckWeights() const {
+  ForEachTensor(weights(), tied_, [](WeightId id, const Tensor& tensor) {
+    for (std::int64_t i = 0; i < tensor.rows(); ++i) {
+      const Tensor row = Tensor(tensor.type(), {1, tensor.cols()}, tensor.row(i), nullptr).ToF32();
+      if (std::ranges::all_of(row.floats(), [](float x) { return std::isfinite(x); })) continue;
+      Fail(ErrorKind::kInvalidFile,
+           "{}: row {} holds a value that is not a number, so the model cannot be trained; put back a whole "
+           "copy",
+           GgufName(id), i);
+    }
+  });
 }
 
 std::int64_t Network::TrainedParameters() const {

@@ -40,6 +40,10 @@ class Network {
   // The cost of a checkpoint. Only an estimate, because it depends on the disk.
   std::int64_t SaveWork() const;
 
+  // Error(kInvalidFile) that names a weight of which a value is no number, if there is one. Reads all of
+  // them.
+  void CheckWeights() const;
+
   std::span<Parameter> parameters() { return parameters_; }
   const LlamaConfig& config() const { return transformer_.config(); }
   const Transformer& transformer() const { return transformer_; }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/cancel.h"
 #include "base/error.h"
@@ -89,6 +90,7 @@ class Run {
     point.learning_rate = LearningRate(options_, state_.step);
     std::int64_t tokens = 0;
     point.loss = AccumulateStep(tokens).mean();
+    if (!std::isfinite(point.loss)) network_.CheckWeights();  // or else the step was too large
     point.grad_norm =
         OptimizerStep(network_.transformer().kernels(), options_, state_.step, network_.parameters());
     point.step = ++state_.step;

@@ -27,7 +27,8 @@ struct TrainData {
 // what the result depends on besides the options, the text and the base.
 //
 // Ctrl-C is checked for between layers. The interrupted step is discarded, the last whole one is saved, and
-// Error(kCancelled) says so. Any other error in a step saves the last whole one, too.
+// Error(kCancelled) says so. Any other error in a step saves the last whole one, too: Error(kInvalidFile)
+// where a weight of the network is no number, Error(kBadOption) where the rate is too high for it.
 //
 // Where the final state cannot be saved even after some minutes, the network still holds the result, and
 // `unsaved` in the returned state says why. Callers then save the result and fail.

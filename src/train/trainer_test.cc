@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 #include <new>
 
 #include "base/cancel.h"
@@ -326,6 +327,20 @@ TEST(Trainer, AnErrorInAStepSavesTheStepsBefore) {
   EXPECT_THROW(Train(network, data, options, "toy", folder.path(), NoProgress()), std::bad_alloc);
   EXPECT_TRUE(std::filesystem::exists(folder / "checkpoint.gguf"));
   EXPECT_EQ(TrainAlone(options, folder.path()).values, TrainAlone(options).values);
+}
+
+// A lower rate would not help.
+TEST(Trainer, ADamagedBaseIsNamed) {
+  for (const AdapterKind adapter : {AdapterKind::kLora, AdapterKind::kFull}) {
+    const TrainOptions options = ToyOptions(adapter);
+    MakeNetwork(options).CheckWeights();
+    Weights weights = RandomWeights(Config(), 4);
+    Tensor& down = weights.layers[1].down;
+    down.mutable_floats()[3 * down.cols() + 2] = std::numeric_limits<float>::quiet_NaN();
+    Network network(Config(), weights, options, ChooseKernels("auto"));
+    EXPECT_THAT(ErrorOf([&] { Train(network, ToyTask(Config().vocab_size), options, "", {}, NoProgress()); }),
+                HasSubstr("blk.1.ffn_down.weight: row 3 holds a value that is not a number"));
+  }
 }
 
 TEST(Trainer, PaddingIsNotCountedAsTokens) {
