@@ -1,8 +1,8 @@
 // longspan inspect: what a model file or an adapter holds.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "convert/hf_checkpoint.h"
 #include "formats/byte_reader.h"
@@ -156,10 +157,9 @@ Report Inspect(const std::filesystem::path& path) {
          path.string());
   }
   constexpr std::size_t kHead = 4096;
-  std::string head(kHead, '\0');
-  std::ifstream file(path, std::ios::binary);
-  file.read(head.data(), kHead);
-  head.resize(file.gcount());
+  const auto file = MappedFile::Open(path);
+  const auto bytes = file->bytes();
+  const std::string head(reinterpret_cast<const char*>(bytes.data()), std::min(kHead, bytes.size()));
   if (head.starts_with(kGgufMagic)) return InspectGguf(path);
   if (path.extension() == ".safetensors") return InspectSafetensors(*SafetensorsFile::Open(path));
   RefuseWrongFile(head, path.string());

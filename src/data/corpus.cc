@@ -61,6 +61,10 @@ void Corpus::AddFolder(const fs::path& folder) {
 
 void Corpus::AddFile(const fs::path& path, bool named) {
   std::error_code error;
+  if (named && !fs::is_regular_file(path, error)) {
+    Fail(ErrorKind::kIo, "{}: expected a regular file or a folder; save its contents in a file first",
+         path.string());
+  }
   const std::uint64_t bytes = fs::file_size(path, error);
   if (error && named) Fail(ErrorKind::kIo, "{}: expected a file: {}", path.string(), error.message());
   files_.push_back({path, error ? 0 : bytes, named});
