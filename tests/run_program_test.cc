@@ -162,6 +162,20 @@ TEST_F(RunTest, SamplerOptionsAtTheirEndsWrite) {
       "context full");
 }
 
+// A row for a context that no document reaches would be a number of another context.
+TEST_F(RunTest, AContextThatNoDocumentFillsIsRefused) {
+  WriteFile(place_ / "text.txt", "Once upon a time there was a river.");
+  const Command file{"--file", place_ / "text.txt", "--context"};
+  for (const std::string context : {"500", "8,500"}) {
+    Command measure{"eval", "ppl", model_, "--stride", "4"};
+    measure.insert(measure.end(), file.begin(), file.end());
+    ExpectRefused(Run(measure, {context}), "context 500: no document fills it, the longest of 1 has");
+  }
+  Command kld{"eval", "kld", model_, "--reference", model_};
+  kld.insert(kld.end(), file.begin(), file.end());
+  ExpectRefused(Run(kld, {"500"}), "context 500: no document fills it, the longest of 1 has");
+}
+
 TEST_F(RunTest, TheDefaultStrideFitsAnyContext) {
   std::string text;
   for (int i = 0; i < 60; ++i) text += "The captain looked at the sea and said nothing for a while. ";
