@@ -87,6 +87,13 @@ std::string ReadStream(const OpenFile& file, const std::filesystem::path& path, 
   }
 }
 
+// "4.27 GB", "12.30 MB" or "512 bytes".
+std::string SizeText(std::uint64_t bytes) {
+  if (bytes < 1'000'000) return fmt::format("{} bytes", bytes);
+  const double size = static_cast<double>(bytes);
+  return bytes < 1'000'000'000 ? fmt::format("{:.2f} MB", size / 1e6) : fmt::format("{:.2f} GB", size / 1e9);
+}
+
 // The rest of a mapped file's last page, past the end of the file.
 std::span<const std::byte> BeyondEnd(std::span<const std::byte> file) {
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -197,7 +204,15 @@ void AtomicFile::Flush() {
 void AtomicFile::Commit() {
   Flush();
   if (::fsync(file_->fd()) != 0) FailErrno(path_, "sync");
-  if (!file_->Finish()) FailErrno(path_, "move into place");
+  if (!file_->Finish()) {
+    if (errno == EEXIST) {
+      Fail(ErrorKind::kIo,
+           "{}: appeared while this command worked, so it is kept; name another file, or replace it with "
+           "--force",
+           path_.string());
+    }
+    FailErrno(path_, "move into place");
+  }
   // The name itself lives in the folder. Sync that too, so that a power cut cannot undo it.
   const std::filesystem::path folder = FolderOf(target_);
   Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -209,8 +224,8 @@ void CheckFreeSpace(const std::filesystem::path& path, std::uint64_t bytes) {
   const std::filesystem::space_info space = std::filesystem::space(FolderOf(path), error);
   if (error) Fail(ErrorKind::kIo, "{}: cannot find out the free space: {}", path.string(), error.message());
   if (space.available < bytes) {
-    Fail(ErrorKind::kIo, "{}: {:.2f} GB are needed, {:.2f} GB are free", path.string(),
-         static_cast<double>(bytes) / 1e9, static_cast<double>(space.available) / 1e9);
+    Fail(ErrorKind::kIo, "{}: {} are needed, {} are free; free some space or name another disk",
+         path.string(), SizeText(bytes), SizeText(space.available));
   }
 }
 

@@ -180,6 +180,13 @@ TEST(File, FreeSpaceIsCheckedWithoutWriting) {
   EXPECT_TRUE(fs::is_empty(folder));
 }
 
+// A disk on which little is free: proc reports none at all.
+TEST(File, SmallSizesAreNotRoundedToNothing) {
+  EXPECT_THAT(MessageOf([] { CheckFreeSpace("/proc/a", 512); }),
+              HasSubstr("512 bytes are needed, 0 bytes are"));
+  EXPECT_THAT(MessageOf([] { CheckFreeSpace("/proc/a", 2'500'000); }), HasSubstr("2.50 MB are needed"));
+}
+
 TEST(File, EmptyFileMaps) {
   const auto path = Folder() / "empty";
   WriteFile(path, "");
