@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "convert/hf_checkpoint.h"
 #include "formats/byte_reader.h"
 #include "formats/gguf_reader.h"
+#include "formats/gguf_shards.h"
 #include "formats/json_object.h"
 #include "formats/json_reader.h"
 #include "formats/llama_gguf.h"
@@ -148,10 +150,23 @@ Report InspectPeft(const std::filesystem::path& folder) {
   return report;
 }
 
+// The first shard of a GGUF file in a folder, if it has one.
+std::optional<std::filesystem::path> FirstGgufShard(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto name = GgufShardName::Parse(entry.path().filename().string());
+    if (name && name->number == 1) return entry.path();
+  }
+  return std::nullopt;
+}
+
 Report Inspect(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
     if (std::filesystem::exists(path / "adapter_config.json")) return InspectPeft(path);
     if (std::filesystem::exists(path / "config.json")) return InspectHuggingFace(path);
+    if (const auto shard = FirstGgufShard(path)) {
+      Fail(ErrorKind::kUnsupported, "{}: the folder of a split GGUF file; name its first shard, {}",
+           path.string(), shard->string());
+    }
     Fail(ErrorKind::kUnsupported,
          "{}: a folder with neither config.json (a model) nor adapter_config.json (an adapter)",
          path.string());
