@@ -234,8 +234,11 @@ TEST_F(Outputs, OptionsOutOfTheirRangesAreRefusedByName) {
 }
 
 TEST_F(Outputs, ASizeBelowThatOfTheNamesIsExplained) {
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "The captain looked at the sea and said nothing for a while. ";
+  WriteFile(place_ / "long.txt", text);
   ExpectRefused(
-      {"quantize", model_, place_ / "out.gguf", "--target-size", "1KB", "--calibration", place_ / "text.txt"},
+      {"quantize", model_, place_ / "out.gguf", "--target-size", "1KB", "--calibration", place_ / "long.txt"},
       model_, "alone are");
 }
 
