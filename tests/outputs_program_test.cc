@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include "program.h"
 
@@ -95,6 +97,8 @@ TEST_F(Outputs, AShardOfTheInputIsAnInput) {
   for (const auto& entry : fs::directory_iterator(place_ / "shards")) shards.push_back(entry.path().string());
   std::ranges::sort(shards);
   ASSERT_GT(shards.size(), 1u);
+  const Outcome folder = place_.Run({"inspect", place_ / "shards"});
+  EXPECT_THAT(folder.err, HasSubstr("name its first shard, " + shards[0]));
   for (const std::string& out : shards) {
     ExpectRefused({"quantize", shards[0], out, "Q8_0", "--force"}, out, "never replaced");
     ExpectRefused({"convert", shards[0], out, "--force"}, out, "never replaced");
@@ -169,6 +173,82 @@ TEST_F(Outputs, ADanglingLinkAsInputIsNamedAndNoInternalError) {
                 HasSubstr(fs::path(command[command[0] == "quantize" ? 2 : 1]).filename().string()));
     EXPECT_THAT(outcome.err, Not(HasSubstr("internal"))) << Joined(command);
   }
+}
+
+// The work would be lost otherwise.
+TEST_F(Outputs, WhatCannotBeWrittenIsFoundBeforeTheWork) {
+  const std::string text = place_ / "text.txt", below_a_file = place_ / "text.txt/out.gguf";
+  MustRun({"convert", model_, place_ / "hf"});
+  for (const std::string& out : {below_a_file, std::string("/proc/out.gguf")}) {
+    for (const Command& command :
+         std::vector<Command>{{"quantize", model_, out, "Q8_0"},
+                              {"quantize", model_, out, "--target-size", "Q4_0", "--calibration", text},
+                              {"imatrix", model_, text, "-o", out, "--chunk-tokens", "8"},
+                              {"imatrix", model_, text, "-o", out, "--chunk-tokens", "8", "--resume"},
+                              {"merge", model_, place_ / "hf", out},
+                              {"tokenizer", "train", out, text, "--vocab-size", "258"},
+                              {"prepare", text, "--tokenizer", model_, "--out", out}}) {
+      const Outcome outcome = place_.Run(command);
+      EXPECT_EQ(outcome.code, 5) << Joined(command) << outcome.err;
+      EXPECT_THAT(outcome.err, testing::StartsWith("longspan: ")) << Joined(command);
+      EXPECT_THAT(outcome.err, HasSubstr("cannot be written, because")) << Joined(command);
+    }
+  }
+}
+
+// Two runs that write the same file, or a file that the user makes meanwhile.
+TEST_F(Outputs, AFileThatAppearsMeanwhileIsKept) {
+  const std::string out = place_ / "out.gguf";
+  std::string text;
+  for (int i = 0; i < 3000; ++i) text += "The captain looked at the sea and said nothing for a while. ";
+  WriteFile(place_ / "long.txt", text);
+  const pid_t process =
+      place_.Start({"imatrix", model_, place_ / "long.txt", "-o", out, "--save-every", "0"});
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  WriteFile(place_ / "mine", "precious");
+  fs::rename(place_ / "mine", out);
+  const Outcome outcome = place_.Wait(process);
+  EXPECT_EQ(ReadFile(out), "precious");
+  // 2: it appeared before the program looked.
+  EXPECT_THAT(outcome.code, testing::AnyOf(5, 2)) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("--force"));
+}
+
+TEST_F(Outputs, OptionsOutOfTheirRangesAreRefusedByName) {
+  const std::string out = place_ / "out.gguf", text = place_ / "text.txt";
+  for (const auto& [command, option] : std::vector<std::pair<Command, std::string>>{
+           {{"merge", model_, place_ / "", out, "--rope-theta", "0.5"}, "--rope-theta"},
+           {{"merge", model_, place_ / "", out, "--rope-theta", "1e308"}, "--rope-theta"},
+           {{"merge", model_, place_ / "", out, "--rope-factor", "0.0001"}, "--rope-factor"},
+           {{"merge", model_, place_ / "", out, "--context", "1"}, "--context"},
+           {{"convert", model_, place_ / "hf", "--shard-size", "0"}, "--shard-size"},
+           {{"convert", model_, place_ / "split", "--split-size", "0"}, "--split-size"},
+           {{"synth", "llama3-8b", out, "--seed", "-1"}, "--seed"},
+           {{"eval", "passkey", model_, "--lengths", "100", "--seed", "-1"}, "--seed"},
+           {{"imatrix", model_, text, "-o", out, "--resume", "--force"}, "--force"},
+           {{"prepare", text, "--tokenizer", model_, "--out", ""}, "--out"},
+       }) {
+    ExpectRefused(command, model_, option);
+  }
+  EXPECT_FALSE(fs::exists(place_ / "train.lsd"));
+}
+
+TEST_F(Outputs, ASizeBelowThatOfTheNamesIsExplained) {
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "The captain looked at the sea and said nothing for a while. ";
+  WriteFile(place_ / "long.txt", text);
+  ExpectRefused(
+      {"quantize", model_, place_ / "out.gguf", "--target-size", "1KB", "--calibration", place_ / "long.txt"},
+      model_, "alone are");
+}
+
+TEST_F(Outputs, ATypeRuleThatDecidesNothingIsRefused) {
+  const Command quantize{"quantize", model_, place_ / "out.gguf", "Q8_0", "--type"};
+  ExpectRefused(quantize + Command{"nomatch=F16"}, model_, "nomatch=F16: no tensor of");
+  ExpectRefused(quantize + Command{"attn_v=F16", "--type", "blk.*attn_v=F32"}, model_,
+                "blk.*attn_v=F32: has no effect");
+  EXPECT_FALSE(fs::exists(place_ / "out.gguf"));
+  MustRun(quantize + Command{"blk.0.attn_v=F16", "--type", "attn_v=F32"});
 }
 
 // Every command that prints, with all that it needs, and where it writes.

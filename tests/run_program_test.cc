@@ -1,7 +1,13 @@
 // `longspan run` and `longspan eval ppl` from outside: prompts, samplers, drafts, strides.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "program.h"
 
@@ -37,6 +43,37 @@ class RunTest : public testing::Test {
   Workplace place_;
   const std::string model_ = LONGSPAN_SOURCE_DIR "/models/longspan-base.gguf";
 };
+
+// A pipe without a writer would keep a plain open waiting for ever.
+TEST_F(RunTest, APipeIsRefusedWhereAModelIsExpectedAndReadWhereATextIs) {
+  const std::string pipe = place_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::filesystem::create_directory(place_ / "hf");
+  WriteFile(place_ / "hf/config.json", ReadFile(LONGSPAN_SOURCE_DIR "/README.md"));
+  for (const Command& command :
+       std::vector<Command>{{"run", pipe, "-p", "Once"},
+                            {"inspect", pipe},
+                            {"quantize", pipe, place_ / "out.gguf", "F16"},
+                            {"tokenize", pipe, "Once"},
+                            {"merge", pipe, place_ / "hf", place_ / "out.gguf"},
+                            {"eval", "kld", model_, "--logits", pipe},
+                            {"prepare", pipe, "--tokenizer", model_, "--out", place_ / "o"}}) {
+    const Outcome outcome = Run(command);
+    EXPECT_EQ(outcome.code, 5) << command[0];
+    EXPECT_THAT(outcome.err, HasSubstr("pipe: ")) << command[0];
+    EXPECT_THAT(outcome.err, HasSubstr("a regular file")) << command[0];
+  }
+  const Outcome empty = Run({"run", model_, "-n", "2", "-f", pipe});
+  EXPECT_EQ(empty.code, 5);
+  EXPECT_THAT(empty.err, HasSubstr("start its writer first"));
+
+  const int writer = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(::write(writer, "Once", 4), 4);
+  const pid_t process = place_.Start({"run", model_, "-n", "2", "-f", pipe, "--threads", "1"});
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));  // until the program has opened the pipe
+  ::close(writer);
+  EXPECT_EQ(place_.Wait(process).code, 0);
+}
 
 TEST_F(RunTest, OneNewlineAtTheEndOfAFileIsNoPartOfThePrompt) {
   const auto tokens_of = [&](const std::string& text, const Command& more = {}) {
@@ -123,6 +160,20 @@ TEST_F(RunTest, SamplerOptionsAtTheirEndsWrite) {
   EXPECT_EQ(
       RunJson({"run", model_, "-p", "Hello", "-n", "9223372036854775807", "--context", "20"}).at("stop"),
       "context full");
+}
+
+// A row for a context that no document reaches would be a number of another context.
+TEST_F(RunTest, AContextThatNoDocumentFillsIsRefused) {
+  WriteFile(place_ / "text.txt", "Once upon a time there was a river.");
+  const Command file{"--file", place_ / "text.txt", "--context"};
+  for (const std::string context : {"500", "8,500"}) {
+    Command measure{"eval", "ppl", model_, "--stride", "4"};
+    measure.insert(measure.end(), file.begin(), file.end());
+    ExpectRefused(Run(measure, {context}), "context 500: no document fills it, the longest of 1 has");
+  }
+  Command kld{"eval", "kld", model_, "--reference", model_};
+  kld.insert(kld.end(), file.begin(), file.end());
+  ExpectRefused(Run(kld, {"500"}), "context 500: no document fills it, the longest of 1 has");
 }
 
 TEST_F(RunTest, TheDefaultStrideFitsAnyContext) {

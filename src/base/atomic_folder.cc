@@ -15,6 +15,28 @@
 namespace longspan {
 namespace fs = std::filesystem;
 
+namespace {
+
+// Whether another file system begins at this folder.
+bool IsMountPoint(const fs::path& folder) {
+  struct statx info {};
+  return ::statx(AT_FDCWD, folder.c_str(), 0, 0, &info) == 0 &&
+         (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+// Error(kBadOption) for an empty folder in whose place no other can be put.
+void CheckReplaceable(const fs::path& folder, const fs::path& named) {
+  std::error_code error;
+  const char* kind = IsMountPoint(folder)                 ? "a mount point"
+                     : fs::equivalent(folder, ".", error) ? "the current folder"
+                                                          : nullptr;
+  if (kind == nullptr) return;
+  Fail(ErrorKind::kBadOption, "{}: is {}, which cannot be replaced; name a new folder in it, such as {}",
+       named.string(), kind, (named / "model").string());
+}
+
+}  // namespace
+
 AtomicFolder::AtomicFolder(fs::path final_path) : final_path_(std::move(final_path)) {
   // "out/" and "out" are the same folder; the temporary one stands beside it, not in it.
   if (!final_path_.has_filename()) final_path_ = final_path_.parent_path();
@@ -24,7 +46,10 @@ AtomicFolder::AtomicFolder(fs::path final_path) : final_path_(std::move(final_pa
   if (exists && !(fs::is_directory(target_, error) && fs::is_empty(target_, error))) {
     Fail(ErrorKind::kBadOption, "{}: exists already; name a new or an empty folder", final_path_.string());
   }
-  if (exists) target_ = fs::canonical(target_);  // "." has no name to rename to
+  if (exists) {
+    target_ = fs::canonical(target_);
+    CheckReplaceable(target_, final_path_);
+  }
   if (!exists && target_ == final_path_ && target_.has_parent_path())
     fs::create_directories(target_.parent_path(), error);
   RemoveStaleTemporaries(target_.has_parent_path() ? target_.parent_path() : ".");

@@ -10,7 +10,8 @@ namespace longspan {
 // process left. A link is followed and kept.
 class AtomicFolder {
  public:
-  // Error(kBadOption) where `final_path` exists and is anything but an empty folder, Error(kIo) where no
+  // Error(kBadOption) where `final_path` exists and is anything but an empty folder, or one that
+  // cannot be replaced: a mount point or the current folder. Error(kIo) where no
   // folder can be made beside it.
   explicit AtomicFolder(std::filesystem::path final_path);
   ~AtomicFolder();

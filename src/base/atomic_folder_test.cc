@@ -1,7 +1,12 @@
 #include "base/atomic_folder.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+
+#include <fstream>
+#include <optional>
+#include <string>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -46,6 +51,39 @@ TEST(AtomicFolder, TakesAnEmptyFolderAndNoOther) {
   EXPECT_THROW(AtomicFolder(test / "empty"), Error);
   WriteFile(test / "file", "text");
   EXPECT_THROW(AtomicFolder(test / "file"), Error);
+}
+
+// An empty folder on which a file system is mounted, if this machine has one.
+std::optional<fs::path> EmptyMountPoint() {
+  std::ifstream mounts("/proc/self/mounts");
+  for (std::string device, folder, rest; mounts >> device >> folder && std::getline(mounts, rest);) {
+    std::error_code error;
+    if (fs::is_directory(folder, error) && fs::is_empty(folder, error) && !error) return folder;
+  }
+  return std::nullopt;
+}
+
+std::string Refusal(const fs::path& path) {
+  try {
+    const AtomicFolder folder(path);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kBadOption);
+    return error.what();
+  }
+  return "";
+}
+
+// Renaming another folder to it would fail after the work, or leave the shell in a folder that is gone.
+TEST(AtomicFolder, RefusesAnEmptyFolderThatCannotBeReplaced) {
+  const TestFolder test;
+  const fs::path before = fs::current_path();
+  fs::current_path(test.path());
+  EXPECT_THAT(Refusal("."), testing::HasSubstr(".: is the current folder, which cannot be replaced"));
+  EXPECT_THAT(Refusal(test.path()), testing::HasSubstr("is the current folder"));
+  fs::current_path(before);
+  EXPECT_EQ(Refusal(test.path()), "");
+  if (const auto mounted = EmptyMountPoint())
+    EXPECT_THAT(Refusal(*mounted), testing::HasSubstr("is a mount point, which cannot be replaced; name"));
 }
 
 TEST(AtomicFolder, ALinkStaysAndLeadsToTheFolder) {

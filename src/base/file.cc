@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 
+#include "base/cancel.h"
 #include "base/error.h"
 
 namespace longspan {
@@ -33,11 +34,64 @@ struct Descriptor {
   }
 };
 
-std::uint64_t RegularFileSize(int fd, const std::filesystem::path& path) {
-  struct stat info;
-  if (::fstat(fd, &info) != 0) FailErrno(path, "stat");
-  if (!S_ISREG(info.st_mode)) Fail(ErrorKind::kIo, "{}: not a regular file", path.string());
-  return static_cast<std::uint64_t>(info.st_size);
+// What a file is, where it is not a regular one.
+const char* KindName(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+// A file that is open for reading.
+struct OpenFile {
+  Descriptor descriptor;
+  struct stat info {};
+
+  // Does not wait for the writer of a pipe.
+  explicit OpenFile(const std::filesystem::path& path)
+      : descriptor{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)} {
+    if (fd() < 0 && errno == ENXIO)
+      Fail(ErrorKind::kIo, "{}: is a socket, expected a regular file", path.string());
+    if (fd() < 0) FailErrno(path, "open");
+    if (::fstat(fd(), &info) != 0) FailErrno(path, "stat");
+  }
+
+  int fd() const { return descriptor.fd; }
+  bool IsRegular() const { return S_ISREG(info.st_mode); }
+  std::uint64_t size() const { return static_cast<std::uint64_t>(info.st_size); }
+};
+
+// The bytes of a pipe or a terminal until its end.
+std::string ReadStream(const OpenFile& file, const std::filesystem::path& path, std::uint64_t limit) {
+  // From here on, wait for what the writer will write. Without a writer a read returns at once.
+  ::fcntl(file.fd(), F_SETFL, ::fcntl(file.fd(), F_GETFL) & ~O_NONBLOCK);
+  constexpr std::size_t kPiece = std::size_t{1} << 16;
+  std::string text;
+  for (std::size_t done = 0;;) {
+    text.resize(done + kPiece);
+    const ssize_t n = ::read(file.fd(), text.data() + done, kPiece);
+    if (n < 0 && errno == EINTR) {
+      ThrowIfCancelled();
+      continue;
+    }
+    if (n < 0) FailErrno(path, "read");
+    done += static_cast<std::size_t>(n);
+    if (done > limit) Fail(ErrorKind::kIo, "{}: over {} bytes, expected at most these", path.string(), limit);
+    if (n > 0) continue;
+    if (done == 0 && S_ISFIFO(file.info.st_mode)) {
+      Fail(ErrorKind::kIo, "{}: is a pipe that nothing was written to; start its writer first",
+           path.string());
+    }
+    text.resize(done);
+    return text;
+  }
+}
+
+// "4.27 GB", "12.30 MB" or "512 bytes".
+std::string SizeText(std::uint64_t bytes) {
+  if (bytes < 1'000'000) return fmt::format("{} bytes", bytes);
+  const double size = static_cast<double>(bytes);
+  return bytes < 1'000'000'000 ? fmt::format("{:.2f} MB", size / 1e6) : fmt::format("{:.2f} GB", size / 1e9);
 }
 
 // The rest of a mapped file's last page, past the end of the file.
@@ -49,13 +103,16 @@ std::span<const std::byte> BeyondEnd(std::span<const std::byte> file) {
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::Open(const std::filesystem::path& path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) FailErrno(path, "open");
-  const std::uint64_t size = RegularFileSize(file.fd, path);
+  const OpenFile file(path);
+  if (!file.IsRegular()) {
+    Fail(ErrorKind::kIo, "{}: is {}, expected a regular file{}", path.string(), KindName(file.info.st_mode),
+         S_ISDIR(file.info.st_mode) ? "" : "; save its contents in one first");
+  }
+  const std::uint64_t size = file.size();
   std::shared_ptr<MappedFile> mapped(new MappedFile);
   mapped->path_ = path;
   if (size > 0) {
-    void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd(), 0);
     if (data == MAP_FAILED) FailErrno(path, "map");
     mapped->bytes_ = {static_cast<const std::byte*>(data), size};
     // For the address sanitizer: without this it would not notice a read past the end of the file.
@@ -86,14 +143,17 @@ void MappedFile::Release(std::span<const std::byte> part) const {
 }
 
 std::string ReadFile(const std::filesystem::path& path, std::uint64_t limit) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) FailErrno(path, "open");
-  const std::uint64_t size = RegularFileSize(file.fd, path);
+  const OpenFile file(path);
+  if (S_ISFIFO(file.info.st_mode) || S_ISCHR(file.info.st_mode)) return ReadStream(file, path, limit);
+  if (!file.IsRegular()) {
+    Fail(ErrorKind::kIo, "{}: is {}, expected a regular file", path.string(), KindName(file.info.st_mode));
+  }
+  const std::uint64_t size = file.size();
   if (size > limit) Fail(ErrorKind::kIo, "{}: {} bytes, expected at most {}", path.string(), size, limit);
   std::string text(size, '\0');
   std::size_t done = 0;
   while (done < text.size()) {
-    const ssize_t n = ::read(file.fd, text.data() + done, text.size() - done);
+    const ssize_t n = ::read(file.fd(), text.data() + done, text.size() - done);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) FailErrno(path, "read");
     if (n == 0) break;
@@ -144,7 +204,15 @@ void AtomicFile::Flush() {
 void AtomicFile::Commit() {
   Flush();
   if (::fsync(file_->fd()) != 0) FailErrno(path_, "sync");
-  if (!file_->Finish()) FailErrno(path_, "move into place");
+  if (!file_->Finish()) {
+    if (errno == EEXIST) {
+      Fail(ErrorKind::kIo,
+           "{}: appeared while this command worked, so it is kept; name another file, or replace it with "
+           "--force",
+           path_.string());
+    }
+    FailErrno(path_, "move into place");
+  }
   // The name itself lives in the folder. Sync that too, so that a power cut cannot undo it.
   const std::filesystem::path folder = FolderOf(target_);
   Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -156,8 +224,8 @@ void CheckFreeSpace(const std::filesystem::path& path, std::uint64_t bytes) {
   const std::filesystem::space_info space = std::filesystem::space(FolderOf(path), error);
   if (error) Fail(ErrorKind::kIo, "{}: cannot find out the free space: {}", path.string(), error.message());
   if (space.available < bytes) {
-    Fail(ErrorKind::kIo, "{}: {:.2f} GB are needed, {:.2f} GB are free", path.string(),
-         static_cast<double>(bytes) / 1e9, static_cast<double>(space.available) / 1e9);
+    Fail(ErrorKind::kIo, "{}: {} are needed, {} are free; free some space or name another disk",
+         path.string(), SizeText(bytes), SizeText(space.available));
   }
 }
 

@@ -17,7 +17,8 @@ namespace longspan {
 // A whole file mapped read-only. Pages are loaded when touched, so a 40 GB model opens at once.
 class MappedFile {
  public:
-  static std::shared_ptr<const MappedFile> Open(const std::filesystem::path& path);  // Error(kIo)
+  // Error(kIo), also where `path` is no regular file. Never waits for the writer of a pipe.
+  static std::shared_ptr<const MappedFile> Open(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
@@ -34,7 +35,8 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-// The text of a file of at most `limit` bytes. Error(kIo) where it is missing or larger.
+// The text of a file of at most `limit` bytes, or of a pipe or terminal until its end. Error(kIo) where it is
+// missing or larger, and for a pipe that has no writer.
 std::string ReadFile(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t{1} << 30);
 
 // A file that appears whole or not at all: Commit syncs it and gives it its name. Without Commit nothing is

@@ -1,7 +1,13 @@
 #include "base/file.h"
 
+#include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <functional>
+#include <thread>
 
 #include "base/error.h"
 
@@ -9,6 +15,7 @@ namespace longspan {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::HasSubstr;
 
 fs::path Folder() {
   // Tests run in parallel, each in a folder of its own.
@@ -114,6 +121,50 @@ TEST(File, ErrorsNameTheFile) {
   EXPECT_THROW(MappedFile::Open("/"), Error);
 }
 
+std::string MessageOf(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kIo);
+    return error.what();
+  }
+  return "";
+}
+
+// None of these waits for a writer.
+TEST(File, OnlyRegularFilesAreMapped) {
+  const auto folder = Folder();
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const auto map = [](const fs::path& path) { return [path] { MappedFile::Open(path); }; };
+  EXPECT_THAT(MessageOf(map(folder / "pipe")), HasSubstr("pipe: is a pipe, expected a regular file; save"));
+  EXPECT_THAT(MessageOf(map("/dev/null")), HasSubstr("/dev/null: is a device"));
+  EXPECT_THAT(MessageOf(map(folder)), HasSubstr("is a folder, expected a regular file"));
+  EXPECT_THAT(MessageOf([&] { ReadFile(folder); }), HasSubstr("is a folder"));
+}
+
+TEST(File, ATextMayComeFromAPipe) {
+  const auto folder = Folder();
+  const fs::path pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(MessageOf([&] { ReadFile(pipe); }), HasSubstr("a pipe that nothing was written to"));
+  const std::string text(300'000, 'x');  // more than a pipe holds
+  const auto through_pipe = [&](std::uint64_t limit) {
+    const int writer = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);
+    std::jthread thread([&, writer] {
+      for (std::size_t done = 0; done < text.size();) {
+        const ssize_t n = ::write(writer, text.data() + done, text.size() - done);
+        if (n <= 0) break;
+        done += static_cast<std::size_t>(n);
+      }
+      ::close(writer);
+    });
+    return ReadFile(pipe, limit);
+  };
+  EXPECT_EQ(through_pipe(text.size()), text);
+  EXPECT_EQ(ReadFile("/dev/null"), "");
+  EXPECT_THAT(MessageOf([&] { ReadFile("/dev/zero", 1000); }), HasSubstr("expected at most"));
+}
+
 TEST(File, FreeSpaceIsCheckedWithoutWriting) {
   const auto folder = Folder();
   EXPECT_NO_THROW(CheckFreeSpace(folder / "a", 1));
@@ -127,6 +178,13 @@ TEST(File, FreeSpaceIsCheckedWithoutWriting) {
   }
   EXPECT_THROW(CheckFreeSpace(folder / "none" / "a", 1), Error);
   EXPECT_TRUE(fs::is_empty(folder));
+}
+
+// A disk on which little is free: proc reports none at all.
+TEST(File, SmallSizesAreNotRoundedToNothing) {
+  EXPECT_THAT(MessageOf([] { CheckFreeSpace("/proc/a", 512); }),
+              HasSubstr("512 bytes are needed, 0 bytes are"));
+  EXPECT_THAT(MessageOf([] { CheckFreeSpace("/proc/a", 2'500'000); }), HasSubstr("2.50 MB are needed"));
 }
 
 TEST(File, EmptyFileMaps) {

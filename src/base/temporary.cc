@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <set>
@@ -17,6 +18,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/new_file.h"
 
 namespace longspan {
 namespace {
@@ -52,6 +54,24 @@ bool IsFirstLook(const fs::path& folder) {
 
 fs::path FolderOf(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+// Sets errno to EEXIST and returns false where `to` exists.
+bool RenameToNew(const fs::path& from, const fs::path& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) return false;
+  // A file system without it may have hard links.
+  if (::link(from.c_str(), to.c_str()) == 0) {
+    ::unlink(from.c_str());
+    return true;
+  }
+  if (errno == EEXIST) return false;
+  struct stat info;
+  if (::lstat(to.c_str(), &info) == 0) {
+    errno = EEXIST;
+    return false;
+  }
+  return ::rename(from.c_str(), to.c_str()) == 0;
 }
 
 }  // namespace
@@ -162,8 +182,10 @@ bool TemporaryFile::Link(const fs::path& name) const {
 }
 
 bool TemporaryFile::Finish() {
+  const bool keep = IsKeptIfItAppears(target_);
   bool finished = name_.empty() && Link(target_);
   if (!finished) {
+    if (keep && name_.empty() && errno == EEXIST) return false;
     while (name_.empty()) {
       const fs::path name = TemporaryPath(target_);
       if (Link(name))
@@ -171,8 +193,9 @@ bool TemporaryFile::Finish() {
       else if (errno != EEXIST)
         return false;
     }
-    if (::rename(name_.c_str(), target_.c_str()) != 0) return false;
+    if (!(keep ? RenameToNew(name_, target_) : ::rename(name_.c_str(), target_.c_str()) == 0)) return false;
   }
+  ReplaceFromNowOn(target_);
   ::close(fd_);
   fd_ = -1;
   return true;

@@ -25,4 +25,16 @@ inline const CLI::Validator kNotNegative(
     },
     "NUMBER >= 0");
 
+// A number of this range; both ends are allowed.
+inline CLI::Validator Between(double low, double high) {
+  return CLI::Validator(
+      [low, high](std::string& text) {
+        double value = 0;
+        const bool good = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
+        return good ? std::string()
+                    : fmt::format("expected a number from {} to {}, found '{}'", low, high, text);
+      },
+      fmt::format("{} to {}", low, high));
+}
+
 }  // namespace longspan

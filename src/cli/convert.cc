@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/outputs.h"
 #include "cli/terminal.h"
@@ -61,10 +62,12 @@ void AddConvert(CLI::App& app) {
       "Type of the weights: F32, F16, BF16, to GGUF also Q8_0 and the other types of quantize "
       "(default: as they are)");
   command->add_option("--shard-size", library.shard_bytes, "Largest safetensors file (default: 5GB)")
-      ->transform(CLI::AsSizeValue(true));
+      ->transform(CLI::AsSizeValue(true))
+      ->check(kPositive);
   command
       ->add_option("--split-size", library.split_bytes, "Split a GGUF file into shards of at most this size")
-      ->transform(CLI::AsSizeValue(true));
+      ->transform(CLI::AsSizeValue(true))
+      ->check(kPositive);
   command->add_option("--base", library.base, "Base model of an adapter (.gguf, or a Hugging Face folder)")
       ->check(CLI::ExistingPath);
   command->add_option("--tokenizer", library.tokenizer, "llama2.c: tokenizer (.bin)")

@@ -321,7 +321,9 @@ void AddPasskey(CLI::App& eval) {
       ->capture_default_str();
   passkey->add_option("--trials", options->passkey.trials, "Prompts at each length and depth")
       ->capture_default_str();
-  passkey->add_option("--seed", options->seed, "Seed for the passkeys")->capture_default_str();
+  passkey->add_option("--seed", options->seed, "Seed for the passkeys")
+      ->capture_default_str()
+      ->check(kNotNegative);
   passkey->add_flag("--json", options->json, "Print JSON");
   passkey->footer(
       "Example:\n  longspan eval passkey model.gguf --lengths 256,512,1024,2048,4096 --depths 5 --trials 10");

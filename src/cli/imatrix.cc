@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/new_file.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
@@ -45,10 +46,11 @@ ImportanceMatrix Begin(const Options& options, std::uint64_t fingerprint) {
 void CheckOutput(const Options& options) {
   std::vector<std::filesystem::path> inputs = options.model.Inputs();
   inputs.insert(inputs.end(), options.texts.begin(), options.texts.end());
-  if (options.resume)
-    CheckNotInput(options.out, inputs);
-  else
-    options.output.Check(options.out, inputs);
+  // What a run that goes on finds is what it replaces.
+  if (!options.resume || !std::filesystem::exists(options.out))
+    return options.output.Check(options.out, inputs);
+  CheckNotInput(options.out, inputs);
+  CheckWritable(options.out);
 }
 
 void Run(Options& options) {
@@ -93,7 +95,11 @@ void AddImatrix(CLI::App& app) {
       ->capture_default_str()
       ->check(kNotNegative);
   options->output.AddTo(*command);
-  command->add_flag("--resume", options->resume, "Go on from what OUT holds already; same model and text");
+  command->get_option("--force")->description(
+      "Replace the output file if it exists; never an input. It is replaced at the first save, by what has "
+      "been measured until then");
+  command->add_flag("--resume", options->resume, "Go on from what OUT holds already; same model and text")
+      ->excludes("--force");
   command->add_flag("--process-output", options->collect.output,
                     "Include the output matrix, unless it is tied (mostly better without)");
   command->add_flag("--json", options->json, "Print the result as JSON");

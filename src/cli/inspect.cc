@@ -1,19 +1,22 @@
 // longspan inspect: what a model file or an adapter holds.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/commands.h"
 #include "convert/hf_checkpoint.h"
 #include "formats/byte_reader.h"
 #include "formats/gguf_reader.h"
+#include "formats/gguf_shards.h"
 #include "formats/json_object.h"
 #include "formats/json_reader.h"
 #include "formats/llama_gguf.h"
@@ -147,19 +150,31 @@ Report InspectPeft(const std::filesystem::path& folder) {
   return report;
 }
 
+// The first shard of a GGUF file in a folder, if it has one.
+std::optional<std::filesystem::path> FirstGgufShard(const std::filesystem::path& folder) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto name = GgufShardName::Parse(entry.path().filename().string());
+    if (name && name->number == 1) return entry.path();
+  }
+  return std::nullopt;
+}
+
 Report Inspect(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
     if (std::filesystem::exists(path / "adapter_config.json")) return InspectPeft(path);
     if (std::filesystem::exists(path / "config.json")) return InspectHuggingFace(path);
+    if (const auto shard = FirstGgufShard(path)) {
+      Fail(ErrorKind::kUnsupported, "{}: the folder of a split GGUF file; name its first shard, {}",
+           path.string(), shard->string());
+    }
     Fail(ErrorKind::kUnsupported,
          "{}: a folder with neither config.json (a model) nor adapter_config.json (an adapter)",
          path.string());
   }
   constexpr std::size_t kHead = 4096;
-  std::string head(kHead, '\0');
-  std::ifstream file(path, std::ios::binary);
-  file.read(head.data(), kHead);
-  head.resize(file.gcount());
+  const auto file = MappedFile::Open(path);
+  const auto bytes = file->bytes();
+  const std::string head(reinterpret_cast<const char*>(bytes.data()), std::min(kHead, bytes.size()));
   if (head.starts_with(kGgufMagic)) return InspectGguf(path);
   if (path.extension() == ".safetensors") return InspectSafetensors(*SafetensorsFile::Open(path));
   RefuseWrongFile(head, path.string());

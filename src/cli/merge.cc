@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/outputs.h"
@@ -47,7 +48,7 @@ void AddMerge(CLI::App& app) {
       ->check(CLI::ExistingPath);
   command->add_option("OUT", options->out, "GGUF file to write")->required();
   command->add_option("--context", options->context, "Window that the result declares (default: the base's)")
-      ->check(CLI::PositiveNumber);
+      ->check(Between(2, 0x1p32));
   options->output.AddTo(*command);
   command->add_flag("--clip", options->clip,
                     "Replace values too large for F16 or BF16 by the largest that it holds");

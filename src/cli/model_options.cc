@@ -2,6 +2,7 @@
 
 #include "cli/checks.h"
 #include "cli/terminal.h"
+#include "release/recipe_ranges.h"
 #include "text/warnings.h"
 
 namespace longspan {
@@ -26,7 +27,7 @@ std::string NameOf(Activations activations) { return activations == Activations:
 void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
   constexpr const char* kGroup = "RoPE, instead of the file's";
   command.add_option("--rope-theta", rope.theta, "Base of the rotary angles")
-      ->check(kPositive)
+      ->check(Between(recipe_ranges::kTheta.low, recipe_ranges::kTheta.high))
       ->group(kGroup);
   command
       .add_option_function<std::string>(
@@ -35,7 +36,7 @@ void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
       ->check(CLI::IsMember({"none", "linear", "ntk", "yarn", "llama3"}))
       ->group(kGroup);
   command.add_option("--rope-factor", rope.factor, "Target window / original window")
-      ->check(kPositive)
+      ->check(Between(1, 1e6))
       ->group(kGroup);
   command
       .add_option("--rope-original-context", rope.original_context,

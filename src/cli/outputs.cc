@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "base/error.h"
+#include "base/new_file.h"
 #include "formats/gguf_shards.h"
 
 namespace longspan {
@@ -69,6 +70,8 @@ void OutputOptions::Check(const fs::path& out, const std::vector<fs::path>& inpu
   if (!force && Find(out)) {
     Fail(ErrorKind::kBadOption, "{}: exists already; --force replaces it", out.string());
   }
+  CheckWritable(out);
+  if (!force) KeepIfItAppears(out);
 }
 
 }  // namespace longspan

@@ -15,7 +15,8 @@ struct OutputOptions {
 
   // Called before a command works. `inputs` are files or folders, all that the command reads.
   // Error(kBadOption) where `out` is one of them, by any path or link, another shard of one or a file within
-  // one; where it is a folder or a device; and where it exists without --force.
+  // one; where it is a folder or a device; and where it exists without --force. Error(kIo) where no file can
+  // be written there. A file that appears after Check is not replaced without --force.
   void Check(const std::filesystem::path& out, const std::vector<std::filesystem::path>& inputs) const;
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/new_file.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/outputs.h"
@@ -62,6 +63,7 @@ void PrintText(const PrepareReport& report, const std::string& out) {
 }
 
 void Run(Options& options) {
+  if (options.out.empty()) Fail(ErrorKind::kBadOption, "--out: expected a folder, found an empty name");
   std::vector<std::filesystem::path> inputs = options.inputs;
   inputs.push_back(options.tokenizer);
   for (const char* shard : {ShardSet::kTrain, ShardSet::kValidation, ShardSet::kNextValidation})
@@ -69,6 +71,11 @@ void Run(Options& options) {
   if (!options.output.force && ShardSet::Exists(options.out)) {
     Fail(ErrorKind::kBadOption, "{}: holds shards already; name another folder, or replace them with --force",
          options.out);
+  }
+  for (const char* shard : {ShardSet::kTrain, ShardSet::kNextValidation}) {
+    const std::filesystem::path file = std::filesystem::path(options.out) / shard;
+    CheckWritable(file);
+    if (!options.output.force) KeepIfItAppears(file);
   }
   const auto tokenizer = Tokenizer::Make(ReadVocabulary(GgufFile::Open(options.tokenizer)->metadata()));
   WarnAbout(tokenizer->vocabulary(), Terminal());

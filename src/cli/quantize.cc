@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "cli/outputs.h"
 #include "cli/search_options.h"
 #include "cli/terminal.h"
+#include "formats/gguf_reader.h"
 #include "quantize/quantize.h"
 
 namespace longspan {
@@ -39,6 +41,35 @@ TypeRule ParseRule(const std::string& rule) {
     Fail(ErrorKind::kBadOption, "--type: expected REGEX=TYPE, found {}", rule);
   }
   return {NamePattern(rule.substr(0, equals)), ParseType(rule.substr(equals + 1), "--type")};
+}
+
+// Error(kBadOption) for a rule that decides nothing, because its pattern is then a mistake.
+void CheckRules(const Options& options, std::span<const TypeRule> rules) {
+  if (rules.empty()) return;
+  const auto file = GgufFile::Open(options.in);
+  std::vector<bool> matches(rules.size()), decides(rules.size());
+  for (const GgufTensor& tensor : file->tensors()) {
+    bool decided = !IsFloat(tensor.type);
+    for (std::size_t i = 0; i < rules.size(); ++i) {
+      if (!rules[i].pattern.Matches(tensor.name)) continue;
+      matches[i] = true;
+      decides[i] = decides[i] || !decided;
+      decided = true;
+    }
+  }
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (!matches[i]) {
+      Fail(ErrorKind::kBadOption,
+           "--type {}: no tensor of {} has such a name; 'longspan inspect {} --tensors' lists them",
+           options.rules[i], options.in, options.in);
+    }
+    if (!decides[i]) {
+      Fail(ErrorKind::kBadOption,
+           "--type {}: has no effect, because the first pattern that matches a tensor counts; put it before "
+           "the others",
+           options.rules[i]);
+    }
+  }
 }
 
 QuantizeOptions LibraryOptions(const Options& options) {
@@ -112,6 +143,7 @@ void CheckOutput(const Options& options) {
 void Run(const Options& options) {
   CheckOutput(options);
   QuantizeOptions library = LibraryOptions(options);
+  CheckRules(options, library.overrides.rules);
   std::optional<ImportanceMatrix> importance;
   if (!options.imatrix.empty()) importance = ImportanceMatrix::Load(options.imatrix);
   library.importance = importance ? &*importance : nullptr;
@@ -145,8 +177,9 @@ void AddQuantize(CLI::App& app) {
   command->add_option("OUT", options->out, "GGUF file to write")->required();
   command->add_option("TYPE", options->mix, "One of " + MixNames());
   command
-      ->add_option("--type", options->rules,
-                   "REGEX=TYPE: tensors with a matching name get this type; repeatable")
+      ->add_option(
+          "--type", options->rules,
+          "REGEX=TYPE: tensors with a matching name get this type; repeatable, the first match counts")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--output-type", options->output_type, "Type of the output matrix");

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/outputs.h"
 #include "cli/terminal.h"
@@ -77,7 +78,9 @@ void AddSynth(CLI::App& app) {
       ->add_option("--vocab", options->vocabulary,
                    "GGUF file to take the vocabulary from (default: bytes and runs of letters)")
       ->check(CLI::ExistingFile);
-  command->add_option("--seed", options->seed, "Seed of the random weights")->capture_default_str();
+  command->add_option("--seed", options->seed, "Seed of the random weights")
+      ->capture_default_str()
+      ->check(kNotNegative);
   options->output.AddTo(*command);
   command->add_flag("--json", options->json, "Print the report as JSON");
   command->footer("Example:\n  longspan synth llama3-8b 4layers.gguf --layers 4 --type Q4_K_M");

@@ -1,6 +1,7 @@
 #include "data/corpus.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <string_view>
@@ -25,6 +26,7 @@ bool IsBlank(std::string_view text) { return text.find_first_not_of(" \t\r\n") =
 
 Corpus::Corpus(const std::vector<fs::path>& inputs, CorpusOptions options) : options_(std::move(options)) {
   for (const fs::path& input : inputs) {
+    input_ = &input;
     std::error_code error;
     const fs::file_status status = fs::status(input, error);
     if (!fs::exists(status)) Fail(ErrorKind::kIo, "{}: no such file or folder", input.string());
@@ -33,6 +35,8 @@ Corpus::Corpus(const std::vector<fs::path>& inputs, CorpusOptions options) : opt
     else
       AddFile(input, true);
   }
+  input_ = nullptr;
+  inputs_of_files_.clear();
 }
 
 void Corpus::AddFolder(const fs::path& folder) {
@@ -61,6 +65,19 @@ void Corpus::AddFolder(const fs::path& folder) {
 
 void Corpus::AddFile(const fs::path& path, bool named) {
   std::error_code error;
+  if (named && !fs::is_regular_file(path, error)) {
+    Fail(ErrorKind::kIo, "{}: expected a regular file or a folder; save its contents in a file first",
+         path.string());
+  }
+  struct stat info;
+  if (::stat(path.c_str(), &info) == 0) {
+    const fs::path*& first = inputs_of_files_[{info.st_dev, info.st_ino}];
+    if (first != nullptr && first != input_) {
+      Fail(ErrorKind::kBadOption, "{}: is read twice, for the inputs {} and {}; name it in one of them only",
+           path.string(), first->string(), input_->string());
+    }
+    first = input_;
+  }
   const std::uint64_t bytes = fs::file_size(path, error);
   if (error && named) Fail(ErrorKind::kIo, "{}: expected a file: {}", path.string(), error.message());
   files_.push_back({path, error ? 0 : bytes, named});

@@ -12,9 +12,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/input_stream.h"
@@ -39,7 +41,7 @@ struct CorpusOptions {
 
 class Corpus {
  public:
-  // Error(kIo) where an input is missing.
+  // Error(kIo) where an input is missing, Error(kBadOption) where two inputs have a file in common.
   Corpus(const std::vector<std::filesystem::path>& inputs, CorpusOptions options);
 
   // The next document, or nothing at the end.
@@ -76,6 +78,10 @@ class Corpus {
   CorpusOptions options_;
   std::vector<File> files_;
   std::size_t next_file_ = 0;
+  // While files are collected: the input that they belong to, and those of all files so far, by device and
+  // number. A file of two inputs would count twice.
+  const std::filesystem::path* input_ = nullptr;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, const std::filesystem::path*> inputs_of_files_;
   std::uint64_t total_bytes_ = 0, finished_bytes_ = 0;
   std::optional<Records> records_;
   std::string record_;

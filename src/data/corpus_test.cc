@@ -223,6 +223,21 @@ TEST(Corpus, AnArrayThatBreaksOffIsNamed) {
                                              HasSubstr("a.json:4: the file ends within")));
 }
 
+// Its documents would count twice, and one copy could be trained on and the other held out.
+TEST(Corpus, AFileOfTwoInputsIsRefused) {
+  const TestFolder folder;
+  std::filesystem::create_directory(folder / "docs");
+  WriteFile(folder / "docs/a.txt", "one");
+  const auto refused = [&](const std::filesystem::path& a, const std::filesystem::path& b) {
+    return KindOf([&] { Texts({a, b}); }) == ErrorKind::kBadOption;
+  };
+  EXPECT_TRUE(refused(folder / "docs", folder / "docs"));
+  EXPECT_TRUE(refused(folder / "docs", folder / "docs/a.txt"));
+  EXPECT_TRUE(refused(folder / "docs/a.txt", folder / "docs/../docs/a.txt"));
+  std::filesystem::copy_file(folder / "docs/a.txt", folder / "docs/b.txt");  // a file of its own
+  EXPECT_THAT(Texts({folder / "docs"}), ElementsAre("one", "one"));
+}
+
 TEST(Corpus, SaysWhatIsMissing) {
   EXPECT_EQ(KindOf([] { Texts({"/no/such/file.jsonl"}); }), ErrorKind::kIo);
 }

@@ -67,9 +67,10 @@ class Writer {
     const ShardWriter& validation = shards_.validation();
     if (train.documents() == 0) {
       Fail(ErrorKind::kBadOption,
-           "no document is left to train on: {} found, {} too short, {} too long{}{}{}{}", report_.documents,
-           report_.too_short, report_.too_long, skips.lost() > 0 ? "; " : "", skips.Summary(),
-           skips.lost() > 0 ? " could not be used" : "",
+           "no document is left to train on: {} found, {} too short, {} too long, {} held out{}{}{}{}{}",
+           report_.documents, report_.too_short, report_.too_long, report_.kept,
+           report_.kept > 0 ? "; lower the validation share" : "", skips.lost() > 0 ? "; " : "",
+           skips.Summary(), skips.lost() > 0 ? " could not be used" : "",
            skips.first().empty() ? "" : fmt::format("; first: {}", skips.first()));
     }
     report_.skips = skips;

@@ -110,6 +110,20 @@ TEST(Prepare, ExplainsAnEmptyResult) {
   EXPECT_FALSE(std::filesystem::exists(folder / "out" / "train.lsd"));
 }
 
+TEST(Prepare, SaysThatAllDocumentsWereHeldOut) {
+  const TestFolder folder;
+  WriteFile(folder / "a.txt", "one");
+  PrepareOptions options;
+  options.min_tokens = 1;
+  options.validation_share = 0.99;
+  try {
+    Prepare({folder / "a.txt"}, ByteEncoder(), options, folder / "out", NoProgress());
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("1 held out; lower the validation share"));
+  }
+}
+
 TEST(Prepare, KeepsTheRestWhereSomeCannotBeUsed) {
   const TestFolder folder;
   WriteFile(folder / "a.jsonl.zst", Zstd("{\"text\": \"cut off\"}\n").substr(0, 20));

@@ -87,7 +87,12 @@ void ShardSetWriter::Commit() {
     return;
   }
   validation_.Commit();
-  train_.Commit(validation_.digest());
+  try {
+    train_.Commit(validation_.digest());
+  } catch (const Error&) {
+    Remove(next);  // it belongs to a training shard that will never be
+    throw;
+  }
   Rename(next, validation);
 }
 

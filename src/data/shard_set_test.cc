@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "base/new_file.h"
 #include "data/testing/byte_encoder.h"
 
 namespace longspan {
@@ -74,6 +75,22 @@ TEST(ShardSet, IsWholeAfterEachStepOfAReplacement) {
   // the rename before it writes validation.next.lsd anew.
   WriteSet(folder.path(), 3, 33);
   EXPECT_EQ(pair(), std::pair(3, 33));
+  EXPECT_THAT(Names(folder.path()), ElementsAre("train.lsd", "validation.lsd"));
+}
+
+TEST(ShardSet, OfTwoRunsAtOnceTheSecondLeavesTheFirstsPairAlone) {
+  const TestFolder folder;
+  KeepIfItAppears(folder / ShardSet::kTrain);
+  ShardSetWriter late(folder.path(), kVocabulary);
+  late.train().Add(std::vector{2});
+  late.validation().Add(std::vector{22});
+  {
+    const TestFolder other;
+    WriteSet(other.path(), 1, 11);
+    for (const char* name : {"train.lsd", "validation.lsd"}) fs::copy_file(other / name, folder / name);
+  }
+  EXPECT_EQ(KindOf([&] { late.Commit(); }), ErrorKind::kIo);
+  EXPECT_THAT(ShardSet::Open(folder.path()).validation->ReadDocument(0), ElementsAre(11));
   EXPECT_THAT(Names(folder.path()), ElementsAre("train.lsd", "validation.lsd"));
 }
 

@@ -183,7 +183,13 @@ std::vector<Window> WindowsOf(std::span<const TokenDocument> documents, bool bos
                               std::int64_t max_tokens) {
   if (options.context < 4) Fail(ErrorKind::kBadOption, "context {}: expected 4 or more", options.context);
   std::vector<Window> windows = KldWindows(Lengths(documents), {options.context, max_tokens}, bos);
-  if (windows.empty()) Fail(ErrorKind::kBadOption, "context {}: no document fills it", options.context);
+  if (windows.empty()) {
+    const std::vector<std::int64_t> lengths = Lengths(documents);
+    Fail(ErrorKind::kBadOption,
+         "context {}: no document fills it, the longest of {} has {} tokens; give a longer text or a shorter "
+         "context",
+         options.context, documents.size(), lengths.empty() ? 0 : std::ranges::max(lengths));
+  }
   return windows;
 }
 

@@ -140,14 +140,18 @@ std::vector<PerplexityResult> MeasurePerplexity(Sequence& model, std::span<const
                                                 const PerplexityOptions& options, Progress& progress) {
   options.Validate();
   const std::vector<std::int64_t> lengths = Lengths(documents);
+  const std::int64_t longest = lengths.empty() ? 0 : std::ranges::max(lengths);
   std::vector<PerplexityResult> results;
   for (const std::int64_t context : options.contexts) {
     const std::vector<Window> windows = PerplexityWindows(lengths, context, options, bos.has_value());
-    if (windows.empty()) {
+    // A sliding window reads shorter documents as well, but they alone say nothing about this context.
+    const bool filled = longest + (bos.has_value() ? 1 : 0) >= context;
+    if (windows.empty() || !filled) {
       const bool same = options.Method() == PerplexityMethod::kSameTokens;
-      Fail(ErrorKind::kBadOption, "context {}: no document fills it, the longest of {} has {} tokens",
-           same ? std::ranges::max(options.contexts) : context, documents.size(),
-           lengths.empty() ? 0 : std::ranges::max(lengths));
+      Fail(ErrorKind::kBadOption,
+           "context {}: no document fills it, the longest of {} has {} tokens; give a longer text or a "
+           "shorter context",
+           same ? std::ranges::max(options.contexts) : context, documents.size(), longest);
     }
     results.push_back(Score(model, documents, bos, context, windows, progress));
   }

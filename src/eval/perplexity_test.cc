@@ -72,7 +72,7 @@ TEST(Perplexity, OfABigramByHand) {
   FakeSequence model = Bigram(10);
   // Transitions: B->1 hit, 1->2 hit, 2->5 miss, 5->6 hit.
   const std::vector<TokenDocument> documents{{1, 2, 5, 6}};
-  const auto r = MeasurePerplexity(model, documents, kBos, {.contexts = {8}, .stride = 4})[0];
+  const auto r = MeasurePerplexity(model, documents, kBos, {.contexts = {5}, .stride = 4})[0];
   const double hit = -std::log(0.75), miss = -std::log(0.25 / 9);
   EXPECT_NEAR(r.nll, 3 * hit + miss, 1e-5);
   EXPECT_NEAR(r.perplexity, std::exp((3 * hit + miss) / 4), 1e-5);
@@ -133,6 +133,14 @@ TEST(Perplexity, RefusesWhatCannotBe) {
   EXPECT_THROW(MeasurePerplexity(model, documents, kBos, {.contexts = {}}), Error);
   EXPECT_THROW(MeasurePerplexity(model, documents, kBos, {.contexts = {64}, .stride = 64}), Error);
   EXPECT_THROW(MeasurePerplexity(model, documents, kBos, {.contexts = {64, 256}, .stride = 16}), Error);
+  for (const auto method : {PerplexityMethod::kSliding, PerplexityMethod::kHalves}) {
+    const auto measure = [&](std::int64_t context) {
+      return MeasurePerplexity(model, documents, kBos,
+                               {.contexts = {context}, .stride = 16, .method = method});
+    };
+    EXPECT_THROW(measure(102), Error);  // 100 tokens and BOS fill 101
+    EXPECT_NO_THROW(measure(101));
+  }
   EXPECT_THROW(MeasurePerplexity(model, {}, kBos, {.contexts = {64}, .stride = 16}), Error);
 }
 

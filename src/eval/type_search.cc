@@ -194,12 +194,21 @@ TypeSearchResult SearchTypes(const GgufFile& file, const Transformer& model,
     as_is += std::ssize(file.tensors()[candidate.index].bytes);
   }
   // Better to fail now than after an hour.
+  const std::int64_t least = options.bytes - open_bytes + smallest;
+  if (options.bytes <= 0) {
+    Fail(ErrorKind::kBadOption,
+         "{}: the names and the vocabulary alone are {:.2f} MiB larger than the size asked for; the smallest "
+         "types{} take {:.2f} MiB more",
+         file.path().string(), static_cast<double>(-options.bytes) / 0x1p20,
+         options.importance == nullptr ? " that need no importance matrix" : "",
+         static_cast<double>(least) / 0x1p20);
+  }
   if (smallest > open_bytes) {
     Fail(ErrorKind::kBadOption,
          "{}: {:.2f} MiB for the tensors are too few, the smallest types{} take {:.2f} MiB",
          file.path().string(), static_cast<double>(options.bytes) / 0x1p20,
          options.importance == nullptr ? " that need no importance matrix" : "",
-         static_cast<double>(options.bytes - open_bytes + smallest) / 0x1p20);
+         static_cast<double>(least) / 0x1p20);
   }
   std::vector<std::size_t> chosen;
   if (as_is <= open_bytes) {
