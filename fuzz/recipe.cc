@@ -4,8 +4,8 @@
 #include <string>
 
 #include "base/file.h"
-#include "release/recipe_keys.h"
-#include "release/recipe_text.h"
+#include "release/recipe/recipe_keys.h"
+#include "release/recipe/recipe_text.h"
 
 namespace longspan::fuzz {
 namespace {

@@ -23,8 +23,8 @@
 #include "plan/job_plan.h"
 #include "release/extend.h"
 #include "release/job_paths.h"
-#include "release/recipe_rules.h"
-#include "release/recipe_text.h"
+#include "release/recipe/recipe_rules.h"
+#include "release/recipe/recipe_text.h"
 
 namespace longspan {
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "plan/choose.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

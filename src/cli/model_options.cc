@@ -2,7 +2,7 @@
 
 #include "cli/checks.h"
 #include "cli/terminal.h"
-#include "release/recipe_ranges.h"
+#include "release/recipe/recipe_ranges.h"
 #include "text/warnings.h"
 
 namespace longspan {

@@ -12,7 +12,7 @@
 #include "cli/plan_table.h"
 #include "cli/terminal.h"
 #include "plan/choose.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 namespace {

@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "release/recipe_check.h"
-#include "release/recipe_rules.h"
-#include "release/recipe_text.h"
+#include "release/recipe/recipe_check.h"
+#include "release/recipe/recipe_rules.h"
+#include "release/recipe/recipe_text.h"
 
 namespace longspan {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "model/config.h"
 #include "plan/job_plan.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

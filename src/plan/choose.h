@@ -10,7 +10,7 @@
 
 #include "base/progress.h"
 #include "base/schema.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

@@ -10,8 +10,8 @@
 #include "release/eval_texts.h"
 #include "release/job_paths.h"
 #include "release/preparation.h"
-#include "release/recipe_check.h"
-#include "release/recipe_text.h"
+#include "release/recipe/recipe_check.h"
+#include "release/recipe/recipe_text.h"
 
 namespace longspan {
 namespace {

@@ -28,7 +28,7 @@
 #include "release/eval_texts.h"
 #include "release/job_paths.h"
 #include "release/preparation.h"
-#include "release/recipe_check.h"
+#include "release/recipe/recipe_check.h"
 #include "release/stages.h"
 
 namespace longspan {

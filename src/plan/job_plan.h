@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "model/config.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 #include "train/training_memory.h"
 
 namespace longspan {

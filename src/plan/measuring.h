@@ -7,7 +7,7 @@
 
 #include "benchmark/reading_time.h"
 #include "data/encoder.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

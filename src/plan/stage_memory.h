@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 #include "train/training_memory.h"
 
 namespace longspan {

@@ -10,10 +10,10 @@
 
 #include "base/file.h"
 #include "release/charts.h"
-#include "release/idle_keys.h"
 #include "release/markdown.h"
 #include "release/plots.h"
-#include "release/recipe_keys.h"
+#include "release/recipe/idle_keys.h"
+#include "release/recipe/recipe_keys.h"
 
 namespace longspan {
 namespace {

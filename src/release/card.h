@@ -5,7 +5,7 @@
 #include <string>
 
 #include "release/measurements.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

@@ -13,7 +13,7 @@
 #include "data/encoder.h"
 #include "eval/window.h"
 #include "release/measurements.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

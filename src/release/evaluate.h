@@ -9,7 +9,7 @@
 #include "eval/kld.h"
 #include "eval/window.h"
 #include "release/measurements.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

@@ -8,7 +8,7 @@
 #include "base/progress.h"
 #include "release/measurements.h"
 #include "release/output_folder.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

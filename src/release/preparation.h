@@ -2,7 +2,7 @@
 #pragma once
 
 #include "data/prepare.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

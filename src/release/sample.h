@@ -6,7 +6,7 @@
 
 #include "infer/sampler.h"
 #include "release/measurements.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

@@ -10,7 +10,7 @@
 #include "model/config.h"
 #include "model/weights.h"
 #include "release/measurements.h"
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

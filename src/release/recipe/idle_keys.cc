@@ -1,4 +1,4 @@
-#include "release/idle_keys.h"
+#include "release/recipe/idle_keys.h"
 
 #include <fmt/format.h>
 

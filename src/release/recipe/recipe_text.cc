@@ -1,13 +1,13 @@
-#include "release/recipe_text.h"
+#include "release/recipe/recipe_text.h"
 
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "release/idle_keys.h"
 #include "release/markdown.h"
-#include "release/recipe_keys.h"
+#include "release/recipe/idle_keys.h"
+#include "release/recipe/recipe_keys.h"
 
 namespace longspan {
 namespace {

@@ -1,4 +1,4 @@
-#include "release/recipe_text.h"
+#include "release/recipe/recipe_text.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "base/testing/temporary_folder.h"
-#include "release/recipe_keys.h"
+#include "release/recipe/recipe_keys.h"
 
 namespace longspan {
 namespace {

@@ -4,7 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

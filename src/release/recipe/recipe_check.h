@@ -1,7 +1,7 @@
 // Checks of a recipe that need a look at the files it names, before any work.
 #pragma once
 
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

@@ -1,4 +1,4 @@
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "release/job_paths.h"
-#include "release/recipe_rules.h"
+#include "release/recipe/recipe_rules.h"
 #include "release/testing/recipe_files.h"
 
 namespace longspan {

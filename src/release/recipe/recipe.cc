@@ -1,4 +1,4 @@
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/schema_reader.h"
-#include "release/recipe_keys.h"
-#include "release/recipe_rules.h"
+#include "release/recipe/recipe_keys.h"
+#include "release/recipe/recipe_rules.h"
 #include "text/utf8.h"
 
 namespace longspan {

@@ -1,4 +1,4 @@
-#include "release/recipe_rules.h"
+#include "release/recipe/recipe_rules.h"
 
 #include "release/testing/recipe_files.h"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

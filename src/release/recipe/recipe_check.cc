@@ -1,4 +1,4 @@
-#include "release/recipe_check.h"
+#include "release/recipe/recipe_check.h"
 
 #include <algorithm>
 #include <array>

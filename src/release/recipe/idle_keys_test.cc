@@ -1,9 +1,9 @@
-#include "release/idle_keys.h"
+#include "release/recipe/idle_keys.h"
 
 #include <gmock/gmock.h>
 
 #include "base/testing/expect_error.h"
-#include "release/recipe_text.h"
+#include "release/recipe/recipe_text.h"
 
 namespace longspan {
 namespace {

@@ -1,8 +1,8 @@
 // The keys of a recipe's section `eval`; see recipe_keys.h.
 #pragma once
 
-#include "release/recipe.h"
-#include "release/recipe_ranges.h"
+#include "release/recipe/recipe.h"
+#include "release/recipe/recipe_ranges.h"
 
 namespace longspan {
 

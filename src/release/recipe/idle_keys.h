@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "release/recipe.h"
+#include "release/recipe/recipe.h"
 
 namespace longspan {
 

@@ -1,4 +1,4 @@
-#include "release/recipe_check.h"
+#include "release/recipe/recipe_check.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,9 +3,9 @@
 // are in train/options.h.)
 #pragma once
 
-#include "release/eval_keys.h"
-#include "release/recipe.h"
-#include "release/recipe_ranges.h"
+#include "release/recipe/eval_keys.h"
+#include "release/recipe/recipe.h"
+#include "release/recipe/recipe_ranges.h"
 
 namespace longspan {
 

@@ -1,4 +1,4 @@
-#include "release/recipe_rules.h"
+#include "release/recipe/recipe_rules.h"
 
 #include <algorithm>
 #include <set>
@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/printable.h"
 #include "quantize/mix.h"
-#include "release/idle_keys.h"
-#include "release/recipe_keys.h"
+#include "release/recipe/idle_keys.h"
+#include "release/recipe/recipe_keys.h"
 #include "release/sample.h"
 #include "tensor/tensor.h"
 

@@ -1,5 +1,5 @@
 // The recipe of a job, or of a part of one: what `longspan extend` and `longspan train` read. Its keys are
-// declared in release/recipe_keys.h; docs/recipes.md lists them.
+// declared in release/recipe/recipe_keys.h; docs/recipes.md lists them.
 #pragma once
 
 #include <cstdint>
@@ -146,7 +146,8 @@ struct Recipe {
 enum RecipeUse : unsigned { kForExtend = 1, kForTrain = 2 };
 
 // Reads a recipe, fills in what follows from other keys, and checks what the text alone can tell. Files that
-// it names are not looked at (release/recipe_check.h does). Error(kInvalidFile) naming file, line and key.
+// it names are not looked at (release/recipe/recipe_check.h does). Error(kInvalidFile) naming file, line and
+// key.
 Recipe LoadRecipe(const std::filesystem::path& path, RecipeUse use = kForExtend);
 // The same for text that is from `path`.
 Recipe ParseRecipe(const std::filesystem::path& path, std::string text, RecipeUse use = kForExtend);
