@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/testing/temporary_folder.h"
 
 namespace longspan {
 namespace {
@@ -17,17 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-fs::path Folder() {
-  // Tests run in parallel, each in a folder of its own.
-  fs::path folder =
-      fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
-
 TEST(File, WritesReadsAndMaps) {
-  const auto path = Folder() / "new" / "a.bin";
+  const TestFolder folder;
+  const auto path = folder / "new" / "a.bin";
   const std::string text(3 << 20, 'x');
   WriteFile(path, text);
   EXPECT_EQ(ReadFile(path), text);
@@ -37,7 +30,8 @@ TEST(File, WritesReadsAndMaps) {
 }
 
 TEST(File, ReleasedPagesAreReadAgain) {
-  const auto path = Folder() / "a.bin";
+  const TestFolder folder;
+  const auto path = folder / "a.bin";
   WriteFile(path, std::string(1 << 20, 'x'));
   const auto mapped = MappedFile::Open(path);
   const auto piece = mapped->bytes().subspan(100, 500000);
@@ -48,21 +42,21 @@ TEST(File, ReleasedPagesAreReadAgain) {
 }
 
 TEST(File, UncommittedLeavesNothingAndKeepsTheOld) {
-  const auto folder = Folder();
+  const TestFolder folder;
   WriteFile(folder / "a", "old");
   {
     AtomicFile file(folder / "a");
     file.Write("new");
   }
   EXPECT_EQ(ReadFile(folder / "a"), "old");
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1);
 }
 
 // The permissions of a file.
 unsigned ModeOf(const fs::path& path) { return static_cast<unsigned>(fs::status(path).permissions()); }
 
 TEST(File, TheUmaskHolds) {
-  const auto folder = Folder();
+  const TestFolder folder;
   for (const mode_t mask : {0022, 0077, 0002}) {
     const mode_t before = ::umask(mask);
     WriteFile(folder / std::to_string(mask), "text");
@@ -72,7 +66,7 @@ TEST(File, TheUmaskHolds) {
 }
 
 TEST(File, AReplacedFileKeepsItsPermissions) {
-  const auto folder = Folder();
+  const TestFolder folder;
   for (const unsigned mode : {0600u, 0640u, 0755u}) {
     WriteFile(folder / "a", "old");
     fs::permissions(folder / "a", static_cast<fs::perms>(mode));
@@ -82,7 +76,7 @@ TEST(File, AReplacedFileKeepsItsPermissions) {
 }
 
 TEST(File, ALinkStaysAndItsTargetIsReplaced) {
-  const auto folder = Folder();
+  const TestFolder folder;
   fs::create_directory(folder / "disk");
   WriteFile(folder / "disk" / "model", "old");
   fs::create_symlink("disk/model", folder / "link");
@@ -101,7 +95,7 @@ TEST(File, ALinkStaysAndItsTargetIsReplaced) {
 }
 
 TEST(File, FoldersAndDevicesAreRefusedBeforeAnythingIsWritten) {
-  const auto folder = Folder();
+  const TestFolder folder;
   fs::create_directory(folder / "a");
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   for (const fs::path& path : {folder / "a", folder / "a" / "", folder / "pipe", fs::path("/dev/null")}) {
@@ -133,17 +127,17 @@ std::string MessageOf(const std::function<void()>& act) {
 
 // None of these waits for a writer.
 TEST(File, OnlyRegularFilesAreMapped) {
-  const auto folder = Folder();
+  const TestFolder folder;
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   const auto map = [](const fs::path& path) { return [path] { MappedFile::Open(path); }; };
   EXPECT_THAT(MessageOf(map(folder / "pipe")), HasSubstr("pipe: is a pipe, expected a regular file; save"));
   EXPECT_THAT(MessageOf(map("/dev/null")), HasSubstr("/dev/null: is a device"));
-  EXPECT_THAT(MessageOf(map(folder)), HasSubstr("is a folder, expected a regular file"));
-  EXPECT_THAT(MessageOf([&] { ReadFile(folder); }), HasSubstr("is a folder"));
+  EXPECT_THAT(MessageOf(map(folder.path())), HasSubstr("is a folder, expected a regular file"));
+  EXPECT_THAT(MessageOf([&] { ReadFile(folder.path()); }), HasSubstr("is a folder"));
 }
 
 TEST(File, ATextMayComeFromAPipe) {
-  const auto folder = Folder();
+  const TestFolder folder;
   const fs::path pipe = folder / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
   EXPECT_THAT(MessageOf([&] { ReadFile(pipe); }), HasSubstr("a pipe that nothing was written to"));
@@ -166,7 +160,7 @@ TEST(File, ATextMayComeFromAPipe) {
 }
 
 TEST(File, FreeSpaceIsCheckedWithoutWriting) {
-  const auto folder = Folder();
+  const TestFolder folder;
   EXPECT_NO_THROW(CheckFreeSpace(folder / "a", 1));
   try {
     CheckFreeSpace(folder / "a", std::uint64_t{1} << 62);
@@ -177,7 +171,7 @@ TEST(File, FreeSpaceIsCheckedWithoutWriting) {
         << error.what();
   }
   EXPECT_THROW(CheckFreeSpace(folder / "none" / "a", 1), Error);
-  EXPECT_TRUE(fs::is_empty(folder));
+  EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
 // A disk on which little is free: proc reports none at all.
@@ -188,7 +182,8 @@ TEST(File, SmallSizesAreNotRoundedToNothing) {
 }
 
 TEST(File, EmptyFileMaps) {
-  const auto path = Folder() / "empty";
+  const TestFolder folder;
+  const auto path = folder / "empty";
   WriteFile(path, "");
   EXPECT_TRUE(MappedFile::Open(path)->bytes().empty());
 }

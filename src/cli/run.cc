@@ -236,6 +236,7 @@ void AddRun(CLI::App& app) {
   run->add_option("--repeat-window", sampler.repeat_window, "How many tokens are recent")
       ->capture_default_str();
   run->add_option("--seed", sampler.seed, "Seed for sampling; the same seed writes the same text")
+      ->check(kNotNegative)
       ->capture_default_str();
   run->add_flag("--greedy", options->greedy, "The same as --temperature 0");
   run->add_flag("--no-bos", options->no_bos, "Do not begin with the beginning-of-text token");
