@@ -82,8 +82,9 @@ TEST(AtomicFolder, RefusesAnEmptyFolderThatCannotBeReplaced) {
   EXPECT_THAT(Refusal(test.path()), testing::HasSubstr("is the current folder"));
   fs::current_path(before);
   EXPECT_EQ(Refusal(test.path()), "");
-  if (const auto mounted = EmptyMountPoint())
+  if (const auto mounted = EmptyMountPoint()) {
     EXPECT_THAT(Refusal(*mounted), testing::HasSubstr("is a mount point, which cannot be replaced; name"));
+  }
 }
 
 TEST(AtomicFolder, ALinkStaysAndLeadsToTheFolder) {
