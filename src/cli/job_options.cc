@@ -16,9 +16,11 @@ namespace fs = std::filesystem;
 // MODEL and --out, before anything is measured.
 void CheckFolders(const JobOptions& options) {
   const std::string& model = options.what.front();
-  if (fs::is_directory(model) && !fs::exists(fs::path(model) / "config.json")) {
+  const auto has = [&](const char* file) { return fs::exists(fs::path(model) / file); };
+  // What is wrong with an adapter is said where models are opened.
+  if (fs::is_directory(model) && !has("config.json") && !has("adapter_config.json")) {
     Fail(ErrorKind::kBadOption,
-         "{}: expected a model, as a GGUF file or a Hugging Face folder, found a folder without config.json; "
+         "{}: expected a model, as a GGUF file or a Hugging Face folder, found no config.json in it; "
          "give MODEL first, then DOCUMENTS",
          model);
   }
