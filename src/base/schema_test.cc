@@ -72,7 +72,7 @@ std::string ErrorOf(const std::string& text, unsigned use = 0) {
     Read(text, use);
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kInvalidFile) << error.what();
-    const std::string message = error.what();
+    std::string message = error.what();
     EXPECT_TRUE(std::ranges::all_of(message, [](unsigned char c) { return c >= 0x20 && c < 0x7f; }))
         << message;
     EXPECT_LT(message.size(), 1000u);

@@ -124,7 +124,7 @@ void RunTrain(const Options& given) {
   const TextEncoder encoder = EncoderOf(*tokenizer);
   const ShardSet shards = ShardSet::Open(r.data.shards);
   const ExampleOptions examples = ExamplesOf(r, start.config.context);
-  TrainOptions options = r.train;
+  auto options = static_cast<const TrainOptions&>(r.train);
   const TrainData data = MakeTrainData(shards, examples, options, encoder);
   options.steps = r.train.Steps(data.examples_per_epoch);
   const Kernels& kernels = ChooseKernels(given.isa);

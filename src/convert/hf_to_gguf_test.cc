@@ -38,7 +38,7 @@ class HfToGguf : public ::testing::Test {
     return GgufFile::Open(folder_ / "out.gguf");
   }
   std::string Refusal() {
-    const std::string error = ErrorOf([&] { Convert(); });
+    std::string error = ErrorOf([&] { Convert(); });
     EXPECT_FALSE(fs::exists(folder_ / "out.gguf"));
     return error;
   }
@@ -50,7 +50,10 @@ class HfToGguf : public ::testing::Test {
 void NumberRows(HfTensor& tensor) {
   const std::size_t cols = tensor.shape.size() < 2 ? 1 : static_cast<std::size_t>(tensor.shape[1]);
   std::vector<float> values(tensor.bytes.size() / sizeof(float));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i / cols);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::size_t row = i / cols;
+    values[i] = static_cast<float>(row);
+  }
   std::memcpy(tensor.bytes.data(), values.data(), tensor.bytes.size());
 }
 

@@ -85,7 +85,7 @@ TEST(Pose, PaperDrawsTheFirstChunksLengthEvenly) {
   ASSERT_EQ(count.size(), 5u);
   EXPECT_EQ(count.begin()->first, 1);
   EXPECT_EQ(count.rbegin()->first, 5);
-  for (const auto& [length, n] : count) EXPECT_NEAR(n, kDraws / 5, 4 * std::sqrt(kDraws / 5.0)) << length;
+  for (const auto& [length, n] : count) EXPECT_NEAR(n, kDraws / 5.0, 4 * std::sqrt(kDraws / 5.0)) << length;
 }
 
 // How often each relative distance occurs at 7,000 tokens, a target of 65,536 and two equal chunks. Between
@@ -209,7 +209,7 @@ TEST(RandomPositions, EveryPositionIsAsLikely) {
     Random random = At(step);
     for (const auto p : RandomPositions(5, 20, random)) ++count[p];
   }
-  for (const int n : count) EXPECT_NEAR(n, kDraws / 4, 4.5 * std::sqrt(kDraws * .25 * .75));
+  for (const int n : count) EXPECT_NEAR(n, kDraws / 4.0, 4.5 * std::sqrt(kDraws * .25 * .75));
 }
 
 TEST(Pose, SaysWhatItsChunksAre) {

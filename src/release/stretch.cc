@@ -89,7 +89,7 @@ TrainingFacts TrainStretch(const StretchJob& job, const fs::path& shards_folder,
   const TextEncoder encoder = EncoderOf(tokens.tokenizer());
   Apply(job.rope, base.config, base.weights);
   const ShardSet shards = ShardSet::Open(shards_folder);
-  TrainOptions options = job.recipe.train;
+  auto options = static_cast<const TrainOptions&>(job.recipe.train);
   const TrainData data = MakeTrainData(shards, ExamplesOf(job), options, encoder);
   options.steps = job.recipe.train.Steps(data.examples_per_epoch);
   Network network(base.config, base.weights, options, ChooseKernels(job.isa));
