@@ -141,7 +141,7 @@ PeftConfig ReadPeftConfig(const std::filesystem::path& folder) {
 std::shared_ptr<const SafetensorsFile> OpenPeftTensors(const std::filesystem::path& folder) {
   if (!std::filesystem::exists(folder / kTensorsName) && std::filesystem::exists(folder / kPickleName))
     RefusePickle(folder / kPickleName);
-  const auto file = SafetensorsFile::Open(folder / kTensorsName);
+  auto file = SafetensorsFile::Open(folder / kTensorsName);
   file->RefuseEmptyTensors();
   return file;
 }
