@@ -242,7 +242,7 @@ TEST_F(ExtendHuggingFaceTest, AQuantisedBaseIsDecoded) {
 // behind.
 TEST_F(ExtendHuggingFaceTest, FoldersThatAreNoModelAreRefusedAtOnce) {
   const auto refusal = [&] {
-    const std::string message = ErrorOf([&] { Run(); });
+    std::string message = ErrorOf([&] { Run(); });
     EXPECT_FALSE(fs::exists(folder_ / "out"));
     EXPECT_FALSE(fs::exists(folder_ / "out.work"));
     return message;
@@ -250,7 +250,7 @@ TEST_F(ExtendHuggingFaceTest, FoldersThatAreNoModelAreRefusedAtOnce) {
   const auto without = [&](const std::string& name) {
     const fs::path file = folder_ / "hf" / name, kept = folder_ / "kept";
     fs::rename(file, kept);
-    const std::string message = refusal();
+    std::string message = refusal();
     fs::rename(kept, file);
     return message;
   };
@@ -258,7 +258,7 @@ TEST_F(ExtendHuggingFaceTest, FoldersThatAreNoModelAreRefusedAtOnce) {
     const fs::path file = folder_ / "hf" / name;
     const std::string whole = ReadFile(file);
     WriteFile(file, text);
-    const std::string message = refusal();
+    std::string message = refusal();
     WriteFile(file, whole);
     return message;
   };

@@ -29,7 +29,7 @@ fs::file_type TypeOf(const fs::path& path) {
 
 fs::path Resolved(const fs::path& path) {
   std::error_code error;
-  const fs::path resolved = fs::weakly_canonical(path, error);
+  fs::path resolved = fs::weakly_canonical(path, error);
   if (error) Fail(ErrorKind::kIo, "{}: cannot be resolved: {}", path.string(), error.message());
   return resolved;
 }
@@ -256,7 +256,7 @@ void OutputFolder::Publish(std::span<const std::string> names) {
 }
 
 fs::path OutputFolder::StageFolder(const std::string& folder) const {
-  const fs::path staged = staging_ / folder;
+  fs::path staged = staging_ / folder;
   std::error_code error;
   fs::remove_all(staged, error);
   if (error) Fail(ErrorKind::kIo, "{}: cannot be removed: {}", staged.string(), error.message());
