@@ -86,7 +86,7 @@ std::string Refusal(const Workplace& place, const std::vector<std::string>& argu
   const Outcome outcome = place.Run(arguments);
   EXPECT_GT(outcome.code, 0);
   EXPECT_NE(outcome.code, 70) << "an internal error";
-  const std::string message = outcome.err.substr(outcome.err.find("longspan: "));
+  std::string message = outcome.err.substr(outcome.err.find("longspan: "));
   EXPECT_EQ(message.find('\n'), message.size() - 1) << outcome.err;
   return message;
 }

@@ -101,7 +101,8 @@ inline double MeanKl(std::span<const float> a, std::span<const float> b, std::in
       total += std::exp(row_a[i] - sum_a) * ((row_a[i] - sum_a) - (row_b[i] - sum_b));
     }
   }
-  return total / static_cast<double>(a.size() / width);
+  const std::size_t rows = a.size() / width;
+  return total / static_cast<double>(rows);
 }
 
 }  // namespace longspan::peers
