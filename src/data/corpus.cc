@@ -72,7 +72,11 @@ void Corpus::AddFile(const fs::path& path, bool named) {
   struct stat info;
   if (::stat(path.c_str(), &info) == 0) {
     const fs::path*& first = inputs_of_files_[{info.st_dev, info.st_ino}];
-    if (first != nullptr && first != input_) {
+    if (first == input_) {  // it could be trained on and held out at once
+      return skips_.others.Add(
+          fmt::format("{}: another name of a file of the same folder, which is read once", path.string()));
+    }
+    if (first != nullptr) {
       Fail(ErrorKind::kBadOption, "{}: is read twice, for the inputs {} and {}; name it in one of them only",
            path.string(), first->string(), input_->string());
     }

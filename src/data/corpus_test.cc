@@ -238,6 +238,22 @@ TEST(Corpus, AFileOfTwoInputsIsRefused) {
   EXPECT_THAT(Texts({folder / "docs"}), ElementsAre("one", "one"));
 }
 
+// Two names of one file would put a document into both training and validation.
+TEST(Corpus, AFileWithTwoNamesInAFolderIsReadOnce) {
+  const TestFolder folder;
+  WriteFile(folder / "a.txt", "one");
+  std::filesystem::create_symlink("a.txt", folder / "b.txt");
+  std::filesystem::create_hard_link(folder / "a.txt", folder / "c.txt");
+  Corpus corpus({folder.path()}, {});
+  const std::optional<Document> document = corpus.Next();
+  ASSERT_TRUE(document);
+  EXPECT_EQ(document->text, "one");
+  EXPECT_FALSE(corpus.Next());
+  EXPECT_EQ(corpus.skips().others.count, 2);
+  EXPECT_THAT(corpus.skips().others.named.front(),
+              HasSubstr("b.txt: another name of a file of the same folder"));
+}
+
 TEST(Corpus, SaysWhatIsMissing) {
   EXPECT_EQ(KindOf([] { Texts({"/no/such/file.jsonl"}); }), ErrorKind::kIo);
 }
