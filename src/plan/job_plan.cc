@@ -232,11 +232,7 @@ class Planner {
         kernels_.MatMulInputGradient(b, a, delta, Store::kSet);
         part.ToFloat(type);
       });
-      std::int64_t merged = 0;
-      for (const MemoryPart& part_of : MergingMemory(base_.config, recipe_.train, 1)) {
-        merged = part_of.bytes;
-        break;
-      }
+      const std::int64_t merged = MergingMemory(base_.config, recipe_.train, 1).front().bytes;
       seconds = of_rows * static_cast<double>(merged) / static_cast<double>(rows * q.cols());
     }
     stage.seconds = seconds + static_cast<double>(stage.disk) / kDiskBytesPerSecond;
@@ -259,19 +255,21 @@ class Planner {
 
   void PlanQuantize() {
     std::vector<TensorInfo> tensors = base_.tensors;
+    std::map<std::string_view, const std::vector<std::int64_t>*> shapes;
     for (TensorInfo& tensor : tensors) {
       if (tensor.shape.size() > 1) tensor.type = base_.MergedType();
+      shapes[tensor.name] = &tensor.shape;
     }
     for (const std::string& name : recipe_.quantize) {
       StagePlan& stage = Add("quantize-" + name);
       stage.mapped = 0;  // pages are given back once they are read
       stage.memory.push_back({"rows being encoded", std::int64_t{32} << 20});
       for (const TypeChoice& choice : ChooseTypes(FindMix(name), tensors)) {
-        const auto tensor = std::ranges::find(tensors, choice.name, &TensorInfo::name);
-        stage.disk += TensorBytes(choice.type, tensor->shape);
-        if (tensor->shape.size() < 2 || !CanEncode(choice.type)) continue;
+        const std::vector<std::int64_t>& shape = *shapes.at(choice.name);
+        stage.disk += TensorBytes(choice.type, shape);
+        if (shape.size() < 2 || !CanEncode(choice.type)) continue;
         std::int64_t elements = 1;
-        for (const std::int64_t n : tensor->shape) elements *= n;
+        for (const std::int64_t n : shape) elements *= n;
         stage.seconds += static_cast<double>(elements) * EncodingTime(choice.type, choice.cols);
       }
       stage.seconds += static_cast<double>(stage.disk) / kDiskBytesPerSecond;
