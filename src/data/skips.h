@@ -23,7 +23,7 @@ struct CorpusSkips {
   SkippedParts lines;      // records of JSON: malformed, too long, without a text
   SkippedParts documents;  // texts that are too long, not UTF-8, or could not be tokenised
   SkippedParts files;      // cut off, damaged, unreadable; what came before the damage is used
-  SkippedParts others;     // files and links found in folders that hold no text: nothing was lost
+  SkippedParts others;     // files and links in folders that have no text of their own: nothing was lost
 
   void Add(const CorpusSkips& other);
   // Lines, documents and files: whether text was lost.
