@@ -1,11 +1,16 @@
 // Products of quantised weights at an 8B's shape (14,336 x 4,096), exact and with activations rounded to 8
-// bits. For one row the counter to read is bytes/s (of packed weights), for many FLOP/s.
+// bits, the weights as a file has them or packed. For one row the counter to read is bytes/s (of packed
+// weights), for many FLOP/s.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <map>
+#include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "kernels/kernels.h"
@@ -27,13 +32,29 @@ const std::vector<Tensor>& Weights(Type type) {
   return weights;
 }
 
+// The same weights, packed.
+const std::vector<Tensor>& PackedWeights(Type type, const Kernels& kernels) {
+  static std::map<std::pair<Type, std::string>, std::vector<Tensor>> made;
+  std::vector<Tensor>& weights = made[{type, kernels.name()}];
+  if (!weights.empty()) return weights;
+  for (Tensor weight : Weights(type)) {
+    const auto bytes = static_cast<std::size_t>(kernels.PackedBytes(weight));
+    const auto pages = std::make_shared<const HugePages>(bytes);
+    weight.SetPacking(kernels.Pack(weight, pages->bytes().first(bytes), pages));
+    weights.push_back(weight);
+  }
+  return weights;
+}
+
+enum class Order { kFile, kPacked };
+
 // Arguments: type, rows, threads.
-void Product(benchmark::State& state, const char* isa, Activations activations) {
+void Product(benchmark::State& state, const char* isa, Activations activations, Order order) {
   const auto type = static_cast<Type>(state.range(0));
   const std::int64_t n = state.range(1);
   SetThreads(static_cast<int>(state.range(2)));
   const Kernels& kernels = ChooseKernels(isa, activations);
-  const std::vector<Tensor>& weights = Weights(type);
+  const std::vector<Tensor>& weights = order == Order::kPacked ? PackedWeights(type, kernels) : Weights(type);
   Matrix x(n, 4096), y(n, 14336);
   Random random(1, 0, RandomPurpose::kTest);
   for (float& v : x.span()) v = random.Normal();
@@ -56,9 +77,11 @@ void Shapes(benchmark::internal::Benchmark* b) {
   }
 }
 
-BENCHMARK_CAPTURE(Product, int8, "auto", Activations::kInt8)->Apply(Shapes);
-BENCHMARK_CAPTURE(Product, int8_avx2, "avx2", Activations::kInt8)->Apply(Shapes);
-BENCHMARK_CAPTURE(Product, exact, "auto", Activations::kExact)->Apply(Shapes);
+BENCHMARK_CAPTURE(Product, int8, "auto", Activations::kInt8, Order::kFile)->Apply(Shapes);
+BENCHMARK_CAPTURE(Product, packed, "auto", Activations::kInt8, Order::kPacked)->Apply(Shapes);
+BENCHMARK_CAPTURE(Product, int8_avx2, "avx2", Activations::kInt8, Order::kFile)->Apply(Shapes);
+BENCHMARK_CAPTURE(Product, packed_avx2, "avx2", Activations::kInt8, Order::kPacked)->Apply(Shapes);
+BENCHMARK_CAPTURE(Product, exact, "auto", Activations::kExact, Order::kFile)->Apply(Shapes);
 
 }  // namespace
 }  // namespace longspan

@@ -1,7 +1,6 @@
 #include "benchmark/benchmark.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,9 +9,11 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/machine.h"
+#include "base/parallel.h"
 #include "base/random.h"
 #include "benchmark/cost.h"
 #include "benchmark/random_depth.h"
+#include "benchmark/seconds.h"
 #include "infer/session.h"
 #include "model/kv_cache.h"
 #include "model/kv_page_pool.h"
@@ -140,18 +141,27 @@ class Benchmark {
     const std::string batch = result.sequences == 1 ? "" : fmt::format(" x {}", result.sequences);
     progress_.Start(fmt::format("{} {}{} at {}", Name(result.work), result.tokens, batch, result.depth),
                     repetitions, "runs");
+    const bool decodes = result.work == BenchmarkWork::kDecode;
+    const MemoryReading* memory = decodes ? options_.memory : nullptr;
+    double before = memory != nullptr ? memory->Pass(Threads()) : 0;
     for (std::int64_t i = 0; i < repetitions; ++i) {
       subject_.Set(result.sequences, result.depth);
-      const auto start = std::chrono::steady_clock::now();
-      if (result.work == BenchmarkWork::kDecode)
-        subject_.Write(First(result.tokens));
-      else
-        subject_.Read(First(result.tokens));
-      result.seconds.push_back(
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      const double seconds = SecondsOf([&] {
+        if (decodes)
+          subject_.Write(First(result.tokens));
+        else
+          subject_.Read(First(result.tokens));
+      });
+      result.seconds.push_back(seconds);
+      if (memory != nullptr) {
+        const double after = memory->Pass(Threads());
+        result.of_memory.push_back(result.bytes / seconds / ((before + after) / 2));
+        before = after;
+      }
       progress_.Update(i + 1);
     }
     std::ranges::sort(result.seconds);
+    std::ranges::sort(result.of_memory);
     progress_.Finish(fmt::format("{:.1f} tokens/s", result.TokensPerSecond(result.BestSeconds())));
     results_.push_back(std::move(result));
   }
@@ -163,6 +173,11 @@ class Benchmark {
   std::vector<std::int32_t> tokens_;
   std::vector<BenchmarkResult> results_;
 };
+
+double MedianOf(const std::vector<double>& sorted) {
+  const std::size_t n = sorted.size();
+  return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
+}
 
 void Validate(const Transformer& model, const BenchmarkOptions& options) {
   const auto check = [](std::int64_t value, std::int64_t least, std::string_view what) {
@@ -206,10 +221,8 @@ std::string_view Name(BenchmarkWork work) {
   return "?";
 }
 
-double BenchmarkResult::MedianSeconds() const {
-  const std::size_t n = seconds.size();
-  return (seconds[(n - 1) / 2] + seconds[n / 2]) / 2;
-}
+double BenchmarkResult::MedianSeconds() const { return MedianOf(seconds); }
+double BenchmarkResult::MedianOfMemory() const { return MedianOf(of_memory); }
 
 std::vector<BenchmarkResult> MeasureModel(const Transformer& model, const BenchmarkOptions& options,
                                           Progress& progress) {

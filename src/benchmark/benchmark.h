@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "benchmark/memory_reading.h"
 #include "model/transformer.h"
 #include "tensor/type.h"
 
@@ -19,6 +20,9 @@ struct BenchmarkOptions {
   std::vector<std::int64_t> batches{1};  // sequences written at once; more than one only at the least depth
   int repetitions = 3;                   // of each prefill and decode
   Type cache_type = Type::kF32;          // of keys and values
+  // Read before and after each decode, so that its speed is compared with the memory's of the same moment:
+  // neighbours on a shared machine come and go. Null: not read.
+  const MemoryReading* memory = nullptr;
 };
 
 enum class BenchmarkWork { kPrefill, kPrompt, kDecode };
@@ -32,9 +36,13 @@ struct BenchmarkResult {
   double operations = 0;             // floating-point, of one repetition
   double bytes = 0;                  // of weights, keys and values that one repetition reads at least
   std::vector<double> seconds = {};  // of each repetition, fastest first
+  // Of each decode, least first: its bytes a second relative to those of reading memory around it. Empty
+  // where memory was not read.
+  std::vector<double> of_memory = {};
 
   double BestSeconds() const { return seconds.front(); }
   double MedianSeconds() const;
+  double MedianOfMemory() const;
   double TokensPerSecond(double of_seconds) const {
     return static_cast<double>(tokens * sequences) / of_seconds;
   }

@@ -65,6 +65,22 @@ TEST_F(BenchmarkTest, CountsWhatIsDone) {
   EXPECT_EQ(r[2].bytes, 2 * weights + KvBytes(config_, 9, Type::kF32) + KvBytes(config_, 10, Type::kF32));
 }
 
+TEST_F(BenchmarkTest, DecodesAreComparedWithMemoryOfTheSameMoment) {
+  const MemoryReading memory(1 << 20);
+  EXPECT_GT(memory.Pass(1), 0);
+  BenchmarkOptions options;
+  options.depths = {0};
+  options.prefill = 5;
+  options.decode = 2;
+  options.memory = &memory;
+  const std::vector<BenchmarkResult> r = MeasureModel(model_, options);
+  ASSERT_EQ(r.size(), 2u);
+  EXPECT_TRUE(r[0].of_memory.empty());
+  ASSERT_EQ(r[1].of_memory.size(), 3u);
+  EXPECT_GT(r[1].of_memory.front(), 0);
+  EXPECT_EQ(r[1].MedianOfMemory(), r[1].of_memory[1]);
+}
+
 TEST_F(BenchmarkTest, BatchesShareTheWeightsAndAreOfTheLeastDepth) {
   BenchmarkOptions options;
   options.depths = {50, 3};

@@ -1,38 +1,16 @@
 #include "benchmark/peaks.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <functional>
-#include <memory>
 
 #include "base/cancel.h"
-#include "base/error.h"
-#include "base/machine.h"
 #include "base/parallel.h"
+#include "benchmark/memory_reading.h"
 #include "benchmark/peak_loops.h"
+#include "benchmark/seconds.h"
 
 namespace longspan {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsOf(const std::function<void()>& work) {
-  const Clock::time_point start = Clock::now();
-  work();
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double BestSeconds(int runs, const std::function<void()>& work) {
-  double best = SecondsOf(work);
-  for (int i = 1; i < runs; ++i) {
-    ThrowIfCancelled();
-    best = std::min(best, SecondsOf(work));
-  }
-  return best;
-}
 
 // Takes results that nobody reads, so that the compiler still computes them.
 thread_local volatile double ignored_sum;
@@ -61,44 +39,18 @@ Peak MeasureLoop(const PeakLoop& loop, const PeakOptions& options) {
   return peak;
 }
 
-// Zeroed memory in large pages where the system has them, because small ones would measure address
-// translation too.
-std::unique_ptr<std::byte, std::function<void(std::byte*)>> MapMemory(std::size_t bytes) {
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED)
-    Fail(ErrorKind::kOutOfMemory, "no {} MiB of memory to measure reading with", bytes >> 20);
-  ::madvise(data, bytes, MADV_HUGEPAGE);
-  return {static_cast<std::byte*>(data), [bytes](std::byte* p) { ::munmap(p, bytes); }};
-}
-
 Peak MeasureReading(const PeakOptions& options) {
-  std::int64_t bytes = options.read_bytes;
-  if (bytes <= 0) {
-    // Of a buffer four times as large as the cache, at most a quarter can still be in the cache from the pass
-    // before.
-    bytes = std::max<std::int64_t>(std::int64_t{1} << 30, 4 * LastLevelCacheBytes());
-    bytes = std::min(bytes, static_cast<std::int64_t>(MemoryBytes() / 4));
-  }
-  const int threads = Threads();
-  const std::int64_t unit = kReadUnit * threads;
-  bytes = (bytes + unit - 1) / unit * unit;
-  const auto memory = MapMemory(static_cast<std::size_t>(bytes));
-  const ReadLoop read = BestReadLoop();
-  const auto pass = [&](int shares) {
-    const std::int64_t share = bytes / shares;
-    ParallelFor(shares, [&](std::int64_t i) {
-      ignored_sum = static_cast<double>(read(memory.get() + i * share, share));
-    });
-  };
-  // Writes every page, because pages that were never written are all one page of zeros.
-  ParallelFor(threads, [&](std::int64_t i) {
-    std::fill_n(memory.get() + i * (bytes / threads), bytes / threads, std::byte{1});
-  });
-  const auto rate = [&](int shares) {
-    return static_cast<double>(bytes) / BestSeconds(options.runs, [&] { pass(shares); });
+  const MemoryReading memory(options.read_bytes);
+  const auto rate = [&](int threads) {
+    double best = 0;
+    for (int i = 0; i < options.runs; ++i) {
+      ThrowIfCancelled();
+      best = std::max(best, memory.Pass(threads));
+    }
+    return best;
   };
   Peak peak{PeakKind::kMemoryReading, "", "", rate(1), 0};
-  peak.all_threads = threads == 1 ? peak.one_thread : rate(threads);
+  peak.all_threads = Threads() == 1 ? peak.one_thread : rate(Threads());
   return peak;
 }
 

@@ -1,4 +1,4 @@
-// How long something takes, by repeating it.
+// How long something takes.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,13 @@
 
 namespace longspan {
 
+template <class Work>
+double SecondsOf(Work&& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 // The seconds of the fastest of `repetitions` calls, because other work of the machine can only add time.
 // Error(kCancelled) between two.
 template <class Work>
@@ -16,9 +23,7 @@ double BestSeconds(int repetitions, Work&& work) {
   double best = std::numeric_limits<double>::infinity();
   for (int i = 0; i < repetitions; ++i) {
     ThrowIfCancelled();
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best = std::min(best, SecondsOf(work));
   }
   return best;
 }

@@ -37,19 +37,22 @@ std::string Rate(double per_second, std::string_view unit) {
 }
 
 // The peak that a result is compared with: reading memory for writing, products for all else. `rate` is that
-// of the fastest repetition.
+// of the fastest repetition. What writing reaches of the memory is the median of what its repetitions did.
 struct Held {
   const Peak* peak;
   double rate;
   std::string_view unit;
-  double Fraction() const { return rate / peak->all_threads; }
+  double fraction;
 };
 
 Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, const Peak* products) {
   if (result.work == BenchmarkWork::kDecode)
-    return {MemoryPeak(peaks), result.bytes / result.BestSeconds(), "B"};
-  return {products, result.operations / result.BestSeconds(), "FLOP"};
+    return {MemoryPeak(peaks), result.bytes / result.BestSeconds(), "B", result.MedianOfMemory()};
+  const double rate = result.operations / result.BestSeconds();
+  return {products, rate, "FLOP", products == nullptr ? 0 : rate / products->all_threads};
 }
+
+std::string_view NameOf(WeightMemory memory) { return memory == WeightMemory::kPacked ? "packed" : "mapped"; }
 
 // Only quantised weights are multiplied by activations in integers.
 const Peak* PeakOfProducts(const ModelOptions& options, const LoadedModel& model,
@@ -83,10 +86,10 @@ void PrintModel(const BenchOptions& options, const LoadedModel& model, const std
                 const std::vector<BenchmarkResult>& results) {
   const Peak* products = PeakOfProducts(options.model, model, peaks);
   fmt::print(
-      "\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, activations {}, cache {}\n\n",
+      "\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, {}, activations {}, cache {}\n\n",
       options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
-      WeightBytes(model.transformer().weights()) / 1e6, NameOf(options.model.activations),
-      Traits(options.benchmark.cache_type).name);
+      WeightBytes(model.transformer().weights()) / 1e6, NameOf(model.weight_memory()),
+      NameOf(options.model.activations), Traits(options.benchmark.cache_type).name);
   fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}\n", "work", "depth", "tokens", "sequences",
              "tokens/s", "median", "best rate", "of peak");
   for (const BenchmarkResult& r : results) {
@@ -96,7 +99,7 @@ void PrintModel(const BenchOptions& options, const LoadedModel& model, const std
                Rate(held.rate, held.unit),
                held.peak == nullptr
                    ? "n/a"
-                   : fmt::format("{:.1f}% of {}", 100 * held.Fraction(), FullName(*held.peak)));
+                   : fmt::format("{:.1f}% of {}", 100 * held.fraction, FullName(*held.peak)));
   }
 }
 
@@ -130,7 +133,7 @@ Json ResultsJson(const std::vector<Peak>& peaks, const Peak* products,
          {"flop_per_second", r.operations / best},
          {"bytes_per_second", r.bytes / best},
          {"peak", held.peak == nullptr ? Json() : Json(FullName(*held.peak))},
-         {"fraction", held.peak == nullptr ? Json() : Json(held.Fraction())}});
+         {"fraction", held.peak == nullptr ? Json() : Json(held.fraction)}});
   }
   return json;
 }
@@ -145,7 +148,12 @@ void RunBench(const BenchOptions& options) {
   std::vector<Peak> peaks = MeasurePeaks({}, Terminal());
   std::erase_if(peaks, [&](const Peak& peak) { return !Allows(isa, peak); });
   std::vector<BenchmarkResult> results;
-  if (model) results = MeasureModel(model->transformer(), options.benchmark, Terminal());
+  if (model) {
+    const MemoryReading memory;
+    BenchmarkOptions benchmark = options.benchmark;
+    benchmark.memory = &memory;
+    results = MeasureModel(model->transformer(), benchmark, Terminal());
+  }
 
   if (!options.json) {
     PrintMachine(peaks, chosen);
@@ -161,6 +169,7 @@ void RunBench(const BenchOptions& options) {
     json["model"] = {{"path", options.model.path},
                      {"parameters", model->config().Parameters()},
                      {"weight_bytes", static_cast<std::int64_t>(WeightBytes(model->transformer().weights()))},
+                     {"weight_memory", NameOf(model->weight_memory())},
                      {"activations", NameOf(options.model.activations)},
                      {"cache_type", Traits(options.benchmark.cache_type).name}};
     json["results"] = ResultsJson(peaks, PeakOfProducts(options.model, *model, peaks), results);

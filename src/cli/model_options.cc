@@ -64,9 +64,10 @@ void ModelOptions::AddTo(CLI::App& command) {
                   "are rounded")
       ->transform(CLI::CheckedTransformer(CacheTypesByName(), CLI::ignore_case))
       ->default_str(cache_type == Type::kF32 ? "f32" : "f16");
-  command.add_flag("--no-mmap", no_mmap,
-                   "Copy the weights to memory, in huge pages, instead of mapping the file: slower to start, "
-                   "faster to write");
+  command.add_flag(
+      "--mmap", mmap,
+      "Leave the weights in the file. Without it they are copied, with --activations int8 and where "
+      "memory allows, in the order in which they are read: writing is faster");
   AddRopeOptions(command, rope);
 }
 
@@ -79,8 +80,7 @@ std::vector<std::filesystem::path> ModelOptions::Inputs() const {
 LoadedModel ModelOptions::Load() const {
   std::vector<AdapterFile> files;
   for (const std::string& adapter : adapters) files.push_back(AdapterFile::Parse(adapter));
-  LoadedModel model(path, rope, isa, activations, files,
-                    no_mmap ? WeightMemory::kHugePages : WeightMemory::kMapped);
+  LoadedModel model(path, rope, isa, activations, files, mmap ? WeightMemory::kMapped : WeightMemory::kAuto);
   WarnAbout(model.tokenizer().vocabulary(), Terminal());
   return model;
 }

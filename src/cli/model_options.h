@@ -28,10 +28,10 @@ struct ModelOptions {
   Activations activations = Activations::kExact;
   Type cache_type = Type::kF32;       // of keys and values
   std::vector<std::string> adapters;  // as AdapterFile::Parse reads them
-  bool no_mmap = false;
+  bool mmap = false;
   RopeOverride rope;
 
-  // MODEL, --adapter, --isa, --activations, --cache-type, --no-mmap and the --rope-* overrides.
+  // MODEL, --adapter, --isa, --activations, --cache-type, --mmap and the --rope-* overrides.
   void AddTo(CLI::App& command);
   LoadedModel Load() const;
   // The files and folders that Load reads.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/machine.h"
 #include "formats/peft.h"
 #include "kernels/kernels.h"
 #include "text/gguf_vocabulary.h"
@@ -27,21 +28,34 @@ AdapterFile AdapterFile::Parse(const std::string& text) {
   return file;
 }
 
+namespace {
+
+// The file stays in the system's cache beside the copy, and keys, values and activations need memory too.
+bool HasRoomFor(std::size_t bytes) { return bytes <= AvailableMemoryBytes() / 2; }
+
+}  // namespace
+
 LoadedModel::LoadedModel(const std::filesystem::path& path, const RopeOverride& rope, std::string_view isa,
                          Activations activations, std::span<const AdapterFile> adapters, WeightMemory memory)
     : path_(path),
       file_(LoadModel(path)),
+      weight_memory_(memory),
       tokenizer_(Tokenizer::Make(ReadVocabulary(file_.file->metadata()))) {
   if (tokenizer_->vocab_size() != file_.config.vocab_size) {
     Fail(ErrorKind::kInvalidFile, "{}: the tokenizer has {} tokens, the model {}", path.string(),
          tokenizer_->vocab_size(), file_.config.vocab_size);
   }
-  if (memory == WeightMemory::kHugePages) {
-    file_.weights = InHugePages(file_.weights);
+  const Kernels& kernels = ChooseKernels(isa, activations);
+  if (memory == WeightMemory::kAuto) {
+    const bool packs = activations == Activations::kInt8 && HasRoomFor(HugePageBytes(file_.weights, kernels));
+    weight_memory_ = packs ? WeightMemory::kPacked : WeightMemory::kMapped;
+  }
+  if (weight_memory_ == WeightMemory::kPacked) {
+    file_.weights = InHugePages(file_.weights, kernels);
     for (const GgufTensor& tensor : file_.file->tensors()) file_.file->Release(tensor.bytes);
   }
   Apply(rope, file_.config, file_.weights);
-  transformer_.emplace(file_.config, file_.weights, ChooseKernels(isa, activations));
+  transformer_.emplace(file_.config, file_.weights, kernels);
   for (const AdapterFile& adapter : adapters) {
     transformer_->Adapt(ReadAdapter(adapter.path, file_.config), adapter.factor);
   }

@@ -28,8 +28,9 @@ struct AdapterFile {
 
 // Where the weights of a model are while it runs.
 enum class WeightMemory {
-  kMapped,     // in the file: it opens at once, and the system may drop what it is short of
-  kHugePages,  // copied to memory of their own, see InHugePages
+  kMapped,  // in the file: it opens at once, and the system may drop what it is short of
+  kPacked,  // in memory of their own too, in the order in which decoding reads them: see InHugePages
+  kAuto,    // kPacked if activations are rounded and there is memory for it, otherwise kMapped
 };
 
 class LoadedModel {
@@ -44,6 +45,7 @@ class LoadedModel {
   const GgufMetadata& metadata() const { return file_.file->metadata(); }
   const LlamaConfig& config() const { return transformer_->config(); }
   const Transformer& transformer() const { return *transformer_; }
+  WeightMemory weight_memory() const { return weight_memory_; }  // what was chosen
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   // The token that begins a sequence, where the model wants one.
   std::optional<std::int32_t> bos() const;
@@ -54,6 +56,7 @@ class LoadedModel {
  private:
   std::filesystem::path path_;
   ModelFile file_;
+  WeightMemory weight_memory_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::optional<Transformer> transformer_;
 };

@@ -114,17 +114,17 @@ void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
   });
 }
 
-TEST_F(LoadedModelTest, RunsTheSameFromHugePages) {
-  const LoadedModel mapped(Save());
-  const LoadedModel copied(mapped.path(), {}, "auto", Activations::kExact, {}, WeightMemory::kHugePages);
-  EXPECT_EQ(LargestDifference(Logits(mapped), Logits(copied)), 0);
-  // The first tensor begins a huge page; in the file it comes after the header.
-  const auto offset = [](const LoadedModel& model) {
-    const auto* first = model.transformer().weights().embedding.bytes().data();
-    return reinterpret_cast<std::uintptr_t>(first) % (std::size_t{2} << 20);
-  };
-  EXPECT_EQ(offset(copied), 0u);
-  EXPECT_NE(offset(mapped), 0u);
+TEST_F(LoadedModelTest, RunsTheSameFromMemoryOfItsOwn) {
+  for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
+    const LoadedModel mapped(Save(), {}, "auto", activations);
+    const LoadedModel packed(mapped.path(), {}, "auto", activations, {}, WeightMemory::kPacked);
+    EXPECT_EQ(LargestDifference(Logits(mapped), Logits(packed)), 0);
+    EXPECT_EQ(mapped.weight_memory(), WeightMemory::kMapped);
+    EXPECT_EQ(packed.weight_memory(), WeightMemory::kPacked);
+  }
+  // Exact products read weights as they are.
+  EXPECT_EQ(LoadedModel(Save(), {}, "auto", Activations::kExact, {}, WeightMemory::kAuto).weight_memory(),
+            WeightMemory::kMapped);
 }
 
 TEST_F(LoadedModelTest, RunsWithAdaptersAsIfTheyWereMerged) {

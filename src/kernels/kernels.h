@@ -3,7 +3,9 @@
 // threads. "Added" outputs are accumulated into, all others are overwritten.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +22,13 @@ enum class Store { kSet, kAdd };
 // Which two dimensions of a head RoPE rotates together as pair j: 2j and 2j + 1, or j and j + head_dim / 2.
 enum class RopePairing { kNeighbours, kHalves };
 
+// One of several products with the same x: y [n, out] = (or +=) x [n, in] W^T, for W {out, in} of any type.
+struct Product {
+  const Tensor* weight;
+  Rows y;
+  Store store;
+};
+
 struct AdamWStep {
   float learning_rate, beta1, beta2, epsilon, weight_decay;
   float correction1, correction2;  // 1 - beta^t
@@ -30,8 +39,18 @@ class Kernels {
   virtual ~Kernels() = default;
   virtual std::string name() const = 0;
 
-  // y [n, out] = x [n, in] W^T, for W {out, in} of any type.
-  virtual void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const = 0;
+  // All products of one x [n, in]: what is done to x is done once, and threads share all of the work.
+  virtual void MatMuls(ConstRows x, std::span<const Product> products) const = 0;
+  void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const {
+    const Product product{&weight, y, store};
+    MatMuls(x, {&product, 1});
+  }
+  // A weight in the order in which products of few rows read it as one stream: how many bytes that takes, 0
+  // where there is no such order for its type or shape, and the packing itself, into `to` of so many bytes,
+  // aligned to a cache line, that `owner` keeps alive. MatMuls gives the same bits with it and without.
+  virtual std::int64_t PackedBytes(const Tensor& weight) const = 0;
+  virtual Packing Pack(const Tensor& weight, std::span<std::byte> to,
+                       std::shared_ptr<const void> owner) const = 0;
   // dx [n, in] = dy [n, out] W
   virtual void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const = 0;
   // dw [out, in] added: dy^T [out, n] x [n, in]

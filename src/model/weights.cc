@@ -43,6 +43,30 @@ bool IsTied(const Weights& weights) {
   return weights.output.bytes().data() == weights.embedding.bytes().data();
 }
 
+// Visits the tensors that decoding reads as a whole.
+template <class W, class Visitor>
+void ForEachDecoded(W& weights, Visitor&& visit) {
+  ForEachTensor(weights, /*tied=*/true, [&](WeightId id, auto& tensor) {
+    if (id.part != Part::kEmbedding) visit(tensor);
+  });
+  visit(weights.output);
+}
+
+// The bytes that a tensor takes in huge pages, in whole cache lines.
+std::size_t PlaceFor(const Tensor& tensor, const Kernels& kernels) {
+  const auto packed = static_cast<std::size_t>(kernels.PackedBytes(tensor));
+  const std::size_t bytes = packed > 0 ? packed : tensor.bytes().size();
+  return (bytes + kCacheLine - 1) / kCacheLine * kCacheLine;
+}
+
+void CopyInPieces(std::span<const std::byte> from, std::span<std::byte> to) {
+  constexpr std::size_t kPiece = std::size_t{4} << 20;  // bytes that a thread copies at a time
+  ParallelFor(static_cast<std::int64_t>((from.size() + kPiece - 1) / kPiece), [&](std::int64_t piece) {
+    const std::size_t at = static_cast<std::size_t>(piece) * kPiece;
+    std::memcpy(to.data() + at, from.data() + at, std::min(kPiece, from.size() - at));
+  });
+}
+
 Tensor Ones(const std::vector<std::int64_t>& shape) {
   Tensor tensor = Tensor::Allocate(Type::kF32, shape);
   for (float& x : tensor.mutable_floats()) x = 1.0f;
@@ -123,29 +147,24 @@ Weights ToFloat(const Weights& weights, Type type) {
   return out;
 }
 
-Weights InHugePages(const Weights& weights) {
-  constexpr std::size_t kPiece = std::size_t{4} << 20;  // bytes that a thread copies at a time
-  const bool tied = IsTied(weights);
+std::size_t HugePageBytes(const Weights& weights, const Kernels& kernels) {
   std::size_t size = 0;
-  const auto place = [&](const Tensor& tensor) {
-    const std::size_t at = size;
-    size += (tensor.bytes().size() + kCacheLine - 1) / kCacheLine * kCacheLine;
-    return at;
-  };
-  ForEachTensor(weights, tied, [&](WeightId, const Tensor& tensor) { place(tensor); });
-  const auto pages = std::make_shared<const HugePages>(size);
-  size = 0;
+  ForEachDecoded(weights, [&](const Tensor& tensor) { size += PlaceFor(tensor, kernels); });
+  return size;
+}
+
+Weights InHugePages(const Weights& weights, const Kernels& kernels) {
+  const auto pages = std::make_shared<const HugePages>(HugePageBytes(weights, kernels));
   Weights out = weights;
-  ForEachTensor(out, tied, [&](WeightId, Tensor& tensor) {
-    const std::span<const std::byte> from = tensor.bytes();
-    const std::span<std::byte> to = pages->bytes().subspan(place(tensor), from.size());
-    ParallelFor(static_cast<std::int64_t>((from.size() + kPiece - 1) / kPiece), [&](std::int64_t piece) {
-      const std::size_t at = static_cast<std::size_t>(piece) * kPiece;
-      std::memcpy(to.data() + at, from.data() + at, std::min(kPiece, from.size() - at));
-    });
-    tensor = Tensor(tensor.type(), tensor.shape(), to, pages);
+  std::size_t at = 0;
+  ForEachDecoded(out, [&](Tensor& tensor) {
+    const std::span<std::byte> to = pages->bytes().subspan(at, PlaceFor(tensor, kernels));
+    at += to.size();
+    if (kernels.PackedBytes(tensor) > 0) return tensor.SetPacking(kernels.Pack(tensor, to, pages));
+    CopyInPieces(tensor.bytes(), to);
+    tensor = Tensor(tensor.type(), tensor.shape(), to.first(tensor.bytes().size()), pages);
   });
-  if (tied) out.output = out.embedding;
+  if (IsTied(weights)) out.embedding = out.output;
   return out;
 }
 

@@ -1,11 +1,13 @@
 // A model's weights: tensors in whatever type the file has, views over mapped memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "kernels/kernels.h"
 #include "model/config.h"
 #include "model/weight_id.h"
 #include "tensor/tensor.h"
@@ -66,9 +68,13 @@ Weights ToF32(const Weights& weights);
 // hold a NaN or an infinity, as a training that diverged leaves them.
 Weights ToFloat(const Weights& weights, Type type);
 
-// The same weights in memory of their own, in huge pages: decoding reads all of them for each token, and
-// reads these faster than a mapped file. Error(kOutOfMemory).
-Weights InHugePages(const Weights& weights);
+// The bytes of InHugePages' memory.
+std::size_t HugePageBytes(const Weights& weights, const Kernels& kernels);
+
+// The same weights with all that decoding reads for each token in huge pages: the kernels' packing of a
+// matrix that has one, and a copy of every other tensor. An embedding that is no output stays where it is,
+// because decoding looks up a row of it. Error(kOutOfMemory).
+Weights InHugePages(const Weights& weights, const Kernels& kernels);
 
 // Visits (WeightId, tensor) in a fixed order. Biases are visited if `biases` is true, the output unless it is
 // tied.

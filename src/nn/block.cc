@@ -1,5 +1,6 @@
 #include "nn/block.h"
 
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -58,16 +59,15 @@ void Copy(ConstRows from, Matrix& to) {
 void BlockForward(const Block& block, const BlockContext& context, Rows x, BlockActivations& a) {
   const Kernels& kernels = context.kernels;
   const std::int64_t n = x.rows, head_dim = context.attention.head_dim;
-  const auto linear = [&](const Linear& layer, ConstRows in, Matrix& out) {
-    out.Resize(n, layer.weight.rows());
-    LinearForward(kernels, layer, context.dropout, in, out, Store::kSet);
+  const auto output = [&](const Linear& layer, Matrix& y) -> LinearOutput {
+    y.Resize(n, layer.weight.rows());
+    return {layer, y};
   };
 
   a.normed.Resize(n, x.cols);
   kernels.RmsNorm(x, block.attention_norm, context.norm_epsilon, a.normed);
-  linear(block.q, a.normed, a.q);
-  linear(block.k, a.normed, a.k);
-  linear(block.v, a.normed, a.v);
+  const std::array projections{output(block.q, a.q), output(block.k, a.k), output(block.v, a.v)};
+  LinearsForward(kernels, projections, context.dropout, a.normed);
   RopeForward(kernels, context.rope, head_dim, a.q);
   RopeForward(kernels, context.rope, head_dim, a.k);
   a.attended.Resize(n, a.q.cols());
@@ -77,8 +77,8 @@ void BlockForward(const Block& block, const BlockContext& context, Rows x, Block
 
   a.mlp_normed.Resize(n, x.cols);
   kernels.RmsNorm(x, block.mlp_norm, context.norm_epsilon, a.mlp_normed);
-  linear(block.gate, a.mlp_normed, a.gate);
-  linear(block.up, a.mlp_normed, a.up);
+  const std::array gates{output(block.gate, a.gate), output(block.up, a.up)};
+  LinearsForward(kernels, gates, context.dropout, a.mlp_normed);
   a.hidden.Resize(n, a.gate.cols());
   kernels.SwiGlu(a.gate, a.up, a.hidden);
   LinearForward(kernels, block.down, context.dropout, a.hidden, x, Store::kAdd);

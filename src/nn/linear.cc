@@ -1,6 +1,7 @@
 #include "nn/linear.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "base/parallel.h"
 #include "base/random.h"
@@ -31,11 +32,9 @@ ConstRows AdapterInput(const Adapter& adapter, const DropoutStep& step, ConstRow
   return storage;
 }
 
-}  // namespace
-
-void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
-                   Rows y, Store store) {
-  kernels.MatMul(x, linear.weight, y, store);
+// What comes to the weight's own product: bias and adapter.
+void AddBiasAndAdapter(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
+                       Rows y) {
   // The bias is added as a matrix whose rows are all the same.
   if (!linear.bias.empty()) kernels.Add(ConstRows(linear.bias.data(), y.rows, y.cols, 0), y);
   if (linear.adapter == nullptr) return;
@@ -44,6 +43,23 @@ void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutSt
   kernels.MatMul(AdapterInput(adapter, dropout, x, dropped), adapter.a, inner, Store::kSet);
   kernels.Scale(adapter.scale, inner.span());
   kernels.MatMul(inner, adapter.b, y, Store::kAdd);
+}
+
+}  // namespace
+
+void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
+                   Rows y, Store store) {
+  kernels.MatMul(x, linear.weight, y, store);
+  AddBiasAndAdapter(kernels, linear, dropout, x, y);
+}
+
+void LinearsForward(const Kernels& kernels, std::span<const LinearOutput> layers, const DropoutStep& dropout,
+                    ConstRows x) {
+  std::vector<Product> products;
+  products.reserve(layers.size());
+  for (const LinearOutput& l : layers) products.push_back({&l.linear.weight, l.y, Store::kSet});
+  kernels.MatMuls(x, products);
+  for (const LinearOutput& l : layers) AddBiasAndAdapter(kernels, l.linear, dropout, x, l.y);
 }
 
 void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,

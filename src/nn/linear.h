@@ -46,6 +46,14 @@ struct DropoutStep {
 void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
                    Rows y, Store store);
 
+// Several layers of one input, y [n, out] = each one's output.
+struct LinearOutput {
+  const Linear& linear;
+  Rows y;
+};
+void LinearsForward(const Kernels& kernels, std::span<const LinearOutput> layers, const DropoutStep& dropout,
+                    ConstRows x);
+
 // dx [n, in] = (or +=) the gradient with respect to x; parameters' gradients are added to. The adapter's
 // inner activation is computed again rather than kept, which costs only r / out of the layer's own product.
 void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,

@@ -5,12 +5,21 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "tensor/rows.h"
 #include "tensor/type.h"
 
 namespace longspan {
+
+// A matrix's numbers once more, in the order in which a processor multiplies them: `lanes` rows side by side.
+// Kernels make it and read it (Kernels::Pack).
+struct Packing {
+  std::int64_t lanes = 0;
+  std::span<const std::byte> bytes = {};
+  std::shared_ptr<const void> owner = nullptr;
+};
 
 class Tensor {
  public:
@@ -38,6 +47,10 @@ class Tensor {
     return bytes_.subspan(i * row_bytes(), static_cast<std::size_t>(row_bytes()));
   }
 
+  // No lanes where nobody has set one.
+  const Packing& packing() const { return packing_; }
+  void SetPacking(Packing packing) { packing_ = std::move(packing); }
+
   // The bytes of a tensor made by Allocate, to write to; nobody else writes them.
   std::span<std::byte> mutable_bytes();
 
@@ -57,6 +70,7 @@ class Tensor {
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
   std::byte* own_ = nullptr;  // the same bytes where Allocate made them
+  Packing packing_;
 };
 
 // A matrix of F32 with rows and columns exchanged. Error(kInternal) for another type.

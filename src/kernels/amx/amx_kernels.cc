@@ -1,5 +1,6 @@
 #include "kernels/amx/amx_kernels.h"
 
+#include <utility>
 #include <vector>
 
 #include "kernels/amx/attention.h"
@@ -15,11 +16,17 @@ class Implementation final : public Kernels {
 
   std::string name() const override { return "AMX with " + vectors_.name(); }
 
-  void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const override {
-    if (x.rows < kManyRows) return vectors_.MatMul(x, weight, y, store);
+  void MatMuls(ConstRows x, std::span<const Product> products) const override {
+    if (x.rows < kManyRows) return vectors_.MatMuls(x, products);
     static thread_local PackedRows packed;
     packed.Pack(x);
-    amx::MatMul<HardwareTiles>(packed, weight, y, store == Store::kAdd);
+    for (const Product& p : products)
+      amx::MatMul<HardwareTiles>(packed, *p.weight, p.y, p.store == Store::kAdd);
+  }
+  std::int64_t PackedBytes(const Tensor& weight) const override { return vectors_.PackedBytes(weight); }
+  Packing Pack(const Tensor& weight, std::span<std::byte> to,
+               std::shared_ptr<const void> owner) const override {
+    return vectors_.Pack(weight, to, std::move(owner));
   }
   void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const override {
     std::vector<AttentionSequence> few, many;

@@ -1,19 +1,23 @@
-// How the codes and scales of each quantised type are read, a slab of 256 columns at a time.
+// How the codes and scales of each quantised type are read from a strip's slab: kLanes rows of the weight,
+// 256 columns, in the order that strips-inl.h gives it.
 //
 // A type is a struct with
-//   kGroup      elements that share a scale: 32 or 16
-//   kOffset     what is subtracted from a code to get its integer: 0, or a power of two
-//   kMinima     whether each group also has a minimum: x = scale * code - minimum
-//   kLargest    the largest code
-//   kSlabBytes  bytes of 256 elements of a row
-//   Codes(slab, groups, codes)             one row's codes, in the order of its elements, as bytes
-//   Quarter(slab, i)                       64 codes of a whole slab, if AVX-512 can make them in registers
-//   Scales(words, groups, scales, minima)  the scales and minima of kLanes rows, one row a lane
-// and, if all packed codes of a slab lie together, so that fewer words are transposed while they are packed,
-//   kWords, kWordsAt                       how many words they are, and at which byte they begin
-//   Unpack(words, codes)                   codes [64, kLanes, 4] out of words [kWords, kLanes]
-// with the blocks as tensor/blocks.h describes them. Here are the types of 32 elements, in k_codes-inl.h the
-// K types.
+//   kGroup        elements that share a scale: 32 or 16
+//   kOffset       what is subtracted from a code to get its integer: 0, or a power of two
+//   kMinima       whether each group also has a minimum: x = scale * code - minimum
+//   kLargest      the largest code
+//   kElements     elements of a block: 32 or 256
+//   kBlockBytes   bytes of a block in the file
+//   kWordsAt, kWords, kHalfAt
+//                 its parts: kWords words of four bytes from byte kWordsAt on, and, unless kHalfAt is
+//                 negative, two bytes from there on
+//   Codes(words, g, codes)                 the codes of 32 columns of kLanes rows: codes[s] has the columns 4
+//   s
+//                                          to 4 s + 3, one row a lane
+//   Scales(slab, groups, scales, minima)   the scales and minima of kLanes rows, one row a lane
+// with the blocks as tensor/blocks.h describes them. For types of 32 elements, `words` are those of the
+// block, and g means nothing. For types of 256, they are those of the slab, and g, a constant, picks the
+// columns from 32 g on. Here are the types of 32 elements, in k_codes-inl.h the K types.
 #if defined(LONGSPAN_KERNELS_INT8_CODES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_INT8_CODES_INL_H_
 #undef LONGSPAN_KERNELS_INT8_CODES_INL_H_
@@ -25,6 +29,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "tensor/blocks.h"
@@ -43,63 +48,34 @@ using WordTag = hn::RebindToUnsigned<FloatTag>;
 using WordVec = hn::Vec<WordTag>;
 using IntTag = hn::RebindToSigned<FloatTag>;
 using IntVec = hn::Vec<IntTag>;
+using ByteTag = hn::Repartition<std::uint8_t, WordTag>;
 
 inline constexpr std::int64_t kLanes = HWY_MAX_BYTES / sizeof(float);
 // Whether one instruction multiplies unsigned by signed bytes and adds four products to a 32-bit lane.
 inline constexpr bool kVnni = HWY_TARGET <= HWY_AVX3_DL;
 
-HWY_INLINE WordVec LoadWords(const std::uint8_t* from) {
-  return hn::BitCast(WordTag(), hn::LoadU(hn::Repartition<std::uint8_t, WordTag>(), from));
-}
+// A slab of a strip: the words [blocks, kWords, kLanes] of its type, then the halves [blocks, kLanes].
+struct Slab {
+  const std::uint32_t* words;
+  const std::uint16_t* halves;
 
-// Words of kLanes rows, one row a lane.
-class RowWords {
- public:
-  // Row i is at slab + min(i, rows - 1) * row_bytes.
-  RowWords(const std::uint8_t* slab, std::int64_t row_bytes, std::int64_t rows)
-      : slab_(slab), row_bytes_(row_bytes), last_(rows - 1) {
-    const IntTag d;
-    const IntVec row = hn::Min(hn::Iota(d, 0), hn::Set(d, static_cast<std::int32_t>(last_)));
-    offsets_ = hn::Mul(row, hn::Set(d, static_cast<std::int32_t>(row_bytes)));
+  HWY_INLINE WordVec Word(std::int64_t i) const { return hn::Load(WordTag(), words + i * kLanes); }
+  // The two bytes of a block, zero-extended.
+  HWY_INLINE WordVec Half(std::int64_t block) const {
+    const hn::Rebind<std::uint16_t, WordTag> d16;
+    return hn::PromoteTo(WordTag(), hn::Load(d16, halves + block * kLanes));
   }
-  // The four bytes from `byte` of each row's slab on.
-  HWY_INLINE WordVec At(std::int64_t byte) const {
-    return hn::GatherOffset(WordTag(), reinterpret_cast<const std::uint32_t*>(slab_ + byte), offsets_);
+  HWY_INLINE FloatVec HalfFloat(std::int64_t block) const {
+    const hn::Rebind<hwy::float16_t, FloatTag> df16;
+    return hn::PromoteTo(FloatTag(),
+                         hn::Load(df16, reinterpret_cast<const hwy::float16_t*>(halves + block * kLanes)));
   }
-  // The four words from `byte` on, by shuffles, because gathering is slow.
-  HWY_INLINE void FourAt(std::int64_t byte, WordVec (&words)[4]) const {
-    const auto four = [&](std::int64_t row) HWY_ATTR {
-      const std::uint8_t* from = slab_ + std::min(row, last_) * row_bytes_ + byte;
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    };
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-#if HWY_TARGET <= HWY_AVX3_DL
-      const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(four(i)), four(i + 4), 1);
-      const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(four(i + 8)), four(i + 12), 1);
-      words[i].raw = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-#else
-      words[i].raw = _mm256_inserti128_si256(_mm256_castsi128_si256(four(i)), four(i + 4), 1);
-#endif
-    }
-    // Now each 128-bit block is a row of four words, and those of words[i] are of rows i, i + 4, and so on.
-    const hn::Repartition<std::uint64_t, WordTag> d64;
-    const WordTag d;
-    const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, words[0], words[1]));
-    const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, words[0], words[1]));
-    const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, words[2], words[3]));
-    const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, words[2], words[3]));
-    words[0] = hn::BitCast(d, hn::InterleaveLower(d64, low01, low23));
-    words[1] = hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23));
-    words[2] = hn::BitCast(d, hn::InterleaveLower(d64, high01, high23));
-    words[3] = hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23));
-  }
-
- private:
-  const std::uint8_t* slab_;
-  std::int64_t row_bytes_, last_;
-  IntVec offsets_;
 };
+
+HWY_INLINE WordVec WordAt(const std::uint32_t* words, int i) {
+  return hn::Load(WordTag(), words + i * kLanes);
+}
+HWY_INLINE WordVec FourTimes(std::uint8_t byte) { return hn::Set(WordTag(), byte * 0x01010101u); }
 
 // The F16 in the low half of each word.
 HWY_INLINE FloatVec LowHalf(WordVec words) {
@@ -133,164 +109,141 @@ HWY_INLINE void StoreBytes(WordVec words, FloatVec factor, std::int64_t first, f
   StoreLanes(hn::Mul(factor, ByteOf<3>(words)), first + 3, to);
 }
 
-// The bytes that a type reads together: for most types 32, half a register on AVX-512.
-template <int kBytes>
-using ByteTag = hn::FixedTag<std::uint8_t, kBytes>;
-
-template <int kBytes>
-HWY_INLINE auto LoadBytes(const std::uint8_t* from) {
-  return hn::LoadU(ByteTag<kBytes>(), from);
-}
-template <int kBytes, class V>
-HWY_INLINE void StoreCodes(V v, std::uint8_t* to) {
-  hn::Store(v, ByteTag<kBytes>(), to);
-}
-template <int kBytes, class V>
-HWY_INLINE V LowNibbles(V v) {
-  return hn::And(v, hn::Set(ByteTag<kBytes>(), 15));
-}
-template <class V>
-HWY_INLINE V HighNibbles(V v) {
-  return hn::ShiftRight<4>(v);
-}
-// `value` in the bytes of v that have the bit set.
-template <int kBytes, class V>
-HWY_INLINE V BitAs(V v, int bit, std::uint8_t value) {
-  const ByteTag<kBytes> d;
-  const auto mask = hn::Set(d, static_cast<std::uint8_t>(1 << bit));
-  return hn::And(hn::VecFromMask(d, hn::Eq(hn::And(v, mask), mask)), hn::Set(d, value));
+// The bits from `from` on of each byte, kBits of them, moved to bit `to`.
+template <int kFrom, int kBits, int kTo = 0>
+HWY_INLINE WordVec Bits(WordVec v) {
+  const WordVec mask = FourTimes(static_cast<std::uint8_t>(((1 << kBits) - 1) << kTo));
+  if constexpr (kFrom > kTo) return hn::And(hn::ShiftRight<kFrom - kTo>(v), mask);
+  if constexpr (kFrom < kTo) return hn::And(hn::ShiftLeft<kTo - kFrom>(v), mask);
+  return hn::And(v, mask);
 }
 
-#if HWY_TARGET <= HWY_AVX3_DL
-// The same 32 bytes in both halves of a register, shifted down by `low` bits in the lower half and by `high`
-// bits in the upper one (up if negative). Bits of neighbouring bytes come along, so mask them.
-HWY_INLINE __m512i ShiftedTwice(const std::uint8_t* bytes, int low, int high) {
-  const __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
-  return _mm512_rorv_epi64(both, _mm512_set_epi64(high, high, high, high, low, low, low, low));
+// The entry of `table` [16] that each byte of `index`, below 16, picks.
+HWY_INLINE WordVec LookUp(const std::uint8_t* table, WordVec index) {
+  const ByteTag d;
+  return hn::BitCast(WordTag(), hn::TableLookupBytes(hn::LoadDup128(d, table), hn::BitCast(d, index)));
 }
-HWY_INLINE __m512i Masked(__m512i v, char mask) { return _mm512_and_si512(v, _mm512_set1_epi8(mask)); }
-// v where the mask of each byte has ones, `other` elsewhere.
-HWY_INLINE __m512i Selected(char mask, __m512i v, __m512i other) {
-  return _mm512_ternarylogic_epi64(_mm512_set1_epi8(mask), v, other, 0xca);
-}
-#endif
 
-// ---- Blocks of 32: a slab is eight of them.
+// ---- Blocks of 32: a slab is up to eight of them.
 
-struct Q8_0Codes {
-  static constexpr Type kType = Type::kQ8_0;
-  static constexpr int kGroup = 32, kOffset = 128, kLargest = 255;
-  static constexpr bool kMinima = false;
-  static constexpr std::int64_t kSlabBytes = 8 * sizeof(BlockQ8_0);
-  // Without VNNI codes stay signed: the sums of two products of a full byte would not fit 16 bits.
-  static void Codes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
-    const ByteTag<32> d;
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const auto q = LoadBytes<32>(slab + g * sizeof(BlockQ8_0) + 2);
-      StoreCodes<32>(kVnni ? hn::Xor(q, hn::Set(d, 0x80)) : q, codes + 32 * g);
-    }
-  }
-#if HWY_TARGET <= HWY_AVX3_DL
-  static HWY_INLINE __m512i Quarter(const std::uint8_t* slab, int i) {
-    const auto block = [&](int b) {
-      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(slab + b * sizeof(BlockQ8_0) + 2));
-    };
-    const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(block(2 * i)), block(2 * i + 1), 1);
-    return _mm512_xor_si512(both, _mm512_set1_epi8(static_cast<char>(0x80)));
-  }
-#endif
-  static void Scales(const RowWords& words, std::int64_t groups, float* scales, float*) {
-    for (std::int64_t g = 0; g < groups; ++g) StoreLanes(LowHalf(words.At(g * sizeof(BlockQ8_0))), g, scales);
-  }
+struct BlocksOf32 {
+  static constexpr int kGroup = 32, kElements = 32;
 };
 
-// Codes of the four types of 32 elements with 4 or 5 bits: nibbles begin at byte kCodesAt of a block, the
-// fifth bits at kHighAt, or there are none (0).
-template <std::int64_t kBlockBytes, int kCodesAt, int kHighAt>
-HWY_INLINE void NibbleCodes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
-  const ByteTag<16> d;
+// A block's one F16.
+HWY_INLINE void HalfScales(const Slab& slab, std::int64_t groups, float* scales) {
+  for (std::int64_t g = 0; g < groups; ++g) StoreLanes(slab.HalfFloat(g), g, scales);
+}
+// The two F16 of each block's first word. x = d q + m: the minimum is -m.
+template <int kWords>
+HWY_INLINE void ScalesAndMinima(const Slab& slab, std::int64_t groups, float* scales, float* minima) {
   for (std::int64_t g = 0; g < groups; ++g) {
-    const std::uint8_t* block = slab + g * kBlockBytes;
-    const auto q = LoadBytes<16>(block + kCodesAt);
-    auto low = LowNibbles<16>(q), high = HighNibbles(q);
-    if constexpr (kHighAt > 0) {
-      // Bit i of the 32 bits belongs to element i: spread each byte over eight lanes and test a bit in each.
-      alignas(16) static constexpr std::uint8_t kLow[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
-      alignas(16) static constexpr std::uint8_t kHigh[16] = {2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
-      alignas(16) static constexpr std::uint8_t kBits[16] = {1, 2, 4, 8, 16, 32, 64, 128,
-                                                             1, 2, 4, 8, 16, 32, 64, 128};
-      const auto bytes = LoadBytes<16>(block + kHighAt), bits = hn::Load(d, kBits), fifth = hn::Set(d, 16);
-      const auto spread = [&](const std::uint8_t* order) {
-        const auto tested = hn::And(hn::TableLookupBytes(bytes, hn::Load(d, order)), bits);
-        return hn::And(hn::VecFromMask(d, hn::Eq(tested, bits)), fifth);
-      };
-      low = hn::Or(low, spread(kLow));
-      high = hn::Or(high, spread(kHigh));
-    }
-    StoreCodes<16>(low, codes + 32 * g);
-    StoreCodes<16>(high, codes + 32 * g + 16);
-  }
-}
-
-struct Q4_0Codes {
-  static constexpr Type kType = Type::kQ4_0;
-  static constexpr int kGroup = 32, kOffset = 8, kLargest = 15;
-  static constexpr bool kMinima = false;
-  static constexpr std::int64_t kSlabBytes = 8 * sizeof(BlockQ4_0);
-  static void Codes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
-    NibbleCodes<sizeof(BlockQ4_0), 2, 0>(slab, groups, codes);
-  }
-  static void Scales(const RowWords& words, std::int64_t groups, float* scales, float*) {
-    for (std::int64_t g = 0; g < groups; ++g) StoreLanes(LowHalf(words.At(g * sizeof(BlockQ4_0))), g, scales);
-  }
-};
-
-struct Q5_0Codes {
-  static constexpr Type kType = Type::kQ5_0;
-  static constexpr int kGroup = 32, kOffset = 16, kLargest = 31;
-  static constexpr bool kMinima = false;
-  static constexpr std::int64_t kSlabBytes = 8 * sizeof(BlockQ5_0);
-  static void Codes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
-    NibbleCodes<sizeof(BlockQ5_0), 6, 2>(slab, groups, codes);
-  }
-  static void Scales(const RowWords& words, std::int64_t groups, float* scales, float*) {
-    for (std::int64_t g = 0; g < groups; ++g) StoreLanes(LowHalf(words.At(g * sizeof(BlockQ5_0))), g, scales);
-  }
-};
-
-// x = d q + m: the minimum is -m.
-template <class Block>
-HWY_INLINE void ScalesAndMinima(const RowWords& words, std::int64_t groups, float* scales, float* minima) {
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const WordVec both = words.At(g * static_cast<std::int64_t>(sizeof(Block)));
+    const WordVec both = slab.Word(g * kWords);
     StoreLanes(LowHalf(both), g, scales);
     StoreLanes(hn::Neg(HighHalf(both)), g, minima);
   }
 }
 
-struct Q4_1Codes {
-  static constexpr Type kType = Type::kQ4_1;
-  static constexpr int kGroup = 32, kOffset = 0, kLargest = 15;
-  static constexpr bool kMinima = true;
-  static constexpr std::int64_t kSlabBytes = 8 * sizeof(BlockQ4_1);
-  static void Codes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
-    NibbleCodes<sizeof(BlockQ4_1), 4, 0>(slab, groups, codes);
+// Nibbles of four words: elements 0-15 are the low ones.
+HWY_INLINE void NibbleCodes(const std::uint32_t* words, WordVec (&codes)[8]) {
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const WordVec q = WordAt(words, i);
+    codes[i] = Bits<0, 4>(q);
+    codes[4 + i] = Bits<4, 4>(q);
   }
-  static void Scales(const RowWords& words, std::int64_t groups, float* scales, float* minima) {
-    ScalesAndMinima<BlockQ4_1>(words, groups, scales, minima);
+}
+
+// Adds 16 where the fifth bit is set: bit i of `high` belongs to element i.
+HWY_INLINE void AddFifthBits(WordVec high, WordVec (&codes)[8]) {
+  const ByteTag d;
+  const WordVec sixteen = FourTimes(16), tests = hn::Set(WordTag(), 0x08040201u);
+  // Where each word begins within its 128 bits, which a look-up cannot leave.
+  alignas(16) static constexpr std::uint32_t kWordStarts[4] = {0, 0x04040404, 0x08080808, 0x0c0c0c0c};
+  const WordVec starts = hn::LoadDup128(WordTag(), kWordStarts);
+#pragma GCC unroll 8
+  for (int s = 0; s < 8; ++s) {
+    // Byte s / 2 of each word, in all of its bytes, is tested at the bits 4 (s % 2) to 4 (s % 2) + 3.
+    const WordVec order = hn::Or(starts, FourTimes(static_cast<std::uint8_t>(s / 2)));
+    const auto spread = hn::TableLookupBytes(hn::BitCast(d, high), hn::BitCast(d, order));
+    const auto bits = hn::BitCast(d, s % 2 == 0 ? tests : hn::ShiftLeft<4>(tests));
+    const auto set = hn::IfThenElseZero(hn::TestBit(spread, bits), hn::BitCast(d, sixteen));
+    codes[s] = hn::Or(codes[s], hn::BitCast(WordTag(), set));
+  }
+}
+
+struct Q8_0Codes : BlocksOf32 {
+  static constexpr Type kType = Type::kQ8_0;
+  static constexpr int kOffset = 128, kLargest = 255;
+  static constexpr bool kMinima = false;
+  static constexpr int kBlockBytes = sizeof(BlockQ8_0), kWordsAt = 2, kWords = 8, kHalfAt = 0;
+  // Without VNNI codes stay signed: the sums of two products of a full byte would not fit 16 bits.
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+#pragma GCC unroll 8
+    for (int s = 0; s < 8; ++s)
+      codes[s] = kVnni ? hn::Xor(WordAt(words, s), FourTimes(128)) : WordAt(words, s);
+  }
+  static void Scales(const Slab& slab, std::int64_t groups, float* scales, float*) {
+    HalfScales(slab, groups, scales);
   }
 };
 
-struct Q5_1Codes {
-  static constexpr Type kType = Type::kQ5_1;
-  static constexpr int kGroup = 32, kOffset = 0, kLargest = 31;
-  static constexpr bool kMinima = true;
-  static constexpr std::int64_t kSlabBytes = 8 * sizeof(BlockQ5_1);
-  static void Codes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
-    NibbleCodes<sizeof(BlockQ5_1), 8, 4>(slab, groups, codes);
+struct Q4_0Codes : BlocksOf32 {
+  static constexpr Type kType = Type::kQ4_0;
+  static constexpr int kOffset = 8, kLargest = 15;
+  static constexpr bool kMinima = false;
+  static constexpr int kBlockBytes = sizeof(BlockQ4_0), kWordsAt = 2, kWords = 4, kHalfAt = 0;
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+    NibbleCodes(words, codes);
   }
-  static void Scales(const RowWords& words, std::int64_t groups, float* scales, float* minima) {
-    ScalesAndMinima<BlockQ5_1>(words, groups, scales, minima);
+  static void Scales(const Slab& slab, std::int64_t groups, float* scales, float*) {
+    HalfScales(slab, groups, scales);
+  }
+};
+
+struct Q4_1Codes : BlocksOf32 {
+  static constexpr Type kType = Type::kQ4_1;
+  static constexpr int kOffset = 0, kLargest = 15;
+  static constexpr bool kMinima = true;
+  static constexpr int kBlockBytes = sizeof(BlockQ4_1), kWordsAt = 0, kWords = 5, kHalfAt = -1;
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+    NibbleCodes(words + kLanes, codes);
+  }
+  static void Scales(const Slab& slab, std::int64_t groups, float* scales, float* minima) {
+    ScalesAndMinima<kWords>(slab, groups, scales, minima);
+  }
+};
+
+struct Q5_0Codes : BlocksOf32 {
+  static constexpr Type kType = Type::kQ5_0;
+  static constexpr int kOffset = 16, kLargest = 31;
+  static constexpr bool kMinima = false;
+  static constexpr int kBlockBytes = sizeof(BlockQ5_0), kWordsAt = 2, kWords = 5, kHalfAt = 0;
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+    NibbleCodes(words + kLanes, codes);
+    AddFifthBits(WordAt(words, 0), codes);
+  }
+  static void Scales(const Slab& slab, std::int64_t groups, float* scales, float*) {
+    HalfScales(slab, groups, scales);
+  }
+};
+
+struct Q5_1Codes : BlocksOf32 {
+  static constexpr Type kType = Type::kQ5_1;
+  static constexpr int kOffset = 0, kLargest = 31;
+  static constexpr bool kMinima = true;
+  static constexpr int kBlockBytes = sizeof(BlockQ5_1), kWordsAt = 0, kWords = 6, kHalfAt = -1;
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+    NibbleCodes(words + 2 * kLanes, codes);
+    AddFifthBits(WordAt(words, 1), codes);
+  }
+  static void Scales(const Slab& slab, std::int64_t groups, float* scales, float* minima) {
+    ScalesAndMinima<kWords>(slab, groups, scales, minima);
   }
 };
 

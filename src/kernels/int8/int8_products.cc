@@ -1,5 +1,8 @@
 #include "kernels/int8/int8_products.h"
 
+#include <utility>
+#include <vector>
+
 // Only the targets with byte products: AVX2, and AVX-512 with VNNI.
 #ifndef HWY_DISABLED_TARGETS
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3)
@@ -41,13 +44,34 @@ bool Supports(Type type) {
   return WithCodes(type, [](auto) {});
 }
 
-void MatMul(const RoundedRows& x, const Tensor& weight, Rows y, bool add) {
-  const bool found = WithCodes(weight.type(), [&]<class W>(W) { Product<W>(x, weight, y, add); });
-  if (!found) Fail(ErrorKind::kInternal, "no 8-bit product for {}", Traits(weight.type()).name);
+// As WithCodes, for a type that is supported.
+template <class F>
+void WithCodesOf(const Tensor& weight, F&& f) {
+  if (!WithCodes(weight.type(), f))
+    Fail(ErrorKind::kInternal, "no 8-bit product for {}", Traits(weight.type()).name);
+}
+
+void MatMuls(const RoundedRows& x, std::span<const Product> products) {
+  std::vector<Job> jobs;
+  jobs.reserve(products.size());
+  for (const Product& p : products)
+    WithCodesOf(*p.weight, [&]<class W>(W) { jobs.push_back(MakeJob<W>(x, p)); });
+  RunJobs(x, jobs);
+}
+
+std::int64_t PackedBytesOf(const Tensor& weight) {
+  std::int64_t bytes = 0;
+  WithCodesOf(weight, [&]<class W>(W) { bytes = Strips<W>(weight).packed_bytes(); });
+  return bytes;
+}
+
+Packing Pack(const Tensor& weight, std::span<std::byte> to, std::shared_ptr<const void> owner) {
+  WithCodesOf(weight, [&]<class W>(W) { PackStrips<W>(weight, to.data()); });
+  return {kLanes, to, std::move(owner)};
 }
 
 const Int8Products& Instance() {
-  static constexpr Int8Products products{Supports, RoundRows, MatMul};
+  static constexpr Int8Products products{Supports, RoundRows, MatMuls, PackedBytesOf, Pack};
   return products;
 }
 

@@ -5,8 +5,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "base/parallel.h"
 #include "base/random.h"
@@ -38,6 +41,19 @@ Matrix Widen(const RoundedRows& r) {
   return m;
 }
 
+void MatMul(const Int8Products& products, const RoundedRows& x, const Tensor& w, Rows y, bool add) {
+  const Product product{&w, y, add ? Store::kAdd : Store::kSet};
+  products.mat_muls(x, {&product, 1});
+}
+
+// The same weight with a packing.
+Tensor Packed(const Int8Products& products, Tensor w) {
+  const auto bytes =
+      std::make_shared<AlignedVector<std::byte>>(static_cast<std::size_t>(products.packed_bytes(w)));
+  w.SetPacking(products.pack(w, *bytes, bytes));
+  return w;
+}
+
 class Int8ProductsTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
@@ -50,7 +66,7 @@ class Int8ProductsTest : public testing::TestWithParam<std::string> {
     RoundedRows rounded;
     products_->round(x, rounded);
     Matrix y(x.rows, w.rows());
-    products_->mat_mul(rounded, w, y, false);
+    MatMul(*products_, rounded, w, y, false);
     return y;
   }
 
@@ -111,7 +127,7 @@ TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {
           products_->round(x, rounded);
           Matrix y(n, out), want(n, out), terms(n, out), widened = Widen(rounded);
           ReferenceKernels().MatMul(widened, w, want, Store::kSet);
-          products_->mat_mul(rounded, w, y, false);
+          MatMul(*products_, rounded, w, y, false);
           // The size of the terms that are summed, on which rounding depends.
           Tensor sizes = w.ToF32();
           for (float& v : sizes.mutable_floats()) v = std::abs(v);
@@ -123,7 +139,7 @@ TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {
           }
           // Adding must add exactly this result.
           Matrix added = RandomRows(n, out, 3), start = added;
-          products_->mat_mul(rounded, w, added, true);
+          MatMul(*products_, rounded, w, added, true);
           for (std::size_t i = 0; i < y.span().size(); ++i)
             ASSERT_EQ(added.span()[i], start.span()[i] + y.span()[i]);
         }
@@ -184,6 +200,45 @@ TEST_P(Int8ProductsTest, ExtremesDoNotOverflow) {
   }
 }
 
+TEST_P(Int8ProductsTest, PackingChangesNothing) {
+  for (const Type type : Supported(*products_)) {
+    const bool k_type = Traits(type).block_elements == 256;
+    for (const std::int64_t out : {1, 8, 16, 33, 100}) {
+      for (const std::int64_t in :
+           k_type ? std::vector<std::int64_t>{256, 1024} : std::vector<std::int64_t>{32, 96, 576}) {
+        const Tensor w = RandomBlocks(type, out, in, 3);
+        const Tensor packed = Packed(*products_, w);
+        for (const std::int64_t n : {1, 2, 9}) {
+          const Matrix x = RandomRows(n, in, 4);
+          EXPECT_EQ(std::memcmp(Multiply(x, packed).data(), Multiply(x, w).data(),
+                                Multiply(x, w).span().size_bytes()),
+                    0)
+              << fmt::format("{} {}x{}x{}", Traits(type).name, n, out, in);
+        }
+      }
+    }
+  }
+}
+
+// Several weights, of several types and heights, in one call.
+TEST_P(Int8ProductsTest, ProductsTogetherAreTheSameAsAlone) {
+  const Tensor a = RandomBlocks(Type::kQ4_K, 300, 512, 1),
+               b = Packed(*products_, RandomBlocks(Type::kQ6_K, 40, 512, 2)),
+               c = RandomBlocks(Type::kQ8_0, 17, 512, 3);
+  for (const std::int64_t n : {1, 3, 600}) {
+    const Matrix x = RandomRows(n, 512, 5);
+    RoundedRows rounded;
+    products_->round(x, rounded);
+    Matrix ya(n, 300), yb(n, 40), yc(n, 17);
+    const std::array<Product, 3> products{
+        {{&a, ya, Store::kSet}, {&b, yb, Store::kAdd}, {&c, yc, Store::kSet}}};
+    products_->mat_muls(rounded, products);
+    EXPECT_TRUE(std::ranges::equal(ya.span(), Multiply(x, a).span())) << n;
+    EXPECT_TRUE(std::ranges::equal(yb.span(), Multiply(x, b).span())) << n;
+    EXPECT_TRUE(std::ranges::equal(yc.span(), Multiply(x, c).span())) << n;
+  }
+}
+
 TEST_P(Int8ProductsTest, RowsThreadsAndInstructionSetsChangeNothing) {
   for (const Type type : Supported(*products_)) {
     const Tensor w = RandomBlocks(type, 150, 768, 7);
@@ -204,7 +259,7 @@ TEST_P(Int8ProductsTest, RowsThreadsAndInstructionSetsChangeNothing) {
     RoundedRows rounded;
     other->round(x, rounded);
     Matrix y(40, 150);
-    other->mat_mul(rounded, w, y, false);
+    MatMul(*other, rounded, w, y, false);
     EXPECT_EQ(std::memcmp(y.data(), all.data(), all.span().size_bytes()), 0) << Traits(type).name;
   }
 }

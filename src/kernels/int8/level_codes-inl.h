@@ -8,7 +8,6 @@
 #endif
 
 #include <hwy/highway.h>
-#include <immintrin.h>
 
 #include <array>
 #include <cstddef>
@@ -31,68 +30,44 @@ constexpr std::array<std::uint8_t, 16> LevelCodes(const std::array<std::int8_t, 
   return codes;
 }
 
-// Blocks or sub-blocks of 32, kStride apart, whose 16 bytes of nibbles pick from `table`.
-template <std::int64_t kStride>
-HWY_INLINE void LookUp(const std::uint8_t* nibbles, std::int64_t groups, const std::uint8_t* table,
-                       std::uint8_t* codes) {
-  const auto levels = LoadBytes<16>(table);
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const auto q = LoadBytes<16>(nibbles + g * kStride);
-    StoreCodes<16>(hn::TableLookupBytes(levels, LowNibbles<16>(q)), codes + 32 * g);
-    StoreCodes<16>(hn::TableLookupBytes(levels, HighNibbles(q)), codes + 32 * g + 16);
-  }
-}
-
-#if HWY_TARGET <= HWY_AVX3_DL
-// The same for two blocks, in a register.
-template <std::int64_t kStride>
-HWY_INLINE __m512i LookUpTwo(const std::uint8_t* nibbles, const std::uint8_t* table) {
-  const auto load = [](const std::uint8_t* from)
-                        HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); };
-  const __m256i first = _mm256_broadcastsi128_si256(load(nibbles));
-  const __m256i second = _mm256_broadcastsi128_si256(load(nibbles + kStride));
-  const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
-  const __m512i index = Masked(_mm512_srlv_epi64(both, _mm512_set_epi64(4, 4, 0, 0, 4, 4, 0, 0)), 15);
-  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(load(table)), index);
-}
-#endif
-
 // IQ4's levels need whole bytes, so they are treated as Q8_0's codes.
 alignas(16) inline constexpr auto kIq4Codes = LevelCodes(kIq4Levels, kVnni ? 128 : 0);
 alignas(16) inline constexpr auto kMxfp4Codes = LevelCodes(kMxfp4Levels, 16);
 
-// Types with nibbles from byte kNibblesAt of a slab on.
-template <const std::array<std::uint8_t, 16>& kTable, std::int64_t kNibblesAt, std::int64_t kStride>
-struct LevelsOf32 {
-  static constexpr int kGroup = 32;
-  static constexpr bool kMinima = false;
-  static void Codes(const std::uint8_t* slab, std::int64_t groups, std::uint8_t* codes) {
-    LookUp<kStride>(slab + kNibblesAt, groups, kTable.data(), codes);
-  }
-#if HWY_TARGET <= HWY_AVX3_DL
-  static HWY_INLINE __m512i Quarter(const std::uint8_t* slab, int i) {
-    return LookUpTwo<kStride>(slab + kNibblesAt + 2 * i * kStride, kTable.data());
-  }
-#endif
-};
+// Nibbles of four words, which pick from a table: elements 0-15 are the low ones.
+HWY_INLINE void LevelNibbles(const std::uint8_t* table, const std::uint32_t* words, WordVec (&codes)[8]) {
+  NibbleCodes(words, codes);
+#pragma GCC unroll 8
+  for (WordVec& c : codes) c = LookUp(table, c);
+}
 
-struct IQ4_NLCodes : LevelsOf32<kIq4Codes, offsetof(BlockIQ4_NL, q), sizeof(BlockIQ4_NL)> {
+struct IQ4_NLCodes : BlocksOf32 {
   static constexpr Type kType = Type::kIQ4_NL;
   static constexpr int kOffset = 128, kLargest = 255;
-  static constexpr std::int64_t kSlabBytes = 8 * sizeof(BlockIQ4_NL);
-  static void Scales(const RowWords& words, std::int64_t groups, float* scales, float*) {
-    for (std::int64_t g = 0; g < groups; ++g)
-      StoreLanes(LowHalf(words.At(g * sizeof(BlockIQ4_NL))), g, scales);
+  static constexpr bool kMinima = false;
+  static constexpr int kBlockBytes = sizeof(BlockIQ4_NL), kWordsAt = 2, kWords = 4, kHalfAt = 0;
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+    LevelNibbles(kIq4Codes.data(), words, codes);
+  }
+  static void Scales(const Slab& slab, std::int64_t groups, float* scales, float*) {
+    HalfScales(slab, groups, scales);
   }
 };
 
-struct IQ4_XSCodes : LevelsOf32<kIq4Codes, offsetof(BlockIQ4_XS, q), 16> {
+struct IQ4_XSCodes : BlocksOf256 {
   static constexpr Type kType = Type::kIQ4_XS;
-  static constexpr int kOffset = 128, kLargest = 255;
-  static constexpr std::int64_t kSlabBytes = sizeof(BlockIQ4_XS);
-  static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
+  static constexpr int kGroup = 32, kOffset = 128, kLargest = 255;
+  static constexpr bool kMinima = false;
+  static constexpr int kBlockBytes = sizeof(BlockIQ4_XS), kWordsAt = 0, kWords = 34, kHalfAt = -1;
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+    LevelNibbles(kIq4Codes.data(), words + (WordIndex(offsetof(BlockIQ4_XS, q)) + 4 * G::value) * kLanes,
+                 codes);
+  }
+  static void Scales(const Slab& slab, std::int64_t, float* scales, float*) {
     const WordTag d;
-    const WordVec begin = words.At(offsetof(BlockIQ4_XS, d)), low = words.At(offsetof(BlockIQ4_XS, low));
+    const WordVec begin = slab.Word(0), low = slab.Word(1);
     const FloatVec unit = LowHalf(begin);
     for (int i = 0; i < 8; ++i) {
       const WordVec low4 = hn::And(hn::ShiftRightSame(low, 4 * i), hn::Set(d, 15));
@@ -104,15 +79,21 @@ struct IQ4_XSCodes : LevelsOf32<kIq4Codes, offsetof(BlockIQ4_XS, q), 16> {
   }
 };
 
-struct MXFP4Codes : LevelsOf32<kMxfp4Codes, offsetof(BlockMXFP4, q), sizeof(BlockMXFP4)> {
+struct MXFP4Codes : BlocksOf32 {
   static constexpr Type kType = Type::kMXFP4;
   static constexpr int kOffset = 16, kLargest = 28;
-  static constexpr std::int64_t kSlabBytes = 8 * sizeof(BlockMXFP4);
-  static void Scales(const RowWords& words, std::int64_t groups, float* scales, float*) {
+  static constexpr bool kMinima = false;
+  // The exponent is the first of the two bytes from 0 on.
+  static constexpr int kBlockBytes = sizeof(BlockMXFP4), kWordsAt = 1, kWords = 4, kHalfAt = 0;
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+    LevelNibbles(kMxfp4Codes.data(), words, codes);
+  }
+  static void Scales(const Slab& slab, std::int64_t groups, float* scales, float*) {
     const WordTag d;
     for (std::int64_t g = 0; g < groups; ++g) {
       // As BlockMXFP4::d.
-      const WordVec e = hn::And(words.At(g * sizeof(BlockMXFP4)), hn::Set(d, 255));
+      const WordVec e = hn::And(slab.Half(g), hn::Set(d, 255));
       const WordVec normal = hn::ShiftLeft<23>(hn::Sub(e, hn::Set(d, 1)));
       const WordVec small = hn::ShiftLeft<21>(hn::Add(e, hn::Set(d, 1)));  // of 0 and 1
       StoreLanes(hn::BitCast(FloatTag(), hn::IfThenElse(hn::Lt(e, hn::Set(d, 2)), small, normal)), g, scales);
@@ -120,70 +101,59 @@ struct MXFP4Codes : LevelsOf32<kMxfp4Codes, offsetof(BlockMXFP4, q), sizeof(Bloc
   }
 };
 
-// The one scale of a ternary block, for all eight groups. It ends the block, so it is read with the two bytes
-// before it.
-template <class Block>
-HWY_INLINE void TernaryScales(const RowWords& words, float* scales) {
-  const FloatVec d = HighHalf(words.At(offsetof(Block, d) - 2));
+// The one scale of a ternary block, for all eight groups.
+HWY_INLINE void TernaryScales(const Slab& slab, float* scales) {
+  const FloatVec d = slab.HalfFloat(0);
   for (std::int64_t g = 0; g < 8; ++g) StoreLanes(d, g, scales);
 }
 
-struct TQ2_0Codes {
+struct TQ2_0Codes : BlocksOf256 {
   static constexpr Type kType = Type::kTQ2_0;
   static constexpr int kGroup = 32, kOffset = 1, kLargest = 3;
   static constexpr bool kMinima = false;
-  static constexpr std::int64_t kSlabBytes = sizeof(BlockTQ2_0);
-  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
-    for (int half = 0; half < 2; ++half) {
-      const auto q = LoadBytes<32>(slab + 32 * half);
-      for (int stripe = 0; stripe < 4; ++stripe)
-        StoreCodes<32>(BitPair(q, stripe), codes + 128 * half + 32 * stripe);
-    }
+  static constexpr int kBlockBytes = sizeof(BlockTQ2_0), kWordsAt = 0, kWords = 16,
+                       kHalfAt = offsetof(BlockTQ2_0, d);
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+#pragma GCC unroll 8
+    for (int s = 0; s < 8; ++s) codes[s] = Bits<2 * (G::value % 4), 2>(WordAt(words, 8 * (G::value / 4) + s));
   }
-#if HWY_TARGET <= HWY_AVX3_DL
-  static HWY_INLINE __m512i Quarter(const std::uint8_t* slab, int i) {
-    return Masked(ShiftedTwice(slab + 32 * (i / 2), 4 * (i % 2), 4 * (i % 2) + 2), 3);
-  }
-#endif
-  static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
-    TernaryScales<BlockTQ2_0>(words, scales);
-  }
+  static void Scales(const Slab& slab, std::int64_t, float* scales, float*) { TernaryScales(slab, scales); }
 };
 
-struct TQ1_0Codes {
+struct TQ1_0Codes : BlocksOf256 {
   static constexpr Type kType = Type::kTQ1_0;
   static constexpr int kGroup = 32, kOffset = 1, kLargest = 2;
   static constexpr bool kMinima = false;
-  static constexpr std::int64_t kSlabBytes = sizeof(BlockTQ1_0);
-  static void Codes(const std::uint8_t* slab, std::int64_t, std::uint8_t* codes) {
-    Digits<32>(slab + offsetof(BlockTQ1_0, q), codes);
-    Digits<16>(slab + offsetof(BlockTQ1_0, q) + 32, codes + 160);
-    for (int n = 0; n < 4; ++n) {
-      for (int i = 0; i < 4; ++i) {
-        codes[240 + 4 * n + i] = static_cast<std::uint8_t>(
-            UnpackTrit(slab[offsetof(BlockTQ1_0, high) + static_cast<std::size_t>(i)], n));
-      }
+  static constexpr int kBlockBytes = sizeof(BlockTQ1_0), kWordsAt = 0, kWords = 13,
+                       kHalfAt = offsetof(BlockTQ1_0, d);
+  template <class G>
+  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
+    constexpr int g = G::value;
+#pragma GCC unroll 8
+    for (int s = 0; s < 8; ++s) {
+      // The block's columns are digit after digit of the bytes 0-31, then of 32-47, then of the last four.
+      const int piece = 8 * g + s, second = piece - 40, third = piece - 60;
+      if (piece < 40)
+        codes[s] = Digit(WordAt(words, s), g);
+      else if (piece < 60)
+        codes[s] = Digit(WordAt(words, 8 + second % 4), second / 4);
+      else
+        codes[s] = Digit(WordAt(words, 12), third);
     }
   }
-  static void Scales(const RowWords& words, std::int64_t, float* scales, float*) {
-    TernaryScales<BlockTQ1_0>(words, scales);
-  }
+  static void Scales(const Slab& slab, std::int64_t, float* scales, float*) { TernaryScales(slab, scales); }
 
  private:
-  // UnpackTrit of kBytes bytes, for five digits. Three times a byte is 256 or more from 86 on, and 512 from
-  // 171 on.
-  template <int kBytes>
-  static HWY_INLINE void Digits(const std::uint8_t* packed, std::uint8_t* codes) {
-    const ByteTag<kBytes> d;
-    const auto one = hn::Set(d, 1);
-    const auto at_least = [&](auto v, std::uint8_t bound) HWY_ATTR {
-      return hn::And(hn::VecFromMask(d, hn::Eq(hn::Max(v, hn::Set(d, bound)), v)), one);
+  // UnpackTrit of each byte. Three times a byte is 256 or more from 86 on, and 512 from 171 on.
+  static HWY_INLINE WordVec Digit(WordVec word, int n) {
+    const ByteTag d;
+    auto rest = hn::BitCast(d, word);
+    for (int i = 0; i < n; ++i) rest = hn::Add(hn::Add(rest, rest), rest);
+    const auto at_least = [&](std::uint8_t bound) HWY_ATTR {
+      return hn::IfThenElseZero(hn::Eq(hn::Max(rest, hn::Set(d, bound)), rest), hn::Set(d, 1));
     };
-    auto rest = LoadBytes<kBytes>(packed);
-    for (int n = 0; n < 5; ++n) {
-      StoreCodes<kBytes>(hn::Add(at_least(rest, 86), at_least(rest, 171)), codes + kBytes * n);
-      rest = hn::Add(hn::Add(rest, rest), rest);
-    }
+    return hn::BitCast(WordTag(), hn::Add(at_least(86), at_least(171)));
   }
 };
 

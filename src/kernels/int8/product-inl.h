@@ -1,5 +1,5 @@
-// The product of int8_products.h. A strip is kLanes rows of the weight, one a lane: scales, minima and sums
-// of kLanes outputs are then whole vectors, and no output needs a horizontal sum in floats.
+// The products of int8_products.h, over strips of weights (strips-inl.h): scales, minima and sums of kLanes
+// outputs are whole vectors, and no output needs a sum across lanes.
 #if defined(LONGSPAN_KERNELS_INT8_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_INT8_PRODUCT_INL_H_
 #undef LONGSPAN_KERNELS_INT8_PRODUCT_INL_H_
@@ -8,25 +8,23 @@
 #endif
 
 #include <hwy/highway.h>
-#include <immintrin.h>
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "base/memory.h"
-#include "base/parallel.h"
 #include "kernels/int8/ahead-inl.h"
 #include "kernels/int8/codes-inl.h"
 #include "kernels/int8/dots-inl.h"
 #include "kernels/int8/rounded_rows.h"
+#include "kernels/int8/strips-inl.h"
+#include "kernels/kernels.h"
 #include "tensor/rows.h"
-#include "tensor/tensor.h"
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET <= HWY_AVX3_DL
-// Highway 1.0 leaves VNNI out of this target, though it asks the processor for it.
 #pragma GCC push_options
-#pragma GCC target("avx512vnni")
+#pragma GCC target("avx512vnni")  // as in dots-inl.h
 #endif
 namespace longspan::HWY_NAMESPACE {
 
@@ -34,24 +32,18 @@ namespace longspan::HWY_NAMESPACE {
 
 // Rows of x that one task multiplies by its strips.
 inline constexpr std::int64_t kRowBlock = 512;
-// Slabs of a row that are read or prefetched before the next row's. A weight is then read nearly in the order
-// in which it lies, which is fastest.
+// Slabs of a strip that are prefetched while as many before them are multiplied.
 inline constexpr std::int64_t kSlabsAtOnce = 16;
-// One row's memory is prefetched in two steps: first like all memory, then, this many bytes ahead, into the
-// first-level cache.
-inline constexpr std::int64_t kNear = 768;
 
 // The scales and minima of one slab of a strip.
 template <class W>
-struct StripSlab {
+struct SlabScales {
   static constexpr int kScales = RoundedRows::kSlab / W::kGroup;
   // [kScales, kLanes]
   HWY_ALIGN float scales[kScales * kLanes];
   HWY_ALIGN float minima[W::kMinima ? kScales * kLanes : kLanes];
 
-  StripSlab(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows, std::int64_t groups) {
-    W::Scales(RowWords(data, row_bytes, rows), groups, scales, minima);
-  }
+  SlabScales(const Slab& slab, std::int64_t groups) { W::Scales(slab, groups, scales, minima); }
 };
 
 // The data of one row of x for a slab.
@@ -99,15 +91,6 @@ HWY_INLINE IntVec WithoutOffset(std::int32_t minus_sum) {
 template <class W>
 inline constexpr bool kHasOffset = W::kOffset > 0 && (kVnni || W::kLargest < 255);
 
-// What a group adds to kLanes outputs, in the one order that all paths keep: first its dots, then its minima.
-HWY_INLINE FloatVec AddDot(FloatVec acc, IntVec dot, FloatVec scale, float scale_x) {
-  const FloatTag d;
-  return hn::MulAdd(hn::ConvertTo(d, dot), hn::Mul(scale, hn::Set(d, scale_x)), acc);
-}
-HWY_INLINE FloatVec TakeMinimum(FloatVec acc, FloatVec minimum, float sum_x) {
-  return hn::NegMulAdd(minimum, hn::Set(FloatTag(), sum_x), acc);
-}
-
 // Adds or stores the first `count` lanes.
 HWY_INLINE void WriteOutputs(FloatVec v, std::int64_t count, bool add, float* to) {
   const FloatTag d;
@@ -117,165 +100,150 @@ HWY_INLINE void WriteOutputs(FloatVec v, std::int64_t count, bool add, float* to
   for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i] + (add ? to[i] : 0.0f);
 }
 
-// The memory that is read after the slabs [slab, slab + kSlabsAtOnce) of `rows` rows: their next slabs, or
-// the first ones of the rows from `next` on.
-template <class W>
-Ahead AfterSlabs(const RoundedRows& x, const Tensor& w, std::int64_t slab, std::int64_t first,
-                 std::int64_t next, std::int64_t rows) {
-  slab += kSlabsAtOnce;
-  if (slab >= x.slabs()) slab = 0, first = next;
-  if (first >= w.rows()) return {};
-  return {reinterpret_cast<const std::uint8_t*>(w.row(first).data()) + slab * W::kSlabBytes,
-          std::min(rows, w.rows() - first), std::min(kSlabsAtOnce, x.slabs() - slab) * W::kSlabBytes,
-          w.row_bytes()};
-}
-
-// ---- One row of x: dots are taken along rows of the weight as they lie.
-
-// Outputs [first, first + kLanes).
-template <class W>
-HWY_INLINE void OneRowStrip(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t next,
-                            Rows y, bool add) {
+// sum [kRows][kStrips] += what the columns that share scale `group` add, in the one order that all paths
+// keep: first the dots, then the minima. codes(s, step) are words of strip s, from the group's first on.
+template <class W, int kRows, int kStrips, class Codes>
+HWY_INLINE void AddGroup(const RoundedRow& x, std::int64_t group, Codes&& codes,
+                         const float* const (&scales)[kStrips], const float* const (&minima)[kStrips],
+                         FloatVec (&sum)[kRows][kStrips]) {
   const FloatTag d;
-  const std::int64_t rows = std::min(kLanes, w.rows() - first), row_bytes = w.row_bytes();
-  const auto* strip = reinterpret_cast<const std::uint8_t*>(w.row(first).data());
-  HWY_ALIGN std::int32_t dots[kSlabsAtOnce][kLanes * 16];
-  FloatVec acc = hn::Zero(d);
-  for (std::int64_t first_slab = 0; first_slab < x.slabs(); first_slab += kSlabsAtOnce) {
-    const std::int64_t slabs = std::min(kSlabsAtOnce, x.slabs() - first_slab);
-    Ahead ahead = AfterSlabs<W>(x, w, first_slab, first, next, kLanes);
-    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-      const std::uint8_t* row = strip + std::min(lane, rows - 1) * row_bytes + first_slab * W::kSlabBytes;
-      for (std::int64_t s = 0; s < slabs; ++s) {
-        const std::uint8_t* slab = row + s * W::kSlabBytes;
-        AskNear<W::kSlabBytes>(slab + kNear);
-        ahead.Ask<kAsk<W, kLanes>>();
-        const RowCodes<W> codes(slab, x.groups(first_slab + s));
-        codes.Dots(x.codes.data() + x.at(first_slab + s, 0) * RoundedRows::kSlab, dots[s] + lane * 16);
-      }
+  IntVec dot[kRows][kStrips];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    IntVec start = hn::Zero(IntTag());
+    if constexpr (kHasOffset<W>) start = WithoutOffset<W>(x.template MinusSum<W>(r, group));
+#pragma GCC unroll 2
+    for (int s = 0; s < kStrips; ++s) dot[r][s] = start;
+  }
+  DotWords<W, kRows, kStrips, W::kGroup / 4>(x.codes + group * W::kGroup, codes, dot);
+#pragma GCC unroll 2
+  for (int s = 0; s < kStrips; ++s) {
+    const FloatVec scale = hn::Load(d, scales[s] + group * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const FloatVec both = hn::Mul(scale, hn::Set(d, x.template Scale<W>(r, group)));
+      sum[r][s] = hn::MulAdd(hn::ConvertTo(d, dot[r][s]), both, sum[r][s]);
     }
-    for (std::int64_t s = 0; s < slabs; ++s) {
-      const std::int64_t slab = first_slab + s, groups = x.groups(slab);
-      const StripSlab<W> weight(strip + slab * W::kSlabBytes, row_bytes, rows, groups);
-      IntVec columns[16];
-      TransposeDots(dots[s], columns);
-      const RoundedRow row(x, slab, 0);
-      for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
-        ahead.Ask<kAsk<W, RoundedRows::kSlab / W::kGroup>>();
-        IntVec dot = columns[DotColumn(W::kGroup == 32 ? 2 * group : group)];
-        if constexpr (W::kGroup == 32) dot = hn::Add(dot, columns[DotColumn(2 * group + 1)]);
-        if constexpr (kHasOffset<W>) dot = hn::Add(dot, WithoutOffset<W>(row.template MinusSum<W>(0, group)));
-        acc = AddDot(acc, dot, hn::Load(d, weight.scales + group * kLanes), row.template Scale<W>(0, group));
-        if constexpr (W::kMinima) {
-          acc = TakeMinimum(acc, hn::Load(d, weight.minima + group * kLanes), row.template Sum<W>(0, group));
-        }
-      }
+    if constexpr (W::kMinima) {
+      const FloatVec minimum = hn::Load(d, minima[s] + group * kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r)
+        sum[r][s] = hn::NegMulAdd(minimum, hn::Set(d, x.template Sum<W>(r, group)), sum[r][s]);
     }
   }
-  WriteOutputs(acc, rows, add, &y.at(0, first));
 }
 
-// ---- Several rows of x: codes are transposed, and meet all rows.
+// Calls f(g, codes) for the codes of each 32 columns of a slab.
+template <class W, class F>
+HWY_INLINE void ForEachGroup(const Slab& slab, std::int64_t groups, F&& f) {
+  if constexpr (W::kElements == 32) {
+    for (std::int64_t g = 0; g < groups; ++g) {
+      WordVec codes[8];
+      W::Codes(slab.words + g * W::kWords * kLanes, g, codes);
+      f(g, codes);
+    }
+  } else {
+    const auto group = [&](auto g) __attribute__((always_inline)) {
+      WordVec codes[8];
+      W::Codes(slab.words, g, codes);
+      f(g.value, codes);
+    };
+    [&]<int... kG>(std::integer_sequence<int, kG...>) __attribute__((always_inline)) {
+      (group(std::integral_constant<int, kG>()), ...);
+    }
+    (std::make_integer_sequence<int, RoundedRows::kGroups>());
+  }
+}
 
+// How many lines to ask for in each of `parts` parts of the work on a slab of `strips` strips, so that all
+// parts together ask for as much.
 template <class W>
-inline constexpr bool kHasWords = requires {
-  W::kWords;
+constexpr int Lines(std::int64_t strips, std::int64_t parts) {
+  return static_cast<int>(strips * Strips<W>::kSlabBytes / (std::int64_t{kCacheLine} * parts)) + 1;
+}
+
+// One product's part of a loop: tasks of whole strips.
+struct Job {
+  const Product* product;
+  std::int64_t strips;          // of the weight
+  std::int64_t strips_at_once;  // of a task
+  std::int64_t tasks;
+  // Computes the strips [first, end). `next` is memory that will be read after theirs.
+  void (*run)(const RoundedRows& x, const Product& product, std::int64_t first, std::int64_t end,
+              std::int64_t first_row, std::int64_t row_count, const Ahead& next);
+  Ahead (*memory)(const Product& product, std::int64_t strip);  // that a task begins with
 };
 
-// The packed words of a strip's slab transposed: [kWords, kLanes].
+// ---- One row of x.
+
 template <class W>
-HWY_INLINE void TransposeWords(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows,
-                               std::uint32_t* words, Ahead& ahead) {
-  const WordTag d;
-  constexpr std::int64_t kParts = (W::kWords + kLanes - 1) / kLanes, kRows = (kLanes + kParts - 1) / kParts;
-  for (std::int64_t part = 0; part < kParts; ++part) {
-    ahead.Ask<kAsk<W, kParts>>();
-    // The next slab comes into the first-level cache meanwhile.
-    for (std::int64_t i = part * kRows; i < std::min(kLanes, (part + 1) * kRows); ++i)
-      AskNear<W::kSlabBytes>(data + std::min(i, rows - 1) * row_bytes + W::kSlabBytes);
-    // The last vector may begin within the one before: nothing is read past a block.
-    const std::int64_t first = std::min(part * kLanes, W::kWords - kLanes);
-    WordVec v[kLanes];
-#pragma GCC unroll 16
-    for (std::int64_t i = 0; i < kLanes; ++i)
-      v[i] = LoadWords(data + std::min(i, rows - 1) * row_bytes + W::kWordsAt + 4 * first);
-    Transpose(v);
-#pragma GCC unroll 16
-    for (std::int64_t i = 0; i < kLanes; ++i) hn::Store(v[i], d, words + (first + i) * kLanes);
+void OneRow(const RoundedRows& x, const Product& product, std::int64_t first, std::int64_t end, std::int64_t,
+            std::int64_t, const Ahead& next) {
+  const Strips<W> w(*product.weight);
+  HWY_ALIGN std::uint32_t scratch[Strips<W>::kSlabBytes / 4];
+  for (std::int64_t strip = first; strip < end; ++strip) {
+    FloatVec sum[1][1] = {{hn::Zero(FloatTag())}};
+    Ahead ahead;
+    for (std::int64_t slab = 0; slab < w.slabs(); ++slab) {
+      if (slab % kSlabsAtOnce == 0) {
+        ahead = slab + kSlabsAtOnce < w.slabs() ? w.Memory(strip, 1, slab + kSlabsAtOnce, kSlabsAtOnce)
+                : strip + 1 < end               ? w.Memory(strip + 1, 1, 0, kSlabsAtOnce)
+                                                : next;
+      }
+      const std::int64_t groups = w.groups(slab);
+      const Slab packed = w.Read(strip, slab, scratch);
+      const SlabScales<W> weight(packed, groups);
+      const RoundedRow row(x, slab, 0);
+      ForEachGroup<W>(
+          packed, groups, [&](std::int64_t g, const WordVec(&codes)[8]) __attribute__((always_inline)) {
+            ahead.Ask<Lines<W>(1, RoundedRows::kGroups)>();
+#pragma GCC unroll 2
+            for (int part = 0; part < 32 / W::kGroup; ++part) {
+              const auto word = [&](int, int step) __attribute__((always_inline)) {
+                return codes[part * W::kGroup / 4 + step];
+              };
+              AddGroup<W, 1, 1>(row, g * (32 / W::kGroup) + part, word, {weight.scales}, {weight.minima},
+                                sum);
+            }
+          });
+    }
+    WriteOutputs(sum[0][0], w.rows() - strip * kLanes, product.store == Store::kAdd,
+                 &product.y.at(0, strip * kLanes));
   }
 }
 
-// The codes of a strip's slab transposed: [64, kLanes, 4], four columns of every row after four columns of
-// every row.
 template <class W>
-void TransposeCodes(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows, std::int64_t groups,
-                    std::uint8_t* panel, Ahead& ahead) {
-  if constexpr (kHasWords<W>) {
-    HWY_ALIGN std::uint32_t words[W::kWords * kLanes];
-    TransposeWords<W>(data, row_bytes, rows, words, ahead);
-    return W::Unpack(words, reinterpret_cast<std::uint32_t*>(panel));
-  }
-#if HWY_TARGET <= HWY_AVX3_DL
-  if (groups == 8 &&
-      TransposeQuarters<W>(data, row_bytes, rows, reinterpret_cast<std::uint32_t*>(panel), ahead))
-    return;
-#endif
-  HWY_ALIGN std::uint8_t codes[kLanes * RoundedRows::kSlab];
-  for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-    ahead.Ask<kAsk<W, kLanes>>();
-    W::Codes(data + std::min(lane, rows - 1) * row_bytes, groups, codes + lane * RoundedRows::kSlab);
-  }
-  const WordTag d;
-  const auto* words = reinterpret_cast<const std::uint32_t*>(codes);
-  auto* to = reinterpret_cast<std::uint32_t*>(panel);
-  for (std::int64_t first = 0; first < 8 * groups; first += kLanes) {
-    WordVec v[kLanes];
-    for (std::int64_t i = 0; i < kLanes; ++i)
-      v[i] = hn::Load(d, words + i * (RoundedRows::kSlab / 4) + first);
-    Transpose(v);
-    for (std::int64_t i = 0; i < kLanes; ++i) hn::Store(v[i], d, to + (first + i) * kLanes);
-  }
+Ahead OneRowMemory(const Product& product, std::int64_t strip) {
+  return Strips<W>(*product.weight).Memory(strip, 1, 0, kSlabsAtOnce);
 }
+
+// ---- Several rows of x: codes are unpacked once, and meet all rows.
+
+// Codes of a strip's slab: [64, kLanes] words.
+inline constexpr std::int64_t kPanelWords = RoundedRows::kSlab / 4 * kLanes;
 
 // acc [kRows][stride] += kRows rows of x times kStrips strips, over one slab.
 template <class W, int kRows, int kStrips>
-HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint8_t* const* panels,
-                       const float* const* scales, const float* const* minima, float* acc, Ahead& ahead) {
+HWY_NOINLINE void Tile(std::int64_t groups, const RoundedRow& x, const std::uint32_t* panels,
+                       const SlabScales<W>* weights, float* acc, Ahead& ahead) {
   const FloatTag d;
   constexpr std::int64_t kStride = kStrips * kLanes;
-  constexpr std::int64_t kPanelBytes = 4 * kLanes;
+  const float* scales[kStrips];
+  const float* minima[kStrips];
+  for (int s = 0; s < kStrips; ++s) scales[s] = weights[s].scales, minima[s] = weights[s].minima;
   FloatVec sum[kRows][kStrips];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
     for (int s = 0; s < kStrips; ++s) sum[r][s] = hn::Load(d, acc + r * kStride + s * kLanes);
   }
-  constexpr int kSteps = W::kGroup / 4;
   for (std::int64_t group = 0; group < groups * 32 / W::kGroup; ++group) {
-    ahead.Ask<kStrips * kAsk<W, RoundedRows::kSlab / W::kGroup>>();
-    IntVec dot[kRows][kStrips];
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      IntVec start = hn::Zero(IntTag());
-      if constexpr (kHasOffset<W>) start = WithoutOffset<W>(x.template MinusSum<W>(r, group));
-#pragma GCC unroll 2
-      for (int s = 0; s < kStrips; ++s) dot[r][s] = start;
-    }
-    DotPanels<W, kRows, kStrips, kSteps>(x.codes + group * W::kGroup, panels, group * kSteps * kPanelBytes,
-                                         dot);
-#pragma GCC unroll 2
-    for (int s = 0; s < kStrips; ++s) {
-      const FloatVec scale = hn::Load(d, scales[s] + group * kLanes);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r)
-        sum[r][s] = AddDot(sum[r][s], dot[r][s], scale, x.template Scale<W>(r, group));
-      if constexpr (W::kMinima) {
-        const FloatVec minimum = hn::Load(d, minima[s] + group * kLanes);
-#pragma GCC unroll 16
-        for (int r = 0; r < kRows; ++r)
-          sum[r][s] = TakeMinimum(sum[r][s], minimum, x.template Sum<W>(r, group));
-      }
-    }
+    ahead.Ask<Lines<W>(kStrips, RoundedRows::kSlab / W::kGroup)>();
+    const std::uint32_t* panel = panels + group * (W::kGroup / 4) * kLanes;
+    const auto word = [&](int s, int step) __attribute__((always_inline)) {
+      return hn::Load(WordTag(), panel + s * kPanelWords + step * kLanes);
+    };
+    AddGroup<W, kRows, kStrips>(x, group, word, scales, minima, sum);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {
@@ -290,8 +258,8 @@ inline constexpr int kTileRows = kVnni ? 6 : 4;
 inline constexpr int kTileStrips = 2;
 
 template <class W>
-using TileFunction = void (*)(std::int64_t, const RoundedRow&, const std::uint8_t* const*,
-                              const float* const*, const float* const*, float*, Ahead&);
+using TileFunction = void (*)(std::int64_t, const RoundedRow&, const std::uint32_t*, const SlabScales<W>*,
+                              float*, Ahead&);
 template <class W>
 inline TileFunction<W> TileFor(std::int64_t rows) {
   static constexpr TileFunction<W> kTiles[] = {
@@ -307,64 +275,94 @@ inline TileFunction<W> TileFor(std::int64_t rows) {
   return kTiles[rows - 1];
 }
 
-// Computes outputs [first, first + kTileStrips * kLanes) of the rows [first_row, first_row + count) of x. The
-// outputs from `next` on come after these.
+// Computes the two strips [first, end), or one, for the rows [first_row, first_row + count) of x.
 template <class W>
-void ManyRowsTask(const RoundedRows& x, const Tensor& w, std::int64_t first, std::int64_t next,
-                  std::int64_t first_row, std::int64_t count, Rows y, bool add) {
+void ManyRows(const RoundedRows& x, const Product& product, std::int64_t first, std::int64_t end,
+              std::int64_t first_row, std::int64_t count, const Ahead& next) {
   constexpr std::int64_t kWidth = kTileStrips * kLanes;
-  const std::int64_t row_bytes = w.row_bytes();
+  const Strips<W> w(*product.weight);
   static thread_local AlignedVector<float> sums;
   sums.assign(static_cast<std::size_t>(count * kWidth), 0.0f);
-  HWY_ALIGN std::uint8_t codes[kTileStrips][kLanes * RoundedRows::kSlab];
-  const auto* weights = reinterpret_cast<const std::uint8_t*>(w.row(first).data());
+  HWY_ALIGN std::uint32_t panels[kTileStrips * kPanelWords], scratch[Strips<W>::kSlabBytes / 4];
   Ahead ahead;
-  for (std::int64_t slab = 0; slab < x.slabs(); ++slab) {
-    if (slab % kSlabsAtOnce == 0) ahead = AfterSlabs<W>(x, w, slab, first, next, kWidth);
-    const std::int64_t groups = x.groups(slab);
+  for (std::int64_t slab = 0; slab < w.slabs(); ++slab) {
+    if (slab % kSlabsAtOnce == 0) {
+      ahead = slab + kSlabsAtOnce < w.slabs()
+                  ? w.Memory(first, kTileStrips, slab + kSlabsAtOnce, kSlabsAtOnce)
+                  : next;
+    }
+    const std::int64_t groups = w.groups(slab);
     const auto strip = [&](std::int64_t s) {
-      // A strip past the last row repeats the one before; its outputs are not written.
-      const std::int64_t skipped = first + s * kLanes < w.rows() ? s * kLanes : 0;
-      const std::int64_t rows = std::min(kLanes, w.rows() - first - skipped);
-      const std::uint8_t* data = weights + skipped * row_bytes + slab * W::kSlabBytes;
-      TransposeCodes<W>(data, row_bytes, rows, groups, codes[s], ahead);
-      return StripSlab<W>(data, row_bytes, rows, groups);
+      // Past the last strip the one before is repeated; its outputs are not written.
+      const Slab packed = w.Read(std::min(first + s, end - 1), slab, scratch);
+      std::uint32_t* panel = panels + s * kPanelWords;
+      ForEachGroup<W>(
+          packed, groups, [&](std::int64_t g, const WordVec(&codes)[8]) __attribute__((always_inline)) {
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; ++i) hn::Store(codes[i], WordTag(), panel + (8 * g + i) * kLanes);
+          });
+      return SlabScales<W>(packed, groups);
     };
-    const StripSlab<W> strips[kTileStrips] = {strip(0), strip(1)};
-    const std::uint8_t* const panels[] = {codes[0], codes[1]};
-    const float* const scales[] = {strips[0].scales, strips[1].scales};
-    const float* const minima[] = {strips[0].minima, strips[1].minima};
+    const SlabScales<W> weights[kTileStrips] = {strip(0), strip(1)};
     // Tiles of about the same height: a low one costs almost as much as a full one.
     std::int64_t tiles = (count + kTileRows - 1) / kTileRows;
     for (std::int64_t i = 0, rows = 0; i < count; i += rows, --tiles) {
       rows = (count - i + tiles - 1) / tiles;
-      TileFor<W>(rows)(groups, RoundedRow(x, slab, first_row + i), panels, scales, minima,
-                       sums.data() + i * kWidth, ahead);
+      TileFor<W>(rows)(groups, RoundedRow(x, slab, first_row + i), panels, weights, sums.data() + i * kWidth,
+                       ahead);
     }
   }
   for (std::int64_t i = 0; i < count; ++i) {
-    for (std::int64_t s = 0; s < kTileStrips && first + s * kLanes < w.rows(); ++s) {
-      WriteOutputs(hn::Load(FloatTag(), sums.data() + i * kWidth + s * kLanes), w.rows() - first - s * kLanes,
-                   add, &y.at(first_row + i, first + s * kLanes));
+    for (std::int64_t s = 0; s < end - first; ++s) {
+      const std::int64_t row = (first + s) * kLanes;
+      WriteOutputs(hn::Load(FloatTag(), sums.data() + i * kWidth + s * kLanes), w.rows() - row,
+                   product.store == Store::kAdd, &product.y.at(first_row + i, row));
     }
   }
 }
 
 template <class W>
-void Product(const RoundedRows& x, const Tensor& w, Rows y, bool add) {
+Ahead ManyRowsMemory(const Product& product, std::int64_t strip) {
+  return Strips<W>(*product.weight).Memory(strip, kTileStrips, 0, kSlabsAtOnce);
+}
+
+// ---- All products of one x, as one loop.
+
+template <class W>
+Job MakeJob(const RoundedRows& x, const Product& product) {
+  const Strips<W> w(*product.weight);
   const auto pieces = [](std::int64_t n, std::int64_t size) { return (n + size - 1) / size; };
-  if (x.rows == 1) {
-    return ForEachAhead(pieces(w.rows(), kLanes), [&](std::int64_t task, std::int64_t next) {
-      OneRowStrip<W>(x, w, task * kLanes, next * kLanes, y, add);
-    });
+  if (x.rows > 1) {
+    const std::int64_t row_tasks = pieces(x.rows, kRowBlock);
+    return {&product,    w.strips(),       kTileStrips, pieces(w.strips(), kTileStrips) * row_tasks,
+            ManyRows<W>, ManyRowsMemory<W>};
   }
-  constexpr std::int64_t kWidth = kTileStrips * kLanes;
-  constexpr std::int64_t rows_per_task = kRowBlock / kTileRows * kTileRows;
-  const std::int64_t row_tasks = pieces(x.rows, rows_per_task);
-  ForEachAhead(pieces(w.rows(), kWidth) * row_tasks, [&](std::int64_t task, std::int64_t next) {
-    const std::int64_t first_row = task % row_tasks * rows_per_task;
-    ManyRowsTask<W>(x, w, task / row_tasks * kWidth, next / row_tasks * kWidth, first_row,
-                    std::min(rows_per_task, x.rows - first_row), y, add);
+  // Long enough that claiming a task costs nothing, short enough that threads end together.
+  constexpr std::int64_t kLongest = 64 << 10, kShortest = 12 << 10, kTasks = 16;
+  const std::int64_t bytes = std::clamp(w.packed_bytes() / (kTasks * Threads()), kShortest, kLongest);
+  const std::int64_t strips = std::max<std::int64_t>(1, bytes / w.strip_bytes());
+  return {&product, w.strips(), strips, pieces(w.strips(), strips), OneRow<W>, OneRowMemory<W>};
+}
+
+inline void RunJobs(const RoundedRows& x, std::span<const Job> jobs) {
+  const std::int64_t row_tasks = x.rows == 1 ? 1 : (x.rows + kRowBlock - 1) / kRowBlock;
+  std::int64_t tasks = 0;
+  for (const Job& job : jobs) tasks += job.tasks;
+  // The job of a task, whose number becomes that within the job; null past the last.
+  const auto find = [&](std::int64_t& task) {
+    const Job* job = jobs.data();
+    for (; job != jobs.data() + jobs.size() && task >= job->tasks; ++job) task -= job->tasks;
+    return job == jobs.data() + jobs.size() ? nullptr : job;
+  };
+  ForEachAhead(tasks, [&](std::int64_t task, std::int64_t next_task) {
+    const Job* const job = find(task);
+    const Job* const next = find(next_task);
+    const std::int64_t first = task / row_tasks * job->strips_at_once;
+    const std::int64_t first_row = task % row_tasks * kRowBlock;
+    job->run(x, *job->product, first, std::min(job->strips, first + job->strips_at_once), first_row,
+             std::min(kRowBlock, x.rows - first_row),
+             next == nullptr ? Ahead()
+                             : next->memory(*next->product, next_task / row_tasks * next->strips_at_once));
   });
 }
 

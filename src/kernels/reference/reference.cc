@@ -12,10 +12,14 @@ class Reference : public Kernels {
  public:
   std::string name() const override { return "reference"; }
 
-  void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const override {
-    const Tensor w = weight.ToF32();
-    ref::MatMul<float>(x, w.AsRows(), y, store);
+  void MatMuls(ConstRows x, std::span<const Product> products) const override {
+    for (const Product& p : products) {
+      const Tensor w = p.weight->ToF32();
+      ref::MatMul<float>(x, w.AsRows(), p.y, p.store);
+    }
   }
+  std::int64_t PackedBytes(const Tensor&) const override { return 0; }
+  Packing Pack(const Tensor&, std::span<std::byte>, std::shared_ptr<const void>) const override { return {}; }
   void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const override {
     const Tensor w = weight.ToF32();
     ref::MatMulInputGradient<float>(dy, w.AsRows(), dx, store);

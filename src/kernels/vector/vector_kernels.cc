@@ -1,5 +1,8 @@
 #include "kernels/vector/vector_kernels.h"
 
+#include <utility>
+#include <vector>
+
 #include "base/vector_targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -27,15 +30,25 @@ class Implementation : public Kernels {
 
   std::string name() const override { return hwy::TargetName(HWY_TARGET); }
 
-  void MatMul(ConstRows x, const Tensor& weight, Rows y, Store store) const override {
-    const bool add = store == Store::kAdd;
-    if (int8_ != nullptr && int8_->supports(weight.type())) {
-      static thread_local RoundedRows rounded;
-      int8_->round(x, rounded);
-      return int8_->mat_mul(rounded, weight, y, add);
+  void MatMuls(ConstRows x, std::span<const Product> products) const override {
+    std::vector<Product> rounding;
+    for (const Product& p : products) {
+      if (Rounds(*p.weight))
+        rounding.push_back(p);
+      else
+        ExactMatMul(x, p);
     }
-    if (x.rows < kPackFromRows) return FewRowsMatMul(x, weight, y, add);
-    PackedProduct({x.data, x.stride, 1}, x.rows, WeightAsColumns(weight), y, add);
+    if (rounding.empty() || x.rows == 0) return;
+    static thread_local RoundedRows rounded;
+    int8_->round(x, rounded);
+    int8_->mat_muls(rounded, rounding);
+  }
+  std::int64_t PackedBytes(const Tensor& weight) const override {
+    return Rounds(weight) ? int8_->packed_bytes(weight) : 0;
+  }
+  Packing Pack(const Tensor& weight, std::span<std::byte> to,
+               std::shared_ptr<const void> owner) const override {
+    return int8_->pack(weight, to, std::move(owner));
   }
   void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const override {
     PackedProduct({dy.data, dy.stride, 1}, dy.rows, WeightAsRows(weight), dx, store == Store::kAdd);
@@ -86,6 +99,13 @@ class Implementation : public Kernels {
   }
 
  private:
+  bool Rounds(const Tensor& weight) const { return int8_ != nullptr && int8_->supports(weight.type()); }
+  static void ExactMatMul(ConstRows x, const Product& p) {
+    const bool add = p.store == Store::kAdd;
+    if (x.rows < kPackFromRows) return FewRowsMatMul(x, *p.weight, p.y, add);
+    PackedProduct({x.data, x.stride, 1}, x.rows, WeightAsColumns(*p.weight), p.y, add);
+  }
+
   const Int8Products* int8_;
 };
 
