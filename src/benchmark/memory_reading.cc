@@ -45,7 +45,8 @@ MemoryReading::MemoryReading(std::int64_t bytes)
       memory_(MapMemory(static_cast<std::size_t>(bytes_))) {
   // Writes every page, because pages that were never written are all one page of zeros.
   const std::int64_t share = bytes_ / Threads();
-  ParallelFor(Threads(), [&](std::int64_t i) { std::fill_n(memory_.get() + i * share, share, std::byte{1}); });
+  ParallelFor(Threads(),
+              [&](std::int64_t i) { std::fill_n(memory_.get() + i * share, share, std::byte{1}); });
 }
 
 double MemoryReading::Pass(int threads) const {

@@ -37,7 +37,7 @@ void AddRecipeKeys(CLI::App& recipe) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = recipe.add_subcommand("keys", "List every key with its type, default and meaning");
-  auto* markdown = command->add_flag("--markdown", options->markdown, "Print the page docs/recipes.md");
+  auto* markdown = command->add_flag("--markdown", options->markdown, "Print the tables of docs/recipes.md");
   command->add_flag("--json", options->json, "As JSON")->excludes(markdown);
   command->footer("Example:\n  longspan recipe keys | less");
   command->callback([options] {

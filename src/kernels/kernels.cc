@@ -7,14 +7,31 @@
 namespace longspan {
 namespace {
 
-// SupportedVectorKernels(), with "amx" first where available. The tile unit rounds, so the exact kernels of
-// "amx" are those of AVX-512.
-std::vector<VectorKernels> Supported() {
-  std::vector<VectorKernels> all = SupportedVectorKernels();
-  if (all.empty() || all.front().isa != "avx512") return all;
-  const VectorKernels& vectors = all.front();
-  const Kernels* tiles = amx::TileKernels(*vectors.rounding);
-  if (tiles != nullptr) all.insert(all.begin(), {"amx", vectors.exact, tiles});
+// The kernels of one instruction set.
+struct KernelSet {
+  std::string_view isa;
+  const Kernels *exact, *int8, *bf16;  // bf16 is null where there is none
+
+  const Kernels& For(Activations activations) const {
+    switch (activations) {
+      case Activations::kExact: return *exact;
+      case Activations::kInt8: return *int8;
+      case Activations::kBf16: return bf16 != nullptr ? *bf16 : *exact;
+    }
+    return *exact;
+  }
+};
+
+// Best first. The tile unit rounds, so the exact kernels of "amx" are those of AVX-512.
+std::vector<KernelSet> Supported() {
+  std::vector<KernelSet> all;
+  for (const VectorKernels& v : SupportedVectorKernels()) {
+    if (v.isa == "avx512") {
+      const Kernels* tiles = amx::TileKernels(*v.rounding);
+      if (tiles != nullptr) all.push_back({"amx", v.exact, tiles, amx::TrainingTileKernels(*v.exact)});
+    }
+    all.push_back({v.isa, v.exact, v.rounding, nullptr});
+  }
   return all;
 }
 
@@ -22,19 +39,26 @@ std::vector<VectorKernels> Supported() {
 
 std::vector<std::string> AvailableKernels() {
   std::vector<std::string> names;
-  for (const VectorKernels& v : Supported()) names.emplace_back(v.isa);
+  for (const KernelSet& set : Supported()) names.emplace_back(set.isa);
   names.emplace_back("reference");
   return names;
 }
 
 const Kernels& ChooseKernels(std::string_view isa, Activations activations) {
   if (isa == "reference") return ReferenceKernels();
-  for (const VectorKernels& v : Supported()) {
-    if (v.isa == isa || isa == "auto") return activations == Activations::kInt8 ? *v.rounding : *v.exact;
+  for (const KernelSet& set : Supported()) {
+    if (set.isa == isa || isa == "auto") return set.For(activations);
   }
   if (isa == "auto") return ReferenceKernels();
   Fail(ErrorKind::kBadOption, "instruction set '{}': this machine offers {}", isa,
        fmt::join(AvailableKernels(), ", "));
+}
+
+bool HasBf16(std::string_view isa) {
+  for (const KernelSet& set : Supported()) {
+    if (set.isa == isa || isa == "auto") return set.bf16 != nullptr;
+  }
+  return false;
 }
 
 }  // namespace longspan

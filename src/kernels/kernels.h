@@ -104,11 +104,19 @@ class Kernels {
 // The oracle: plain loops, one thread.
 const Kernels& ReferenceKernels();
 
-// What MatMul and Attention may do with activations: nothing, or round them. Quantised weights then meet
-// activations rounded to 8 bits in blocks of 32 (kernels/int8/). This is several times as fast, and shifts a
-// product about as little as Q8_0 weights do. The tile unit rounds to BF16 instead (kernels/amx/): products
-// of many rows with any weight, and attention of many queries. Gradients are exact.
-enum class Activations { kExact, kInt8 };
+// What products and attention may do with activations: nothing, or round them.
+//
+// kInt8, for inference: quantised weights meet activations rounded to 8 bits in blocks of 32 (kernels/int8/).
+// This is several times as fast, and shifts a product about as little as Q8_0 weights do. The tile unit
+// rounds to BF16 instead (kernels/amx/): products of many rows with any weight, and attention of many
+// queries. Gradients are exact.
+//
+// kBf16, for training: where HasBf16, products of many rows, their gradients, and attention of many queries
+// round both operands to BF16 and sum in F32. Elsewhere all is exact.
+enum class Activations { kExact, kInt8, kBf16 };
+
+// Whether the instruction set, or "auto", multiplies BF16.
+bool HasBf16(std::string_view isa);
 
 // Kernels by instruction set: "auto" (the best that this machine has), "reference", "avx2", "avx512", "amx".
 // The reference is always exact. Error(kBadOption) for a name that is unknown or that this machine lacks.

@@ -41,6 +41,42 @@ struct Shape {
 constexpr Shape kShapes[] = {{1, 5, 7},     {1, 64, 64},   {7, 33, 20},   {8, 31, 300}, {13, 65, 257},
                              {40, 129, 64}, {12, 32, 256}, {25, 17, 513}, {64, 300, 40}};
 
+// For training: both operands of a product are rounded to BF16, each by 2^-9 of itself at most, and sums are
+// F32. Errors of terms are independent, so that sums of n terms are off by far less than n times as much.
+TEST_P(KernelsTest, Bf16ProductsAndTheirGradientsAreWithinTheFormatsError) {
+  if (!HasBf16(GetParam())) GTEST_SKIP() << GetParam() << " has no BF16";
+  const Kernels& bf16 = ChooseKernels(GetParam(), Activations::kBf16);
+  for (const auto& [n, out, in] : kShapes) {
+    const std::string what = fmt::format("{}x{}x{}", n, out, in);
+    const Tensor w = RandomWeight(Type::kF32, out, in);
+    const Matrix x = RandomMatrix(n, in, 1), dy = RandomMatrix(n, out, 2);
+    Matrix y(n, out), y2 = y, dx = RandomMatrix(n, in, 4), dx2 = dx, dw = RandomMatrix(out, in, 5), dw2 = dw;
+    bf16.MatMul(x, w, y, Store::kSet);
+    oracle().MatMul(x, w, y2, Store::kSet);
+    ExpectClose(y.span(), y2.span(), 1.0f / 128, "y " + what);
+    bf16.MatMulInputGradient(dy, w, dx, Store::kAdd);
+    oracle().MatMulInputGradient(dy, w, dx2, Store::kAdd);
+    ExpectClose(dx.span(), dx2.span(), 1.0f / 128, "dx " + what);
+    bf16.MatMulWeightGradient(dy, x, dw);
+    oracle().MatMulWeightGradient(dy, x, dw2);
+    ExpectClose(dw.span(), dw2.span(), 1.0f / 128, "dw " + what);
+  }
+}
+
+// A loss that is no number must not become one on its way through tiles.
+TEST_P(KernelsTest, Bf16GradientsKeepWhatIsNoNumber) {
+  if (!HasBf16(GetParam())) GTEST_SKIP() << GetParam() << " has no BF16";
+  const Kernels& bf16 = ChooseKernels(GetParam(), Activations::kBf16);
+  Matrix dy = RandomMatrix(40, 50, 1), dx(40, 60), dw(50, 60);
+  dy[7][3] = std::nanf("");
+  bf16.MatMulInputGradient(dy, RandomWeight(Type::kF32, 50, 60), dx, Store::kSet);
+  bf16.MatMulWeightGradient(dy, RandomMatrix(40, 60, 2), dw);
+  EXPECT_TRUE(std::isnan(dx[7][0]));
+  EXPECT_FALSE(std::isnan(dx[8][0]));
+  EXPECT_TRUE(std::isnan(dw[3][0]));
+  EXPECT_FALSE(std::isnan(dw[4][0]));
+}
+
 TEST_P(KernelsTest, MatrixProducts) {
   for (const auto& [n, out, in] : kShapes) {
     for (const Type type : {Type::kF32, Type::kF16, Type::kBF16}) {

@@ -74,6 +74,7 @@ class Chooser {
   Chooser(const ChoiceRequest& request, std::string_view isa, Progress& progress)
       : request_(request),
         kernels_(ChooseKernels(isa)),
+        training_kernels_(TrainingKernels(Precision::kAuto, isa)),
         progress_(progress),
         base_(OpenBaseModel(request.model, progress)) {}
 
@@ -233,7 +234,7 @@ class Chooser {
     recipe().pose.options.unmodified_share = 0.1;
     recipe().pose.options.skip_text = true;
     Because("pose.unmodified", "0.1", "a tenth of the examples keeps plain positions, for short texts");
-    training_ = MeasureTrainingTime(base_.config, base_.weights, train, window_, kernels_);
+    training_ = MeasureTrainingTime(base_.config, base_.weights, train, window_, training_kernels_);
   }
 
   void ChooseTypes() {
@@ -300,7 +301,7 @@ class Chooser {
   }
 
   const ChoiceRequest& request_;
-  const Kernels& kernels_;
+  const Kernels &kernels_, &training_kernels_;
   Progress& progress_;
   const BaseModel base_;
   Choice choice_;

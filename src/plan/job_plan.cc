@@ -50,6 +50,7 @@ class Planner {
   Planner(const Recipe& recipe, std::string_view isa, Progress& progress)
       : recipe_(recipe),
         kernels_(ChooseKernels(isa)),
+        training_kernels_(TrainingKernels(recipe.train.precision, isa)),
         progress_(progress),
         base_(OpenBaseModel(recipe.base, progress)),
         encoder_(EncoderOf(*base_.tokenizer)),
@@ -187,7 +188,7 @@ class Planner {
     if (timed_) {
       plan_.steps = t.Steps(ExamplesInEpoch());
       plan_.examples = plan_.steps * t.ExamplesPerStep();
-      time = MeasureTrainingTime(base_.config, base_.weights, t, length_, kernels_);
+      time = MeasureTrainingTime(base_.config, base_.weights, t, length_, training_kernels_);
     }
     plan_.training_extrapolated = time.extrapolated;
     StagePlan& stage = Add("train");
@@ -320,7 +321,7 @@ class Planner {
   }
 
   const Recipe& recipe_;
-  const Kernels& kernels_;
+  const Kernels &kernels_, &training_kernels_;
   Progress& progress_;
   const BaseModel base_;
   const TextEncoder encoder_;

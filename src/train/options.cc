@@ -14,6 +14,9 @@ constexpr std::array<std::pair<AdapterKind, std::string_view>, 3> kAdapters{
 constexpr std::array<std::pair<ScheduleKind, std::string_view>, 2> kSchedules{
     {{ScheduleKind::kConstant, "constant"}, {ScheduleKind::kCosine, "cosine"}}};
 
+constexpr std::array<std::pair<Precision, std::string_view>, 3> kPrecisions{
+    {{Precision::kAuto, "auto"}, {Precision::kExact, "exact"}, {Precision::kBf16, "bf16"}}};
+
 template <class Table>
 std::string_view NameIn(const Table& table, typename Table::value_type::first_type value) {
   return std::ranges::find(table, value, &Table::value_type::first)->second;
@@ -23,6 +26,18 @@ std::string_view NameIn(const Table& table, typename Table::value_type::first_ty
 
 std::string_view Name(AdapterKind kind) { return NameIn(kAdapters, kind); }
 std::string_view Name(ScheduleKind kind) { return NameIn(kSchedules, kind); }
+
+std::string_view Name(Precision precision) { return NameIn(kPrecisions, precision); }
+
+const Kernels& TrainingKernels(Precision precision, std::string_view isa) {
+  if (precision == Precision::kBf16 && !HasBf16(isa)) {
+    Fail(ErrorKind::kBadOption,
+         "train.precision: bf16: these kernels ({}) have none; expected exact, or auto, which decides by "
+         "itself",
+         ChooseKernels(isa).name());
+  }
+  return ChooseKernels(isa, precision == Precision::kExact ? Activations::kExact : Activations::kBf16);
+}
 
 std::vector<Part> TrainOptions::TargetParts() const {
   std::vector<Part> parts;

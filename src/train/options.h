@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/schema.h"
+#include "kernels/kernels.h"
 #include "model/weight_id.h"
 #include "train/stage.h"
 
@@ -15,9 +16,12 @@ namespace longspan {
 
 enum class AdapterKind { kFull, kLora, kRsLora };
 enum class ScheduleKind { kConstant, kCosine };
+// What products and attention are computed in: F32, or operands of BF16 and sums in F32 (Activations::kBf16).
+enum class Precision { kAuto, kExact, kBf16 };
 
-std::string_view Name(AdapterKind kind);   // "full", "lora", "rslora"
-std::string_view Name(ScheduleKind kind);  // "constant", "cosine"
+std::string_view Name(AdapterKind kind);     // "full", "lora", "rslora"
+std::string_view Name(ScheduleKind kind);    // "constant", "cosine"
+std::string_view Name(Precision precision);  // "auto", "exact", "bf16"
 
 struct TrainOptions {
   AdapterKind adapter = AdapterKind::kRsLora;
@@ -36,7 +40,8 @@ struct TrainOptions {
   double weight_decay = 0;  // of matrices; norms are spared
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double max_grad_norm = 1;  // 0: no clipping
-  bool recompute = true;     // keep only each block's input, and run the block again on the way back
+  Precision precision = Precision::kAuto;
+  bool recompute = true;  // keep only each block's input, and run the block again on the way back
   std::uint64_t seed = 42;
   std::int64_t checkpoint_every = 100;  // steps
   double checkpoint_minutes = 10;       // a checkpoint is due after so long, too; 0: by steps alone
@@ -55,6 +60,8 @@ template <>
 inline constexpr int kEnumSize<AdapterKind> = 3;
 template <>
 inline constexpr int kEnumSize<ScheduleKind> = 2;
+template <>
+inline constexpr int kEnumSize<Precision> = 3;
 
 // The keys of a `train` section.
 template <Is<TrainOptions> T>
@@ -147,6 +154,12 @@ void Fields(T& f, auto& visit) {
             .range = Range{0, 1e9},
             .changes = result},
         f.max_grad_norm);
+  visit(Key{.name = "precision",
+            .help = "What products and attention are computed in: exact (F32), bf16 (operands rounded to "
+                    "BF16, sums "
+                    "in F32; several times as fast), or auto: bf16 where the processor has tiles for it",
+            .changes = result},
+        f.precision);
   visit(
       Key{.name = "recompute",
           .help = "Keep only each layer's input and run the layer again on the way back: far less memory, a "
@@ -176,6 +189,10 @@ void Fields(T& f, auto& visit) {
             .range = Range{0, kNoLimit}},
         f.eval_examples);
 }
+
+// The kernels that training computes with, of instruction set `isa` as ChooseKernels takes it.
+// Error(kBadOption) where `precision` is bf16 and this machine or `isa` has none.
+const Kernels& TrainingKernels(Precision precision, std::string_view isa);
 
 // Everything in the options that the result depends on, as text. How often a run is saved or evaluated is
 // left out.

@@ -31,7 +31,15 @@ TEST(TrainOptions, DescribeHoldsWhatTheResultDependsOn) {
   EXPECT_TRUE(changed(&TrainOptions::steps, 8));
   EXPECT_TRUE(changed(&TrainOptions::learning_rate, 1e-4));
   EXPECT_TRUE(changed(&TrainOptions::seed, 8));
+  EXPECT_TRUE(changed(&TrainOptions::precision, Precision::kExact));
   EXPECT_TRUE(changed(&TrainOptions::targets, std::vector<std::string>{"q"}));
+}
+
+TEST(TrainOptions, PrecisionDecidesTheKernels) {
+  EXPECT_EQ(&TrainingKernels(Precision::kExact, "auto"), &ChooseKernels("auto"));
+  EXPECT_EQ(&TrainingKernels(Precision::kAuto, "reference"), &ReferenceKernels());
+  EXPECT_EQ(&TrainingKernels(Precision::kAuto, "auto") == &ChooseKernels("auto"), !HasBf16("auto"));
+  EXPECT_EQ(KindOf([] { TrainingKernels(Precision::kBf16, "reference"); }), ErrorKind::kBadOption);
 }
 
 // A learning rate that differs in its last digit is another one.

@@ -12,9 +12,10 @@ namespace {
 
 class Implementation final : public Kernels {
  public:
-  explicit Implementation(const Kernels& vectors) : vectors_(vectors) {}
+  // `gradients`: whether those of products are rounded too.
+  Implementation(const Kernels& vectors, bool gradients) : vectors_(vectors), gradients_(gradients) {}
 
-  std::string name() const override { return "AMX with " + vectors_.name(); }
+  std::string name() const override { return "AMX with " + vectors_.name() + (gradients_ ? ", BF16" : ""); }
 
   void MatMuls(ConstRows x, std::span<const Product> products) const override {
     if (x.rows < kManyRows) return vectors_.MatMuls(x, products);
@@ -36,10 +37,16 @@ class Implementation final : public Kernels {
   }
 
   void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const override {
-    vectors_.MatMulInputGradient(dy, weight, dx, store);
+    if (!gradients_ || dy.rows < kManyRows) return vectors_.MatMulInputGradient(dy, weight, dx, store);
+    static thread_local PackedRows packed;
+    packed.Pack(dy);
+    MatMulColumns<HardwareTiles>(packed, MatrixBytes::Of(weight), dx, store == Store::kAdd);
   }
   void MatMulWeightGradient(ConstRows dy, ConstRows x, Rows dw) const override {
-    vectors_.MatMulWeightGradient(dy, x, dw);
+    if (!gradients_ || dy.rows < kManyRows) return vectors_.MatMulWeightGradient(dy, x, dw);
+    static thread_local PackedRows packed;
+    packed.PackTransposed(dy);
+    MatMulColumns<HardwareTiles>(packed, MatrixBytes::Of(x), dw, true);
   }
   void AttentionBackward(const AttentionShape& shape,
                          std::span<const AttentionBackwardSequence> sequences) const override {
@@ -82,13 +89,20 @@ class Implementation final : public Kernels {
 
  private:
   const Kernels& vectors_;
+  const bool gradients_;
 };
 
 }  // namespace
 
 const Kernels* TileKernels(const Kernels& vectors) {
   if (!TilesSupported()) return nullptr;
-  static const Implementation kernels(vectors);
+  static const Implementation kernels(vectors, false);
+  return &kernels;
+}
+
+const Kernels* TrainingTileKernels(const Kernels& vectors) {
+  if (!TilesSupported()) return nullptr;
+  static const Implementation kernels(vectors, true);
   return &kernels;
 }
 

@@ -10,4 +10,7 @@ namespace longspan::amx {
 // decides what `vectors` is.
 const Kernels* TileKernels(const Kernels& vectors);
 
+// The same for training: gradients of products of many rows go to the tile unit too.
+const Kernels* TrainingTileKernels(const Kernels& vectors);
+
 }  // namespace longspan::amx

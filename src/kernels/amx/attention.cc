@@ -46,23 +46,8 @@ void TransposeValues(const Bf16Rows& v, std::int64_t count, std::int64_t width, 
         return key < count ? _mm512_loadu_si512(v.data + key * v.row_bytes + first * 2)
                            : _mm512_setzero_si512();
       };
-      // Two keys make a word of each dimension, and words are transposed. Interleaving takes the dimensions
-      // apart by fours: the low half has those with i & 4 = 0.
-      for (std::int64_t half = 0; half < 2; ++half) {
-        __m512i words[16];
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; ++i) {
-          const __m512i a = row(2 * i), b = row(2 * i + 1);
-          words[i] = half == 0 ? _mm512_unpacklo_epi16(a, b) : _mm512_unpackhi_epi16(a, b);
-        }
-        Transpose16(words);
-#pragma GCC unroll 16
-        for (int i = 0; i < 16; ++i) {
-          const std::int64_t d = first + i / 4 * 8 + half * 4 + i % 4;
-          std::byte* at = to + (d / kTileRows * 2 + step) * kTileBytes + d % kTileRows * kTileRowBytes;
-          _mm512_store_si512(at, words[i]);
-        }
-      }
+      std::byte* tile = to + (first / kTileRows * 2 + step) * kTileBytes;
+      TransposeBlock(row, tile, tile + 2 * kTileBytes);
     }
   }
 }

@@ -68,6 +68,58 @@ class StripUnpacker {
   std::byte* to_ = nullptr;
 };
 
+// The same for a strip of columns: what it unpacks, it transposes. Rows are unpacked a window of columns at a
+// time.
+class ColumnUnpacker {
+ public:
+  static constexpr std::int64_t kWindow = kPiece;  // columns, from a multiple of as many on
+
+  explicit ColumnUnpacker(const MatrixBytes& matrix) : matrix_(matrix) {}
+
+  // Columns [first, first + cols), rows [slab * kDepth, ... + depth), as tiles [column tiles][steps].
+  void Start(std::int64_t first, std::int64_t, std::int64_t slab, std::int64_t depth, std::byte* to) {
+    if (slab != slab_ || first / kWindow != window_) Unpack(first / kWindow, slab, depth);
+    from_ = rows().data() + first % kWindow;
+    depth_ = depth;
+    steps_ = (depth + kStep - 1) / kStep;
+    next_ = 0;
+    to_ = to;
+  }
+  std::int64_t left() const { return steps_ - next_; }
+  void Step() {
+    const std::uint16_t* from = from_ + next_ * kStep * kWindow;
+    const std::int64_t count = depth_ - next_ * kStep;
+    const auto row = [&](std::int64_t i) {
+      return i < count ? _mm512_load_si512(from + i * kWindow) : _mm512_setzero_si512();
+    };
+    TransposeBlock(row, to_ + next_ * kTileBytes, to_ + (steps_ + next_) * kTileBytes);
+    ++next_;
+  }
+  void Finish() {
+    while (left() > 0) Step();
+  }
+
+ private:
+  // [kDepth, kWindow] BF16.
+  static AlignedVector<std::uint16_t>& rows() {
+    static thread_local AlignedVector<std::uint16_t> rows(static_cast<std::size_t>(kDepth * kWindow));
+    return rows;
+  }
+  void Unpack(std::int64_t window, std::int64_t slab, std::int64_t depth) {
+    slab_ = slab;
+    window_ = window;
+    const std::int64_t column = window * kWindow, cols = std::min(kWindow, matrix_.cols - column);
+    const std::byte* from = matrix_.data + slab * kDepth * matrix_.row_bytes + RowBytes(matrix_.type, column);
+    for (std::int64_t i = 0; i < depth; ++i)
+      UnpackRow(matrix_.type, from + i * matrix_.row_bytes, cols, rows().data() + i * kWindow, kChunk);
+  }
+
+  const MatrixBytes& matrix_;
+  std::int64_t slab_ = -1, window_ = -1, depth_ = 0, steps_ = 0, next_ = 0;
+  const std::uint16_t* from_ = nullptr;
+  std::byte* to_ = nullptr;
+};
+
 // Prefetches the lines that a block of tiles will be written to while it is still being summed.
 void FetchOutputs(Rows y, std::int64_t row, std::int64_t column) {
   const std::int64_t end = std::min(row + 2 * kTileRows, y.rows);
@@ -95,9 +147,10 @@ void WriteTile(const float* sums, Rows y, std::int64_t row, std::int64_t column,
   }
 }
 
-// Computes outputs [first, first + outs) of the rows of x in tiles [first_tile, first_tile + count).
-template <class Tiles>
-void Task(const PackedRows& x, const Tensor& weight, std::int64_t first, std::int64_t outs,
+// Computes outputs [first, first + outs) of the rows of x in tiles [first_tile, first_tile + count). Unpacker
+// makes strips of the left operand.
+template <class Tiles, class Unpacker>
+void Task(const PackedRows& x, Unpacker unpacker, std::int64_t first, std::int64_t outs,
           std::int64_t first_tile, std::int64_t count, Rows y, bool add) {
   const FlushSubnormals flush;
   static thread_local AlignedVector<std::byte> strips;  // the one in use and the one that comes next
@@ -106,7 +159,6 @@ void Task(const PackedRows& x, const Tensor& weight, std::int64_t first, std::in
   const std::int64_t sums_stride = count * kTileFloats;
   sums.resize(RoundUp(outs, kStripRows) / kTileRows * sums_stride);
   const std::int64_t in_slab = (outs + kStripRows - 1) / kStripRows, units = in_slab * x.slabs();
-  StripUnpacker unpacker(weight);
   const auto buffer = [&](std::int64_t unit) { return strips.data() + unit % 2 * kStripBytes; };
   const auto start = [&](std::int64_t unit) {
     const std::int64_t slab = unit / in_slab, row = unit % in_slab * kStripRows;
@@ -157,26 +209,39 @@ void Task(const PackedRows& x, const Tensor& weight, std::int64_t first, std::in
 
 }  // namespace
 
-void PackedRows::Pack(ConstRows x) {
-  rows_ = x.rows;
-  cols_ = x.cols;
+template <class PackOne>
+void PackedRows::PackTiles(PackOne&& pack) {
   const std::int64_t all_steps = (cols_ + kStep - 1) / kStep;
   data_.resize(all_steps * tiles() * kTileBytes);
   ParallelFor(slabs() * tiles(), [&](std::int64_t task) {
     const std::int64_t slab = task / tiles(), tile = task % tiles();
     std::byte* to = data_.data() + Offset(slab, tile);
     for (std::int64_t k = 0; k < steps(slab); ++k) {
-      PackTile(x, tile * kTileRows, slab * kDepth + k * kStep, to + k * kTileBytes);
+      pack(tile * kTileRows, slab * kDepth + k * kStep, to + k * kTileBytes);
     }
   });
 }
 
-template <class Tiles>
-void MatMul(const PackedRows& x, const Tensor& weight, Rows y, bool add) {
-  const std::int64_t outs = weight.rows();
+void PackedRows::Pack(ConstRows x) {
+  rows_ = x.rows;
+  cols_ = x.cols;
+  PackTiles([&](std::int64_t row, std::int64_t column, std::byte* to) { PackTile(x, row, column, to); });
+}
+
+void PackedRows::PackTransposed(ConstRows x) {
+  rows_ = x.cols;
+  cols_ = x.rows;
+  PackTiles(
+      [&](std::int64_t row, std::int64_t column, std::byte* to) { PackColumnsTile(x, column, row, to); });
+}
+
+namespace {
+
+// All outputs, `outs_per_task` of them a task.
+template <class Tiles, class Unpacker, class Left>
+void InTasks(const PackedRows& x, const Left& left, std::int64_t outs, std::int64_t outs_per_task, Rows y,
+             bool add) {
   if (x.rows() == 0 || outs == 0) return;
-  const std::int64_t outs_per_task =
-      std::clamp(RoundUp(outs / kTasks, kStripRows), kFewestOutputs, kMostOutputs);
   const std::int64_t out_tasks = (outs + outs_per_task - 1) / outs_per_task;
   // Rows are cut into equal shares, in pairs of tiles.
   const std::int64_t row_tasks = (x.rows() + kRowBlock - 1) / kRowBlock;
@@ -184,13 +249,34 @@ void MatMul(const PackedRows& x, const Tensor& weight, Rows y, bool add) {
   ParallelFor(out_tasks * row_tasks, [&](std::int64_t task) {
     const std::int64_t first = task / row_tasks * outs_per_task, tile = task % row_tasks * tiles_per_task;
     if (tile >= x.tiles()) return;
-    Task<Tiles>(x, weight, first, std::min(outs_per_task, outs - first), tile,
+    Task<Tiles>(x, Unpacker(left), first, std::min(outs_per_task, outs - first), tile,
                 std::min(tiles_per_task, x.tiles() - tile), y, add);
   });
 }
 
+std::int64_t OutputsPerTask(std::int64_t outs) {
+  return std::clamp(RoundUp(outs / kTasks, kStripRows), kFewestOutputs, kMostOutputs);
+}
+
+}  // namespace
+
+template <class Tiles>
+void MatMul(const PackedRows& x, const Tensor& weight, Rows y, bool add) {
+  InTasks<Tiles, StripUnpacker>(x, weight, weight.rows(), OutputsPerTask(weight.rows()), y, add);
+}
+
+template <class Tiles>
+void MatMulColumns(const PackedRows& x, const MatrixBytes& w, Rows y, bool add) {
+  // Blocks of 256 are unpacked as a whole, so no two tasks should share them.
+  const bool large_blocks = Traits(w.type).block_elements > kStep;
+  const std::int64_t outs_per_task = large_blocks ? ColumnUnpacker::kWindow : OutputsPerTask(w.cols);
+  InTasks<Tiles, ColumnUnpacker>(x, w, w.cols, outs_per_task, y, add);
+}
+
 template void MatMul<HardwareTiles>(const PackedRows&, const Tensor&, Rows, bool);
 template void MatMul<PlainTiles>(const PackedRows&, const Tensor&, Rows, bool);
+template void MatMulColumns<HardwareTiles>(const PackedRows&, const MatrixBytes&, Rows, bool);
+template void MatMulColumns<PlainTiles>(const PackedRows&, const MatrixBytes&, Rows, bool);
 
 }  // namespace longspan::amx
 #pragma GCC pop_options

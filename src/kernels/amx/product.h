@@ -1,5 +1,5 @@
 // Products of many rows with weights of any type on tiles: y = x W^T, computed as y^T = W x^T in BF16 with
-// sums in F32.
+// sums in F32, and y = x W, which gradients are made of, as y^T = W^T x^T.
 //
 // The weight is the left operand: a strip of it is unpacked to BF16 in the order of tiles, serves all rows of
 // x while it is in cache, and is then overwritten. x is the right operand and packed once a call.
@@ -24,6 +24,8 @@ inline constexpr std::int64_t kDepth = 512;
 class PackedRows {
  public:
   void Pack(ConstRows x);
+  // Packs the transpose of x [cols, rows].
+  void PackTransposed(ConstRows x);
 
   std::int64_t rows() const { return rows_; }
   std::int64_t cols() const { return cols_; }
@@ -37,6 +39,9 @@ class PackedRows {
   }
 
  private:
+  // Calls tile(first row, first column, to) for each tile.
+  template <class PackOne>
+  void PackTiles(PackOne&& tile);
   std::int64_t Offset(std::int64_t slab, std::int64_t tile) const {
     return (slab * (kDepth / kStep) * tiles() + tile * steps(slab)) * kTileBytes;
   }
@@ -53,5 +58,24 @@ inline constexpr std::int64_t kManyRows = 16;
 // VectorsSupported().
 template <class Tiles>
 void MatMul(const PackedRows& x, const Tensor& weight, Rows y, bool add);
+
+// A matrix [rows, cols] of any type whose columns are wanted.
+struct MatrixBytes {
+  Type type;
+  const std::byte* data;
+  std::int64_t row_bytes, rows, cols;  // row_bytes: from one row to the next
+
+  static MatrixBytes Of(const Tensor& w) {
+    return {w.type(), w.bytes().data(), w.row_bytes(), w.rows(), w.cols()};
+  }
+  static MatrixBytes Of(ConstRows x) {
+    return {Type::kF32, reinterpret_cast<const std::byte*>(x.data),
+            x.stride * static_cast<std::int64_t>(sizeof(float)), x.rows, x.cols};
+  }
+};
+
+// y [n, cols] = (or, with `add`, +=) x [n, rows] w. The rest as MatMul.
+template <class Tiles>
+void MatMulColumns(const PackedRows& x, const MatrixBytes& w, Rows y, bool add);
 
 }  // namespace longspan::amx

@@ -78,6 +78,81 @@ class ProductTest : public TilesTest<Tiles> {
   }
 };
 
+// A product with the columns of a matrix.
+template <class Tiles>
+class ColumnsTest : public TilesTest<Tiles> {
+ protected:
+  // y [n, cols] = x [n, rows] W of a weight, and of x's transpose, packed as such.
+  void Compare(Type type, std::int64_t n, std::int64_t rows, std::int64_t cols) const {
+    const std::string what = fmt::format("{} {}x{}x{}", Traits(type).name, n, rows, cols);
+    const Tensor w = RandomWeight(type, rows, cols, static_cast<std::uint64_t>(n * cols));
+    const Matrix x = RandomRows(n, rows, 2);
+    Matrix want(n, cols), transposed(rows, n);
+    ReferenceKernels().MatMulInputGradient(x, Unpacked(w), want, Store::kSet);
+    for (std::int64_t i = 0; i < n; ++i) {
+      for (std::int64_t j = 0; j < rows; ++j)
+        transposed[j][static_cast<std::size_t>(i)] = x[i][static_cast<std::size_t>(j)];
+    }
+    double size = 0;
+    for (const float v : want.span()) size = std::max<double>(size, std::abs(v));
+    PackedRows packed;
+    for (const bool of_transpose : {false, true}) {
+      if (of_transpose)
+        packed.PackTransposed(transposed);
+      else
+        packed.Pack(x);
+      Matrix y = RandomRows(n, cols, 3);
+      const Matrix start = y;
+      MatMulColumns<Tiles>(packed, MatrixBytes::Of(w), y, of_transpose);
+      for (std::size_t i = 0; i < y.span().size(); ++i) {
+        ASSERT_NEAR(y.span()[i], want.span()[i] + (of_transpose ? start.span()[i] : 0.0f), 2e-5 * size)
+            << what << " at " << i << (of_transpose ? ", transposed and added" : "");
+      }
+    }
+  }
+};
+
+TYPED_TEST_SUITE(ColumnsTest, BothTiles);
+
+TYPED_TEST(ColumnsTest, EveryType) {
+  for (const Type type : kWeightTypes) {
+    const std::int64_t block = Traits(type).block_elements;
+    this->Compare(type, 17, 50, std::max<std::int64_t>(block, 32));
+    this->Compare(type, 40, 33, block == 256 ? 768 : 544);
+  }
+}
+
+TYPED_TEST(ColumnsTest, RaggedShapes) {
+  for (std::int64_t n = 1; n <= 40; n += 3) this->Compare(Type::kF32, n, 1 + n * 7 % 40, 1 + n * 37 % 100);
+  for (const std::int64_t rows : {1, 31, 33, 511, 513, 1025}) this->Compare(Type::kBF16, 18, rows, 35);
+  this->Compare(Type::kF32, 530, 40, 600);
+}
+
+// Rows that are part of wider ones, as activations are.
+TYPED_TEST(ColumnsTest, RowsMayLieApart) {
+  const Matrix wide = RandomRows(40, 100, 1), dy = RandomRows(40, 20, 2);
+  const ConstRows x = ConstRows(wide).Columns(10, 50);
+  Matrix dw(20, 50), want(20, 50);
+  ReferenceKernels().MatMulWeightGradient(dy, x, want);
+  PackedRows packed;
+  packed.PackTransposed(dy);
+  MatMulColumns<TypeParam>(packed, MatrixBytes::Of(x), dw, true);
+  for (std::size_t i = 0; i < dw.span().size(); ++i) ASSERT_NEAR(dw.span()[i], want.span()[i], 1e-4);
+}
+
+TYPED_TEST(ColumnsTest, ThreadsChangeNothing) {
+  const Tensor w = RandomBlocks(Type::kQ4_K, 300, 768, 7);
+  const Matrix x = RandomRows(600, 300, 8);
+  PackedRows packed;
+  packed.Pack(x);
+  SetThreads(1);
+  Matrix all(600, 768), again(600, 768);
+  MatMulColumns<TypeParam>(packed, MatrixBytes::Of(w), all, false);
+  SetThreads(3);
+  MatMulColumns<TypeParam>(packed, MatrixBytes::Of(w), again, false);
+  EXPECT_EQ(std::memcmp(again.data(), all.data(), all.span().size_bytes()), 0);
+}
+
 TYPED_TEST_SUITE(ProductTest, BothTiles);
 
 TYPED_TEST(ProductTest, EveryType) {

@@ -81,6 +81,28 @@ class FlushSubnormals {
   }
 }
 
+// A block of 32 rows of 32 BF16 becomes two left operands, its columns 0 to 15 at `to` and 16 to 31 at
+// `below`. row(i) is row i.
+template <class Row>
+[[gnu::always_inline]] inline void TransposeBlock(Row&& row, std::byte* to, std::byte* below) {
+  // Two rows make a word of each column, and words are transposed. Interleaving takes the columns apart by
+  // fours: the low half has those with column & 4 = 0.
+  for (std::int64_t half = 0; half < 2; ++half) {
+    __m512i words[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      const __m512i a = row(2 * i), b = row(2 * i + 1);
+      words[i] = half == 0 ? _mm512_unpacklo_epi16(a, b) : _mm512_unpackhi_epi16(a, b);
+    }
+    Transpose16(words);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      const std::int64_t column = i / 4 * 8 + half * 4 + i % 4;
+      _mm512_store_si512((column < kTileRows ? to : below) + column % kTileRows * kTileRowBytes, words[i]);
+    }
+  }
+}
+
 // HadamardTransform of kv_layout.h, to the bit, for n a power of two from 32; scratch [n]. Every stage adds
 // and subtracts neighbours and puts sums into the first half and differences into the second: after all
 // stages the order is the old one (Pease 1968).
@@ -100,6 +122,22 @@ inline void Hadamard(std::int64_t n, float* x, float* scratch) {
   const __m512 norm = _mm512_set1_ps(1.0f / std::sqrt(static_cast<float>(n)));
   for (std::int64_t i = 0; i < n; i += 16)
     _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(from + i), norm));
+}
+
+// 16 columns of 32 rows of x, from its row `row` and column `column` on, as a right operand whose pairs are
+// of rows; zero past the last.
+inline void PackColumnsTile(ConstRows x, std::int64_t row, std::int64_t column, std::byte* to) {
+  const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
+                                              23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __mmask16 mask = First16(x.cols - column);
+  const auto values = [&](std::int64_t i) {
+    return row + i < x.rows ? _mm512_maskz_loadu_ps(mask, x.data + (row + i) * x.stride + column)
+                            : _mm512_setzero_ps();
+  };
+  for (int i = 0; i < kTileRows; ++i) {
+    const __m512i both = ToBf16(values(2 * i), values(2 * i + 1));
+    _mm512_store_si512(to + i * kTileRowBytes, _mm512_permutexvar_epi16(interleave, both));
+  }
 }
 
 // 16 rows of 32 columns of x, from its row `row` and column `column` on, as a right operand; zero past the

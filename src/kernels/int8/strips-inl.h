@@ -1,7 +1,7 @@
-// Weights in strips, the order in which 8-bit products read them: kLanes rows side by side, slab after slab of
-// 256 columns. A word of four packed bytes of each row makes a vector, one row a lane, so that codes, scales and
-// sums of kLanes outputs are whole vectors. A strip is one stream of memory, of as many bytes as its rows have in
-// the file, rounded up.
+// Weights in strips, the order in which 8-bit products read them: kLanes rows side by side, slab after slab
+// of 256 columns. A word of four packed bytes of each row makes a vector, one row a lane, so that codes,
+// scales and sums of kLanes outputs are whole vectors. A strip is one stream of memory, of as many bytes as
+// its rows have in the file, rounded up.
 #if defined(LONGSPAN_KERNELS_INT8_STRIPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_INT8_STRIPS_INL_H_
 #undef LONGSPAN_KERNELS_INT8_STRIPS_INL_H_
@@ -47,8 +47,9 @@ class RowsAt {
   }
   // The four words from `byte` on, by shuffles, because gathering is slow.
   HWY_INLINE void FourWords(std::int64_t byte, std::uint32_t* to) const {
-    const auto four = [&](std::int64_t row)
-                          HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows_[row] + byte)); };
+    const auto four = [&](std::int64_t row) HWY_ATTR {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows_[row] + byte));
+    };
     WordVec words[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
@@ -85,8 +86,8 @@ HWY_INLINE Slab SlabAt(const std::uint32_t* words, std::int64_t groups) {
   return {words, reinterpret_cast<const std::uint16_t*>(words + BlocksOf<W>(groups) * W::kWords * kLanes)};
 }
 
-// Packs a slab of `rows` rows, the last of them again and again where they are fewer than kLanes. `data` is the
-// first row's part of the slab in the file.
+// Packs a slab of `rows` rows, the last of them again and again where they are fewer than kLanes. `data` is
+// the first row's part of the slab in the file.
 template <class W>
 void PackSlab(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows, std::int64_t groups,
               std::uint32_t* words) {
