@@ -52,8 +52,6 @@ Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, con
   return {products, rate, "FLOP", products == nullptr ? 0 : rate / products->all_threads};
 }
 
-std::string_view NameOf(WeightMemory memory) { return memory == WeightMemory::kPacked ? "packed" : "mapped"; }
-
 // Only quantised weights are multiplied by activations in integers.
 const Peak* PeakOfProducts(const ModelOptions& options, const LoadedModel& model,
                            std::span<const Peak> peaks) {

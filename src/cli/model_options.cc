@@ -24,6 +24,8 @@ const std::map<std::string, Type>& CacheTypesByName() {
 
 std::string NameOf(Activations activations) { return activations == Activations::kInt8 ? "int8" : "exact"; }
 
+std::string NameOf(WeightMemory memory) { return memory == WeightMemory::kPacked ? "packed" : "mapped"; }
+
 void AddRopeOptions(CLI::App& command, RopeOverride& rope) {
   constexpr const char* kGroup = "RoPE, instead of the file's";
   command.add_option("--rope-theta", rope.theta, "Base of the rotary angles")

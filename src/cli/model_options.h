@@ -17,6 +17,7 @@ namespace longspan {
 const std::map<std::string, Activations>& ActivationsByName();
 const std::map<std::string, Type>& CacheTypesByName();
 std::string NameOf(Activations activations);
+std::string NameOf(WeightMemory memory);  // "packed", "mapped"
 
 // The --rope-* overrides, into `rope`.
 void AddRopeOptions(CLI::App& command, RopeOverride& rope);

@@ -192,6 +192,8 @@ void Run(const RunOptions& options) {
                "prompt {} tokens in {:.2f} s ({:.1f}/s), wrote {} in {:.2f} s ({:.1f}/s), stopped by: {}\n",
                prompt.size(), prefill_seconds, rate(prompt.size(), prefill_seconds), tokens.size(), seconds,
                rate(tokens.size(), seconds), Name(reason));
+    fmt::print(stderr, "kernels {}, weights {}\n", model.transformer().kernels().name(),
+               NameOf(model.weight_memory()));
     if (speculation.drafter != nullptr) {
       fmt::print(stderr, "proposed {} tokens, accepted {}, in {} forward passes ({:.2f} tokens a pass)\n",
                  cost.proposed, cost.accepted, cost.passes, cost.TokensPerPass());

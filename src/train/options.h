@@ -157,7 +157,7 @@ void Fields(T& f, auto& visit) {
   visit(Key{.name = "precision",
             .help = "What products and attention are computed in: exact (F32), bf16 (operands rounded to "
                     "BF16, sums "
-                    "in F32; several times as fast), or auto: bf16 where the processor has tiles for it",
+                    "in F32; nearly twice as fast), or auto: bf16 where the processor has tiles for it",
             .changes = result},
         f.precision);
   visit(
