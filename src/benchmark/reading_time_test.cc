@@ -40,7 +40,8 @@ TEST(MeasureReadingTime, IsWhatAPromptTakes) {
   }
   // All layers, and one of them.
   for (const double budget : {1000.0, 1e-6}) {
-    const double planned = MeasureReadingTime(config, weights, options.prompt, kernels, budget).Read(options.prompt);
+    const double planned =
+        MeasureReadingTime(config, weights, options.prompt, kernels, budget).Read(options.prompt);
     EXPECT_GT(planned, measured / 3) << budget;
     EXPECT_LT(planned, measured * 3) << budget;
   }
