@@ -141,8 +141,8 @@ SavedSequence ReadSequence(std::span<const std::byte> file, std::string_view nam
   SavedSequence saved{std::vector<std::int32_t>(reader.CheckCount(count, sizeof(std::int32_t), "tokens")),
                       KvCache(pool)};
   if (held > count) reader.FailAt("the cache holds {} tokens of {}", held, count);
-  std::memcpy(saved.tokens.data(), reader.Take(count * sizeof(std::int32_t), "the tokens").data(),
-              count * sizeof(std::int32_t));
+  std::ranges::copy(reader.Take(count * sizeof(std::int32_t), "the tokens"),
+                    std::as_writable_bytes(std::span(saved.tokens)).begin());
   for (const std::int32_t token : saved.tokens) {
     if (token < 0 || token >= vocab_size)
       reader.FailAt("token {} is outside the vocabulary of {}", token, vocab_size);

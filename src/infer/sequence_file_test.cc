@@ -102,6 +102,13 @@ TEST_F(SequenceFileTest, WritesNothingOfOtherSequences) {
   EXPECT_EQ(Saved(10), before);
 }
 
+TEST_F(SequenceFileTest, MayHoldNothing) {
+  SaveSequence(folder_ / "empty.lsq", fingerprint_, {}, KvCache(pool_));
+  const SavedSequence saved = Read(ReadFile(folder_ / "empty.lsq"));
+  EXPECT_TRUE(saved.tokens.empty());
+  EXPECT_EQ(saved.cache.length(), 0);
+}
+
 TEST_F(SequenceFileTest, RefusesTruncationAtEveryByte) {
   const std::string whole = Saved(10);
   ASSERT_EQ(whole.size(), 72 + 40 + kSmallPageBytes + 8);

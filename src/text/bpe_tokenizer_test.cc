@@ -6,8 +6,8 @@
 #include <random>
 
 #include "base/error.h"
+#include "base/machine.h"
 #include "base/parallel.h"
-#include "text/testing/peak_memory.h"
 #include "text/testing/vocabulary.h"
 
 namespace longspan {
@@ -82,9 +82,10 @@ TEST(BpeTokenizer, ALongWordTakesItsTimeAndLittleMemory) {
   const BpeTokenizer tokenizer(vocabulary);
   std::string word;
   for (int i = 0; i < 4'000'001; ++i) word += "ab";
-  const std::int64_t before = PeakMemory();
+  const auto before = static_cast<std::int64_t>(PeakMemoryBytes());
   const auto ids = tokenizer.Encode(word);
-  EXPECT_LT(PeakMemory() - before, 20 * std::ssize(word));  // with a share for the ids
+  // With a share for the ids.
+  EXPECT_LT(static_cast<std::int64_t>(PeakMemoryBytes()) - before, 20 * std::ssize(word));
   EXPECT_EQ(ids.size(), 2'000'001u);
   EXPECT_EQ(ids.front(), abab);
   EXPECT_EQ(ids.back(), ab);

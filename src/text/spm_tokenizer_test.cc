@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "text/testing/peak_memory.h"
+#include "base/machine.h"
 #include "text/testing/vocabulary.h"
 
 namespace longspan {
@@ -66,9 +66,10 @@ TEST_F(SpmTokenizerTest, ALongWordTakesItsTimeAndLittleMemory) {
   const auto four = Add("aaaa", TokenKind::kNormal, -2);
   const SpmTokenizer tokenizer(vocabulary_);
   const std::string word(8'000'000, 'a');
-  const std::int64_t before = PeakMemory();
+  const auto before = static_cast<std::int64_t>(PeakMemoryBytes());
   const auto ids = tokenizer.Encode(word);
-  EXPECT_LT(PeakMemory() - before, 20 * std::ssize(word));  // it was 48 for the pairs alone
+  // It was 48 for the pairs alone.
+  EXPECT_LT(static_cast<std::int64_t>(PeakMemoryBytes()) - before, 20 * std::ssize(word));
   EXPECT_EQ(ids.size(), 2'000'001u);
   EXPECT_EQ(ids.back(), four);
 }
