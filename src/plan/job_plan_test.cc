@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/testing/expect_error.h"
+#include "base/testing/sanitizers.h"
 #include "base/testing/temporary_folder.h"
 #include "convert/gguf_to_hf.h"
 #include "convert/hf_to_gguf.h"
@@ -125,14 +126,15 @@ TEST_F(JobPlanTest, RowsOfEveryWidthAreTimed) {
 
 TEST_F(JobPlanTest, EpochsAreSteps) {
   const JobPlan plan = Plan();
-  // Half of the text is held out; an example is 256 tokens of it.
+  // Half of the documents are held out, whichever those are, and pages differ in length; an example is 256
+  // tokens.
   const double examples = static_cast<double>(plan.corpus_tokens) / 2 / 256;
   WriteFile(folder_ / "r.yml", [&] {
     std::string text = ReadFile(folder_ / "r.yml");
     return text.replace(text.find("steps: 3"), 8, "epochs: 8");
   }());
   const JobPlan epochs = PlanJob(LoadRecipe(folder_ / "r.yml"), "auto");
-  EXPECT_NEAR(static_cast<double>(epochs.steps), examples, 0.3 * examples);
+  EXPECT_NEAR(static_cast<double>(epochs.steps), examples, 0.6 * examples);
 }
 
 // Counts what is read of each kind of measurement.
@@ -216,6 +218,7 @@ TEST_F(JobPlanTest, TheRestIsWhatHasNotEnded) {
   ASSERT_EQ(all.stages.size() + 1, whole.stages.size());
   for (const StagePlan& stage : all.stages) {
     EXPECT_EQ(stage.disk, Stage(whole, stage.name).disk) << stage.name;
+    if (kSanitized) continue;  // it keeps what the first plan gave back
     EXPECT_NEAR(static_cast<double>(stage.Memory()), static_cast<double>(Stage(whole, stage.name).Memory()),
                 64e6)
         << stage.name;
