@@ -127,7 +127,7 @@ void RunTrain(const Options& given) {
   auto options = static_cast<const TrainOptions&>(r.train);
   const TrainData data = MakeTrainData(shards, examples, options, encoder);
   options.steps = r.train.Steps(data.examples_per_epoch);
-  const Kernels& kernels = TrainingKernels(options.precision, given.isa);
+  const Kernels& kernels = TrainingKernels(options.precision, given.isa, given.recipe);
   Network network(start.config, start.weights, options, kernels);
   Terminal().Message(
       fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",

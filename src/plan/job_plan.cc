@@ -50,7 +50,7 @@ class Planner {
   Planner(const Recipe& recipe, std::string_view isa, Progress& progress)
       : recipe_(recipe),
         kernels_(ChooseKernels(isa)),
-        training_kernels_(TrainingKernels(recipe.train.precision, isa)),
+        training_kernels_(TrainingKernels(recipe.train.precision, isa, recipe.file.string())),
         progress_(progress),
         base_(OpenBaseModel(recipe.base, progress)),
         encoder_(EncoderOf(*base_.tokenizer)),

@@ -92,7 +92,7 @@ TrainingFacts TrainStretch(const StretchJob& job, const fs::path& shards_folder,
   auto options = static_cast<const TrainOptions&>(job.recipe.train);
   const TrainData data = MakeTrainData(shards, ExamplesOf(job), options, encoder);
   options.steps = job.recipe.train.Steps(data.examples_per_epoch);
-  const Kernels& kernels = TrainingKernels(options.precision, job.isa);
+  const Kernels& kernels = TrainingKernels(options.precision, job.isa, job.recipe.file.string());
   progress.Message(fmt::format("training with kernels {}", kernels.name()));
   Network network(base.config, base.weights, options, kernels);
   const TrainState state = NamingFile(job.base.string(), [&] {

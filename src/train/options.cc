@@ -29,12 +29,12 @@ std::string_view Name(ScheduleKind kind) { return NameIn(kSchedules, kind); }
 
 std::string_view Name(Precision precision) { return NameIn(kPrecisions, precision); }
 
-const Kernels& TrainingKernels(Precision precision, std::string_view isa) {
+const Kernels& TrainingKernels(Precision precision, std::string_view isa, std::string_view recipe) {
   if (precision == Precision::kBf16 && !HasBf16(isa)) {
     Fail(ErrorKind::kBadOption,
-         "train.precision: bf16: these kernels ({}) have none; expected exact, or auto, which decides by "
+         "{}: train.precision: bf16: these kernels ({}) have none; expected exact, or auto, which decides by "
          "itself",
-         ChooseKernels(isa).name());
+         recipe, ChooseKernels(isa).name());
   }
   return ChooseKernels(isa, precision == Precision::kExact ? Activations::kExact : Activations::kBf16);
 }

@@ -191,8 +191,8 @@ void Fields(T& f, auto& visit) {
 }
 
 // The kernels that training computes with, of instruction set `isa` as ChooseKernels takes it.
-// Error(kBadOption) where `precision` is bf16 and this machine or `isa` has none.
-const Kernels& TrainingKernels(Precision precision, std::string_view isa);
+// Error(kBadOption), naming `recipe`, where `precision` is bf16 and this machine or `isa` has none.
+const Kernels& TrainingKernels(Precision precision, std::string_view isa, std::string_view recipe = "recipe");
 
 // Everything in the options that the result depends on, as text. How often a run is saved or evaluated is
 // left out.
