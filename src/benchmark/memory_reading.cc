@@ -1,10 +1,7 @@
 #include "benchmark/memory_reading.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 
-#include "base/error.h"
 #include "base/machine.h"
 #include "base/parallel.h"
 #include "benchmark/peak_loops.h"
@@ -12,16 +9,6 @@
 
 namespace longspan {
 namespace {
-
-// Zeroed memory in large pages where the system has them, because small ones would measure address
-// translation too.
-std::unique_ptr<std::byte, std::function<void(std::byte*)>> MapMemory(std::size_t bytes) {
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED)
-    Fail(ErrorKind::kOutOfMemory, "no {} MiB of memory to measure reading with", bytes >> 20);
-  ::madvise(data, bytes, MADV_HUGEPAGE);
-  return {static_cast<std::byte*>(data), [bytes](std::byte* p) { ::munmap(p, bytes); }};
-}
 
 // Of a buffer four times as large as the cache, at most a quarter can still be in the cache from the pass
 // before.
@@ -41,20 +28,19 @@ std::int64_t InWholeShares(std::int64_t bytes) {
 }  // namespace
 
 MemoryReading::MemoryReading(std::int64_t bytes)
-    : bytes_(InWholeShares(bytes > 0 ? bytes : EnoughBytes())),
-      memory_(MapMemory(static_cast<std::size_t>(bytes_))) {
+    : pages_(static_cast<std::size_t>(InWholeShares(bytes > 0 ? bytes : EnoughBytes()))) {
   // Writes every page, because pages that were never written are all one page of zeros.
-  const std::int64_t share = bytes_ / Threads();
+  const std::int64_t share = std::ssize(pages_.bytes()) / Threads();
   ParallelFor(Threads(),
-              [&](std::int64_t i) { std::fill_n(memory_.get() + i * share, share, std::byte{1}); });
+              [&](std::int64_t i) { std::fill_n(pages_.bytes().data() + i * share, share, std::byte{1}); });
 }
 
 double MemoryReading::Pass(int threads) const {
   const ReadLoop read = BestReadLoop();
-  const std::int64_t share = bytes_ / threads;
+  const std::int64_t share = std::ssize(pages_.bytes()) / threads;
   const double seconds = SecondsOf([&] {
     ParallelFor(threads, [&](std::int64_t i) {
-      ignored_sum = static_cast<double>(read(memory_.get() + i * share, share));
+      ignored_sum = static_cast<double>(read(pages_.bytes().data() + i * share, share));
     });
   });
   return static_cast<double>(share * threads) / seconds;

@@ -1,14 +1,14 @@
 // How fast this machine reads memory at the moment.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <memory>
+
+#include "base/huge_pages.h"
 
 namespace longspan {
 
-// Memory to be read from end to end again and again.
+// Memory to be read from end to end again and again. It is in huge pages, because small ones would measure
+// address translation too.
 class MemoryReading {
  public:
   // `bytes` are rounded up to whole shares; 0: far more than the last cache holds. Error(kOutOfMemory).
@@ -18,8 +18,7 @@ class MemoryReading {
   double Pass(int threads) const;
 
  private:
-  std::int64_t bytes_;
-  std::unique_ptr<std::byte, std::function<void(std::byte*)>> memory_;
+  HugePages pages_;
 };
 
 }  // namespace longspan

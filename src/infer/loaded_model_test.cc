@@ -12,6 +12,7 @@
 #include "base/testing/temporary_folder.h"
 #include "formats/adapter_targets.h"
 #include "formats/peft.h"
+#include "kernels/testing/random_blocks.h"
 #include "model/testing/small_model.h"
 #include "text/gguf_vocabulary.h"
 #include "text/testing/vocabulary.h"
@@ -115,10 +116,21 @@ void Merge(const LoraAdapter& adapter, double factor, Weights& weights) {
 }
 
 TEST_F(LoadedModelTest, RunsTheSameFromMemoryOfItsOwn) {
+  config_ = oracle::MinimalConfig(std::ssize(vocabulary_.tokens), 32);
+  GgufMetadata metadata;
+  WriteVocabulary(vocabulary_, metadata);
+  Weights weights = RandomWeights(config_, 1);
+  weights.layers[0].o = RandomBlocks(Type::kQ8_0, 32, 32, 2);
+  weights.output = weights.embedding = RandomBlocks(Type::kQ4_0, config_.vocab_size, 32, 3);
+  config_.tied_embeddings = true;
+  SaveModel(folder_ / "blocks.gguf", config_, weights, metadata);
   for (const Activations activations : {Activations::kExact, Activations::kInt8}) {
-    const LoadedModel mapped(Save(), {}, "auto", activations);
+    const LoadedModel mapped(folder_ / "blocks.gguf", {}, "auto", activations);
     const LoadedModel packed(mapped.path(), {}, "auto", activations, {}, WeightMemory::kPacked);
     EXPECT_EQ(LargestDifference(Logits(mapped), Logits(packed)), 0);
+    const Kernels& kernels = packed.transformer().kernels();
+    const Tensor& output = packed.transformer().weights().output;
+    EXPECT_EQ(output.packing().lanes > 0, kernels.PackedBytes(output) > 0);
     EXPECT_EQ(mapped.weight_memory(), WeightMemory::kMapped);
     EXPECT_EQ(packed.weight_memory(), WeightMemory::kPacked);
   }

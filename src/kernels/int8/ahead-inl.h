@@ -51,19 +51,6 @@ class Ahead {
   std::int64_t bytes_ = 0, skip_ = 0, rows_ = 0;
 };
 
-// How many lines to ask for in each of kParts parts of the work on a slab of a strip, so that all parts
-// together ask for half a slab. The work has two stages, and each asks for half: transposing codes and
-// multiplying them, or, for one row, dots and their sums.
-template <class W, int kParts>
-inline constexpr int kAsk = kLanes* W::kSlabBytes / (2 * std::int64_t{kCacheLine} * kParts) + 1;
-
-// Prefetches memory that will be read next from the second-level cache into the first.
-template <int kBytes>
-HWY_INLINE void AskNear(const std::uint8_t* from) {
-#pragma GCC unroll 8
-  for (int at = 0; at < kBytes; at += kCacheLine) asm volatile("prefetcht0 %0" ::"m"(from[at]));
-}
-
 // Calls body(i, next) once for each i in [0, n), on several threads. `next` is the task that the same thread
 // will do after i, or at least n if there is none. Its memory can be prefetched.
 template <class Body>

@@ -11,9 +11,9 @@
 //   kWordsAt, kWords, kHalfAt
 //                 its parts: kWords words of four bytes from byte kWordsAt on, and, unless kHalfAt is
 //                 negative, two bytes from there on
-//   Codes(words, g, codes)                 the codes of 32 columns of kLanes rows: codes[s] has the columns 4
-//   s
-//                                          to 4 s + 3, one row a lane
+//   Codes(words, g, codes)                 the codes of 32 columns of kLanes rows, one row a lane: codes[s]
+//   has
+//                                          the four columns from 4 s on
 //   Scales(slab, groups, scales, minima)   the scales and minima of kLanes rows, one row a lane
 // with the blocks as tensor/blocks.h describes them. For types of 32 elements, `words` are those of the
 // block, and g means nothing. For types of 256, they are those of the slab, and g, a constant, picks the
@@ -26,9 +26,7 @@
 #endif
 
 #include <hwy/highway.h>
-#include <immintrin.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
