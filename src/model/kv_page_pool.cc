@@ -1,11 +1,16 @@
 #include "model/kv_page_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
 
 namespace longspan {
 namespace {
+
+// Memory is taken in pieces of about this size, so that all of it can be in huge pages, whose memory the
+// system gives when they are first written to.
+constexpr std::int64_t kPiece = std::int64_t{16} << 20;
 
 double MiB(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
@@ -35,13 +40,8 @@ std::vector<KvPage> KvPagePool::Take(std::int64_t pages) {
            "the cache needs {:.2f} MiB more, but {:.2f} MiB of its limit of {:.2f} MiB are used",
            MiB(pages * page_bytes_), MiB(used_ * page_bytes_), MiB(limit_));
     }
-    while (std::cmp_less(returned_.size(), pages)) {
-      returned_.reserve(memory_.size() + 1);  // so that Return cannot fail
-      // Zeroed, so that even what no token has written yet is a number.
-      memory_.emplace_back(static_cast<std::size_t>(page_bytes_));
-      returned_.push_back(memory_.back().data());
-    }
-    taken.assign(returned_.end() - pages, returned_.end());
+    while (std::cmp_less(returned_.size(), pages)) MakePages();
+    taken.assign(returned_.rbegin(), returned_.rbegin() + pages);
     returned_.resize(returned_.size() - taken.size());
     used_ += pages;
   }
@@ -52,6 +52,18 @@ std::vector<KvPage> KvPagePool::Take(std::int64_t pages) {
     out.emplace_back(page, [self](std::byte* returned) { self->Return(returned); });
   }
   return out;
+}
+
+// At least one more page fits the limit.
+void KvPagePool::MakePages() {
+  const std::int64_t pages = std::clamp<std::int64_t>(kPiece / page_bytes_, 1, max_pages() - made_);
+  returned_.reserve(static_cast<std::size_t>(made_ + pages));  // so that Return cannot fail
+  // Zeroed, so that even what no token has written yet is a number.
+  memory_.push_back(std::make_unique<const HugePages>(static_cast<std::size_t>(pages * page_bytes_)));
+  made_ += pages;
+  // The first of them are handed out first.
+  for (std::int64_t i = pages - 1; i >= 0; --i)
+    returned_.push_back(memory_.back()->bytes().data() + i * page_bytes_);
 }
 
 void KvPagePool::Return(std::byte* page) {

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <vector>
 
-#include "base/memory.h"
+#include "base/huge_pages.h"
 #include "kernels/kv_layout.h"
 #include "model/config.h"
 
@@ -44,12 +44,14 @@ class KvPagePool : public std::enable_shared_from_this<KvPagePool> {
  private:
   KvPagePool(const LlamaConfig& config, Type type, std::int64_t limit);
   void Return(std::byte* page);
+  void MakePages();
 
   const KvLayout layout_;
   const std::int64_t page_bytes_, layers_, limit_;
   mutable std::mutex mutex_;  // guards what follows
   std::int64_t used_ = 0;
-  std::vector<AlignedVector<std::byte>> memory_;  // of every page ever made
+  std::int64_t made_ = 0;
+  std::vector<std::unique_ptr<const HugePages>> memory_;  // of every page ever made
   std::vector<std::byte*> returned_;
 };
 

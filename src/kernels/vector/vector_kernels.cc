@@ -11,6 +11,7 @@
 // Highway's include loop must come first.
 #include <hwy/highway.h>
 
+#include "kernels/int8/attention.h"
 #include "kernels/int8/int8_products.h"
 #include "kernels/vector/attention-inl.h"
 #include "kernels/vector/attention_backward-inl.h"
@@ -25,8 +26,10 @@ namespace longspan::HWY_NAMESPACE {
 
 class Implementation : public Kernels {
  public:
-  // `int8` multiplies quantised weights by rounded activations. Null for exact products.
-  explicit Implementation(const Int8Products* int8) : int8_(int8) {}
+  // `int8` multiplies quantised weights by rounded activations, and `int8_attention` attends to quantised
+  // pages with them. Null for exact ones.
+  Implementation(const Int8Products* int8, const Int8Attention* int8_attention)
+      : int8_(int8), int8_attention_(int8_attention) {}
 
   std::string name() const override { return hwy::TargetName(HWY_TARGET); }
 
@@ -57,7 +60,12 @@ class Implementation : public Kernels {
     PackedProduct({dy.data, 1, dy.stride}, dy.cols, FloatRows(x), dw, true);
   }
   void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const override {
-    AttentionForward(shape, sequences);
+    if (int8_attention_ == nullptr) return AttentionForward<FloatArithmetic>(shape, sequences);
+    std::vector<AttentionSequence> codes, floats;
+    for (const AttentionSequence& s : sequences)
+      (int8_attention_->supports(shape, s) ? codes : floats).push_back(s);
+    if (!codes.empty()) int8_attention_->attention(shape, codes);
+    if (!floats.empty()) AttentionForward<FloatArithmetic>(shape, floats);
   }
   void AttentionBackward(const AttentionShape& shape,
                          std::span<const AttentionBackwardSequence> sequences) const override {
@@ -107,10 +115,11 @@ class Implementation : public Kernels {
   }
 
   const Int8Products* int8_;
+  const Int8Attention* int8_attention_;
 };
 
 VectorKernels Instances(std::string_view isa) {
-  static const Implementation exact(nullptr), rounding(Int8ProductsFor(isa));
+  static const Implementation exact(nullptr, nullptr), rounding(Int8ProductsFor(isa), Int8AttentionFor(isa));
   return {isa, &exact, &rounding};
 }
 
