@@ -148,6 +148,7 @@ void RunSaveLogits(const KldCommand& options, const LoadedModel& model, Sequence
                   {"logits", options.save},
                   {"files", options.text.files},
                   {"context", options.kld.context},
+                  {"chunk", options.kld.chunk},
                   {"chunks", saved.chunks},
                   {"tokens", saved.tokens},
                   {"perplexity", saved.perplexity}});
@@ -160,7 +161,7 @@ KldResult MeasureKld(KldCommand& options, const LoadedModel& model, Sequence& se
   if (!options.logits.empty()) {
     const LogitsFile file(options.logits);
     options.kld.context = file.shape().context;
-    return MeasureKld(sequence, file, model.bos(), options.kld.max_tokens, Terminal());
+    return MeasureKld(sequence, file, model.bos(), options.kld, Terminal());
   }
   const LoadedModel reference(options.reference, options.model.rope, options.model.isa);
   TransformerSequence reference_sequence(reference.transformer());
@@ -176,6 +177,7 @@ void PrintKld(const KldCommand& options, const KldResult& r) {
                   {"reference", reference},
                   {"files", options.text.files},
                   {"context", options.kld.context},
+                  {"chunk", options.kld.chunk},
                   {"tokens", r.tokens},
                   {"mean", r.mean},
                   {"standard_error", r.standard_error},
@@ -250,6 +252,10 @@ void AddKld(CLI::App& eval) {
       ->excludes(logits);
   kld->add_option("--max-tokens", options->kld.max_tokens, "Compare at most so many tokens; 0: all")
       ->check(kNotNegative);
+  kld->add_option("--chunk", options->kld.chunk,
+                  "Tokens that are read at a time. With 1, models compute as they do in writing")
+      ->capture_default_str()
+      ->check(kPositive);
   kld->add_flag("--json", options->json, "Print JSON");
   kld->footer(
       "Examples:\n  longspan eval kld model-Q4_K_M.gguf --reference model-F16.gguf --file book.txt\n"

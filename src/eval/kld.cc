@@ -107,10 +107,11 @@ class Reference {
 
 class ModelReference final : public Reference {
  public:
-  ModelReference(Sequence& sequence, std::optional<std::int32_t> bos) : sequence_(sequence), bos_(bos) {}
+  ModelReference(Sequence& sequence, std::optional<std::int32_t> bos, std::int64_t chunk)
+      : sequence_(sequence), bos_(bos), chunk_(chunk) {}
   std::int64_t readers() const override { return 1; }
   void Listen(WindowReader::Listener listener) override {
-    reader_.emplace(sequence_, bos_, std::move(listener));
+    reader_.emplace(sequence_, bos_, std::move(listener), chunk_);
   }
   void Open(const TokenDocument& document, const Window& window) override { reader_->Open(document, window); }
   void Next(std::int64_t) override { reader_->Next(); }
@@ -121,6 +122,7 @@ class ModelReference final : public Reference {
  private:
   Sequence& sequence_;
   std::optional<std::int32_t> bos_;
+  std::int64_t chunk_;
   std::optional<WindowReader> reader_;
 };
 
@@ -145,7 +147,8 @@ class FileReference final : public Reference {
 };
 
 KldResult Measure(Sequence& model, Reference& reference, std::span<const TokenDocument> documents,
-                  std::span<const Window> windows, std::optional<std::int32_t> bos, Progress& progress) {
+                  std::span<const Window> windows, std::optional<std::int32_t> bos, std::int64_t chunk,
+                  Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   progress.Start("KL divergence",
                  (1 + reference.readers()) * WindowReader::TokensToRead(windows, bos.has_value()), "tokens");
@@ -156,7 +159,7 @@ KldResult Measure(Sequence& model, Reference& reference, std::span<const TokenDo
     read += tokens;
     progress.Update(read, statistics.tokens() > 0 ? fmt::format("KL {:.6f}", statistics.mean()) : "");
   };
-  WindowReader reader(model, bos, listener);
+  WindowReader reader(model, bos, listener, chunk);
   reference.Listen(listener);
   for (const Window& window : windows) {
     const TokenDocument& document = documents[window.document];
@@ -216,12 +219,12 @@ KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const Token
          model.vocab_size(), reference.vocab_size());
   }
   const std::vector<Window> windows = WindowsOf(documents, bos.has_value(), options, options.max_tokens);
-  ModelReference source(reference, bos);
-  return Measure(model, source, documents, windows, bos, progress);
+  ModelReference source(reference, bos, options.chunk);
+  return Measure(model, source, documents, windows, bos, options.chunk, progress);
 }
 
 KldResult MeasureKld(Sequence& model, const LogitsFile& reference, std::optional<std::int32_t> bos,
-                     std::int64_t max_tokens, Progress& progress) {
+                     const KldOptions& options, Progress& progress) {
   const LogitsShape& shape = reference.shape();
   if (model.vocab_size() != shape.vocab_size) {
     Fail(ErrorKind::kBadOption, "{}: made for a vocabulary of {} tokens, the model's has {}",
@@ -235,7 +238,7 @@ KldResult MeasureKld(Sequence& model, const LogitsFile& reference, std::optional
     windows.push_back(HalfWindows(std::ssize(chunk), shape.context, bos.has_value()));
   }
   FileReference source(reference);
-  return Measure(model, source, documents, InTurn(windows, max_tokens), bos, progress);
+  return Measure(model, source, documents, InTurn(windows, options.max_tokens), bos, options.chunk, progress);
 }
 
 SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> documents,
@@ -259,7 +262,8 @@ SavedLogits SaveLogits(Sequence& reference, std::span<const TokenDocument> docum
   LogitsWriter writer(path, shape, tokens);
   progress.Start("save logits", WindowReader::TokensToRead(windows, bos.has_value()), "tokens");
   std::int64_t read = 0;
-  WindowReader reader(reference, bos, [&](std::int64_t n) { progress.Update(read += n); });
+  WindowReader reader(
+      reference, bos, [&](std::int64_t n) { progress.Update(read += n); }, options.chunk);
   SavedLogits saved{0, shape.chunks, 0};
   double nll = 0;
   for (const Window& window : windows) {

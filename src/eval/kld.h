@@ -17,6 +17,7 @@ namespace longspan {
 struct KldOptions {
   std::int64_t context = 512;
   std::int64_t max_tokens = 0;  // score at most so many tokens; 0: all
+  std::int64_t chunk = 512;     // tokens that models read at a time; with one they compute as in writing
 };
 
 // A figure and the standard error of it.
@@ -48,10 +49,10 @@ KldResult MeasureKld(Sequence& model, Sequence& reference, std::span<const Token
                      std::optional<std::int32_t> bos, const KldOptions& options,
                      Progress& progress = NoProgress());
 
-// The same with a reference that SaveLogits, or llama-perplexity, has run: its windows, and of them at most
-// `max_tokens` tokens (0: all).
+// The same with a reference that SaveLogits, or llama-perplexity, has run: its windows, whatever their
+// context, and of them at most options.max_tokens tokens.
 KldResult MeasureKld(Sequence& model, const LogitsFile& reference, std::optional<std::int32_t> bos,
-                     std::int64_t max_tokens, Progress& progress = NoProgress());
+                     const KldOptions& options, Progress& progress = NoProgress());
 
 struct SavedLogits {
   std::int64_t tokens = 0, chunks = 0;

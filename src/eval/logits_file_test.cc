@@ -149,7 +149,7 @@ TEST_F(LogitsFileTest, ComparingWithTheFileIsComparingWithTheModel) {
     const SavedLogits saved = SaveLogits(reference, documents_, bos, options, path_);
     const LogitsFile file(path_);
     const KldResult want = MeasureKld(model, reference, documents_, bos, options);
-    const KldResult got = MeasureKld(model, file, bos, 0);
+    const KldResult got = MeasureKld(model, file, bos, {});
     EXPECT_EQ(saved.tokens, want.tokens);
     EXPECT_EQ(got.tokens, want.tokens);
     EXPECT_NEAR(saved.perplexity, want.reference_perplexity, 1e-9 * saved.perplexity);
@@ -166,7 +166,7 @@ TEST_F(LogitsFileTest, ComparingWithTheFileIsComparingWithTheModel) {
     EXPECT_NEAR(got.perplexity, want.perplexity, 1e-9 * want.perplexity);
     EXPECT_LT(got.reference_perplexity, want.reference_perplexity * 1.001);
 
-    const KldResult itself = MeasureKld(reference, file, bos, 0);
+    const KldResult itself = MeasureKld(reference, file, bos, {});
     EXPECT_NEAR(itself.mean, 0, 1e-5);
     EXPECT_EQ(itself.same_top, 1);
   }
@@ -189,12 +189,12 @@ TEST_F(LogitsFileTest, LimitsAreOfTokens) {
   // Chunks of 63 tokens each.
   EXPECT_EQ(SaveLogits(reference, documents_, 20, {.context = 128, .max_tokens = 200}, path_).chunks, 3);
   const LogitsFile file(path_);
-  EXPECT_EQ(MeasureKld(model, file, 20, 100).tokens, 100);
-  EXPECT_EQ(MeasureKld(model, file, 20, 1000).tokens, 189);
+  EXPECT_EQ(MeasureKld(model, file, 20, {.max_tokens = 100}).tokens, 100);
+  EXPECT_EQ(MeasureKld(model, file, 20, {.max_tokens = 1000}).tokens, 189);
   EXPECT_THROW(SaveLogits(reference, documents_, 20, {.context = 128, .max_tokens = 20}, path_),
                longspan::Error);
   FakeSequence other = Model(1, 22);
-  EXPECT_THROW(MeasureKld(other, file, 20, 0), longspan::Error);
+  EXPECT_THROW(MeasureKld(other, file, 20, {}), longspan::Error);
 }
 
 TEST_F(LogitsFileTest, NothingIsLeftOfAnInterruptedRun) {

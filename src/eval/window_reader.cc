@@ -16,8 +16,9 @@ std::span<const std::int32_t> Between(std::span<const std::int32_t> all, std::in
 
 }  // namespace
 
-WindowReader::WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, Listener listener)
-    : sequence_(sequence), bos_(bos), listener_(std::move(listener)) {}
+WindowReader::WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, Listener listener,
+                           std::int64_t chunk)
+    : sequence_(sequence), bos_(bos), listener_(std::move(listener)), chunk_(chunk) {}
 
 std::int64_t WindowReader::TokensToRead(std::span<const Window> windows, bool bos) {
   std::int64_t tokens = 0;
@@ -51,7 +52,7 @@ bool WindowReader::Next() {
   while (chunk_end_ <= next_row_) {
     ThrowIfCancelled();
     chunk_begin_ = chunk_end_;
-    chunk_end_ = std::min(chunk_begin_ + kChunk, inputs);
+    chunk_end_ = std::min(chunk_begin_ + chunk_, inputs);
     hidden_.Resize(chunk_end_ - chunk_begin_, sequence_.dim());
     sequence_.Forward(Between(inputs_, chunk_begin_, chunk_end_), hidden_);
     tokens_read_ += chunk_end_ - chunk_begin_;

@@ -17,13 +17,15 @@ namespace longspan {
 // for the next rows, so that two models can be read side by side.
 class WindowReader {
  public:
-  static constexpr std::int64_t kChunk = 512;  // tokens that the model reads at a time
-  static constexpr std::int64_t kRows = 64;    // rows of logits that exist at a time
+  static constexpr std::int64_t kChunk = 512;
+  static constexpr std::int64_t kRows = 64;  // rows of logits that exist at a time
 
   // Called after every chunk with the number of tokens read, because one window can take an hour.
   using Listener = std::function<void(std::int64_t tokens)>;
 
-  WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, Listener listener = {});
+  // `chunk`: tokens that the model reads at a time. With one, it computes as in writing.
+  WindowReader(Sequence& sequence, std::optional<std::int32_t> bos, Listener listener = {},
+               std::int64_t chunk = kChunk);
 
   // How many tokens the model reads for `windows` in all.
   static std::int64_t TokensToRead(std::span<const Window> windows, bool bos);
@@ -42,6 +44,7 @@ class WindowReader {
   Sequence& sequence_;
   std::optional<std::int32_t> bos_;
   Listener listener_;
+  std::int64_t chunk_;
   std::vector<std::int32_t> inputs_;              // of this window
   std::span<const std::int32_t> predicted_;       // token that follows each input
   std::int64_t chunk_begin_ = 0, chunk_end_ = 0;  // inputs whose hidden states exist
