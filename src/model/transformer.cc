@@ -103,6 +103,16 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
   }
 }
 
+Transformer::Transformer(const Transformer& model, const Kernels& kernels)
+    : config_(model.config_),
+      weights_(model.weights_),
+      kernels_(kernels),
+      rope_(model.rope_),
+      embedding_(model.embedding_),
+      output_(model.output_),
+      blocks_(model.blocks_),
+      adapters_(model.adapters_) {}
+
 Linear* Transformer::FindAdaptable(WeightId id) {
   if (id == WeightId{-1, Part::kEmbedding}) return &embedding_;
   if (id == WeightId{-1, Part::kOutput}) return config_.tied_embeddings ? nullptr : &output_;
