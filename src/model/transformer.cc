@@ -184,7 +184,8 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
   BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};
   context.kv_layout = sequences.front().cache->layout();
   context.cached = cached;
-  BlockActivations activations;
+  // Kept from pass to pass: memory new to the process would be cleared page by page, on this thread.
+  static thread_local BlockActivations activations;
   // Passes of a few tokens are short, and their callers check for Ctrl-C between them. A listener must see
   // whole passes.
   const bool cancellable = listener == nullptr && hidden.rows >= kLongPass;
