@@ -1,10 +1,12 @@
 #!/usr/bin/env -S UV_THREADPOOL_SIZE=1 node
 // llama.cpp on a model file: tokens a second of reading and of writing, as JSON in the shape of `longspan bench --json`.
 // The same work: random tokens; reading in batches of 512 that ends with the logits of the last token; writing token by
-// token, one sequence or several at once. Depth has to be read here, and is not timed.
+// token, one sequence or several at once. Depth has to be read here, and is not timed. With --turns it measures once for
+// each line of standard input, and prints each time one line of JSON.
 //
 // Node hands each pass to a thread of its pool. With several of them in turn,
 // llama.cpp loses 5 ms a token, so the pool has one.
+import {createInterface} from "node:readline";
 import {parseArgs} from "node:util";
 import {getLlama, LlamaLogLevel} from "node-llama-cpp";
 
@@ -17,12 +19,13 @@ const {values: options, positionals} = parseArgs({
         tokens: {type: "string", default: "16"},
         prompt: {type: "string", default: "0"},
         batch: {type: "string", default: "1"},
-        repetitions: {type: "string", default: "3"}
+        repetitions: {type: "string", default: "3"},
+        turns: {type: "boolean", default: false}
     }
 });
 if (positionals.length !== 1) {
     console.error("usage: llama.js MODEL [--threads N] [--depths N,...] [--prefill N] [--tokens N] [--prompt N] " +
-        "[--batch N,...] [--repetitions N]");
+        "[--batch N,...] [--repetitions N | --turns]");
     process.exit(2);
 }
 if (process.env.UV_THREADPOOL_SIZE !== "1") console.error("llama.js: slower than need be without UV_THREADPOOL_SIZE=1");
@@ -83,7 +86,6 @@ async function write(sequences, n) {
     for (const writer of writers) await writer.return();
 }
 
-const results = [];
 async function measure(work, sequences, depth, n, times, body) {
     const seconds = [];
     for (let i = 0; i < times; ++i) {
@@ -96,30 +98,40 @@ async function measure(work, sequences, depth, n, times, body) {
     seconds.sort((a, b) => a - b);
     const best = seconds[0], median = (seconds[(times - 1) >> 1] + seconds[times >> 1]) / 2;
     const all = n * sequences.length;
-    results.push({
+    return {
         work, depth, tokens: n, sequences: sequences.length, repetitions: times, seconds: {best, median},
         tokens_per_second: {best: all / best, median: all / median}
-    });
+    };
 }
 
 const one = await makeSequences(1, Math.max(prompt, depths.at(-1) + Math.max(prefill, tokens)));
 await write(one, 1);  // reads the file
-if (prefill > 0) for (const depth of depths) await measure("prefill", one, depth, prefill, repetitions, read);
-if (prompt > 0) await measure("prompt", one, 0, prompt, 1, read);
-if (tokens > 0) {
-    for (const depth of depths) if (batches.includes(1)) await measure("decode", one, depth, tokens, repetitions, write);
-    for (const count of batches.filter((count) => count > 1)) {
+
+async function measureAll(times) {
+    const results = [];
+    // Both works of a depth together, because a depth takes long to read.
+    for (const depth of depths) {
+        if (prefill > 0) results.push(await measure("prefill", one, depth, prefill, times, read));
+        if (tokens > 0 && batches.includes(1)) results.push(await measure("decode", one, depth, tokens, times, write));
+    }
+    if (prompt > 0) results.push(await measure("prompt", one, 0, prompt, 1, read));
+    for (const count of tokens > 0 ? batches.filter((count) => count > 1) : []) {
         const many = await makeSequences(count, depths[0] + tokens);
-        await measure("decode", many, depths[0], tokens, repetitions, write);
+        results.push(await measure("decode", many, depths[0], tokens, times, write));
         await many[0].context.dispose();
     }
+    return {
+        program: `llama.cpp ${llama.llamaCppRelease.release}`,
+        system: llama.systemInfo.trim(),
+        threads: one[0].context.currentThreads,
+        model: {path: positionals[0]},
+        results
+    };
 }
 
-console.log(JSON.stringify({
-    program: `llama.cpp ${llama.llamaCppRelease.release}`,
-    system: llama.systemInfo.trim(),
-    threads: one[0].context.currentThreads,
-    model: {path: positionals[0]},
-    results
-}, null, 2));
+if (options.turns) {
+    for await (const _ of createInterface({input: process.stdin})) console.log(JSON.stringify(await measureAll(1)));
+} else {
+    console.log(JSON.stringify(await measureAll(repetitions), null, 2));
+}
 process.exit(0);

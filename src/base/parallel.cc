@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -25,6 +26,7 @@ using Body = FunctionRef<void(std::int64_t)>;
 std::atomic<int> thread_count{0};
 
 thread_local bool in_parallel_loop = false;
+thread_local ParallelStopwatch* stopwatch = nullptr;
 
 // Workers that help a calling thread with its loop, one loop at a time.
 //
@@ -147,9 +149,25 @@ int Threads() {
 void ParallelFor(std::int64_t n, FunctionRef<void(std::int64_t)> body) {
   if (n > 1 && !in_parallel_loop && Threads() > 1) {
     static Pool pool;
-    if (pool.Run(n, static_cast<int>(std::min<std::int64_t>(n, Threads())) - 1, body)) return;
+    const int helpers = static_cast<int>(std::min<std::int64_t>(n, Threads())) - 1;
+    if (stopwatch == nullptr) {
+      if (pool.Run(n, helpers, body)) return;
+    } else {
+      const auto start = std::chrono::steady_clock::now();
+      if (pool.Run(n, helpers, body))
+        return stopwatch->Add(
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    }
   }
   for (std::int64_t i = 0; i < n; ++i) body(i);
+}
+
+ParallelStopwatch::ParallelStopwatch() : outer_(stopwatch) { stopwatch = this; }
+
+ParallelStopwatch::~ParallelStopwatch() { stopwatch = outer_; }
+
+void ParallelStopwatch::Add(double seconds) {
+  for (ParallelStopwatch* watch = this; watch != nullptr; watch = watch->outer_) watch->seconds_ += seconds;
 }
 
 }  // namespace longspan

@@ -16,4 +16,21 @@ int Threads();
 // inside a task runs serially. So does a loop that is called while another thread's loop uses the workers.
 void ParallelFor(std::int64_t n, FunctionRef<void(std::int64_t)> body);
 
+// For as long as it lives, adds up the time that the thread that made it spends in loops shared with workers.
+// All else that the thread does runs on one thread. Stopwatches of a thread end in the reverse order.
+class ParallelStopwatch {
+ public:
+  ParallelStopwatch();
+  ~ParallelStopwatch();
+  ParallelStopwatch(const ParallelStopwatch&) = delete;
+  ParallelStopwatch& operator=(const ParallelStopwatch&) = delete;
+
+  double seconds() const { return seconds_; }
+  void Add(double seconds);
+
+ private:
+  double seconds_ = 0;
+  ParallelStopwatch* const outer_;
+};
+
 }  // namespace longspan

@@ -128,5 +128,38 @@ TEST_F(ParallelForTest, ManyTinyLoops) {
   }
 }
 
+void SpendMilliseconds(int n) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(n);
+  while (std::chrono::steady_clock::now() < end) {
+  }
+}
+
+TEST_F(ParallelForTest, AStopwatchCountsSharedLoopsAndNothingElse) {
+  SetThreads(2);
+  const ParallelStopwatch outer;
+  {
+    const ParallelStopwatch watch;
+    SpendMilliseconds(2);
+    ParallelFor(1, [](std::int64_t) { SpendMilliseconds(2); });
+    EXPECT_EQ(watch.seconds(), 0);
+    ParallelFor(4, [](std::int64_t) {
+      ParallelFor(2, [](std::int64_t) { SpendMilliseconds(1); });  // counted once, by the outer loop
+    });
+    EXPECT_GE(watch.seconds(), 0.002);
+    EXPECT_EQ(watch.seconds(), outer.seconds());
+  }
+  SetThreads(1);
+  const double before = outer.seconds();
+  ParallelFor(4, [](std::int64_t) { SpendMilliseconds(1); });
+  EXPECT_EQ(outer.seconds(), before);
+}
+
+TEST_F(ParallelForTest, AStopwatchSeesItsOwnThreadAlone) {
+  SetThreads(2);
+  const ParallelStopwatch watch;
+  std::jthread([] { ParallelFor(4, [](std::int64_t) { SpendMilliseconds(1); }); }).join();
+  EXPECT_EQ(watch.seconds(), 0);
+}
+
 }  // namespace
 }  // namespace longspan

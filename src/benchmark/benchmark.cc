@@ -45,28 +45,29 @@ class Subject {
     logits_.Resize(sequences, model_.config().vocab_size);
   }
 
-  // The first sequence reads in chunks and ends with the logits of the last token.
-  void Read(std::span<const std::int32_t> tokens) {
+  // The first sequence reads in chunks and ends with the logits of the last token. `model` computes what the
+  // subject's own model does.
+  void Read(const Transformer& model, std::span<const std::int32_t> tokens) {
     while (!tokens.empty()) {
       ThrowIfCancelled();
       const auto chunk = tokens.first(std::min<std::size_t>(tokens.size(), Session::kChunk));
       const Rows hidden = Rows(hidden_).Slice(0, std::ssize(chunk));
-      model_.Forward(chunk, caches_.front(), hidden);
+      model.Forward(chunk, caches_.front(), hidden);
       tokens = tokens.subspan(chunk.size());
-      if (tokens.empty()) model_.Logits(hidden.Slice(hidden.rows - 1, 1), Rows(logits_).Slice(0, 1));
+      if (tokens.empty()) model.Logits(hidden.Slice(hidden.rows - 1, 1), Rows(logits_).Slice(0, 1));
     }
   }
 
   // All sequences read one token after another, each with its logits.
-  void Write(std::span<const std::int32_t> tokens) {
+  void Write(const Transformer& model, std::span<const std::int32_t> tokens) {
     std::vector<SequenceTokens> pass;
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       ThrowIfCancelled();
       pass.clear();
       for (KvCache& cache : caches_) pass.push_back({tokens.subspan(i, 1), &cache});
       const Rows hidden = Rows(hidden_).Slice(0, std::ssize(pass));
-      model_.Forward(pass, hidden);
-      model_.Logits(hidden, logits_);
+      model.Forward(pass, hidden);
+      model.Logits(hidden, logits_);
     }
   }
 
@@ -77,12 +78,20 @@ class Subject {
   Matrix hidden_, logits_;
 };
 
+double Total(std::span<const PartTime> parts) {
+  double seconds = 0;
+  for (const PartTime& time : parts) seconds += time.seconds;
+  return seconds;
+}
+
 class Benchmark {
  public:
   Benchmark(const Transformer& model, const BenchmarkOptions& options, Progress& progress)
       : model_(model),
         options_(options),
         progress_(progress),
+        profiling_(model.kernels(), model.weights()),
+        profiled_(model, profiling_),
         subject_(model, options.cache_type),
         tokens_(RandomTokens(std::max({options.prefill, options.decode, options.prompt, std::int64_t{1}}),
                              model.config().vocab_size)) {}
@@ -91,7 +100,7 @@ class Benchmark {
     // Weights are mapped, not loaded: the first pass reads the file.
     progress_.Message("touching all weights");
     subject_.Set(1, 0);
-    subject_.Write(First(1));
+    subject_.Write(model_, First(1));
     std::vector<std::int64_t> depths = options_.depths, batches = options_.batches;
     std::ranges::sort(depths);
     std::ranges::sort(batches);
@@ -141,17 +150,11 @@ class Benchmark {
     const std::string batch = result.sequences == 1 ? "" : fmt::format(" x {}", result.sequences);
     progress_.Start(fmt::format("{} {}{} at {}", Name(result.work), result.tokens, batch, result.depth),
                     repetitions, "runs");
-    const bool decodes = result.work == BenchmarkWork::kDecode;
-    const MemoryReading* memory = decodes ? options_.memory : nullptr;
+    const MemoryReading* memory = result.work == BenchmarkWork::kDecode ? options_.memory : nullptr;
     double before = memory != nullptr ? memory->Pass(Threads()) : 0;
     for (std::int64_t i = 0; i < repetitions; ++i) {
       subject_.Set(result.sequences, result.depth);
-      const double seconds = SecondsOf([&] {
-        if (decodes)
-          subject_.Write(First(result.tokens));
-        else
-          subject_.Read(First(result.tokens));
-      });
+      const double seconds = SecondsOf([&] { Do(result, model_); });
       result.seconds.push_back(seconds);
       if (memory != nullptr) {
         const double after = memory->Pass(Threads());
@@ -162,13 +165,31 @@ class Benchmark {
     }
     std::ranges::sort(result.seconds);
     std::ranges::sort(result.of_memory);
+    if (options_.profile) Profile(repetitions, result);
     progress_.Finish(fmt::format("{:.1f} tokens/s", result.TokensPerSecond(result.BestSeconds())));
     results_.push_back(std::move(result));
+  }
+
+  void Do(const BenchmarkResult& result, const Transformer& model) {
+    if (result.work == BenchmarkWork::kDecode)
+      subject_.Write(model, First(result.tokens));
+    else
+      subject_.Read(model, First(result.tokens));
+  }
+
+  void Profile(std::int64_t repetitions, BenchmarkResult& result) {
+    for (std::int64_t i = 0; i < repetitions; ++i) {
+      subject_.Set(result.sequences, result.depth);
+      const std::vector<PartTime> parts = profiling_.Profile([&] { Do(result, profiled_); });
+      if (i == 0 || Total(parts) < Total(result.parts)) result.parts = parts;
+    }
   }
 
   const Transformer& model_;
   const BenchmarkOptions& options_;
   Progress& progress_;
+  ProfilingKernels profiling_;
+  const Transformer profiled_;  // model_ with these
   Subject subject_;
   std::vector<std::int32_t> tokens_;
   std::vector<BenchmarkResult> results_;
@@ -222,6 +243,7 @@ std::string_view Name(BenchmarkWork work) {
 }
 
 double BenchmarkResult::MedianSeconds() const { return MedianOf(seconds); }
+double BenchmarkResult::ProfiledSeconds() const { return Total(parts); }
 double BenchmarkResult::MedianOfMemory() const { return MedianOf(of_memory); }
 
 std::vector<BenchmarkResult> MeasureModel(const Transformer& model, const BenchmarkOptions& options,

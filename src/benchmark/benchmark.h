@@ -7,6 +7,7 @@
 
 #include "base/progress.h"
 #include "benchmark/memory_reading.h"
+#include "benchmark/profiling_kernels.h"
 #include "model/transformer.h"
 #include "tensor/type.h"
 
@@ -23,6 +24,7 @@ struct BenchmarkOptions {
   // Read before and after each decode, so that its speed is compared with the memory's of the same moment:
   // neighbours on a shared machine come and go. Null: not read.
   const MemoryReading* memory = nullptr;
+  bool profile = false;  // repeats every work once more, with a clock around each operation
 };
 
 enum class BenchmarkWork { kPrefill, kPrompt, kDecode };
@@ -39,10 +41,13 @@ struct BenchmarkResult {
   // Of each decode, least first: its bytes a second relative to those of reading memory around it. Empty
   // where memory was not read.
   std::vector<double> of_memory = {};
+  // The parts of the fastest profiled repetition. Empty where none was asked for.
+  std::vector<PartTime> parts = {};
 
   double BestSeconds() const { return seconds.front(); }
   double MedianSeconds() const;
   double MedianOfMemory() const;
+  double ProfiledSeconds() const;  // of all parts
   double TokensPerSecond(double of_seconds) const {
     return static_cast<double>(tokens * sequences) / of_seconds;
   }

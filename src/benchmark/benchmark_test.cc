@@ -81,6 +81,22 @@ TEST_F(BenchmarkTest, DecodesAreComparedWithMemoryOfTheSameMoment) {
   EXPECT_EQ(r[1].MedianOfMemory(), r[1].of_memory[1]);
 }
 
+TEST_F(BenchmarkTest, AProfileIsMeasuredBesideWhatItIsOf) {
+  BenchmarkOptions options;
+  options.depths = {0};
+  options.prefill = 5;
+  options.decode = 2;
+  EXPECT_TRUE(MeasureModel(model_, options)[0].parts.empty());
+  options.profile = true;
+  const std::vector<BenchmarkResult> results = MeasureModel(model_, options);
+  ASSERT_EQ(results.size(), 2u);
+  for (const BenchmarkResult& r : results) {
+    EXPECT_EQ(r.seconds.size(), 3u);
+    EXPECT_EQ(r.parts.size(), kPassParts - 1);  // no adapters
+    EXPECT_GT(r.ProfiledSeconds(), 0);
+  }
+}
+
 TEST_F(BenchmarkTest, BatchesShareTheWeightsAndAreOfTheLeastDepth) {
   BenchmarkOptions options;
   options.depths = {50, 3};

@@ -1,8 +1,10 @@
 // longspan bench: what the machine can do, and how much of it a model uses.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "base/machine.h"
@@ -26,6 +28,7 @@ using Json = nlohmann::ordered_json;
 struct BenchOptions {
   ModelOptions model;
   BenchmarkOptions benchmark;
+  bool peaks = true;  // measure the machine's
   bool json = false;
 };
 
@@ -46,8 +49,11 @@ struct Held {
 };
 
 Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, const Peak* products) {
-  if (result.work == BenchmarkWork::kDecode)
-    return {MemoryPeak(peaks), result.bytes / result.BestSeconds(), "B", result.MedianOfMemory()};
+  if (result.work == BenchmarkWork::kDecode) {
+    const Peak* memory = MemoryPeak(peaks);
+    return {memory, result.bytes / result.BestSeconds(), "B",
+            memory == nullptr ? 0 : result.MedianOfMemory()};
+  }
   const double rate = result.operations / result.BestSeconds();
   return {products, rate, "FLOP", products == nullptr ? 0 : rate / products->all_threads};
 }
@@ -64,8 +70,9 @@ std::string FullName(const Peak& peak) {
 }
 
 void PrintMachine(const std::vector<Peak>& peaks, const std::string& isa) {
-  fmt::print("{}, {} thread{}, kernels {}\n\n", ProcessorName(), Threads(), Threads() == 1 ? "" : "s", isa);
-  fmt::print("{:<15} {:<8} {:<20} {:>15} {:>15}\n", "peak", "isa", "instruction", "one thread",
+  fmt::print("{}, {} thread{}, kernels {}\n", ProcessorName(), Threads(), Threads() == 1 ? "" : "s", isa);
+  if (peaks.empty()) return;
+  fmt::print("\n{:<15} {:<8} {:<20} {:>15} {:>15}\n", "peak", "isa", "instruction", "one thread",
              "all threads");
   for (const PeakKind kind : {PeakKind::kTileBf16, PeakKind::kTileInt8, PeakKind::kInt8Dot, PeakKind::kFma,
                               PeakKind::kMemoryReading}) {
@@ -101,6 +108,29 @@ void PrintModel(const BenchOptions& options, const LoadedModel& model, const std
   }
 }
 
+void PrintProfile(const BenchmarkResult& result) {
+  const double all = result.ProfiledSeconds(), tokens = result.tokens * result.sequences;
+  fmt::print("\n{} of {} at depth {}, {} sequence{}: {:.2f} tokens/s with a clock around each operation\n",
+             Name(result.work), result.tokens, result.depth, result.sequences,
+             result.sequences == 1 ? "" : "s", result.TokensPerSecond(all));
+  fmt::print("{:<16} {:>12} {:>8} {:>14}\n", "part", "us a token", "share", "on one thread");
+  for (const PartTime& time : result.parts) {
+    fmt::print("{:<16} {:>12.2f} {:>7.1f}% {:>13.1f}%\n", Name(time.part), 1e6 * time.seconds / tokens,
+               100 * time.seconds / all, 100 * time.one_thread / all);
+  }
+}
+
+Json ProfileJson(const BenchmarkResult& result) {
+  Json json = Json::array();
+  for (const PartTime& time : result.parts) {
+    json.push_back({{"part", Name(time.part)},
+                    {"seconds", time.seconds},
+                    {"share", time.seconds / result.ProfiledSeconds()},
+                    {"one_thread_seconds", time.one_thread}});
+  }
+  return json;
+}
+
 Json MachineJson(const std::vector<Peak>& peaks) {
   Json json = Json::array();
   for (const Peak& p : peaks) {
@@ -132,6 +162,7 @@ Json ResultsJson(const std::vector<Peak>& peaks, const Peak* products,
          {"bytes_per_second", r.bytes / best},
          {"peak", held.peak == nullptr ? Json() : Json(FullName(*held.peak))},
          {"fraction", held.peak == nullptr ? Json() : Json(held.fraction)}});
+    if (!r.parts.empty()) json.back()["profile"] = ProfileJson(r);
   }
   return json;
 }
@@ -143,19 +174,22 @@ void RunBench(const BenchOptions& options) {
   std::optional<LoadedModel> model;
   if (!options.model.path.empty()) model.emplace(options.model.Load());
 
-  std::vector<Peak> peaks = MeasurePeaks({}, Terminal());
+  std::vector<Peak> peaks;
+  if (options.peaks) peaks = MeasurePeaks({}, Terminal());
   std::erase_if(peaks, [&](const Peak& peak) { return !Allows(isa, peak); });
   std::vector<BenchmarkResult> results;
   if (model) {
-    const MemoryReading memory;
+    std::optional<MemoryReading> memory;
+    if (options.peaks) memory.emplace();
     BenchmarkOptions benchmark = options.benchmark;
-    benchmark.memory = &memory;
+    benchmark.memory = memory ? &*memory : nullptr;
     results = MeasureModel(model->transformer(), benchmark, Terminal());
   }
 
   if (!options.json) {
     PrintMachine(peaks, chosen);
     if (model) PrintModel(options, *model, peaks, results);
+    if (options.benchmark.profile) std::ranges::for_each(results, PrintProfile);
     return;
   }
   Json json{{"program", "longspan"},
@@ -208,6 +242,10 @@ void AddBench(CLI::App& app) {
   bench->add_option("--repetitions", benchmark.repetitions, "Repetitions of each prefill and of each writing")
       ->capture_default_str()
       ->check(kPositive);
+  bench->add_flag(
+      "--profile", benchmark.profile,
+      "Repeat each work, and say which part of a pass takes how long, and what ran on one thread");
+  bench->add_flag("!--no-peaks", options->peaks, "Measure the model alone, not the machine");
   bench->add_flag("--json", options->json, "Print JSON");
   bench->footer(
       "Example:\n  longspan bench\n  longspan bench model.gguf --depths 0,8192 --prompt 16384 --batch 1,8 "

@@ -154,6 +154,25 @@ TEST_P(KernelsTest, RowOperations) {
   }
 }
 
+// Pairs are whole vectors, a part of one, and both.
+TEST_P(KernelsTest, RopeTurnsEveryHeadByTheAnglesOfItsRow) {
+  for (const std::int64_t head_dim : {2, 10, 32, 48, 64, 86, 128}) {
+    for (const std::int64_t heads : {1, 3}) {
+      const std::int64_t rows = 35;
+      const Matrix cos = RandomMatrix(rows, head_dim / 2, 1), sin = RandomMatrix(rows, head_dim / 2, 2);
+      for (const RopePairing pairing : {RopePairing::kNeighbours, RopePairing::kHalves}) {
+        for (const bool inverse : {false, true}) {
+          // Columns beside the heads must stay as they are.
+          Matrix a = RandomMatrix(rows, heads * head_dim + 5, 3), b = a;
+          kernels().Rope(Rows(a).Columns(2, heads * head_dim), head_dim, pairing, cos, sin, inverse);
+          oracle().Rope(Rows(b).Columns(2, heads * head_dim), head_dim, pairing, cos, sin, inverse);
+          ExpectClose(a.span(), b.span(), 1e-5f, "rope");
+        }
+      }
+    }
+  }
+}
+
 TEST_P(KernelsTest, CrossEntropy) {
   for (const std::int64_t cols : {2, 100, 4096}) {
     Matrix logits = RandomMatrix(19, cols, 1);

@@ -103,6 +103,16 @@ Transformer::Transformer(LlamaConfig config, Weights weights, const Kernels& ker
   }
 }
 
+Transformer::Transformer(const Transformer& model, const Kernels& kernels)
+    : config_(model.config_),
+      weights_(model.weights_),
+      kernels_(kernels),
+      rope_(model.rope_),
+      embedding_(model.embedding_),
+      output_(model.output_),
+      blocks_(model.blocks_),
+      adapters_(model.adapters_) {}
+
 Linear* Transformer::FindAdaptable(WeightId id) {
   if (id == WeightId{-1, Part::kEmbedding}) return &embedding_;
   if (id == WeightId{-1, Part::kOutput}) return config_.tied_embeddings ? nullptr : &output_;
@@ -174,7 +184,8 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
   BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};
   context.kv_layout = sequences.front().cache->layout();
   context.cached = cached;
-  BlockActivations activations;
+  // Kept from pass to pass: memory new to the process would be cleared page by page, on this thread.
+  static thread_local BlockActivations activations;
   // Passes of a few tokens are short, and their callers check for Ctrl-C between them. A listener must see
   // whole passes.
   const bool cancellable = listener == nullptr && hidden.rows >= kLongPass;

@@ -29,6 +29,9 @@ class Transformer {
   // Weights are views; their tensors keep alive what they look at. Norms are decoded once, here.
   Transformer(LlamaConfig config, Weights weights, const Kernels& kernels);
 
+  // The same model, adapters included, with other kernels.
+  Transformer(const Transformer& model, const Kernels& kernels);
+
   // From now on, layers compute with the adapter too, times `factor`; several add up. Nothing is merged:
   // weights stay as they are. If the embedding is also the LM head, its adapter changes what tokens become
   // but not the head, as PEFT trains it. Error(kInvalidFile) where the adapter does not fit.

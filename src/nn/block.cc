@@ -73,7 +73,7 @@ void BlockForward(const Block& block, const BlockContext& context, Rows x, Block
   a.attended.Resize(n, a.q.cols());
   Attend(context, a);
   LinearForward(kernels, block.o, context.dropout, a.attended, x, Store::kAdd);
-  Copy(x, a.middle);
+  if (context.cached.empty()) Copy(x, a.middle);
 
   a.mlp_normed.Resize(n, x.cols);
   kernels.RmsNorm(x, block.mlp_norm, context.norm_epsilon, a.mlp_normed);

@@ -45,13 +45,13 @@ struct BlockContext {
   DropoutStep dropout = {};
 };
 
-// All that the backward pass reads. Filled by BlockForward.
+// All that the backward pass reads. Filled by BlockForward; one block after another may use its memory.
 struct BlockActivations {
   Matrix normed;            // [n, dim]     attention's input
   Matrix q, k, v;           // after RoPE
   Matrix attended;          // [n, q_dim]
   Matrix log_sum_exp;       // [sequences * heads, length]; not of cached sequences
-  Matrix middle;            // [n, dim]     the residual stream between the two halves
+  Matrix middle;            // [n, dim]     the residual stream in between; not of cached sequences
   Matrix mlp_normed;        // [n, dim]
   Matrix gate, up, hidden;  // [n, hidden_dim]
 };

@@ -1,5 +1,7 @@
 #include "nn/embedding.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/parallel.h"
 #include "tensor/codec.h"
@@ -7,13 +9,16 @@
 namespace longspan {
 
 void EmbeddingForward(const Tensor& table, std::span<const std::int32_t> tokens, Rows x) {
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || tokens[i] >= table.rows()) {
-      Fail(ErrorKind::kBadOption, "token {} is outside the vocabulary of {}", tokens[i], table.rows());
-    }
-    DecodeRow(table.type(), table.row(tokens[i]).data(), x[static_cast<std::int64_t>(i)].data(),
-              table.cols());
+  for (const std::int32_t token : tokens) {
+    if (token < 0 || token >= table.rows())
+      Fail(ErrorKind::kBadOption, "token {} is outside the vocabulary of {}", token, table.rows());
   }
+  constexpr std::int64_t kRows = 16;  // of a task
+  const std::int64_t n = std::ssize(tokens);
+  ParallelFor((n + kRows - 1) / kRows, [&](std::int64_t piece) {
+    for (std::int64_t i = piece * kRows; i < std::min(n, (piece + 1) * kRows); ++i)
+      DecodeRow(table.type(), table.row(tokens[i]).data(), x[i].data(), table.cols());
+  });
 }
 
 void EmbeddingBackward(std::span<const std::int32_t> tokens, ConstRows dx, Rows dtable) {

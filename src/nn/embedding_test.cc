@@ -26,10 +26,11 @@ DoubleMatrix Lookup(const DoubleMatrix& table, std::span<const std::int32_t> tok
 }
 
 TEST(EmbeddingTest, DecodesRowsOfAnyType) {
-  const std::vector<std::int32_t> tokens{4, 0, 4, 6};
+  std::vector<std::int32_t> tokens{4, 0, 4, 6};
+  while (tokens.size() < 35) tokens.push_back(static_cast<std::int32_t>(tokens.size() * 5 % 7));
   for (const Type type : {Type::kF32, Type::kF16, Type::kBF16}) {
     const Tensor table = RandomTensor(type, 7, 5, 1);
-    Matrix x(4, 5);
+    Matrix x(35, 5);
     EmbeddingForward(table, tokens, x);
     const DoubleMatrix want = Lookup(Widen(table), tokens);
     EXPECT_TRUE(std::ranges::equal(x.span(), want.span())) << Traits(type).name;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/memory.h"
 
@@ -40,7 +41,7 @@ class Matrix {
  public:
   Matrix() = default;
   Matrix(std::int64_t rows, std::int64_t cols)
-      : rows_(rows), cols_(cols), data_(static_cast<std::size_t>(rows * cols)) {}
+      : rows_(rows), cols_(cols), data_(static_cast<std::size_t>(rows * cols), 0.0f) {}
 
   std::int64_t rows() const { return rows_; }
   std::int64_t cols() const { return cols_; }
@@ -58,12 +59,14 @@ class Matrix {
   void Resize(std::int64_t rows, std::int64_t cols) {
     rows_ = rows;
     cols_ = cols;
-    data_.resize(rows * cols);
+    const auto size = static_cast<std::size_t>(rows * cols);
+    if (size > data_.capacity()) data_.clear();  // so that nothing is copied to the new memory
+    data_.resize(size);
   }
 
  private:
   std::int64_t rows_ = 0, cols_ = 0;
-  AlignedVector<float> data_;
+  std::vector<float, UnsetAllocator<float>> data_;
 };
 
 }  // namespace longspan

@@ -1,6 +1,8 @@
 #include "tensor/tensor.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
+
+#include <algorithm>
 
 #include "base/error.h"
 
@@ -28,6 +30,28 @@ TEST(Type, NamesAndNumbers) {
   EXPECT_EQ(TypeFromId(14), Type::kQ6_K);
   EXPECT_FALSE(TypeFromId(4).has_value());  // a number that GGUF withdrew
   EXPECT_NEAR(Traits(Type::kQ6_K).BitsPerWeight(), 6.5625, 1e-9);
+}
+
+TEST(Matrix, IsZeroWhenMadeWhateverTheMemoryHeld) {
+  for (int i = 0; i < 3; ++i) {
+    Matrix matrix(7, 9);
+    EXPECT_THAT(matrix.span(), testing::Each(0.0f));
+    std::ranges::fill(matrix.span(), 1.0f);
+  }
+}
+
+TEST(Matrix, ResizedReusesItsMemoryWhereItSuffices) {
+  Matrix matrix(7, 9);
+  const float* const data = matrix.data();
+  matrix.Resize(3, 21);
+  EXPECT_EQ(matrix.data(), data);
+  EXPECT_EQ(matrix.span().size(), 63u);
+  matrix.Resize(1, 2);
+  matrix.Resize(9, 7);
+  EXPECT_EQ(matrix.data(), data);
+  matrix.Resize(10, 100);
+  EXPECT_EQ(matrix.span().size(), 1000u);
+  EXPECT_EQ(matrix[9].size(), 100u);
 }
 
 }  // namespace
