@@ -18,11 +18,11 @@ namespace longspan {
 namespace {
 
 // Arguments: sequences, length, heads, kv_heads, head_dim, threads. Causal, so half the square.
-void Rows(benchmark::State& state, bool backward) {
+void Rows(benchmark::State& state, bool backward, Activations activations = Activations::kExact) {
   const std::int64_t sequences = state.range(0), n = state.range(1);
   const AttentionShape shape{state.range(2), state.range(3), state.range(4), 0.125f};
   SetThreads(static_cast<int>(state.range(5)));
-  const Kernels& kernels = ChooseKernels("auto");
+  const Kernels& kernels = ChooseKernels("auto", activations);
   const std::int64_t q_dim = shape.heads * shape.head_dim, kv_dim = shape.kv_heads * shape.head_dim;
   const Matrix q = RandomMatrix(n, q_dim), k = RandomMatrix(n, kv_dim), v = RandomMatrix(n, kv_dim);
   Matrix out(n, q_dim), lse(shape.heads, n), dq(n, q_dim), dk(n, kv_dim), dv(n, kv_dim);
@@ -115,6 +115,15 @@ void ReadMemory(benchmark::State& state) {
   CountBytes(state, static_cast<double>(n) * sizeof(float));
 }
 
+// The demo's model and SmolLM2, an 8B's heads.
+void BackwardArguments(benchmark::internal::Benchmark* b) {
+  for (const int threads : {1, 2}) {
+    b->Args({3, 1536, 4, 2, 64, threads});
+    b->Args({1, 2048, 9, 3, 64, threads});
+  }
+  b->Args({1, 2048, 4, 1, 128, 1});
+}
+
 void PrefillArguments(benchmark::internal::Benchmark* b) {
   for (const Type type : {Type::kF32, Type::kBF16, Type::kQ8_0, Type::kQ4_0})
     b->Args({static_cast<int>(type), 8192, 512, 1});
@@ -139,7 +148,11 @@ BENCHMARK_CAPTURE(Rows, forward, false)
 BENCHMARK_CAPTURE(Rows, backward, true)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond)
-    ->Args({2, 512, 4, 2, 64, 1});
+    ->Apply(BackwardArguments);
+BENCHMARK_CAPTURE(Rows, backward_bf16, true, Activations::kBf16)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Apply(BackwardArguments);
 BENCHMARK_CAPTURE(Pages, prefill, "auto", 1)
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond)

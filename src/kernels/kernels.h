@@ -111,8 +111,8 @@ const Kernels& ReferenceKernels();
 // rounds to BF16 instead (kernels/amx/): products of many rows with any weight, and attention of many
 // queries. Gradients are exact.
 //
-// kBf16, for training: where HasBf16, products of many rows, their gradients, and attention of many queries
-// round both operands to BF16 and sum in F32. Elsewhere all is exact.
+// kBf16, for training: where HasBf16, products of many rows and attention of many queries, and the gradients
+// of both, round their operands to BF16 and sum in F32. Elsewhere all is exact.
 enum class Activations { kExact, kInt8, kBf16 };
 
 // Whether the instruction set, or "auto", multiplies BF16.

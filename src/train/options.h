@@ -154,13 +154,12 @@ void Fields(T& f, auto& visit) {
             .range = Range{0, 1e9},
             .changes = result},
         f.max_grad_norm);
-  visit(
-      Key{.name = "precision",
-          .help =
-              "What products and attention are computed in: exact (F32), bf16 (operands rounded to "
-              "BF16, sums in F32; nearly twice as fast), or auto: bf16 where the processor has tiles for it",
-          .changes = result},
-      f.precision);
+  visit(Key{.name = "precision",
+            .help = "What products and attention are computed in: exact (F32), bf16 (operands rounded to "
+                    "BF16, sums in F32; more than twice as fast), or auto: bf16 where the processor has "
+                    "tiles for it",
+            .changes = result},
+        f.precision);
   visit(
       Key{.name = "recompute",
           .help = "Keep only each layer's input and run the layer again on the way back: far less memory, a "

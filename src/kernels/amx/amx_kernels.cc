@@ -4,15 +4,28 @@
 #include <vector>
 
 #include "kernels/amx/attention.h"
+#include "kernels/amx/attention_backward.h"
 #include "kernels/amx/product.h"
 #include "kernels/amx/tiles.h"
 
 namespace longspan::amx {
 namespace {
 
+// Sequences with enough queries for tiles, and the others.
+template <class Sequence>
+struct SequencesByQueries {
+  std::vector<Sequence> many, few;
+};
+template <class Sequence>
+SequencesByQueries<Sequence> ByQueries(const AttentionShape& shape, std::span<const Sequence> sequences) {
+  SequencesByQueries<Sequence> by;
+  for (const Sequence& s : sequences) (HasManyQueries(shape, s) ? by.many : by.few).push_back(s);
+  return by;
+}
+
 class Implementation final : public Kernels {
  public:
-  // `gradients`: whether those of products are rounded too.
+  // `gradients`: whether they are rounded too.
   Implementation(const Kernels& vectors, bool gradients) : vectors_(vectors), gradients_(gradients) {}
 
   std::string name() const override { return "AMX with " + vectors_.name() + (gradients_ ? ", BF16" : ""); }
@@ -30,8 +43,7 @@ class Implementation final : public Kernels {
     return vectors_.Pack(weight, to, std::move(owner));
   }
   void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const override {
-    std::vector<AttentionSequence> few, many;
-    for (const AttentionSequence& s : sequences) (HasManyQueries(shape, s) ? many : few).push_back(s);
+    const auto [many, few] = ByQueries(shape, sequences);
     if (!many.empty()) amx::Attention<HardwareTiles>(shape, many);
     if (!few.empty()) vectors_.Attention(shape, few);
   }
@@ -50,7 +62,10 @@ class Implementation final : public Kernels {
   }
   void AttentionBackward(const AttentionShape& shape,
                          std::span<const AttentionBackwardSequence> sequences) const override {
-    vectors_.AttentionBackward(shape, sequences);
+    if (!gradients_) return vectors_.AttentionBackward(shape, sequences);
+    const auto [many, few] = ByQueries(shape, sequences);
+    if (!many.empty()) amx::AttentionBackward<HardwareTiles>(shape, many);
+    if (!few.empty()) vectors_.AttentionBackward(shape, few);
   }
   void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
                std::span<std::byte* const> pages) const override {

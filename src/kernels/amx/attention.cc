@@ -12,14 +12,12 @@
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")
-#include "kernels/amx/block.h"
+#include "kernels/amx/key_products.h"
 #include "kernels/amx/softmax.h"
 #include "kernels/amx/vectors.h"
 
 namespace longspan::amx {
 namespace {
-
-constexpr std::int64_t RoundUp(std::int64_t n, std::int64_t size) { return (n + size - 1) / size * size; }
 
 // Columns of a task: enough to make transposing V cheap, and few enough that their queries and sums stay in
 // the second-level cache.
@@ -29,28 +27,6 @@ inline constexpr std::int64_t kColumns = 512;
 inline constexpr std::int64_t kBlocksAtOnce = 8;
 
 std::int64_t QueriesPerTask(const AttentionShape& shape) { return RoundUp(kColumns / shape.group(), kPanel); }
-
-// Rows of BF16, zero from head_dim to a multiple of 32.
-struct Bf16Rows {
-  const std::byte* data;
-  std::int64_t row_bytes;
-};
-
-// V of one KV block, `count` rows, as the left operand V^T: [width / 16][2 steps of 32 keys][16
-// dimensions][32 keys]. Keys past `count` are zero, because a numerator of zero would not hide a NaN.
-void TransposeValues(const Bf16Rows& v, std::int64_t count, std::int64_t width, std::byte* to) {
-  for (std::int64_t step = 0; step < kKvBlock / kStep; ++step) {
-    for (std::int64_t first = 0; first < width; first += kStep) {
-      const auto row = [&](std::int64_t i) {
-        const std::int64_t key = step * kStep + i;
-        return key < count ? _mm512_loadu_si512(v.data + key * v.row_bytes + first * 2)
-                           : _mm512_setzero_si512();
-      };
-      std::byte* tile = to + (first / kTileRows * 2 + step) * kTileBytes;
-      TransposeBlock(row, tile, tile + 2 * kTileBytes);
-    }
-  }
-}
 
 // The working memory of a thread, kept from task to task.
 struct Scratch {
@@ -198,8 +174,8 @@ class Task {
     for (std::int64_t b = 0; b < count; ++b) {
       const KvBlock block = s_.kv.Block(kv_head_, first + b);
       keys[b] = AsBf16(block, block.k, scratch_.keys.data() + b * block_bytes);
-      TransposeValues(AsBf16(block, block.v, scratch_.rows.data()), block.count, width_,
-                      scratch_.values.data() + b * block_bytes);
+      TransposeRows(AsBf16(block, block.v, scratch_.rows.data()), block.count, width_,
+                    scratch_.values.data() + b * block_bytes);
     }
     std::vector<Unit> units;
     for (std::int64_t p = 0; p < panels_; ++p) {
@@ -210,7 +186,7 @@ class Task {
     const auto scores = [&](std::size_t unit) { return scratch_.scores.data() + unit % 2 * kScoreFloats; };
     const auto score = [&](std::size_t unit, auto&& between) {
       const auto& [p, b] = units[unit];
-      Scores(tiles, keys[b], queries(p), scores(unit), between);
+      KeysTimesPanel(tiles, steps(), keys[b], queries(p), scores(unit), between);
     };
     if (units.empty()) return;
     const std::int64_t next_key = (first + count) * kKvBlock;
@@ -235,30 +211,8 @@ class Task {
         score(unit + 1, [&] { numerators.Advance(share); });
       }
       numerators.Advance(Numerators::kSteps);
-      Values(tiles, scratch_.values.data() + b * block_bytes, sums(p));
-    }
-  }
-
-  // S^T of one block and one panel.
-  template <class Between>
-  [[gnu::always_inline]] void Scores(Tiles& tiles, const Bf16Rows& keys, const std::byte* queries,
-                                     float* scores, Between&& between) {
-    for (std::int64_t tile = 0; tile < kKvBlock / kTileRows; tile += 2) {
-      const LeftTiles left{keys.data + tile * kTileRows * keys.row_bytes, keys.row_bytes, kTileRowBytes,
-                           kTileRows * keys.row_bytes};
-      Block<2, 2, Keep::kRight>(tiles, steps(), left, {queries, steps() * kTileBytes},
-                                {scores + tile * 2 * kTileFloats, 2 * kTileFloats}, false, between);
-    }
-  }
-
-  // O^T of one panel += V^T P^T.
-  void Values(Tiles& tiles, const std::byte* values, float* sums) {
-    constexpr std::int64_t kSteps = kKvBlock / kStep;
-    for (std::int64_t tile = 0; tile < width_ / kTileRows; tile += 2) {
-      const LeftTiles left{values + tile * kSteps * kTileBytes, kTileRowBytes, kTileBytes,
-                           kSteps * kTileBytes};
-      Block<2, 2, Keep::kRight>(tiles, kSteps, left, {scratch_.numerators.data(), kSteps * kTileBytes},
-                                {sums + tile * 2 * kTileFloats, 2 * kTileFloats}, true, [] {});
+      AddOverKeys(tiles, width_ / kTileRows, scratch_.values.data() + b * block_bytes,
+                  scratch_.numerators.data(), sums(p));
     }
   }
 

@@ -13,8 +13,8 @@
 
 namespace longspan::amx {
 
-// Whether a sequence has enough queries for tiles to pay.
-inline bool HasManyQueries(const AttentionShape& shape, const AttentionSequence& s) {
+// Whether a sequence has enough queries for tiles to pay, forward and backward.
+inline bool HasManyQueries(const AttentionShape& shape, const AttentionInput& s) {
   return shape.group() * s.q.rows > kTileRows;
 }
 

@@ -13,8 +13,6 @@
 namespace longspan::amx {
 namespace {
 
-constexpr std::int64_t RoundUp(std::int64_t n, std::int64_t size) { return (n + size - 1) / size * size; }
-
 // Rows of the weight that are unpacked together: two tiles, which meet two tiles of x.
 inline constexpr std::int64_t kStripRows = 2 * kTileRows;
 inline constexpr std::int64_t kStripBytes = kStripRows * kDepth * 2;
@@ -129,24 +127,6 @@ void FetchOutputs(Rows y, std::int64_t row, std::int64_t column) {
   }
 }
 
-// Writes sums [16 outputs, 16 rows of x] into y from its row `row` and column `column` on.
-void WriteTile(const float* sums, Rows y, std::int64_t row, std::int64_t column, bool add) {
-  __m512i v[kTileRows];
-#pragma GCC unroll 16
-  for (int i = 0; i < kTileRows; ++i) v[i] = _mm512_load_si512(sums + i * kTileRows);
-  Transpose16(v);
-  const __mmask16 mask = First16(y.cols - column);
-  const std::int64_t rows = std::min(kTileRows, y.rows - row);
-#pragma GCC unroll 16
-  for (int i = 0; i < kTileRows; ++i) {
-    if (i >= rows) break;
-    float* to = &y.at(row + i, column);
-    __m512 value = _mm512_castsi512_ps(v[i]);
-    if (add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), value);
-    _mm512_mask_storeu_ps(to, mask, value);
-  }
-}
-
 // Computes outputs [first, first + outs) of the rows of x in tiles [first_tile, first_tile + count). Unpacker
 // makes strips of the left operand.
 template <class Tiles, class Unpacker>
@@ -198,8 +178,8 @@ void Task(const PackedRows& x, Unpacker unpacker, std::int64_t first, std::int64
       if (!last) continue;
       for (int l = 0; l <= (two_left ? 1 : 0); ++l) {
         for (int r = 0; r <= (two_right ? 1 : 0); ++r) {
-          WriteTile(to + l * sums_stride + r * kTileFloats, y, (first_tile + j + r) * kTileRows,
-                    first + row + l * kTileRows, add);
+          WriteTransposed(to + l * sums_stride + r * kTileFloats, y, (first_tile + j + r) * kTileRows,
+                          first + row + l * kTileRows, add);
         }
       }
     }

@@ -42,21 +42,19 @@ inline constexpr float kNoMaximum = -1e30f;
   return _mm512_scalef_ps(p, x);  // times 2^floor(x)
 }
 
-// 32 columns, each one query of one head: which keys they see, and their softmax so far.
-struct Panel {
+// Which keys each of 32 columns sees: a column is one query of one head.
+struct SeenKeys {
   alignas(64) std::array<std::int32_t, kPanel> start, order;  // the first and last key seen
-  alignas(64) std::array<float, kPanel> maximum, total;
 
   std::int32_t first_seen, last_seen;      // by any column
   std::int32_t first_common, last_common;  // by every column, if first_common <= last_common
 
+  // What follows from start and order.
   void Begin() {
     first_seen = *std::ranges::min_element(start);
     last_seen = *std::ranges::max_element(order);
     first_common = *std::ranges::max_element(start);
     last_common = *std::ranges::min_element(order);
-    maximum.fill(kNoMaximum);
-    total.fill(0);
   }
   bool SeesSome(std::int64_t first) const { return first <= last_seen && first + kKvBlock > first_seen; }
   bool SeesAll(std::int64_t first) const {
@@ -64,8 +62,19 @@ struct Panel {
   }
 };
 
+// 32 columns and their softmax so far.
+struct Panel : SeenKeys {
+  alignas(64) std::array<float, kPanel> maximum, total;
+
+  void Begin() {
+    SeenKeys::Begin();
+    maximum.fill(kNoMaximum);
+    total.fill(0);
+  }
+};
+
 // Hides the keys that columns do not see from the scores of the keys first, first + 1, ...
-inline void MaskScores(const Panel& panel, std::int64_t first, float* scores) {
+inline void MaskScores(const SeenKeys& panel, std::int64_t first, float* scores) {
   const __m512 masked = _mm512_set1_ps(kMasked);
   for (std::int64_t half = 0; half < kPanel; half += kTileRows) {
     const __m512i start = _mm512_load_si512(&panel.start[half]);

@@ -25,6 +25,8 @@ inline constexpr std::int64_t kTileBytes = kTileRows * kTileRowBytes;
 inline constexpr std::int64_t kTileFloats = kTileBytes / 4;
 inline constexpr std::int64_t kStep = 32;  // of the inner dimension, which one product of tiles takes
 
+constexpr std::int64_t RoundUp(std::int64_t n, std::int64_t size) { return (n + size - 1) / size * size; }
+
 // Whether this machine has AVX-512 with BF16 conversions, which all of kernels/amx needs beside the tiles.
 bool VectorsSupported();
 // Whether it has the tile unit too, and the system lets this process use it (asked for once).

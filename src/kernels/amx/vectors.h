@@ -5,6 +5,7 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -124,15 +125,18 @@ inline void Hadamard(std::int64_t n, float* x, float* scratch) {
     _mm512_storeu_ps(x + i, _mm512_mul_ps(_mm512_loadu_ps(from + i), norm));
 }
 
-// 16 columns of 32 rows of x, from its row `row` and column `column` on, as a right operand whose pairs are
-// of rows; zero past the last.
-inline void PackColumnsTile(ConstRows x, std::int64_t row, std::int64_t column, std::byte* to) {
+// 16 columns of 32 rows of x times `factor`, from its row `row` and column `column` on, as a right operand
+// whose pairs are of rows; zero past the last.
+inline void PackColumnsTile(ConstRows x, std::int64_t row, std::int64_t column, std::byte* to,
+                            float factor = 1) {
   const __m512i interleave = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
                                               23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   const __mmask16 mask = First16(x.cols - column);
+  const __m512 factors = _mm512_set1_ps(factor);
   const auto values = [&](std::int64_t i) {
-    return row + i < x.rows ? _mm512_maskz_loadu_ps(mask, x.data + (row + i) * x.stride + column)
-                            : _mm512_setzero_ps();
+    return row + i < x.rows
+               ? _mm512_mul_ps(factors, _mm512_maskz_loadu_ps(mask, x.data + (row + i) * x.stride + column))
+               : _mm512_setzero_ps();
   };
   for (int i = 0; i < kTileRows; ++i) {
     const __m512i both = ToBf16(values(2 * i), values(2 * i + 1));
@@ -140,11 +144,12 @@ inline void PackColumnsTile(ConstRows x, std::int64_t row, std::int64_t column, 
   }
 }
 
-// 16 rows of 32 columns of x, from its row `row` and column `column` on, as a right operand; zero past the
-// last.
-inline void PackTile(ConstRows x, std::int64_t row, std::int64_t column, std::byte* to) {
+// 16 rows of 32 columns of x times `factor`, from its row `row` and column `column` on, as a right operand;
+// zero past the last.
+inline void PackTile(ConstRows x, std::int64_t row, std::int64_t column, std::byte* to, float factor = 1) {
   const std::int64_t left = x.cols - column;
   const __mmask16 low = First16(left), high = First16(left - 16);
+  const __m512 factors = _mm512_set1_ps(factor);
   __m512i v[kTileRows];
   for (int i = 0; i < kTileRows; ++i) {
     if (row + i >= x.rows) {
@@ -152,11 +157,48 @@ inline void PackTile(ConstRows x, std::int64_t row, std::int64_t column, std::by
       continue;
     }
     const float* from = x.data + (row + i) * x.stride + column;
-    v[i] = ToBf16(_mm512_maskz_loadu_ps(low, from), _mm512_maskz_loadu_ps(high, from + 16));
+    v[i] = ToBf16(_mm512_mul_ps(factors, _mm512_maskz_loadu_ps(low, from)),
+                  _mm512_mul_ps(factors, _mm512_maskz_loadu_ps(high, from + 16)));
   }
   Transpose16(v);
 #pragma GCC unroll 16
   for (int i = 0; i < kTileRows; ++i) _mm512_store_si512(to + i * kTileRowBytes, v[i]);
+}
+
+// Writes rows [16] of 16 floats into y (or, with `add`, adds them) from its row `row` and column `column` on,
+// as far as y has them.
+[[gnu::always_inline]] inline void WriteRows(const __m512i* v, Rows y, std::int64_t row, std::int64_t column,
+                                             bool add) {
+  const __mmask16 mask = First16(y.cols - column);
+  const std::int64_t rows = std::min(kTileRows, y.rows - row);
+#pragma GCC unroll 16
+  for (int i = 0; i < kTileRows; ++i) {
+    if (i >= rows) break;
+    float* to = &y.at(row + i, column);
+    __m512 value = _mm512_castsi512_ps(v[i]);
+    if (add) value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), value);
+    _mm512_mask_storeu_ps(to, mask, value);
+  }
+}
+
+[[gnu::always_inline]] inline void LoadTile(const float* sums, __m512i* v) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kTileRows; ++i) v[i] = _mm512_load_si512(sums + i * kTileRows);
+}
+
+// Writes a tile of sums as WriteRows does.
+inline void WriteTile(const float* sums, Rows y, std::int64_t row, std::int64_t column, bool add) {
+  __m512i v[kTileRows];
+  LoadTile(sums, v);
+  WriteRows(v, y, row, column, add);
+}
+
+// The same with the tile's transpose.
+inline void WriteTransposed(const float* sums, Rows y, std::int64_t row, std::int64_t column, bool add) {
+  __m512i v[kTileRows];
+  LoadTile(sums, v);
+  Transpose16(v);
+  WriteRows(v, y, row, column, add);
 }
 
 }  // namespace longspan::amx
