@@ -96,6 +96,14 @@ void UnpackQ4_0(const std::byte* from, std::int64_t elements, std::uint16_t* to,
   }
 }
 
+void UnpackQ4_1(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride) {
+  const auto* block = reinterpret_cast<const BlockQ4_1*>(from);
+  for (std::int64_t i = 0; i < elements; i += kBlock, ++block, to += stride) {
+    const Vector values = _mm512_fmadd_ps(Counting(), Broadcast(block->d), Broadcast(block->m));
+    _mm512_store_si512(to, PickedByNibbles(block->q.data(), values));
+  }
+}
+
 void UnpackIQ4_NL(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride) {
   const auto* block = reinterpret_cast<const BlockIQ4_NL*>(from);
   const Vector levels = Levels(kIq4Levels);

@@ -63,6 +63,7 @@ void UnpackRow(Type type, const std::byte* from, std::int64_t elements, std::uin
     case Type::kBF16: return UnpackBF16(from, elements, to, stride);
     case Type::kQ8_0: return UnpackQ8_0(from, elements, to, stride);
     case Type::kQ4_0: return UnpackQ4_0(from, elements, to, stride);
+    case Type::kQ4_1: return UnpackQ4_1(from, elements, to, stride);
     case Type::kQ4_K: return UnpackQ4_K(from, elements, to, stride);
     case Type::kQ5_K: return UnpackQ5_K(from, elements, to, stride);
     case Type::kQ6_K: return UnpackQ6_K(from, elements, to, stride);

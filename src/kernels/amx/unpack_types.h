@@ -14,6 +14,7 @@ void UnpackBF16(const std::byte* from, std::int64_t elements, std::uint16_t* to,
 // unpack_blocks.cc
 void UnpackQ8_0(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 void UnpackQ4_0(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
+void UnpackQ4_1(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 void UnpackQ4_K(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 void UnpackQ5_K(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 void UnpackQ6_K(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
