@@ -39,7 +39,7 @@ inline void AttentionForward(const AttentionShape& shape, std::span<const Attent
   std::int64_t scratch_floats = 0;
   for (const AttentionSequence& s : sequences) {
     if (s.q.rows == 0) continue;
-    if (!IsDecode(shape, s)) {
+    if (s.blocks != nullptr || !IsDecode(shape, s)) {
       // Later queries see more keys: they go first, so that the last tasks to finish are short.
       for (std::int64_t b = (s.q.rows - 1) / kQueryBlock; b >= 0; --b) {
         for (std::int64_t h = 0; h < shape.kv_heads; ++h) prefill.push_back({&s, h, b * kQueryBlock});
