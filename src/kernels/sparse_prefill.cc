@@ -30,7 +30,8 @@ std::int64_t ChooseBlocks(std::span<const float> mass, std::int64_t first, std::
   // Of equal blocks the later one comes first, so that the order is one and the same everywhere.
   std::ranges::sort(
       rest, [&](std::int64_t a, std::int64_t b) { return mass[a] != mass[b] ? mass[a] > mass[b] : a > b; });
-  const double wanted = sparse.threshold * (share + rest_share);
+  // A sum of everything may come out below 1, so a threshold of 1 is no number to compare with.
+  const double wanted = sparse.threshold < 1 ? sparse.threshold * (share + rest_share) : 2;
   const std::int64_t most = sparse.budget > 0 ? sparse.budget / kKvBlock : last + 1;
   for (const std::int64_t b : rest) {
     if (share >= wanted || taken >= most) break;
