@@ -80,11 +80,12 @@ void ModelOptions::AddSparseTo(CLI::App& command) {
   // A flag with a value after =, so that it never takes MODEL for the threshold.
   const std::string name = fmt::format("--sparse-prefill{{{:g}}}", SparsePrefill::kThreshold);
   CLI::Option* on =
-      command.add_flag(name, sparse.threshold,
+      command.add_flag(name,
                        "Deep in the text, attend only to the blocks of 64 keys that are estimated to "
                        "hold this share of each head's attention: faster, not the same");
-  on->check(Between(0.01, 1))->group(kGroup);
-  on->each([this](const std::string&) { sparse_prefill = true; });
+  on->check(Between(0.01, 1))->group(kGroup)->each([this](const std::string& threshold) {
+    sparse_prefill = CLI::detail::lexical_cast(threshold, sparse.threshold);
+  });
   command.add_option("--sparse-from", sparse.from, "Tokens that attend to all before them")
       ->capture_default_str()
       ->check(kNotNegative)
