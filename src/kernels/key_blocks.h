@@ -9,8 +9,9 @@
 
 namespace longspan {
 
-// Rows or keys whose mean stands for them where blocks are chosen (Kernels::KeyBlockMass).
-inline constexpr std::int64_t kPool = 8;
+// Neighbouring queries, or keys, whose mean stands for them where blocks are chosen (Kernels::KeyBlockMass).
+// Queries bear it better: what a head looks for changes slowly, but a single key may be what it looks for.
+inline constexpr std::int64_t kPooledQueries = 16, kPooledKeys = 4;
 
 // A choice of KV blocks for one call of attention, head by head and for each kQueries rows of its q, from the
 // first row on. A KV block is kKvBlock keys, from the first key of the sequence on. Keys that causality, a

@@ -23,11 +23,11 @@ std::vector<float> Mean(ConstRows x, std::int64_t first, std::int64_t end) {
 std::vector<float> PooledProbability(const AttentionShape& shape, const AttentionInput& s, ConstRows q,
                                      ConstRows k, std::int64_t first, std::int64_t end) {
   const std::vector<float> query = Mean(q, first, end);
-  const std::int64_t first_pool = FirstSeen(shape, s, s.first_order + first) / kPool;
-  const std::int64_t last_pool = (s.first_order + end - 1) / kPool;
+  const std::int64_t first_pool = FirstSeen(shape, s, s.first_order + first) / kPooledKeys;
+  const std::int64_t last_pool = (s.first_order + end - 1) / kPooledKeys;
   std::vector<float> scores;
   for (std::int64_t pool = first_pool; pool <= last_pool; ++pool) {
-    const std::vector<float> key = Mean(k, pool * kPool, std::min((pool + 1) * kPool, k.rows));
+    const std::vector<float> key = Mean(k, pool * kPooledKeys, std::min((pool + 1) * kPooledKeys, k.rows));
     float sum = 0;
     for (std::size_t d = 0; d < key.size(); ++d) sum += query[d] * key[d];
     scores.push_back(sum * shape.scale);
@@ -37,7 +37,7 @@ std::vector<float> PooledProbability(const AttentionShape& shape, const Attentio
   for (float& x : scores) total += x = std::exp(x - largest);
   std::vector<float> of_block(static_cast<std::size_t>(s.kv.blocks()));
   for (std::int64_t pool = first_pool; pool <= last_pool; ++pool)
-    of_block[pool * kPool / kKvBlock] += scores[pool - first_pool] / total;
+    of_block[pool * kPooledKeys / kKvBlock] += scores[pool - first_pool] / total;
   return of_block;
 }
 
@@ -51,10 +51,10 @@ void KeyBlockMass(const AttentionShape& shape, const AttentionInput& s, ConstRow
     for (std::int64_t block = 0; block < query_blocks; ++block) {
       const std::span<float> row = mass[h * query_blocks + block];
       const std::int64_t begin = block * KeyBlocks::kQueries, end = std::min(begin + KeyBlocks::kQueries, n);
-      const float pools = static_cast<float>((end - begin + kPool - 1) / kPool);
+      const float pools = static_cast<float>((end - begin + kPooledQueries - 1) / kPooledQueries);
       std::ranges::fill(row, 0.0f);
-      for (std::int64_t first = begin; first < end; first += kPool) {
-        const auto p = PooledProbability(shape, s, q, keys, first, std::min(first + kPool, end));
+      for (std::int64_t first = begin; first < end; first += kPooledQueries) {
+        const auto p = PooledProbability(shape, s, q, keys, first, std::min(first + kPooledQueries, end));
         for (std::size_t b = 0; b < p.size(); ++b) row[b] += p[b] / pools;
       }
     }

@@ -22,7 +22,7 @@ namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2  // see vector_targets.h
 
-inline constexpr std::int64_t kPoolsOfBlock = kKvBlock / kPool;
+inline constexpr std::int64_t kPoolsOfBlock = kKvBlock / kPooledKeys;
 
 // to [n] (+)= row [n]
 inline void AddRow(std::int64_t n, const float* row, bool add, float* to) {
@@ -35,18 +35,18 @@ inline void AddRow(std::int64_t n, const float* row, bool add, float* to) {
   for (; i < n; ++i) to[i] = add ? to[i] + row[i] : row[i];
 }
 
-// The means of each kPool keys of a KV block: out [kPoolsOfBlock, head_dim], of which as many rows are
+// The means of each kPooledKeys keys of a KV block: out [kPoolsOfBlock, head_dim], of which as many rows are
 // written as there are keys for.
 inline void PoolKeys(const KvBlock& block, std::int64_t head_dim, float* row, float* out) {
   WithKvType(block.type, [&](auto type) {
     for (std::int64_t i = 0; i < block.count; ++i) {
       WidenRow<decltype(type)::value>(block.k.row(i), head_dim, row);
-      AddRow(head_dim, row, i % kPool != 0, out + i / kPool * head_dim);
+      AddRow(head_dim, row, i % kPooledKeys != 0, out + i / kPooledKeys * head_dim);
     }
   });
-  for (std::int64_t first = 0; first < block.count; first += kPool) {
-    const float inverse = 1.0f / static_cast<float>(std::min(kPool, block.count - first));
-    float* to = out + first / kPool * head_dim;
+  for (std::int64_t first = 0; first < block.count; first += kPooledKeys) {
+    const float inverse = 1.0f / static_cast<float>(std::min(kPooledKeys, block.count - first));
+    float* to = out + first / kPooledKeys * head_dim;
     for (std::int64_t d = 0; d < head_dim; ++d) to[d] *= inverse;
   }
 }
@@ -56,7 +56,7 @@ class PooledPanel {
  public:
   // The pooled queries [first, first + kPanel) of `head`, or as many as there are.
   PooledPanel(const AttentionShape& shape, const AttentionInput& s, std::int64_t head, std::int64_t first)
-      : first_(first), count_(std::min(kPanel, (s.q.rows + kPool - 1) / kPool - first)) {
+      : first_(first), count_(std::min(kPanel, (s.q.rows + kPooledQueries - 1) / kPooledQueries - first)) {
     static thread_local AlignedVector<float> memory;
     const std::int64_t hd = shape.head_dim;
     memory.resize(hd * (kPanel + 2));
@@ -64,10 +64,10 @@ class PooledPanel {
     float *mean = queries_ + hd * kPanel, *scratch = mean + hd;
     std::fill_n(queries_, hd * kPanel, 0.0f);
     for (std::int64_t c = 0; c < kPanel; ++c) {
-      const std::int64_t begin = (first + std::min(c, count_ - 1)) * kPool;
-      const std::int64_t end = std::min(begin + kPool, s.q.rows);
-      from_[c] = static_cast<std::int32_t>(FirstSeen(shape, s, s.first_order + begin) / kPool);
-      to_[c] = static_cast<std::int32_t>((s.first_order + end - 1) / kPool);
+      const std::int64_t begin = (first + std::min(c, count_ - 1)) * kPooledQueries;
+      const std::int64_t end = std::min(begin + kPooledQueries, s.q.rows);
+      from_[c] = static_cast<std::int32_t>(FirstSeen(shape, s, s.first_order + begin) / kPooledKeys);
+      to_[c] = static_cast<std::int32_t>((s.first_order + end - 1) / kPooledKeys);
       if (c >= count_) continue;
       for (std::int64_t i = begin; i < end; ++i) AddRow(hd, &s.q.at(i, head * hd), i > begin, mean);
       if (s.kv.rotated()) Hadamard(hd, mean, scratch);
@@ -125,7 +125,7 @@ class PooledPanel {
   }
 
   static constexpr float kHidden = -1e30f;
-  static constexpr std::int64_t kPoolsOfQueries = KeyBlocks::kQueries / kPool;
+  static constexpr std::int64_t kPoolsOfQueries = KeyBlocks::kQueries / kPooledQueries;
 
   const std::int64_t first_, count_;
   float* queries_;                          // [head_dim, kPanel]
@@ -143,7 +143,7 @@ inline void KeyBlockMassOf(const AttentionShape& shape, const AttentionInput& s,
     PoolKeys(s.kv.Block(i / blocks, i % blocks), hd, row.data(), keys + i * kPoolsOfBlock * hd);
   });
   const std::int64_t query_blocks = KeyBlocks::QueryBlocks(s.q.rows);
-  const std::int64_t pooled = (s.q.rows + kPool - 1) / kPool;
+  const std::int64_t pooled = (s.q.rows + kPooledQueries - 1) / kPooledQueries;
   ParallelFor(shape.heads, [&](std::int64_t head) {
     const Rows of_head = mass.Slice(head * query_blocks, query_blocks);
     for (std::int64_t i = 0; i < query_blocks; ++i) std::ranges::fill(of_head[i], 0.0f);
@@ -151,7 +151,7 @@ inline void KeyBlockMassOf(const AttentionShape& shape, const AttentionInput& s,
     for (std::int64_t first = 0; first < pooled; first += kPanel)
       PooledPanel(shape, s, head, first).AddMass(of_kv_head, hd, of_head);
     // Sums of the pooled queries become means.
-    const std::int64_t pools = KeyBlocks::kQueries / kPool;
+    const std::int64_t pools = KeyBlocks::kQueries / kPooledQueries;
     for (std::int64_t i = 0; i < query_blocks; ++i) {
       const float inverse = 1.0f / static_cast<float>(std::min(pools, pooled - i * pools));
       for (float& x : of_head[i]) x *= inverse;
