@@ -10,8 +10,7 @@
 namespace longspan {
 
 // Neighbouring queries, or keys, whose mean stands for them where blocks are chosen (Kernels::KeyBlockMass).
-// Queries bear it better: what a head looks for changes slowly, but a single key may be what it looks for.
-inline constexpr std::int64_t kPooledQueries = 16, kPooledKeys = 4;
+inline constexpr std::int64_t kPooledQueries = 8, kPooledKeys = 8;
 
 // A choice of KV blocks for one call of attention, head by head and for each kQueries rows of its q, from the
 // first row on. A KV block is kKvBlock keys, from the first key of the sequence on. Keys that causality, a
