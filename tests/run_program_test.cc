@@ -128,6 +128,25 @@ TEST_F(RunTest, ADraftIsRunAsTheModelIsUnlessTold) {
   EXPECT_LT(told.at("accepted").get<int>(), told.at("proposed").get<int>());
 }
 
+// A prompt of many chunks: what was left out is said, and what the option means is checked.
+TEST_F(RunTest, SparsePrefillSaysWhatItLeftOut) {
+  std::string text;
+  for (int i = 0; i < 700; ++i) text += "word " + std::to_string(i) + " ";
+  const Command run{"run", model_, "-p", text, "-n", "2", "--greedy"};
+  EXPECT_FALSE(RunJson(run).contains("sparse_prefill"));
+  const json on = RunJson(run, {"--sparse-prefill=0.5", "--sparse-from", "512"}).at("sparse_prefill");
+  EXPECT_EQ(on.at("from"), 512);
+  EXPECT_NEAR(on.at("threshold").get<double>(), 0.5, 1e-6);
+  EXPECT_LT(on.at("chosen").get<double>(), 1);
+  EXPECT_GT(on.at("chosen").get<double>(), 0);
+  EXPECT_THAT(Run(run, {"--stats", "--sparse-prefill", "--sparse-from", "512"}).err,
+              HasSubstr("sparse prefill 0.95 from 512, attended to "));
+  // Not deep enough for the default.
+  EXPECT_EQ(RunJson(run, {"--sparse-prefill"}).at("tokens"), RunJson(run).at("tokens"));
+  ExpectRefused(Run(run, {"--sparse-prefill=1.5"}), "0.01 to 1");
+  ExpectRefused(Run(run, {"--sparse-from", "512"}), "--sparse-prefill");
+}
+
 TEST_F(RunTest, SamplerOptionsThatMeanNothingAreRefused) {
   const Command run{"run", model_, "-p", "Hello", "-n", "1"};
   for (const char* value : {"nan", "inf", "-inf", "-1", "-1e-310"}) {

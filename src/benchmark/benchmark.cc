@@ -145,6 +145,14 @@ class Benchmark {
     return result;
   }
 
+  // KV blocks that sparse prefill has chosen among, and chosen, so far.
+  std::int64_t Seen() const {
+    return model_.sparse_tally() == nullptr ? 0 : model_.sparse_tally()->seen.load();
+  }
+  std::int64_t Chosen() const {
+    return model_.sparse_tally() == nullptr ? 0 : model_.sparse_tally()->chosen.load();
+  }
+
   void Measure(BenchmarkResult result) {
     const std::int64_t repetitions = result.work == BenchmarkWork::kPrompt ? 1 : options_.repetitions;
     const std::string batch = result.sequences == 1 ? "" : fmt::format(" x {}", result.sequences);
@@ -152,6 +160,7 @@ class Benchmark {
                     repetitions, "runs");
     const MemoryReading* memory = result.work == BenchmarkWork::kDecode ? options_.memory : nullptr;
     double before = memory != nullptr ? memory->Pass(Threads()) : 0;
+    const std::int64_t seen = Seen(), chosen = Chosen();
     for (std::int64_t i = 0; i < repetitions; ++i) {
       subject_.Set(result.sequences, result.depth);
       const double seconds = SecondsOf([&] { Do(result, model_); });
@@ -163,6 +172,8 @@ class Benchmark {
       }
       progress_.Update(i + 1);
     }
+    if (Seen() > seen)
+      result.chosen = static_cast<double>(Chosen() - chosen) / static_cast<double>(Seen() - seen);
     std::ranges::sort(result.seconds);
     std::ranges::sort(result.of_memory);
     if (options_.profile) Profile(repetitions, result);

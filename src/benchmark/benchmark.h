@@ -43,6 +43,9 @@ struct BenchmarkResult {
   std::vector<double> of_memory = {};
   // The parts of the fastest profiled repetition. Empty where none was asked for.
   std::vector<PartTime> parts = {};
+  // Of the KV blocks that sparse prefill chose among; 1 where nothing was left out. `operations` and `bytes`
+  // are those of dense attention.
+  double chosen = 1;
 
   double BestSeconds() const { return seconds.front(); }
   double MedianSeconds() const;
@@ -55,9 +58,10 @@ struct BenchmarkResult {
 
 // Runs `model` on random tokens. Prefill and prompt read their tokens in chunks of Session::kChunk and end
 // with the logits of the last token; decode reads token by token, each with its logits. Depth is filled with
-// random keys and values. Error(kCancelled) between two passes; Error(kBadOption) for a negative number,
-// Error(kOutOfMemory) where the weights and the deepest cache exceed the machine's memory, both before
-// anything is run.
+// random keys and values, in which attention is flat: with sparse prefill, a threshold leaves out less than
+// it does in a text, and only a budget says what a text would cost. Error(kCancelled) between two passes;
+// Error(kBadOption) for a negative number, Error(kOutOfMemory) where the weights and the deepest cache exceed
+// the machine's memory, both before anything is run.
 std::vector<BenchmarkResult> MeasureModel(const Transformer& model, const BenchmarkOptions& options,
                                           Progress& progress = NoProgress());
 

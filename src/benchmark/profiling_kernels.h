@@ -78,6 +78,9 @@ class ProfilingKernels final : public Kernels {
                          std::span<const AttentionBackwardSequence> sequences) const override {
     kernels_.AttentionBackward(shape, sequences);
   }
+  void KeyBlockMass(const AttentionShape& shape, const AttentionInput& s, Rows mass) const override {
+    Time(PassPart::kAttention, [&] { kernels_.KeyBlockMass(shape, s, mass); });
+  }
   void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
                std::span<std::byte* const> pages) const override {
     Time(PassPart::kStoreKv, [&] { kernels_.StoreKv(layout, k, v, first_slot, pages); });

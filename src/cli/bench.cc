@@ -95,13 +95,15 @@ void PrintModel(const BenchOptions& options, const LoadedModel& model, const std
       options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
       WeightBytes(model.transformer().weights()) / 1e6, NameOf(model.weight_memory()),
       NameOf(options.model.activations), Traits(options.benchmark.cache_type).name);
-  fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}\n", "work", "depth", "tokens", "sequences",
-             "tokens/s", "median", "best rate", "of peak");
+  const bool sparse = options.model.sparse_prefill;
+  if (sparse) fmt::print("{}; rates are those of dense attention\n\n", SparseText(options.model, model));
+  fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}{}\n", "work", "depth", "tokens", "sequences",
+             "tokens/s", "median", "best rate", sparse ? "chosen  " : "", "of peak");
   for (const BenchmarkResult& r : results) {
     const Held held = HoldAgainst(r, peaks, products);
-    fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10.2f} {:>10.2f} {:>14}  {}\n", Name(r.work), r.depth, r.tokens,
+    fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10.2f} {:>10.2f} {:>14}  {}{}\n", Name(r.work), r.depth, r.tokens,
                r.sequences, r.TokensPerSecond(r.BestSeconds()), r.TokensPerSecond(r.MedianSeconds()),
-               Rate(held.rate, held.unit),
+               Rate(held.rate, held.unit), sparse ? fmt::format("{:>5.1f}%  ", 100 * r.chosen) : "",
                held.peak == nullptr
                    ? "n/a"
                    : fmt::format("{:.1f}% of {}", 100 * held.fraction, FullName(*held.peak)));
@@ -161,7 +163,8 @@ Json ResultsJson(const std::vector<Peak>& peaks, const Peak* products,
          {"flop_per_second", r.operations / best},
          {"bytes_per_second", r.bytes / best},
          {"peak", held.peak == nullptr ? Json() : Json(FullName(*held.peak))},
-         {"fraction", held.peak == nullptr ? Json() : Json(held.fraction)}});
+         {"fraction", held.peak == nullptr ? Json() : Json(held.fraction)},
+         {"chosen", r.chosen}});
     if (!r.parts.empty()) json.back()["profile"] = ProfileJson(r);
   }
   return json;
@@ -203,7 +206,8 @@ void RunBench(const BenchOptions& options) {
                      {"weight_bytes", static_cast<std::int64_t>(WeightBytes(model->transformer().weights()))},
                      {"weight_memory", NameOf(model->weight_memory())},
                      {"activations", NameOf(options.model.activations)},
-                     {"cache_type", Traits(options.benchmark.cache_type).name}};
+                     {"cache_type", Traits(options.benchmark.cache_type).name},
+                     {"sparse_prefill", SparseJson(options.model, *model)}};
     json["results"] = ResultsJson(peaks, PeakOfProducts(options.model, *model, peaks), results);
   }
   fmt::print("{}\n", json.dump(2));
@@ -219,6 +223,7 @@ void AddBench(CLI::App& app) {
   options->model.cache_type = Type::kF16;
   CLI::App* bench = app.add_subcommand("bench", "Measure the machine, and how much of it a model uses");
   options->model.AddTo(*bench);
+  options->model.AddSparseTo(*bench);
   bench->get_option("MODEL")->required(false)->description("GGUF file (default: the machine alone)");
   bench->add_option("--depths", benchmark.depths, "Tokens that the sequence holds before a measurement")
       ->delimiter(',')

@@ -73,10 +73,12 @@ void RunPpl(PplOptions& options) {
   const std::vector<TokenDocument> documents = ReadDocuments(options.text, model);
   TransformerSequence sequence(model.transformer(), options.model.cache_type);
   const auto results = MeasurePerplexity(sequence, documents, model.bos(), perplexity, Terminal());
+  ReportSparse(options.model, model);
 
   if (options.json) {
     Json json{{"model", options.model.path},
               {"files", options.text.files},
+              {"sparse_prefill", SparseJson(options.model, model)},
               {"method", Name(perplexity.Method())},
               {"stride", perplexity.Stride()},
               {"results", Json::array()}};
@@ -109,6 +111,7 @@ void AddPpl(CLI::App& eval) {
   PerplexityOptions& perplexity = options->perplexity;
   CLI::App* ppl = eval.add_subcommand("ppl", "Perplexity at one or several context lengths");
   options->model.AddTo(*ppl);
+  options->model.AddSparseTo(*ppl);
   options->text.AddTo(*ppl);
   ppl->add_option("--context", perplexity.contexts,
                   "Context lengths, BOS included (default: the model's window)")
@@ -169,12 +172,13 @@ KldResult MeasureKld(KldCommand& options, const LoadedModel& model, Sequence& se
                     options.kld, Terminal());
 }
 
-void PrintKld(const KldCommand& options, const KldResult& r) {
+void PrintKld(const KldCommand& options, const LoadedModel& model, const KldResult& r) {
   const bool saved = !options.logits.empty();
   const std::string& reference = saved ? options.logits : options.reference;
   if (options.json) {
     return Print({{"model", options.model.path},
                   {"reference", reference},
+                  {"sparse_prefill", SparseJson(options.model, model)},
                   {"files", options.text.files},
                   {"context", options.kld.context},
                   {"chunk", options.kld.chunk},
@@ -227,13 +231,16 @@ void RunKld(KldCommand& options) {
   const LoadedModel model = options.model.Load();
   TransformerSequence sequence(model.transformer(), options.model.cache_type);
   if (!options.save.empty()) return RunSaveLogits(options, model, sequence);
-  PrintKld(options, MeasureKld(options, model, sequence));
+  const KldResult result = MeasureKld(options, model, sequence);
+  ReportSparse(options.model, model);
+  PrintKld(options, model, result);
 }
 
 void AddKld(CLI::App& eval) {
   auto options = std::make_shared<KldCommand>();
   CLI::App* kld = eval.add_subcommand("kld", "Divergence of a model's predictions from a reference model's");
   options->model.AddTo(*kld);
+  options->model.AddSparseTo(*kld);
   auto* reference =
       kld->add_option("--reference", options->reference, "GGUF file to compare with, such as the F16 one");
   reference->check(CLI::ExistingFile);
@@ -291,8 +298,10 @@ void RunPasskey(const PasskeyCommand& options) {
     return MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey,
                           Terminal());
   });
+  ReportSparse(options.model, model);
   if (options.json) {
     Json json{{"model", options.model.path},
+              {"sparse_prefill", SparseJson(options.model, model)},
               {"seed", options.seed},
               {"seconds", r.seconds},
               {"results", Json::array()}};
@@ -319,6 +328,7 @@ void AddPasskey(CLI::App& eval) {
   auto options = std::make_shared<PasskeyCommand>();
   CLI::App* passkey = eval.add_subcommand("passkey", "Whether a model finds a number that it read long ago");
   options->model.AddTo(*passkey);
+  options->model.AddSparseTo(*passkey);
   passkey->add_option("--lengths", options->passkey.lengths, "Tokens of a prompt, such as 256,512,1024")
       ->required()
       ->delimiter(',')

@@ -27,9 +27,10 @@ struct PositionsOptions {
   bool json = false;
 };
 
-void PrintJson(const PositionsOptions& options, const PositionLossResult& result) {
+void PrintJson(const PositionsOptions& options, const LoadedModel& model, const PositionLossResult& result) {
   nlohmann::ordered_json json{{"model", options.model.path},
                               {"files", options.files},
+                              {"sparse_prefill", SparseJson(options.model, model)},
                               {"documents", result.documents},
                               {"seconds", result.seconds},
                               {"results", nlohmann::ordered_json::array()}};
@@ -65,7 +66,8 @@ void RunPositions(PositionsOptions& options) {
   TransformerSequence sequence(model.transformer(), options.model.cache_type);
   const PositionLossResult result =
       MeasurePositionLoss(sequence, documents, model.bos(), options.positions, Terminal());
-  options.json ? PrintJson(options, result) : PrintTable(options, result);
+  ReportSparse(options.model, model);
+  options.json ? PrintJson(options, model, result) : PrintTable(options, result);
 }
 
 }  // namespace
@@ -75,6 +77,7 @@ void AddEvalPositions(CLI::App& eval) {
   CLI::App* command =
       eval.add_subcommand("positions", "Perplexity by position, one pass over each long document");
   options->model.AddTo(*command);
+  options->model.AddSparseTo(*command);
   command->add_option("--file", options->files, std::string("Text: ") + kTextFiles)
       ->required()
       ->check(CLI::ExistingPath);

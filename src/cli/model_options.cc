@@ -1,5 +1,7 @@
 #include "cli/model_options.h"
 
+#include <fmt/format.h>
+
 #include "cli/checks.h"
 #include "cli/terminal.h"
 #include "release/recipe/recipe_ranges.h"
@@ -73,16 +75,67 @@ void ModelOptions::AddTo(CLI::App& command) {
   AddRopeOptions(command, rope);
 }
 
+void ModelOptions::AddSparseTo(CLI::App& command) {
+  constexpr const char* kGroup = "Sparse prefill, an approximation";
+  // A flag with a value after =, so that it never takes MODEL for the threshold.
+  const std::string name = fmt::format("--sparse-prefill{{{:g}}}", SparsePrefill::kThreshold);
+  CLI::Option* on =
+      command.add_flag(name,
+                       "Deep in the text, attend only to the blocks of 64 keys that are estimated to "
+                       "hold this share of each head's attention: faster, not the same");
+  on->check(Between(0.01, 1))->group(kGroup)->each([this](const std::string& threshold) {
+    sparse_prefill = CLI::detail::lexical_cast(threshold, sparse.threshold);
+  });
+  command.add_option("--sparse-from", sparse.from, "Tokens that attend to all before them")
+      ->capture_default_str()
+      ->check(kNotNegative)
+      ->needs(on)
+      ->group(kGroup);
+  command
+      .add_option("--sparse-budget", sparse.budget,
+                  "Most keys that a block of 64 queries attends to; 0: no limit")
+      ->capture_default_str()
+      ->check(kNotNegative)
+      ->needs(on)
+      ->group(kGroup);
+}
+
 std::vector<std::filesystem::path> ModelOptions::Inputs() const {
   std::vector<std::filesystem::path> inputs{path};
   for (const std::string& adapter : adapters) inputs.push_back(AdapterFile::Parse(adapter).path);
   return inputs;
 }
 
+std::string SparseText(const ModelOptions& options, const LoadedModel& model) {
+  const SparseTally* tally = model.transformer().sparse_tally();
+  if (tally == nullptr) return "";
+  const SparsePrefill& sparse = options.sparse;
+  return fmt::format("sparse prefill {:g} from {}{}, attended to {:.1f}% of the blocks beyond",
+                     sparse.threshold, sparse.from,
+                     sparse.budget > 0 ? fmt::format(", budget {}", sparse.budget) : "",
+                     100 * tally->fraction());
+}
+
+nlohmann::ordered_json SparseJson(const ModelOptions& options, const LoadedModel& model) {
+  const SparseTally* tally = model.transformer().sparse_tally();
+  if (tally == nullptr) return nullptr;
+  const SparsePrefill& sparse = options.sparse;
+  return {{"threshold", sparse.threshold},
+          {"from", sparse.from},
+          {"budget", sparse.budget},
+          {"chosen", tally->fraction()}};
+}
+
+void ReportSparse(const ModelOptions& options, const LoadedModel& model) {
+  const std::string text = SparseText(options, model);
+  if (!text.empty()) Terminal().Message(text);
+}
+
 LoadedModel ModelOptions::Load() const {
   std::vector<AdapterFile> files;
   for (const std::string& adapter : adapters) files.push_back(AdapterFile::Parse(adapter));
   LoadedModel model(path, rope, isa, activations, files, mmap ? WeightMemory::kMapped : WeightMemory::kAuto);
+  if (sparse_prefill) model.SetSparsePrefill(sparse);
   WarnAbout(model.tokenizer().vocabulary(), Terminal());
   return model;
 }

@@ -170,6 +170,7 @@ void Run(const RunOptions& options) {
     nlohmann::json result{
         {"prompt_tokens", prompt.size()},     {"tokens", tokens},  {"text", written}, {"stop", Name(reason)},
         {"prefill_seconds", prefill_seconds}, {"seconds", seconds}};
+    if (options.model.sparse_prefill) result["sparse_prefill"] = SparseJson(options.model, model);
     if (speculation.drafter != nullptr) {
       result["speculation"] = {{"passes", cost.passes},
                                {"proposed", cost.proposed},
@@ -192,8 +193,9 @@ void Run(const RunOptions& options) {
                "prompt {} tokens in {:.2f} s ({:.1f}/s), wrote {} in {:.2f} s ({:.1f}/s), stopped by: {}\n",
                prompt.size(), prefill_seconds, rate(prompt.size(), prefill_seconds), tokens.size(), seconds,
                rate(tokens.size(), seconds), Name(reason));
-    fmt::print(stderr, "kernels {}, weights {}\n", model.transformer().kernels().name(),
-               NameOf(model.weight_memory()));
+    const std::string sparse = SparseText(options.model, model);
+    fmt::print(stderr, "kernels {}, weights {}{}{}\n", model.transformer().kernels().name(),
+               NameOf(model.weight_memory()), sparse.empty() ? "" : ", ", sparse);
     if (speculation.drafter != nullptr) {
       fmt::print(stderr, "proposed {} tokens, accepted {}, in {} forward passes ({:.2f} tokens a pass)\n",
                  cost.proposed, cost.accepted, cost.passes, cost.TokensPerPass());
@@ -215,6 +217,7 @@ void AddRun(CLI::App& app) {
   options->model.activations = Activations::kInt8;
   options->model.cache_type = Type::kF16;
   options->model.AddTo(*run);
+  options->model.AddSparseTo(*run);
   auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");
   run->add_option("-f,--file", options->file, "File with the text to continue; - or neither: standard input")
       ->excludes(prompt);

@@ -45,6 +45,7 @@ class LoadedModel {
   const GgufMetadata& metadata() const { return file_.file->metadata(); }
   const LlamaConfig& config() const { return transformer_->config(); }
   const Transformer& transformer() const { return *transformer_; }
+  void SetSparsePrefill(const SparsePrefill& sparse) { transformer_->SetSparsePrefill(sparse); }
   WeightMemory weight_memory() const { return weight_memory_; }  // what was chosen
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   // The token that begins a sequence, where the model wants one.

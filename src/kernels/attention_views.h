@@ -7,6 +7,7 @@
 #include <limits>
 #include <span>
 
+#include "kernels/key_blocks.h"
 #include "kernels/kv_layout.h"
 #include "tensor/rows.h"
 
@@ -109,6 +110,8 @@ struct AttentionInput {
 struct AttentionSequence : AttentionInput {
   Rows out;               // [n, heads * head_dim]
   Rows log_sum_exp = {};  // [heads, n], kept for the backward pass; may be empty
+  // A choice for the n queries and the blocks of `kv`: what it leaves out is not attended to. Null: all.
+  const KeyBlocks* blocks = nullptr;
 };
 
 // The order of the first key that the query of order `order` sees; it sees all from there to its own.

@@ -60,6 +60,11 @@ class Kernels {
   virtual void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const = 0;
   virtual void AttentionBackward(const AttentionShape& shape,
                                  std::span<const AttentionBackwardSequence> sequences) const = 0;
+  // An estimate of which KV blocks matter: mass [heads * KeyBlocks::QueryBlocks(n), KV blocks] gets the share
+  // of its probability that each head gives to each KV block, averaged over the block of queries. Each row
+  // sums to 1. Queries and keys are replaced by the means of kPooledQueries and kPooledKeys neighbours, which
+  // costs a small part of all scores; blocks that documents hide from some of the queries may get a share.
+  virtual void KeyBlockMass(const AttentionShape& shape, const AttentionInput& s, Rows mass) const = 0;
 
   // Writes n tokens of a sequence into the slots first_slot.. of its pages, counted across all of them from
   // the first page on: k (after RoPE), v [n, kv_heads * head_dim], rotated and rounded to nearest as the

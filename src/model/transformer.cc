@@ -140,6 +140,11 @@ void Transformer::Adapt(const LoraAdapter& adapter, double factor) {
   }
 }
 
+void Transformer::SetSparsePrefill(const SparsePrefill& sparse) {
+  sparse_ = sparse;
+  sparse_tally_ = std::make_unique<SparseTally>();
+}
+
 AttentionShape Transformer::attention_shape() const {
   const std::int64_t window = config_.sliding_window;
   return {config_.heads, config_.kv_heads, config_.head_dim,
@@ -184,6 +189,8 @@ void Transformer::RunBlocks(std::span<const SequenceTokens> sequences, const Rop
   BlockContext context{kernels_, attention_shape(), static_cast<float>(config_.norm_epsilon), rope};
   context.kv_layout = sequences.front().cache->layout();
   context.cached = cached;
+  context.sparse = sparse_ ? &*sparse_ : nullptr;
+  context.sparse_tally = sparse_tally_.get();
   // Kept from pass to pass: memory new to the process would be cleared page by page, on this thread.
   static thread_local BlockActivations activations;
   // Passes of a few tokens are short, and their callers check for Ctrl-C between them. A listener must see

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -36,6 +37,11 @@ class Transformer {
   // weights stay as they are. If the embedding is also the LM head, its adapter changes what tokens become
   // but not the head, as PEFT trains it. Error(kInvalidFile) where the adapter does not fit.
   void Adapt(const LoraAdapter& adapter, double factor = 1);
+
+  // From now on, deep in a text, Forward attends only to the KV blocks that matter. Off by default.
+  void SetSparsePrefill(const SparsePrefill& sparse);
+  // What was chosen since then; null where attention is dense.
+  const SparseTally* sparse_tally() const { return sparse_tally_.get(); }
 
   const LlamaConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
@@ -75,6 +81,8 @@ class Transformer {
   Linear embedding_, output_;
   std::vector<Block> blocks_;
   std::vector<std::shared_ptr<const Adapter>> adapters_;  // that the layers point to
+  std::optional<SparsePrefill> sparse_;
+  std::unique_ptr<SparseTally> sparse_tally_;  // set where sparse_ is
 };
 
 }  // namespace longspan

@@ -170,6 +170,42 @@ TEST_P(TransformerTest, ChunksDoNotMatter) {
   }
 }
 
+// With a threshold of 1, and for tokens that are not deep enough or come alone, sparse prefill is dense.
+// Otherwise what comes before `from` has the same bits, and what comes after is another sum.
+TEST_P(TransformerTest, SparsePrefillBeginsAtItsDepth) {
+  const LlamaConfig c = SmallConfig();
+  const Weights weights = LivelyWeights(c, 3);
+  const std::vector<std::int32_t> tokens = RandomTokens(640, c.vocab_size);
+  const std::vector<std::int64_t> chunks{256, 256, 128};
+  const auto run = [&](const SparsePrefill* sparse, std::span<const std::int64_t> pieces) {
+    Transformer model(c, weights, kernels());
+    if (sparse != nullptr) model.SetSparsePrefill(*sparse);
+    KvCache cache(c);
+    Matrix logits = Logits(model, cache, tokens, pieces);
+    EXPECT_EQ(model.sparse_tally() != nullptr, sparse != nullptr);
+    return std::pair(std::move(logits), sparse == nullptr ? 1.0 : model.sparse_tally()->fraction());
+  };
+  const auto same = [](const Matrix& a, const Matrix& b, std::int64_t first, std::int64_t count) {
+    return std::ranges::equal(a.span().subspan(first * a.cols(), count * a.cols()),
+                              b.span().subspan(first * a.cols(), count * a.cols()));
+  };
+  const Matrix dense = run(nullptr, chunks).first;
+  const SparsePrefill all{.threshold = 1, .from = 0}, deep{.threshold = 0.3f, .from = 640},
+      half{.threshold = 0.3f, .from = 320, .budget = 384};
+  EXPECT_TRUE(same(run(&all, chunks).first, dense, 0, 640));
+  EXPECT_TRUE(same(run(&deep, chunks).first, dense, 0, 640));
+  const auto [sparse, fraction] = run(&half, chunks);
+  EXPECT_TRUE(same(sparse, dense, 0, 320));
+  EXPECT_FALSE(same(sparse, dense, 384, 256));
+  EXPECT_LT(fraction, 0.95);
+  EXPECT_GT(fraction, 0.5);
+  // Chunks of other multiples of 64 tokens choose the same blocks, so that only the order of sums differs.
+  oracle::ExpectClose(run(&half, std::vector<std::int64_t>{64, 192, 384}).first, oracle::Widen(sparse), 2e-5,
+                      "other chunks");
+  const std::vector<std::int64_t> alone(640, 1);
+  EXPECT_TRUE(same(run(&half, alone).first, run(nullptr, alone).first, 0, 640));
+}
+
 TEST_P(TransformerTest, TruncateAndRunAgainGivesTheSame) {
   const LlamaConfig c = SmallConfig();
   const Transformer model(c, LivelyWeights(c, 3), kernels());

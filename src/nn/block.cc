@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 namespace longspan {
@@ -32,9 +33,25 @@ std::vector<AttentionSequence> CachedSequences(const BlockContext& context, cons
   return sequences;
 }
 
+// Where sparse prefill is asked for, lets each sequence attend to the KV blocks that matter to it. Returns
+// what the sequences then point to.
+std::vector<std::optional<KeyBlocks>> ChooseBlocks(const BlockContext& context,
+                                                   std::span<AttentionSequence> sequences) {
+  std::vector<std::optional<KeyBlocks>> chosen(sequences.size());
+  if (context.sparse == nullptr) return chosen;
+  for (std::size_t s = 0; s < sequences.size(); ++s) {
+    chosen[s] = ChooseKeyBlocks(context.kernels, context.attention, sequences[s], *context.sparse,
+                                context.sparse_tally);
+    if (chosen[s]) sequences[s].blocks = &*chosen[s];
+  }
+  return chosen;
+}
+
 void Attend(const BlockContext& context, BlockActivations& a) {
   if (!context.cached.empty()) {
-    context.kernels.Attention(context.attention, CachedSequences(context, a, a.attended));
+    std::vector<AttentionSequence> sequences = CachedSequences(context, a, a.attended);
+    const std::vector<std::optional<KeyBlocks>> blocks = ChooseBlocks(context, sequences);
+    context.kernels.Attention(context.attention, sequences);
     return;
   }
   const std::int64_t heads = context.attention.heads, length = a.q.rows() / context.sequences;

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "kernels/kernels.h"
+#include "kernels/sparse_prefill.h"
 #include "nn/linear.h"
 #include "nn/rope.h"
 #include "tensor/rows.h"
@@ -42,6 +43,8 @@ struct BlockContext {
   std::span<const std::int32_t> documents = {};  // of each row of x; empty: each sequence is one document
   KvLayout kv_layout = {};                       // of the pages of `cached`
   std::span<const CachedSequence> cached = {};
+  const SparsePrefill* sparse = nullptr;  // for `cached`; null: attention is dense
+  SparseTally* sparse_tally = nullptr;    // counts what is chosen; may be null
   DropoutStep dropout = {};
 };
 

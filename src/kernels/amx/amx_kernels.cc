@@ -67,6 +67,9 @@ class Implementation final : public Kernels {
     if (!many.empty()) amx::AttentionBackward<HardwareTiles>(shape, many);
     if (!few.empty()) vectors_.AttentionBackward(shape, few);
   }
+  void KeyBlockMass(const AttentionShape& shape, const AttentionInput& s, Rows mass) const override {
+    vectors_.KeyBlockMass(shape, s, mass);
+  }
   void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
                std::span<std::byte* const> pages) const override {
     vectors_.StoreKv(layout, k, v, first_slot, pages);

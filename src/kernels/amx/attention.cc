@@ -57,6 +57,7 @@ class Task {
         width_(RoundUp(shape.head_dim, kStep)),
         columns_(shape.group() * count),
         panels_((columns_ + kPanel - 1) / kPanel),
+        chosen_(panels_),
         scratch_(scratch) {
     const auto panels = static_cast<std::size_t>(panels_), width = static_cast<std::size_t>(width_);
     scratch.queries.resize(panels * kPanel * width * 2);
@@ -74,19 +75,29 @@ class Task {
     for (std::int64_t p = 0; p < panels_; ++p) LoadPanel(p);
     const auto first_seen = std::ranges::min(scratch_.panels, {}, &Panel::first_seen).first_seen;
     const auto last_seen = std::ranges::max(scratch_.panels, {}, &Panel::last_seen).last_seen;
+    std::vector<std::int64_t> blocks;  // that some panel looks at
+    for (std::int64_t b = first_seen / kKvBlock; b <= last_seen / kKvBlock; ++b) {
+      for (std::int64_t p = 0; p < panels_; ++p) {
+        if (Columns(p, b) == 0) continue;
+        blocks.push_back(b);
+        break;
+      }
+    }
     {
       Tiles tiles;
-      const std::int64_t end = last_seen / kKvBlock + 1;
-      for (std::int64_t b = first_seen / kKvBlock; b < end; b += kBlocksAtOnce) {
-        Blocks(tiles, b, std::min(kBlocksAtOnce, end - b), end);
+      for (std::span<const std::int64_t> rest = blocks; !rest.empty();) {
+        const auto now = rest.first(std::min(kBlocksAtOnce, std::ssize(rest)));
+        rest = rest.subspan(now.size());
+        Blocks(tiles, now, rest.first(std::min(kBlocksAtOnce, std::ssize(rest))));
       }
     }
     for (std::int64_t p = 0; p < panels_; ++p) StorePanel(p);
   }
 
  private:
-  struct Unit {  // one panel and one block
+  struct Unit {  // one panel and one block: index into those taken at once
     std::int64_t panel, block;
+    std::uint32_t columns;  // of the panel that look at the block
   };
 
   std::int64_t query(std::int64_t c) const { return first_ + c % count_; }
@@ -94,6 +105,10 @@ class Task {
   std::int64_t steps() const { return width_ / kStep; }
   Panel& panel(std::int64_t p) { return scratch_.panels[p]; }
   float* sums(std::int64_t p) { return scratch_.sums.data() + p * kPanel * width_; }
+  // The columns of a panel that look at KV block b.
+  std::uint32_t Columns(std::int64_t p, std::int64_t b) {
+    return panel(p).SeesSome(b * kKvBlock) ? static_cast<std::uint32_t>(chosen_[p].Columns(b)) : 0;
+  }
   std::byte* queries(std::int64_t p) { return scratch_.queries.data() + p * kPanel * width_ * 2; }
 
   // Columns past the last repeat its order and have zeros for a query.
@@ -105,6 +120,7 @@ class Task {
       const std::int64_t c = p * kPanel + std::min(t, used - 1), order = s_.first_order + query(c);
       panel(p).order[t] = static_cast<std::int32_t>(order);
       panel(p).start[t] = static_cast<std::int32_t>(FirstSeen(shape_, s_, order));
+      chosen_[p].Add(s_.blocks, head(c), query(c));
       if (t >= used) continue;
       const float* from = &s_.q.at(query(c), head(c) * shape_.head_dim);
       float* to = scratch_.columns.data() + t * width_;
@@ -153,12 +169,14 @@ class Task {
     return {to, width_ * 2};
   }
 
-  // Prefetches the keys and values of the tokens [first, end), which belong to the KV blocks that come next.
-  void Fetch(std::int64_t first, std::int64_t end) const {
+  // Prefetches the keys and values of the tokens [first, end) of KV blocks, counted from the first of them
+  // on.
+  void Fetch(std::span<const std::int64_t> blocks, std::int64_t first, std::int64_t end) const {
     const std::int64_t bytes = RowBytes(s_.kv.type(), shape_.head_dim);
     for (; first < end; ++first) {
-      const KvBlock block = s_.kv.Block(kv_head_, first / kKvBlock);
+      const KvBlock block = s_.kv.Block(kv_head_, blocks[first / kKvBlock]);
       const std::int64_t row = first % kKvBlock;
+      if (row >= block.count) continue;
       for (std::int64_t at = 0; at < bytes; at += 64) {
         _mm_prefetch(block.k.row(row) + at, _MM_HINT_T1);
         _mm_prefetch(block.v.row(row) + at, _MM_HINT_T1);
@@ -166,13 +184,13 @@ class Task {
     }
   }
 
-  // Takes all panels over the KV blocks [first, first + count). The KV blocks after these, up to `end`, come
-  // next.
-  void Blocks(Tiles& tiles, std::int64_t first, std::int64_t count, std::int64_t end) {
+  // Takes all panels over KV blocks, at most kBlocksAtOnce of them. Those of `next` come next.
+  void Blocks(Tiles& tiles, std::span<const std::int64_t> blocks, std::span<const std::int64_t> next) {
+    const std::int64_t count = std::ssize(blocks);
     const std::int64_t block_bytes = kKvBlock * width_ * 2;
     std::array<Bf16Rows, kBlocksAtOnce> keys;
     for (std::int64_t b = 0; b < count; ++b) {
-      const KvBlock block = s_.kv.Block(kv_head_, first + b);
+      const KvBlock block = s_.kv.Block(kv_head_, blocks[b]);
       keys[b] = AsBf16(block, block.k, scratch_.keys.data() + b * block_bytes);
       TransposeRows(AsBf16(block, block.v, scratch_.rows.data()), block.count, width_,
                     scratch_.values.data() + b * block_bytes);
@@ -180,28 +198,26 @@ class Task {
     std::vector<Unit> units;
     for (std::int64_t p = 0; p < panels_; ++p) {
       for (std::int64_t b = 0; b < count; ++b) {
-        if (panel(p).SeesSome((first + b) * kKvBlock)) units.push_back({p, b});
+        const std::uint32_t columns = Columns(p, blocks[b]);
+        if (columns != 0) units.push_back({p, b, columns});
       }
     }
     const auto scores = [&](std::size_t unit) { return scratch_.scores.data() + unit % 2 * kScoreFloats; };
     const auto score = [&](std::size_t unit, auto&& between) {
-      const auto& [p, b] = units[unit];
+      const auto& [p, b, columns] = units[unit];
       KeysTimesPanel(tiles, steps(), keys[b], queries(p), scores(unit), between);
     };
-    if (units.empty()) return;
-    const std::int64_t next_key = (first + count) * kKvBlock;
-    const std::int64_t last_key = std::min((first + count + kBlocksAtOnce), end) * kKvBlock;
-    const std::int64_t keys_to_fetch = std::min(last_key, s_.kv.length()) - next_key;
+    const std::int64_t keys_to_fetch = std::ssize(next) * kKvBlock;
     const auto fetched = [&](std::size_t unit) {  // before unit
-      return next_key +
-             keys_to_fetch * static_cast<std::int64_t>(unit) / static_cast<std::int64_t>(units.size());
+      return keys_to_fetch * static_cast<std::int64_t>(unit) / std::ssize(units);
     };
     score(0, [] {});
     for (std::size_t unit = 0; unit < units.size(); ++unit) {
-      const auto& [p, b] = units[unit];
-      Fetch(fetched(unit), fetched(unit + 1));
-      const std::int64_t first_key = (first + b) * kKvBlock;
-      if (!panel(p).SeesAll(first_key)) MaskScores(panel(p), first_key, scores(unit));
+      const auto& [p, b, columns] = units[unit];
+      Fetch(next, fetched(unit), fetched(unit + 1));
+      const std::int64_t first_key = blocks[b] * kKvBlock;
+      if (columns != chosen_[p].all() || !panel(p).SeesAll(first_key))
+        MaskScores(panel(p), first_key, columns, scores(unit));
       RaiseMaximum(panel(p), scores(unit), width_ / kTileRows, sums(p));
       // While the vector units make this unit's numerators, the tile unit makes the next one's scores.
       Numerators numerators(panel(p), scores(unit), scratch_.numerators.data());
@@ -219,6 +235,7 @@ class Task {
   const AttentionShape& shape_;
   const AttentionSequence& s_;
   const std::int64_t kv_head_, first_, count_, width_, columns_, panels_;
+  std::vector<PanelBlocks> chosen_;
   Scratch& scratch_;
 };
 

@@ -190,7 +190,7 @@ class Square {
     Scores(tiles, b, first, [] {});
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t p = first + i;
-      if (!panel(p).SeesAll(first_key(b))) MaskScores(panel(p), first_key(b), scores(p));
+      if (!panel(p).SeesAll(first_key(b))) MaskScores(panel(p), first_key(b), kAllColumns, scores(p));
       SoftmaxBackward softmax(panel(p), scores(p), dp(p),
                               {scratch_.p.data() + i * kTileBytes, scratch_.ds.data() + i * kTileBytes,
                                kRun * kTileBytes, scratch_.ds_right.data()});

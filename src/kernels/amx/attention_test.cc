@@ -182,6 +182,36 @@ TYPED_TEST(AttentionOnTilesTest, LeavesTheCallersArithmeticAlone) {
   EXPECT_NE(small * 0.1f, 0.0f);
 }
 
+// Each query's own KV block and others at random, for panels that share their block of queries and for panels
+// across several.
+TYPED_TEST(AttentionOnTilesTest, ChosenBlocks) {
+  for (const Case& c :
+       {Case{4, 1, 32, 1400, 128, true, Type::kBF16}, Case{4, 2, 32, 1101, 130, true, Type::kF16},
+        Case{3, 1, 64, 700, 300, true, Type::kQ8_0}, Case{2, 2, 20, 37, 200},
+        Case{4, 2, 32, 900, 140, true, Type::kBF16, false, 300}}) {
+    const Input input(c);
+    KeyBlocks blocks(c.heads, c.n, input.view.blocks());
+    Random random(5, 0, RandomPurpose::kTest);
+    for (std::int64_t h = 0; h < c.heads; ++h) {
+      for (std::int64_t i = 0; i < blocks.query_blocks(); ++i) {
+        for (std::uint8_t& x : blocks.Row(h, i)) x = random.Below(4) == 0 ? 1 : 0;
+      }
+      for (std::int64_t i = 0; i < c.n; ++i)
+        blocks.Row(h, i / KeyBlocks::kQueries)[(c.before + i) / kKvBlock] = 1;
+    }
+    Result got(c), want(c);
+    AttentionSequence sequence = input.Sequence(c, got.out, got.log_sum_exp);
+    sequence.blocks = &blocks;
+    Attention<TypeParam>(c.shape(), {&sequence, 1});
+    sequence.out = want.out;
+    sequence.log_sum_exp = want.log_sum_exp;
+    ReferenceKernels().Attention(c.shape(), {&sequence, 1});
+    ExpectClose(got.out.span(), want.out.span(), c.type == Type::kQ8_0 ? 1e-2f : 4e-3f, "out of " + c.what());
+    ExpectClose(got.log_sum_exp.span(), want.log_sum_exp.span(), c.type == Type::kQ8_0 ? 1e-2f : 1e-4f,
+                "log-sum-exp of " + c.what());
+  }
+}
+
 TYPED_TEST(AttentionOnTilesTest, SequencesAndThreadsDoNotMix) {
   const std::vector<Case> cases{{4, 2, 32, 70, 50, true, Type::kBF16},
                                 {4, 2, 32, 0, 1, true, Type::kBF16},

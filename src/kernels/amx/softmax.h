@@ -73,15 +73,20 @@ struct Panel : SeenKeys {
   }
 };
 
-// Hides the keys that columns do not see from the scores of the keys first, first + 1, ...
-inline void MaskScores(const SeenKeys& panel, std::int64_t first, float* scores) {
+inline constexpr std::uint32_t kAllColumns = ~std::uint32_t{0};
+
+// Hides the keys that columns do not see from the scores of the keys first, first + 1, ...; columns whose bit
+// is not in `seeing` see none of them.
+inline void MaskScores(const SeenKeys& panel, std::int64_t first, std::uint32_t seeing, float* scores) {
   const __m512 masked = _mm512_set1_ps(kMasked);
   for (std::int64_t half = 0; half < kPanel; half += kTileRows) {
     const __m512i start = _mm512_load_si512(&panel.start[half]);
     const __m512i order = _mm512_load_si512(&panel.order[half]);
+    const auto blind = static_cast<__mmask16>(~(seeing >> half));
     for (std::int64_t j = 0; j < kKvBlock; ++j) {
       const __m512i key = _mm512_set1_epi32(static_cast<std::int32_t>(first + j));
-      const __mmask16 hidden = _mm512_cmpgt_epi32_mask(key, order) | _mm512_cmplt_epi32_mask(key, start);
+      const __mmask16 hidden =
+          blind | _mm512_cmpgt_epi32_mask(key, order) | _mm512_cmplt_epi32_mask(key, start);
       float* at = scores + j / kTileRows * 2 * kTileFloats + half * kTileRows + j % kTileRows * kTileRows;
       _mm512_mask_store_ps(at, hidden, masked);
     }

@@ -50,7 +50,7 @@ struct CodeArithmetic {
 bool SupportsAttention(const AttentionShape& shape, const AttentionSequence& s) {
   const bool codes = s.kv.type() == Type::kQ8_0 || s.kv.type() == Type::kQ4_0;
   return codes && shape.head_dim % (2 * kBlock) == 0 && shape.head_dim <= kMostCodeDimensions &&
-         IsDecode(shape, s);
+         s.blocks == nullptr && IsDecode(shape, s);
 }
 
 const Int8Attention& AttentionInstance() {

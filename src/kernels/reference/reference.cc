@@ -38,7 +38,7 @@ class Reference : public Kernels {
         };
       };
       ref::Attention<float>(shape, s.q, s.first_order, s.documents, element(k), element(v), s.out,
-                            s.log_sum_exp);
+                            s.log_sum_exp, s.blocks);
     }
   }
   void AttentionBackward(const AttentionShape& shape,
@@ -48,6 +48,10 @@ class Reference : public Kernels {
       const Matrix v = ref::Decode(s.kv, &KvBlock::v, shape.kv_heads, shape.head_dim);
       ref::AttentionBackward<float>(shape, s.q, k, v, s.documents, s.dout, s.dq, s.dk, s.dv);
     }
+  }
+  void KeyBlockMass(const AttentionShape& shape, const AttentionInput& s, Rows mass) const override {
+    const Matrix k = ref::Decode(s.kv, &KvBlock::k, shape.kv_heads, shape.head_dim);
+    ref::KeyBlockMass(shape, s, k, mass);
   }
 
   void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,

@@ -53,16 +53,16 @@ inline bool Sees(const AttentionShape& shape, std::int64_t q, std::int64_t k,
   return k <= q && q - k < shape.window && (documents.empty() || documents[k] == documents[q]);
 }
 
-// The softmax row of query `order`, head by head; key(j, d) gives keys. Returns probabilities of the keys
-// 0..order.
-template <class T, class Key>
+// The softmax row of query `order`, head by head; key(j, d) gives keys, and sees(j) says which ones the query
+// sees. Returns probabilities of the keys 0..order.
+template <class T, class Key, class SeesKey>
 std::vector<T> Probabilities(const AttentionShape& shape, std::span<const T> q, std::int64_t order,
-                             std::span<const std::int32_t> documents, Key&& key, T* log_sum_exp) {
+                             SeesKey&& sees, Key&& key, T* log_sum_exp) {
   const auto scale = static_cast<T>(shape.scale);
   std::vector<T> p(static_cast<std::size_t>(order + 1), -std::numeric_limits<T>::infinity());
   T largest = -std::numeric_limits<T>::infinity();
   for (std::int64_t j = 0; j <= order; ++j) {
-    if (!Sees(shape, order, j, documents)) continue;
+    if (!sees(j)) continue;
     T sum = 0;
     for (std::size_t d = 0; d < q.size(); ++d)
       sum += q[d] * static_cast<T>(key(j, static_cast<std::int64_t>(d)));
@@ -76,17 +76,21 @@ std::vector<T> Probabilities(const AttentionShape& shape, std::span<const T> q, 
   return p;
 }
 
-// q [n, heads * head_dim]; key(kv_head, j, d) and value(kv_head, j, d) read keys and values.
+// q [n, heads * head_dim]; key(kv_head, j, d) and value(kv_head, j, d) read keys and values. `blocks` as
+// AttentionSequence has it.
 template <class T, class Key, class Value>
 void Attention(const AttentionShape& s, RowsOf<const T> q, std::int64_t first_order,
                std::span<const std::int32_t> documents, Key&& key, Value&& value, RowsOf<T> out,
-               RowsOf<T> log_sum_exp) {
+               RowsOf<T> log_sum_exp, const KeyBlocks* blocks = nullptr) {
   for (std::int64_t h = 0; h < s.heads; ++h) {
     const std::int64_t kv = h / s.group();
     for (std::int64_t i = 0; i < q.rows; ++i) {
       T lse;
       const auto p = Probabilities<T>(
-          s, q.Columns(h * s.head_dim, s.head_dim)[i], first_order + i, documents,
+          s, q.Columns(h * s.head_dim, s.head_dim)[i], first_order + i,
+          [&](std::int64_t j) {
+            return Sees(s, first_order + i, j, documents) && (blocks == nullptr || blocks->Chosen(h, i, j));
+          },
           [&](std::int64_t j, std::int64_t d) { return key(kv, j, d); }, &lse);
       if (log_sum_exp.data != nullptr) log_sum_exp.at(h, i) = lse;
       for (std::int64_t d = 0; d < s.head_dim; ++d) {
@@ -112,7 +116,7 @@ void AttentionBackward(const AttentionShape& s, RowsOf<const T> q, RowsOf<const 
     const std::int64_t at = h * s.head_dim, kv_at = h / s.group() * s.head_dim;
     for (std::int64_t i = 0; i < q.rows; ++i) {
       const auto p = Probabilities<T>(
-          s, q.Columns(at, s.head_dim)[i], i, documents,
+          s, q.Columns(at, s.head_dim)[i], i, [&](std::int64_t j) { return Sees(s, i, j, documents); },
           [&](std::int64_t j, std::int64_t d) { return k.at(j, kv_at + d); }, nullptr);
       // dP_j = dO . v_j, and the softmax's gradient is P (dP - sum P dP).
       std::vector<T> dp(p.size(), 0);
@@ -135,6 +139,9 @@ void AttentionBackward(const AttentionShape& s, RowsOf<const T> q, RowsOf<const 
     }
   }
 }
+
+// Kernels::KeyBlockMass of keys k [length, kv_heads * head_dim].
+void KeyBlockMass(const AttentionShape& shape, const AttentionInput& s, ConstRows k, Rows mass);
 
 template <class T>
 T InverseRms(std::span<const T> x, T epsilon) {

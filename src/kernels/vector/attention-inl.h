@@ -116,7 +116,7 @@ void AttentionForward(const AttentionShape& shape, std::span<const AttentionSequ
   std::vector<const AttentionSequence*> decode;
   for (const AttentionSequence& s : sequences) {
     if (s.q.rows == 0) continue;
-    if (IsDecode(shape, s)) {
+    if (s.blocks == nullptr && IsDecode(shape, s)) {
       decode.push_back(&s);
       continue;
     }

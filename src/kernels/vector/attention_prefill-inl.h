@@ -15,6 +15,7 @@
 
 #include "base/memory.h"
 #include "kernels/kernels.h"
+#include "kernels/vector/attention_chosen-inl.h"
 #include "kernels/vector/attention_columns-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -71,16 +72,20 @@ inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s,
     columns.LoadTransposed(s.q, p, shape.scale, &queries[p * hd * kPanel]);
     seen.push_back(columns.Seen(p));
   }
+  const ChosenBlocks chosen(columns, s.blocks);
 
   const std::int64_t first_block = FirstSeen(shape, s, s.first_order + first) / kKvBlock;
   const std::int64_t last_block = (s.first_order + first + count - 1) / kKvBlock;
   for (std::int64_t b = first_block; b <= last_block; ++b) {
+    if (!chosen.Any(b)) continue;
     const FloatBlock block = AsFloats(s.kv.Block(kv_head, b), hd, widened.data());
     for (std::int64_t p = 0; p < panels; ++p) {
       const auto at = static_cast<std::size_t>(p * hd * kPanel), row = static_cast<std::size_t>(p * kPanel);
       const QueryColumns::Span& span = seen[p];
       if (block.first > span.last_seen || block.first + block.count <= span.first_seen) continue;
+      if (!chosen.Any(p, b)) continue;
       columns.Scores(p, span, block, &queries[at], scores);
+      chosen.Mask(p, b, block.count, scores);
       SoftmaxStep(block.count, hd, scores, &maximum[row], &total[row], &out[at]);
       PanelProduct(hd, block.count, block.v.ByDims(), scores, kPanel, &out[at], kPanel, true);
     }

@@ -15,6 +15,7 @@
 #include "kernels/int8/int8_products.h"
 #include "kernels/vector/attention-inl.h"
 #include "kernels/vector/attention_backward-inl.h"
+#include "kernels/vector/key_block_mass-inl.h"
 #include "kernels/vector/kv-inl.h"
 #include "kernels/vector/matmul-inl.h"
 #include "kernels/vector/rows-inl.h"
@@ -70,6 +71,9 @@ class Implementation : public Kernels {
   void AttentionBackward(const AttentionShape& shape,
                          std::span<const AttentionBackwardSequence> sequences) const override {
     HWY_NAMESPACE::AttentionBackward(shape, sequences);
+  }
+  void KeyBlockMass(const AttentionShape& shape, const AttentionInput& s, Rows mass) const override {
+    KeyBlockMassOf(shape, s, mass);
   }
   void StoreKv(const KvLayout& layout, ConstRows k, ConstRows v, std::int64_t first_slot,
                std::span<std::byte* const> pages) const override {
