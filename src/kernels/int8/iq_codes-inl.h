@@ -10,6 +10,7 @@
 #endif
 
 #include <hwy/highway.h>
+#include <immintrin.h>
 
 #include <array>
 #include <cstddef>
@@ -65,7 +66,30 @@ constexpr std::array<std::uint8_t, 16> SignedLevels(const std::array<float, kLev
   return levels;
 }
 
-// ---- IQ2: a bit pair and a sign, in the order of Q3_K. Eight times a value is an integer.
+// A look-up by kBits bits of each byte, from bit kFrom on: the entry of `table` [16] that they pick.
+template <int kFrom, int kBits, const std::array<std::uint8_t, 16>& table>
+HWY_INLINE WordVec LookUpField(WordVec word) {
+#if HWY_TARGET <= HWY_AVX3_DL
+  // One instruction looks up the low six bits. The table is repeated for all values of those that do not
+  // count.
+  if constexpr (kFrom + kBits > 6) {
+    return LookUpField<0, kBits, table>(hn::ShiftRight<kFrom>(word));
+  } else {
+    alignas(64) static constexpr std::array<std::uint8_t, 64> kRepeated = [] {
+      std::array<std::uint8_t, 64> repeated{};
+      for (std::size_t i = 0; i < 64; ++i) repeated[i] = table[i >> kFrom & ((1 << kBits) - 1)];
+      return repeated;
+    }();
+    WordVec found;
+    found.raw = _mm512_permutexvar_epi8(word.raw, _mm512_load_si512(kRepeated.data()));
+    return found;
+  }
+#else
+  return LookUp(table.data(), Bits<kFrom, kBits>(word));
+#endif
+}
+
+// ---- IQ2: two bits of a level and a sign. Eight times a value is an integer.
 
 alignas(16) inline constexpr auto kIq2Codes = SignedLevels<4>(kLevels2, 8, 64);
 
@@ -74,8 +98,7 @@ struct IQ2Codes : BlocksOf256 {
   static constexpr int kGroup = kSuperBlock / kScales, kOffset = 64, kLargest = 64 + 43;
   static constexpr bool kMinima = false;
   struct Recoded {
-    std::array<std::uint8_t, 32> signs;
-    std::array<std::uint8_t, 64> levels;
+    std::array<std::uint8_t, 96> levels;
     std::array<std::uint8_t, kScales / 2> scales;  // two a byte, the first in the low nibble
     PackedHalf d;
   };
@@ -93,19 +116,24 @@ struct IQ2Codes : BlocksOf256 {
       levels |= SignBytes(block.Signs(o)) << 2;
       std::memcpy(&codes[kOctet * o], &levels, kOctet);
     }
-    to.levels = BitPairs(codes);
-    to.signs = ThirdBits(codes);
+    to.levels = Threes(codes);
     for (int i = 0; i < kScales / 2; ++i)
       to.scales[i] = static_cast<std::uint8_t>(block.Scale(2 * i) | block.Scale(2 * i + 1) << 4);
     to.d = block.d;
   }
   template <class G>
   static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
-    constexpr int kFirst = WordIndex(offsetof(Recoded, levels)) + 8 * (G::value / 4);
 #pragma GCC unroll 8
     for (int s = 0; s < 8; ++s) {
-      const WordVec level = Bits<2 * (G::value % 4), 2>(WordAt(words, kFirst + s));
-      codes[s] = LookUp(kIq2Codes.data(), hn::Or(level, Bits<G::value, 1, 2>(WordAt(words, s))));
+      if constexpr (G::value < 6) {
+        codes[s] = LookUpField<3 * (G::value % 2), 3, kIq2Codes>(WordAt(words, 8 * (G::value / 2) + s));
+      } else {
+        // Bits 0-1 come from one byte, bit 2 from another. The look-up ignores the others.
+        const WordVec low = hn::ShiftRight<6>(WordAt(words, 8 * (G::value - 6) + s));
+        const WordVec high = hn::ShiftRight<G::value - 2>(WordAt(words, 16 + s));
+        const WordVec sign = FourTimes(4);
+        codes[s] = LookUpField<0, 3, kIq2Codes>(hn::Or(hn::And(sign, high), hn::AndNot(sign, low)));
+      }
     }
   }
   static void Scales(const Slab& slab, std::int64_t, float* scales, float*) {
@@ -189,6 +217,8 @@ struct IQ3_SCodes : IQ3Codes<BlockIQ3_S, 1, 16> {
 // ---- IQ1: a bit pair, as in TQ2_0. Eight times a value is 8 (level - 1) + 1, or - 1 where the shift is
 // down.
 
+alignas(16) inline constexpr std::array<std::uint8_t, 16> kEightLevels{0, 8, 16};
+
 struct IQ1Codes : BlocksOf256 {
   static constexpr int kOffset = 16, kLargest = 16 + 9;
   static constexpr bool kMinima = false;
@@ -209,7 +239,7 @@ struct IQ1Codes : BlocksOf256 {
   }
   template <class G>
   static HWY_INLINE WordVec EightLevels(const std::uint32_t* words, int s) {
-    return Bits<2 * (G::value % 4), 2, 3>(WordAt(words, 8 * (G::value / 4) + s));
+    return LookUpField<2 * (G::value % 4), 2, kEightLevels>(WordAt(words, 8 * (G::value / 4) + s));
   }
 };
 

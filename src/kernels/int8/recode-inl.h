@@ -33,13 +33,20 @@ inline std::array<std::uint8_t, 64> BitPairs(const BlockCodes& codes) {
   return pairs;
 }
 
-// Bit 2, as in Q3_K: that of code 32 g + i is bit g of byte i.
-inline std::array<std::uint8_t, 32> ThirdBits(const BlockCodes& codes) {
-  std::array<std::uint8_t, 32> bits{};
-  for (int g = 0; g < 8; ++g) {
-    for (int i = 0; i < 32; ++i) bits[i] |= static_cast<std::uint8_t>((codes[32 * g + i] >> 2 & 1) << g);
+// Three bits. Codes 64 p + i and 64 p + 32 + i are bits 0-2 and 3-5 of byte 32 p + i, for p = 0, 1, 2. What
+// is left holds the codes 192 + i and 224 + i: bits 6-7 of the bytes i and 32 + i are their bits 0-1, and
+// bits 6 and 7 of byte 64 + i their bit 2.
+inline std::array<std::uint8_t, 96> Threes(const BlockCodes& codes) {
+  std::array<std::uint8_t, 96> threes;
+  for (int p = 0; p < 3; ++p) {
+    for (int i = 0; i < 32; ++i) {
+      const int seventh = codes[192 + i], eighth = codes[224 + i];
+      const int rest = p == 0 ? seventh & 3 : p == 1 ? eighth & 3 : seventh >> 2 | eighth >> 2 << 1;
+      threes[32 * p + i] =
+          static_cast<std::uint8_t>(codes[64 * p + i] | codes[64 * p + 32 + i] << 3 | rest << 6);
+    }
   }
-  return bits;
+  return threes;
 }
 
 // Nibbles, as in IQ4_XS: byte 16 g + i holds the codes 32 g + i and 32 g + i + 16.
