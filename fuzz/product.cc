@@ -30,7 +30,6 @@ constexpr std::array kFloats{Type::kF32, Type::kF16, Type::kBF16};
 std::vector<Type> Types() {
   std::vector<Type> types(kFloats.begin(), kFloats.end());
   types.insert(types.end(), kQuantizedTypes.begin(), kQuantizedTypes.end());
-  types.insert(types.end(), kCodeBookTypes.begin(), kCodeBookTypes.end());
   return types;
 }
 
@@ -39,7 +38,8 @@ std::vector<Type> Types() {
 bool HasNoMinimum(Type type) {
   return type == Type::kQ8_0 || type == Type::kQ4_0 || type == Type::kQ5_0 || type == Type::kQ3_K ||
          type == Type::kQ6_K || type == Type::kIQ4_NL || type == Type::kIQ4_XS || type == Type::kTQ1_0 ||
-         type == Type::kTQ2_0;
+         type == Type::kTQ2_0 || type == Type::kIQ1_S || type == Type::kIQ1_M || type == Type::kIQ2_XXS ||
+         type == Type::kIQ2_XS || type == Type::kIQ2_S || type == Type::kIQ3_XXS || type == Type::kIQ3_S;
 }
 
 // Whole numbers up to 127, which is in every block of 32, so that rounding to 8 bits changes none of them.

@@ -92,28 +92,6 @@ INSTANTIATE_TEST_SUITE_P(IsaAndType, QuantizedProductsTest,
                          testing::Combine(testing::ValuesIn(AvailableKernels()),
                                           testing::ValuesIn(kQuantizedTypes)),
                          NameOf);
-INSTANTIATE_TEST_SUITE_P(IsaAndCodeBook, QuantizedProductsTest,
-                         testing::Combine(testing::ValuesIn(AvailableKernels()),
-                                          testing::ValuesIn(kCodeBookTypes)),
-                         NameOf);
-
-// Activations are only rounded for types that have 8-bit products. The others stay exact.
-TEST(QuantizedProducts, TypesWithout8BitProductsAreExact) {
-  for (const std::string& isa : AvailableKernels()) {
-    for (const Type type : kCodeBookTypes) {
-      for (const std::int64_t n : {1, 20}) {
-        const Tensor w = RandomBlocks(type, 40, 512, 10);
-        const Matrix x = RandomMatrix(n, 512, 11);
-        Matrix y(n, 40), want(n, 40);
-        ChooseKernels(isa, Activations::kInt8).MatMul(x, w, y, Store::kSet);
-        ReferenceKernels().MatMul(x, w, want, Store::kSet);
-        // Tiles round to BF16, as they do with any activations.
-        ExpectClose(y.span(), want.span(), isa == "amx" ? 1e-2f : kTolerance,
-                    fmt::format("{} {}", isa, Traits(type).name));
-      }
-    }
-  }
-}
 
 // Random blocks decode to finite weights of moderate size. Otherwise the comparisons above would prove
 // little.

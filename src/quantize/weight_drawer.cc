@@ -6,11 +6,13 @@
 #include <cstring>
 #include <numbers>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "encode/block_pack.h"
 #include "encode/encode.h"
 #include "tensor/blocks.h"
+#include "tensor/codec.h"
 #include "tensor/tensor.h"
 
 namespace longspan {
@@ -101,6 +103,7 @@ struct CodeRange {
   int largest;
 };
 
+// Empty for floats, and for types whose blocks are drawn as a whole.
 std::optional<CodeRange> CodesOf(Type type) {
   switch (type) {
     case Type::kQ4_0: return CodeRange{8, 15};
@@ -111,16 +114,15 @@ std::optional<CodeRange> CodesOf(Type type) {
     case Type::kQ5_K: return CodeRange{15.5, 31};
     case Type::kQ6_K: return CodeRange{32, 63};
     case Type::kQ8_0: return CodeRange{0, 127};
-    default:
-      if (IsFloat(type)) return CodeRange{0, 127};  // not used
-      return std::nullopt;
+    default: return std::nullopt;
   }
 }
 
 CodeTable TableOf(Type type) {
-  const std::optional<CodeRange> range = CodesOf(type);
-  if (!range) Fail(ErrorKind::kUnsupported, "random weights of type {} are not supported", Traits(type).name);
-  return {range->centre, range->largest};
+  if (!CanDraw(type))
+    Fail(ErrorKind::kUnsupported, "random weights of type {} are not supported", Traits(type).name);
+  const CodeRange range = CodesOf(type).value_or(CodeRange{0, 127});  // not used by types without codes
+  return {range.centre, range.largest};
 }
 
 template <std::size_t kCount>
@@ -212,6 +214,35 @@ void DrawBlocks(const CodeTable& table, double scale, BulkRandom& random, std::b
   }
 }
 
+// ---- Types whose blocks are not drawn code by code: each block is one of some that were encoded.
+
+// Blocks of a type that the encoder made of 65,536 normal values in random order.
+std::vector<std::byte> EncodedBlocks(Type type, double deviation) {
+  std::vector<float> wanted = NormalFloats();
+  BulkRandom random(Random(0, 0, RandomPurpose::kInit));
+  for (std::size_t i = wanted.size() - 1; i > 0; --i) std::swap(wanted[i], wanted[random.Next() % (i + 1)]);
+  std::vector<std::byte> blocks(static_cast<std::size_t>(RowBytes(type, kFloats)));
+  std::vector<float> values(kFloats);
+  // Coarse types shrink or stretch what they encode. Each try tells the next by how much.
+  constexpr int kTries = 4;
+  double factor = deviation;
+  for (int i = 0; i < kTries; ++i) {
+    for (int j = 0; j < kFloats; ++j) values[j] = static_cast<float>(factor) * wanted[j];
+    EncodeRow(type, values.data(), blocks.data(), kFloats, nullptr);
+    DecodeRow(type, blocks.data(), values.data(), kFloats);
+    double squares = 0;
+    for (const float x : values) squares += double{x} * x;
+    if (i + 1 < kTries) factor *= deviation / std::sqrt(squares / kFloats);
+  }
+  return blocks;
+}
+
+void DrawEncoded(const std::vector<std::byte>& from, std::size_t block_bytes, BulkRandom& random,
+                 std::byte* to, std::int64_t blocks) {
+  for (; blocks > 0; --blocks, to += block_bytes)
+    std::memcpy(to, from.data() + random.Next() % (from.size() / block_bytes) * block_bytes, block_bytes);
+}
+
 template <std::size_t kBytes>
 void DrawFloats(const std::vector<std::byte>& values, BulkRandom& random, std::byte* to,
                 std::int64_t elements) {
@@ -224,7 +255,7 @@ void DrawFloats(const std::vector<std::byte>& values, BulkRandom& random, std::b
 
 }  // namespace
 
-bool CanDraw(Type type) { return CodesOf(type).has_value(); }
+bool CanDraw(Type type) { return CanEncode(type); }
 
 CodeTable::CodeTable(double c, int largest) : centre(c), variance(0) {
   const double reach = largest - centre, deviation = reach / 2.5;
@@ -238,7 +269,10 @@ CodeTable::CodeTable(double c, int largest) : centre(c), variance(0) {
 
 WeightDrawer::WeightDrawer(Type type, double deviation)
     : type_(type), codes_(TableOf(type)), scale_(deviation / std::sqrt(MeanSquare(type, codes_))) {
-  if (!IsFloat(type)) return;
+  if (!IsFloat(type)) {
+    if (!CodesOf(type)) values_ = EncodedBlocks(type, deviation);
+    return;
+  }
   std::vector<float> floats = NormalFloats();
   for (float& x : floats) x *= static_cast<float>(deviation);
   values_.resize(RowBytes(type, kFloats));
@@ -260,8 +294,7 @@ void WeightDrawer::Draw(BulkRandom& random, std::byte* to, std::int64_t elements
     case Type::kQ4_K: return DrawBlocks<BlockQ4_K>(codes_, scale_, random, to, blocks);
     case Type::kQ5_K: return DrawBlocks<BlockQ5_K>(codes_, scale_, random, to, blocks);
     case Type::kQ6_K: return DrawBlocks<BlockQ6_K>(codes_, scale_, random, to, blocks);
-    default:
-      Fail(ErrorKind::kInternal, "random weights of type {} have no way to be drawn", Traits(type_).name);
+    default: return DrawEncoded(values_, Traits(type_).block_bytes, random, to, blocks);
   }
 }
 

@@ -1,5 +1,6 @@
 // Random weights drawn in the form in which a type stores them: a quantised block's codes and scales are
-// drawn directly, because fitting them to drawn floats takes a hundred times as long.
+// drawn directly, because fitting them to drawn floats takes a hundred times as long. Blocks of the rarer
+// types are picked from some that were encoded.
 #pragma once
 
 #include <array>
@@ -26,8 +27,8 @@ struct CodeTable {
 bool CanDraw(Type type);
 
 // Draws weights of one type from about a normal distribution with mean 0: floats are one of 65,536 values,
-// codes one of 256. Blocks and their parts have scales of their own, as trained weights have. Thread-safe
-// after construction; needs no more than 256 KiB.
+// codes one of 256, whole blocks one of as many as hold 65,536 values. Blocks and their parts have scales of
+// their own, as trained weights have. Thread-safe after construction; needs no more than 256 KiB.
 class WeightDrawer {
  public:
   // `deviation` > 0. Error(kUnsupported) for a type that CanDraw does not know.
@@ -41,7 +42,7 @@ class WeightDrawer {
   Type type_;
   CodeTable codes_;
   double scale_;                   // blocks: the mean of d
-  std::vector<std::byte> values_;  // floats: 65,536 equally likely ones, encoded
+  std::vector<std::byte> values_;  // 65,536 equally likely floats, or blocks of as many values, encoded
 };
 
 }  // namespace longspan

@@ -6,7 +6,8 @@
 //
 // where d is the block's F16 scale, and scale a small integer of each sub-block of 32 or 16 values. That
 // product is exact in a float. An octet is eight consecutive values: o is its index in the block (0-31) or,
-// where said, in the sub-block of 32 (0-3).
+// where said, in the sub-block of 32 (0-3). Point, Signs, ShiftsDown and Scale read what a block says of an
+// octet (of IQ3: half of one) and of a sub-block.
 #pragma once
 
 #include <array>
@@ -79,12 +80,20 @@ struct BlockIQ2_XXS {  // 2.0625 bits a value; 256 points; sub-blocks of 32
   };
   PackedHalf d;
   std::array<Sub, 8> subs;
+
+  unsigned Point(int o) const { return subs[o / 4].point[o % 4]; }
+  unsigned Signs(int o) const { return subs[o / 4].rest.signs(o % 4); }
+  int Scale(int sub) const { return subs[sub].rest.scale(); }
 };
 
 struct BlockIQ2_XS {  // 2.3125 bits; 512 points; sub-blocks of 16
   PackedHalf d;
   std::array<PackedU16, kOctets> code;  // bits 0-8 the point, bits 9-15 the signs
   std::array<std::uint8_t, 8> scales;   // two a byte, the first in the low nibble
+
+  unsigned Point(int o) const { return code[o].value() & 511; }
+  unsigned Signs(int o) const { return kEvenSigns[code[o].value() >> 9]; }
+  int Scale(int sub) const { return scales[sub / 2] >> 4 * (sub % 2) & 15; }
 };
 
 struct BlockIQ2_S {  // 2.5625 bits; 1024 points; sub-blocks of 16; signs free
@@ -93,14 +102,22 @@ struct BlockIQ2_S {  // 2.5625 bits; 1024 points; sub-blocks of 16; signs free
   std::array<std::uint8_t, kOctets> signs;
   std::array<std::uint8_t, 8> high;    // bits 2o and 2o + 1 of a byte: bits 8-9 of octet o of each 32
   std::array<std::uint8_t, 8> scales;  // two a byte, the first in the low nibble
+
+  unsigned Point(int o) const { return point[o] | (high[o / 4] >> 2 * (o % 4) & 3) << 8; }
+  unsigned Signs(int o) const { return signs[o]; }
+  int Scale(int sub) const { return scales[sub / 2] >> 4 * (sub % 2) & 15; }
 };
 
-// ---- IQ3: two points of four magnitudes per octet.
+// ---- IQ3: two points of four magnitudes per octet: 2o and 2o + 1.
 
 struct BlockIQ3_XXS {  // 3.0625 bits; 256 points; sub-blocks of 32
   PackedHalf d;
   std::array<std::uint8_t, 64> point;
   std::array<SignsAndScale, 8> rest;
+
+  unsigned Point(int i) const { return point[i]; }
+  unsigned Signs(int o) const { return rest[o / 4].signs(o % 4); }
+  int Scale(int sub) const { return rest[sub].scale(); }
 };
 
 struct BlockIQ3_S {  // 3.4375 bits; 512 points; sub-blocks of 32; signs free
@@ -109,6 +126,10 @@ struct BlockIQ3_S {  // 3.4375 bits; 512 points; sub-blocks of 32; signs free
   std::array<std::uint8_t, 8> high;    // bit i of a byte: bit 8 of point i of each 32
   std::array<std::uint8_t, kOctets> signs;
   std::array<std::uint8_t, 4> scales;  // two a byte, the first in the low nibble
+
+  unsigned Point(int i) const { return point[i] | (high[i / 8] >> i % 8 & 1) << 8; }
+  unsigned Signs(int o) const { return signs[o]; }
+  int Scale(int sub) const { return scales[sub / 2] >> 4 * (sub % 2) & 15; }
 };
 
 // ---- IQ1: one of 2048 points of eight values -1, 0, 1 per octet; three-bit scales.
@@ -118,6 +139,10 @@ struct BlockIQ1_S {  // 1.5625 bits; sub-blocks of 32
   std::array<std::uint8_t, kOctets> point;  // low eight bits
   // Bits 3o to 3o + 2: bits 8-10 of octet o's point. Bits 12-14: the scale. Bit 15: the shift is down.
   std::array<PackedU16, 8> high;
+
+  unsigned Point(int o) const { return point[o] | (high[o / 4].value() >> 3 * (o % 4) & 7) << 8; }
+  int Scale(int sub) const { return high[sub].value() >> 12 & 7; }
+  bool ShiftsDown(int o) const { return high[o / 4].value() >> 15 != 0; }
 };
 
 struct BlockIQ1_M {                         // 1.75 bits; sub-blocks of 16; a shift for each octet
@@ -128,6 +153,9 @@ struct BlockIQ1_M {                         // 1.75 bits; sub-blocks of 16; a sh
   // first.
   std::array<PackedU16, 4> scales;
 
+  unsigned Point(int o) const { return point[o] | (high[o / 2] >> 4 * (o % 2) & 7) << 8; }
+  int Scale(int sub) const { return scales[sub / 4].value() >> 3 * (sub % 4) & 7; }
+  bool ShiftsDown(int o) const { return (high[o / 2] >> (4 * (o % 2) + 3) & 1) != 0; }
   PackedHalf d() const {
     unsigned bits = 0;
     for (int i = 0; i < 4; ++i) bits |= (scales[i].value() >> 12) << 4 * i;

@@ -39,98 +39,69 @@ inline void ForEachBlock(const std::byte* from, float* to, std::int64_t elements
   for (std::int64_t n = elements / kSuperBlock; n > 0; --n, ++block, to += kSuperBlock) decode(*block, to);
 }
 
+// Points of eight magnitudes, and a scale for each kShared octets.
+template <class Block, int kShared, std::size_t kPoints>
+inline void DecodeIQ2(const PointTable<kPoints, 8>& points, const std::byte* from, float* to,
+                      std::int64_t elements) {
+  ForEachBlock<Block>(from, to, elements, [&](const Block& block, float* x) {
+    const float d = block.d.ToFloat();
+    for (int o = 0; o < kOctets; ++o, x += kOctet)
+      PutOctet(SubScale(d, block.Scale(o / kShared)), points[block.Point(o)], block.Signs(o), x);
+  });
+}
+
+// Points of four magnitudes.
+template <class Block, std::size_t kPoints>
+inline void DecodeIQ3(const PointTable<kPoints, 4>& points, const std::byte* from, float* to,
+                      std::int64_t elements) {
+  ForEachBlock<Block>(from, to, elements, [&](const Block& block, float* x) {
+    const float d = block.d.ToFloat();
+    for (int o = 0; o < kOctets; ++o, x += kOctet) {
+      PutOctet(SubScale(d, block.Scale(o / 4)), points[block.Point(2 * o)], points[block.Point(2 * o + 1)],
+               block.Signs(o), x);
+    }
+  });
+}
+
+template <class Block, int kShared>
+inline void DecodeOctetsIQ1(const Block& block, float d, float* x) {
+  for (int o = 0; o < kOctets; ++o, x += kOctet) {
+    PutShifted(SubScale(d, block.Scale(o / kShared)), kPointsIQ1[block.Point(o)],
+               kShifts1[block.ShiftsDown(o) ? 1 : 0], x);
+  }
+}
+
 }  // namespace
 
 void DecodeIQ2_XXS(const std::byte* from, float* to, std::int64_t elements) {
-  ForEachBlock<BlockIQ2_XXS>(from, to, elements, [](const BlockIQ2_XXS& block, float* x) {
-    const float d = block.d.ToFloat();
-    for (const BlockIQ2_XXS::Sub& sub : block.subs) {
-      const float scale = SubScale(d, sub.rest.scale());
-      for (int o = 0; o < 4; ++o, x += kOctet)
-        PutOctet(scale, kPointsIQ2_XXS[sub.point[o]], sub.rest.signs(o), x);
-    }
-  });
+  DecodeIQ2<BlockIQ2_XXS, 4>(kPointsIQ2_XXS, from, to, elements);
 }
 
 void DecodeIQ2_XS(const std::byte* from, float* to, std::int64_t elements) {
-  ForEachBlock<BlockIQ2_XS>(from, to, elements, [](const BlockIQ2_XS& block, float* x) {
-    const float d = block.d.ToFloat();
-    for (int sub = 0; sub < kSuperBlock / 16; ++sub) {
-      const float scale = SubScale(d, block.scales[sub / 2] >> 4 * (sub % 2) & 15);
-      for (int o = 2 * sub; o < 2 * sub + 2; ++o, x += kOctet) {
-        const unsigned code = block.code[o].value();
-        PutOctet(scale, kPointsIQ2_XS[code & 511], kEvenSigns[code >> 9], x);
-      }
-    }
-  });
+  DecodeIQ2<BlockIQ2_XS, 2>(kPointsIQ2_XS, from, to, elements);
 }
 
 void DecodeIQ2_S(const std::byte* from, float* to, std::int64_t elements) {
-  ForEachBlock<BlockIQ2_S>(from, to, elements, [](const BlockIQ2_S& block, float* x) {
-    const float d = block.d.ToFloat();
-    for (int sub = 0; sub < kSuperBlock / 16; ++sub) {
-      const float scale = SubScale(d, block.scales[sub / 2] >> 4 * (sub % 2) & 15);
-      const unsigned high = block.high[sub / 2] >> 4 * (sub % 2);
-      for (int o = 2 * sub; o < 2 * sub + 2; ++o, x += kOctet) {
-        const unsigned point = block.point[o] | (high >> 2 * (o % 2) & 3) << 8;
-        PutOctet(scale, kPointsIQ2_S[point], block.signs[o], x);
-      }
-    }
-  });
+  DecodeIQ2<BlockIQ2_S, 2>(kPointsIQ2_S, from, to, elements);
 }
 
 void DecodeIQ3_XXS(const std::byte* from, float* to, std::int64_t elements) {
-  ForEachBlock<BlockIQ3_XXS>(from, to, elements, [](const BlockIQ3_XXS& block, float* x) {
-    const float d = block.d.ToFloat();
-    const std::uint8_t* point = block.point.data();
-    for (const SignsAndScale& rest : block.rest) {
-      const float scale = SubScale(d, rest.scale());
-      for (int o = 0; o < 4; ++o, point += 2, x += kOctet)
-        PutOctet(scale, kPointsIQ3_XXS[point[0]], kPointsIQ3_XXS[point[1]], rest.signs(o), x);
-    }
-  });
+  DecodeIQ3<BlockIQ3_XXS>(kPointsIQ3_XXS, from, to, elements);
 }
 
 void DecodeIQ3_S(const std::byte* from, float* to, std::int64_t elements) {
-  ForEachBlock<BlockIQ3_S>(from, to, elements, [](const BlockIQ3_S& block, float* x) {
-    const float d = block.d.ToFloat();
-    const std::uint8_t* point = block.point.data();
-    for (int sub = 0; sub < kSuperBlock / 32; ++sub) {
-      const float scale = SubScale(d, block.scales[sub / 2] >> 4 * (sub % 2) & 15);
-      const unsigned high = block.high[sub];
-      for (int o = 0; o < 4; ++o, point += 2, x += kOctet) {
-        PutOctet(scale, kPointsIQ3_S[point[0] | (high >> 2 * o & 1) << 8],
-                 kPointsIQ3_S[point[1] | (high >> (2 * o + 1) & 1) << 8], block.signs[4 * sub + o], x);
-      }
-    }
-  });
+  DecodeIQ3<BlockIQ3_S>(kPointsIQ3_S, from, to, elements);
 }
 
 void DecodeIQ1_S(const std::byte* from, float* to, std::int64_t elements) {
   ForEachBlock<BlockIQ1_S>(from, to, elements, [](const BlockIQ1_S& block, float* x) {
-    const float d = block.d.ToFloat();
-    for (int sub = 0; sub < kSuperBlock / 32; ++sub) {
-      const unsigned high = block.high[sub].value();
-      const float scale = SubScale(d, high >> 12 & 7), shift = kShifts1[high >> 15];
-      for (int o = 0; o < 4; ++o, x += kOctet) {
-        const unsigned point = block.point[4 * sub + o] | (high >> 3 * o & 7) << 8;
-        PutShifted(scale, kPointsIQ1[point], shift, x);
-      }
-    }
+    DecodeOctetsIQ1<BlockIQ1_S, 4>(block, block.d.ToFloat(), x);
   });
 }
 
 void DecodeIQ1_M(const std::byte* from, float* to, std::int64_t elements) {
   ForEachBlock<BlockIQ1_M>(from, to, elements, [](const BlockIQ1_M& block, float* x) {
-    const float d = block.d().ToFloat();
-    for (int sub = 0; sub < kSuperBlock / 16; ++sub) {
-      const float scale = SubScale(d, block.scales[sub / 4].value() >> 3 * (sub % 4) & 7);
-      const unsigned high = block.high[sub];
-      for (int o = 0; o < 2; ++o, x += kOctet) {
-        const unsigned point = block.point[2 * sub + o] | (high >> 4 * o & 7) << 8;
-        PutShifted(scale, kPointsIQ1[point], kShifts1[high >> (4 * o + 3) & 1], x);
-      }
-    }
+    DecodeOctetsIQ1<BlockIQ1_M, 2>(block, block.d().ToFloat(), x);
   });
 }
 

@@ -15,9 +15,14 @@
 //   has
 //                                          the four columns from 4 s on
 //   Scales(slab, groups, scales, minima)   the scales and minima of kLanes rows, one row a lane
+// and, where the file's blocks would be slow to unpack,
+//   Recoded, Recode(block, recoded)        what a strip is made of instead of a block, to which kWordsAt,
+//                                          kWords and kHalfAt then refer, and how it is made: the same
+//                                          numbers in other bits
 // with the blocks as tensor/blocks.h describes them. For types of 32 elements, `words` are those of the
 // block, and g means nothing. For types of 256, they are those of the slab, and g, a constant, picks the
-// columns from 32 g on. Here are the types of 32 elements, in k_codes-inl.h the K types.
+// columns from 32 g on. Here are the types of 32 elements, in k_codes-inl.h the K types, in level_codes-inl.h
+// and iq_codes-inl.h the others.
 #if defined(LONGSPAN_KERNELS_INT8_CODES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_INT8_CODES_INL_H_
 #undef LONGSPAN_KERNELS_INT8_CODES_INL_H_

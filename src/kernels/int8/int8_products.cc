@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "kernels/int8/codes-inl.h"
+#include "kernels/int8/iq_codes-inl.h"
 #include "kernels/int8/k_codes-inl.h"
 #include "kernels/int8/level_codes-inl.h"
 #include "kernels/int8/product-inl.h"
@@ -37,7 +38,8 @@ bool WithCodes(Type type, F&& f) {
   };
   return tried(Q4_0Codes(), Q4_1Codes(), Q5_0Codes(), Q5_1Codes(), Q8_0Codes(), Q2_KCodes(), Q3_KCodes(),
                Q4_KCodes(), Q5_KCodes(), Q6_KCodes(), IQ4_NLCodes(), IQ4_XSCodes(), MXFP4Codes(),
-               TQ1_0Codes(), TQ2_0Codes());
+               TQ1_0Codes(), TQ2_0Codes(), IQ1_SCodes(), IQ1_MCodes(), IQ2_XXSCodes(), IQ2_XSCodes(),
+               IQ2_SCodes(), IQ3_XXSCodes(), IQ3_SCodes());
 }
 
 bool Supports(Type type) {

@@ -74,6 +74,19 @@ class Int8ProductsTest : public testing::TestWithParam<std::string> {
   const int threads_ = Threads();
 };
 
+bool IsCodeBookType(Type type) {
+  switch (type) {
+    case Type::kIQ1_S:
+    case Type::kIQ1_M:
+    case Type::kIQ2_XXS:
+    case Type::kIQ2_XS:
+    case Type::kIQ2_S:
+    case Type::kIQ3_XXS:
+    case Type::kIQ3_S: return true;
+    default: return false;
+  }
+}
+
 std::vector<Type> Supported(const Int8Products& products) {
   std::vector<Type> types;
   for (const Type type : kQuantizedTypes) {
@@ -180,6 +193,18 @@ TEST_P(Int8ProductsTest, ExtremesDoNotOverflow) {
           for (std::int64_t b = 0; b < 8; ++b) {
             reinterpret_cast<BlockMXFP4*>(w.mutable_bytes().data())[i * 8 + b].q.fill(
                 static_cast<std::uint8_t>(fill | 0x77));
+          }
+        }
+        // Points, signs and scales of all bits, or of none. d is the first half, or IQ1_M's fourth nibbles.
+        if (IsCodeBookType(type)) {
+          std::byte* const block = w.mutable_bytes().data() + i * w.row_bytes();
+          std::memset(block, fill, static_cast<std::size_t>(w.row_bytes()));
+          if (type == Type::kIQ1_M) {
+            for (PackedU16& s : reinterpret_cast<BlockIQ1_M*>(block)->scales)
+              s = PackedU16::From((s.value() & 0xfff) | 0x2000);
+          } else {
+            const PackedHalf d = PackedHalf::FromFloat(0.01f);
+            std::memcpy(block, &d, sizeof(d));
           }
         }
         if (type == Type::kTQ2_0) reinterpret_cast<BlockTQ2_0*>(w.mutable_bytes().data())[i].q.fill(fill);

@@ -12,9 +12,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/int8/codes-inl.h"
 #include "kernels/int8/k_codes-inl.h"
+#include "kernels/int8/recode-inl.h"
 #include "tensor/blocks.h"
 #include "tensor/type.h"
 
@@ -121,39 +123,26 @@ struct TQ2_0Codes : BlocksOf256 {
   static void Scales(const Slab& slab, std::int64_t, float* scales, float*) { TernaryScales(slab, scales); }
 };
 
-struct TQ1_0Codes : BlocksOf256 {
+// Strips hold bit pairs: five codes a byte take longer to unpack than the memory that they save.
+struct TQ1_0Codes : TQ2_0Codes {
   static constexpr Type kType = Type::kTQ1_0;
-  static constexpr int kGroup = 32, kOffset = 1, kLargest = 2;
-  static constexpr bool kMinima = false;
-  static constexpr int kBlockBytes = sizeof(BlockTQ1_0), kWordsAt = 0, kWords = 13,
-                       kHalfAt = offsetof(BlockTQ1_0, d);
-  template <class G>
-  static HWY_INLINE void Codes(const std::uint32_t* words, G, WordVec (&codes)[8]) {
-    constexpr int g = G::value;
-#pragma GCC unroll 8
-    for (int s = 0; s < 8; ++s) {
-      // The block's columns are digit after digit of the bytes 0-31, then of 32-47, then of the last four.
-      const int piece = 8 * g + s, second = piece - 40, third = piece - 60;
-      if (piece < 40)
-        codes[s] = Digit(WordAt(words, s), g);
-      else if (piece < 60)
-        codes[s] = Digit(WordAt(words, 8 + second % 4), second / 4);
-      else
-        codes[s] = Digit(WordAt(words, 12), third);
+  static constexpr int kBlockBytes = sizeof(BlockTQ1_0);
+  using Recoded = BlockTQ2_0;
+  static void Recode(const std::uint8_t* from, Recoded& to) {
+    BlockTQ1_0 block;
+    std::memcpy(&block, from, sizeof(block));
+    alignas(64) BlockCodes codes;
+    // Columns are digit after digit of the bytes 0-31, then of 32-47, then of the last four.
+    for (int n = 0; n < 5; ++n) {
+      for (int i = 0; i < 32; ++i) codes[32 * n + i] = static_cast<std::uint8_t>(UnpackTrit(block.q[i], n));
+      for (int i = 0; i < 16; ++i)
+        codes[160 + 16 * n + i] = static_cast<std::uint8_t>(UnpackTrit(block.q[32 + i], n));
     }
-  }
-  static void Scales(const Slab& slab, std::int64_t, float* scales, float*) { TernaryScales(slab, scales); }
-
- private:
-  // UnpackTrit of each byte. Three times a byte is 256 or more from 86 on, and 512 from 171 on.
-  static HWY_INLINE WordVec Digit(WordVec word, int n) {
-    const ByteTag d;
-    auto rest = hn::BitCast(d, word);
-    for (int i = 0; i < n; ++i) rest = hn::Add(hn::Add(rest, rest), rest);
-    const auto at_least = [&](std::uint8_t bound) HWY_ATTR {
-      return hn::IfThenElseZero(hn::Eq(hn::Max(rest, hn::Set(d, bound)), rest), hn::Set(d, 1));
-    };
-    return hn::BitCast(WordTag(), hn::Add(at_least(86), at_least(171)));
+    for (int n = 0; n < 4; ++n) {
+      for (int i = 0; i < 4; ++i)
+        codes[240 + 4 * n + i] = static_cast<std::uint8_t>(UnpackTrit(block.high[i], n));
+    }
+    to = {BitPairs(codes), block.d};
   }
 };
 

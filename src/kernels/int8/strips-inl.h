@@ -1,7 +1,7 @@
 // Weights in strips, the order in which 8-bit products read them: kLanes rows side by side, slab after slab
 // of 256 columns. A word of four packed bytes of each row makes a vector, one row a lane, so that codes,
-// scales and sums of kLanes outputs are whole vectors. A strip is one stream of memory, of as many bytes as
-// its rows have in the file, rounded up.
+// scales and sums of kLanes outputs are whole vectors. A strip is one stream of memory. Most types take as
+// many bytes in it as in the file, rounded up; types with code books take more.
 #if defined(LONGSPAN_KERNELS_INT8_STRIPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_INT8_STRIPS_INL_H_
 #undef LONGSPAN_KERNELS_INT8_STRIPS_INL_H_
@@ -86,22 +86,37 @@ HWY_INLINE Slab SlabAt(const std::uint32_t* words, std::int64_t groups) {
   return {words, reinterpret_cast<const std::uint16_t*>(words + BlocksOf<W>(groups) * W::kWords * kLanes)};
 }
 
+// Packs the block at `block` of each row.
+template <class W>
+HWY_INLINE void PackBlock(const RowsAt& from, std::int64_t block, std::uint32_t* words,
+                          std::uint16_t* halves) {
+  static_assert(W::kWords >= 4);
+  for (std::int64_t i = 0; i < W::kWords; i += 4) {
+    // The last four may begin within those before: nothing is read past a block.
+    const std::int64_t first = std::min<std::int64_t>(i, W::kWords - 4);
+    from.FourWords(block + W::kWordsAt + 4 * first, words + first * kLanes);
+  }
+  if constexpr (W::kHalfAt >= 0) from.Half(block + W::kHalfAt, halves);
+}
+
 // Packs a slab of `rows` rows, the last of them again and again where they are fewer than kLanes. `data` is
 // the first row's part of the slab in the file.
 template <class W>
 void PackSlab(const std::uint8_t* data, std::int64_t row_bytes, std::int64_t rows, std::int64_t groups,
               std::uint32_t* words) {
-  static_assert(W::kWords >= 4);
-  const RowsAt from(data, row_bytes, rows);
-  auto* halves = reinterpret_cast<std::uint16_t*>(words + BlocksOf<W>(groups) * W::kWords * kLanes);
-  for (std::int64_t b = 0; b < BlocksOf<W>(groups); ++b, words += W::kWords * kLanes, halves += kLanes) {
-    const std::int64_t block = b * W::kBlockBytes;
-    for (std::int64_t i = 0; i < W::kWords; i += 4) {
-      // The last four may begin within those before: nothing is read past a block.
-      const std::int64_t first = std::min<std::int64_t>(i, W::kWords - 4);
-      from.FourWords(block + W::kWordsAt + 4 * first, words + first * kLanes);
+  const std::int64_t blocks = BlocksOf<W>(groups);
+  auto* halves = reinterpret_cast<std::uint16_t*>(words + blocks * W::kWords * kLanes);
+  const RowsAt file(data, row_bytes, rows);
+  for (std::int64_t b = 0; b < blocks; ++b, words += W::kWords * kLanes, halves += kLanes) {
+    if constexpr (requires { typename W::Recoded; }) {
+      typename W::Recoded recoded[kLanes];
+      for (std::int64_t i = 0; i < rows; ++i)
+        W::Recode(data + i * row_bytes + b * W::kBlockBytes, recoded[i]);
+      PackBlock<W>({reinterpret_cast<const std::uint8_t*>(recoded), sizeof(recoded[0]), rows}, 0, words,
+                   halves);
+    } else {
+      PackBlock<W>(file, b * W::kBlockBytes, words, halves);
     }
-    if constexpr (W::kHalfAt >= 0) from.Half(block + W::kHalfAt, halves);
   }
 }
 

@@ -14,15 +14,12 @@
 
 namespace longspan {
 
-// Every type that tensor/blocks.h describes: those that have 8-bit products.
-inline constexpr std::array kQuantizedTypes{Type::kQ8_0,  Type::kQ4_0,  Type::kQ4_1,   Type::kQ5_0,
-                                            Type::kQ5_1,  Type::kQ2_K,  Type::kQ3_K,   Type::kQ4_K,
-                                            Type::kQ5_K,  Type::kQ6_K,  Type::kIQ4_NL, Type::kIQ4_XS,
-                                            Type::kMXFP4, Type::kTQ1_0, Type::kTQ2_0};
-
-// The types of tensor/iq_blocks.h.
-inline constexpr std::array kCodeBookTypes{Type::kIQ1_S, Type::kIQ1_M,   Type::kIQ2_XXS, Type::kIQ2_XS,
-                                           Type::kIQ2_S, Type::kIQ3_XXS, Type::kIQ3_S};
+// Every quantised type: those of tensor/blocks.h and of tensor/iq_blocks.h.
+inline constexpr std::array kQuantizedTypes{
+    Type::kQ8_0,   Type::kQ4_0,  Type::kQ4_1,    Type::kQ5_0,  Type::kQ5_1,   Type::kQ2_K,
+    Type::kQ3_K,   Type::kQ4_K,  Type::kQ5_K,    Type::kQ6_K,  Type::kIQ4_NL, Type::kIQ4_XS,
+    Type::kMXFP4,  Type::kTQ1_0, Type::kTQ2_0,   Type::kIQ1_S, Type::kIQ1_M,  Type::kIQ2_XXS,
+    Type::kIQ2_XS, Type::kIQ2_S, Type::kIQ3_XXS, Type::kIQ3_S};
 
 namespace random_blocks {
 
