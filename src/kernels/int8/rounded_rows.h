@@ -16,6 +16,8 @@ namespace longspan {
 struct RoundedRows {
   static constexpr std::int64_t kSlab = 256;  // columns
   static constexpr std::int64_t kGroups = 8;  // blocks of 32 in a slab
+  // Rows that kernels may read past the last: whatever lies there, whose products they drop.
+  static constexpr std::int64_t kSpareRows = 16;
 
   std::int64_t rows = 0, cols = 0;
   AlignedVector<std::int8_t> codes;          // [slabs, rows, kSlab]
@@ -33,7 +35,7 @@ struct RoundedRows {
   void Resize(std::int64_t new_rows, std::int64_t new_cols) {
     rows = new_rows;
     cols = new_cols;
-    const auto n = static_cast<std::size_t>(slabs() * rows);
+    const auto n = static_cast<std::size_t>(slabs() * rows + kSpareRows);
     codes.resize(n * kSlab);
     scales.resize(n * kGroups);
     sums.resize(n * kGroups);
