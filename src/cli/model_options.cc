@@ -79,10 +79,10 @@ void ModelOptions::AddSparseTo(CLI::App& command) {
   constexpr const char* kGroup = "Sparse prefill, an approximation";
   // A flag with a value after =, so that it never takes MODEL for the threshold.
   const std::string name = fmt::format("--sparse-prefill{{{:g}}}", SparsePrefill::kThreshold);
-  CLI::Option* on =
-      command.add_flag(name,
-                       "Deep in the text, attend only to the blocks of 64 keys that are estimated to "
-                       "hold this share of each head's attention: faster, not the same");
+  const std::string description =
+      "Deep in the text, attend only to the blocks of 64 keys that are estimated to hold this share of each "
+      "head's attention: faster, not the same";
+  CLI::Option* on = command.add_flag(name, description);
   on->check(Between(0.01, 1))->group(kGroup)->each([this](const std::string& threshold) {
     sparse_prefill = CLI::detail::lexical_cast(threshold, sparse.threshold);
   });
