@@ -1,5 +1,7 @@
 #include "kernels/amx/amx_kernels.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -31,11 +33,18 @@ class Implementation final : public Kernels {
   std::string name() const override { return "AMX with " + vectors_.name() + (gradients_ ? ", BF16" : ""); }
 
   void MatMuls(ConstRows x, std::span<const Product> products) const override {
-    if (x.rows < kManyRows) return vectors_.MatMuls(x, products);
+    std::vector<Product> few;
+    const auto is_few = [&](const Product& p) {
+      return x.rows < (vectors_.PackedBytes(*p.weight) > 0 ? kManyRoundedRows : kManyRows);
+    };
+    std::ranges::copy_if(products, std::back_inserter(few), is_few);
+    if (!few.empty()) vectors_.MatMuls(x, few);
+    if (few.size() == products.size()) return;
     static thread_local PackedRows packed;
     packed.Pack(x);
-    for (const Product& p : products)
-      amx::MatMul<HardwareTiles>(packed, *p.weight, p.y, p.store == Store::kAdd);
+    for (const Product& p : products) {
+      if (!is_few(p)) amx::MatMul<HardwareTiles>(packed, *p.weight, p.y, p.store == Store::kAdd);
+    }
   }
   std::int64_t PackedBytes(const Tensor& weight) const override { return vectors_.PackedBytes(weight); }
   Packing Pack(const Tensor& weight, std::span<std::byte> to,

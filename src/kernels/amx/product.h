@@ -52,6 +52,8 @@ class PackedRows {
 
 // From this many rows on, unpacking the weight pays.
 inline constexpr std::int64_t kManyRows = 16;
+// The same for a weight that could be multiplied by rounded rows, with no widening of its codes.
+inline constexpr std::int64_t kManyRoundedRows = 32;
 
 // y [n, out] = (or, with `add`, +=) x [n, in] W^T for W {out, in} of any type. Each output is summed in one
 // order, whatever the number of rows or of threads. Tiles is HardwareTiles or PlainTiles. Needs

@@ -77,7 +77,7 @@ Job::Run FewRowsFor(std::int64_t rows) {
   static constexpr Job::Run kFunctions[] = {
     FewRows<W, 1>,
     FewRows<W, 2>,
-    FewRows<W, 3>,
+    FewRows<W, 4>,
     FewRows<W, 4>,
 #if HWY_TARGET <= HWY_AVX3_DL
     FewRows<W, 6>,

@@ -44,22 +44,30 @@ HWY_INLINE void RoundBlock(const float* x, std::int8_t* codes, float* scale, flo
   *sum = *scale * static_cast<float>(-*minus_sum);
 }
 
-inline void RoundRows(ConstRows x, RoundedRows& rounded) {
+// Rounds row i in one slab.
+inline void RoundSlab(ConstRows x, std::int64_t i, std::int64_t slab, RoundedRows& rounded) {
   constexpr std::int64_t kGroups = RoundedRows::kGroups;
+  const std::size_t at = rounded.at(slab, i);
+  std::int8_t* codes = rounded.codes.data() + at * RoundedRows::kSlab;
+  const std::int64_t groups = rounded.groups(slab);
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const std::size_t group = at * kGroups + static_cast<std::size_t>(g);
+    RoundBlock(&x.at(i, slab * RoundedRows::kSlab + 32 * g), codes + 32 * g, &rounded.scales[group],
+               &rounded.sums[group], &rounded.minus_sums[group], &rounded.minus_halves[2 * group]);
+  }
+  std::memset(codes + 32 * groups, 0, static_cast<std::size_t>(32 * (kGroups - groups)));
+}
+
+inline void RoundRows(ConstRows x, RoundedRows& rounded) {
   rounded.Resize(x.rows, x.cols);
-  ParallelFor((x.rows + 15) / 16, [&](std::int64_t piece) {
-    for (std::int64_t i = 16 * piece; i < std::min(x.rows, 16 * (piece + 1)); ++i) {
-      for (std::int64_t slab = 0; slab < rounded.slabs(); ++slab) {
-        const std::size_t at = rounded.at(slab, i);
-        std::int8_t* codes = rounded.codes.data() + at * RoundedRows::kSlab;
-        const std::int64_t groups = rounded.groups(slab);
-        for (std::int64_t g = 0; g < groups; ++g) {
-          const std::size_t group = at * kGroups + static_cast<std::size_t>(g);
-          RoundBlock(&x.at(i, slab * RoundedRows::kSlab + 32 * g), codes + 32 * g, &rounded.scales[group],
-                     &rounded.sums[group], &rounded.minus_sums[group], &rounded.minus_halves[2 * group]);
-        }
-        std::memset(codes + 32 * groups, 0, static_cast<std::size_t>(32 * (kGroups - groups)));
-      }
+  // Tasks of at least 64 slabs of a row, which take longer than their distribution.
+  const std::int64_t rows = std::clamp<std::int64_t>(x.rows, 1, 16), slabs = (64 + rows - 1) / rows;
+  const std::int64_t across = (rounded.slabs() + slabs - 1) / slabs;
+  ParallelFor((x.rows + rows - 1) / rows * across, [&](std::int64_t task) {
+    const std::int64_t row = task / across * rows, slab = task % across * slabs;
+    for (std::int64_t i = row; i < std::min(x.rows, row + rows); ++i) {
+      for (std::int64_t s = slab; s < std::min(rounded.slabs(), slab + slabs); ++s)
+        RoundSlab(x, i, s, rounded);
     }
   });
 }
