@@ -15,6 +15,7 @@
 #include <hwy/highway.h>
 
 #include "kernels/int8/code_dots-inl.h"
+#include "kernels/int8/code_prefill-inl.h"
 #include "kernels/vector/attention-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -32,7 +33,7 @@ struct CodeArithmetic {
   }
   static void Prefill(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head,
                       std::int64_t first, std::int64_t count) {
-    PrefillTask(shape, s, kv_head, first, count);
+    PrefillTask<CodePanels>(shape, s, kv_head, first, count);
   }
 
  private:
@@ -49,8 +50,7 @@ struct CodeArithmetic {
 
 bool SupportsAttention(const AttentionShape& shape, const AttentionSequence& s) {
   const bool codes = s.kv.type() == Type::kQ8_0 || s.kv.type() == Type::kQ4_0;
-  return codes && shape.head_dim % (2 * kBlock) == 0 && shape.head_dim <= kMostCodeDimensions &&
-         s.blocks == nullptr && IsDecode(shape, s);
+  return codes && shape.head_dim % (2 * kBlock) == 0 && shape.head_dim <= kMostCodeDimensions;
 }
 
 const Int8Attention& AttentionInstance() {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/parallel.h"
+#include "kernels/sparse_prefill.h"
 #include "kernels/testing/compare.h"
 #include "kernels/testing/pages.h"
 
@@ -74,7 +75,10 @@ TEST_P(Int8AttentionTest, IsTheReferences) {
                                     {130, 3},
                                     {511, 1},
                                     {512, 1},
-                                    {1100, 2}}) {
+                                    {1100, 2},
+                                    {100, 37},
+                                    {0, 65},
+                                    {130, 200}}) {
       const PagedCase c{shape, GetParam(), before, n};
       ExpectLikeReference(kernels(), c);
     }
@@ -82,7 +86,7 @@ TEST_P(Int8AttentionTest, IsTheReferences) {
 }
 
 TEST_P(Int8AttentionTest, SeesWindowsAndDocuments) {
-  for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{700, 1}, {1100, 3}}) {
+  for (const auto& [before, n] : {std::pair<std::int64_t, std::int64_t>{700, 1}, {1100, 3}, {600, 40}}) {
     ExpectLikeReference(kernels(), {ShapeOf(4, 2, 64), GetParam(), before, n}, Documents(before + n));
     for (const std::int64_t window : {1, 63, 64, 65, 512, 513, 5000}) {
       AttentionShape shape = ShapeOf(4, 2, 64);
@@ -98,7 +102,8 @@ TEST_P(Int8AttentionTest, LeavesOtherShapesToFloats) {
   for (const auto& [shape, n, supported] : {std::tuple{ShapeOf(4, 2, 64), 1, true},
                                             {ShapeOf(4, 2, 32), 1, false},
                                             {ShapeOf(4, 2, 512), 1, false},
-                                            {ShapeOf(4, 2, 64), 40, false}}) {
+                                            {ShapeOf(4, 2, 32), 40, false},
+                                            {ShapeOf(4, 2, 64), 40, true}}) {
     const PagedCase c{shape, GetParam(), 80, n};
     const PagedInput input(c);
     PagedResult r{Matrix(n, shape.heads * shape.head_dim), Matrix(shape.heads, n)};
@@ -150,14 +155,34 @@ TEST_P(Int8AttentionTest, SharpAndEmptyRows) {
 }
 
 TEST_P(Int8AttentionTest, WhatIsNoNumberShows) {
-  const PagedCase c{ShapeOf(4, 2, 64), GetParam(), 100, 1};
-  PagedInput input(c);
-  for (const float x : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    Rows(input.q).at(0, 64) = x;  // of the second head
-    const PagedResult got = Attend(kernels(), c, input.q, input.pages.view());
-    EXPECT_TRUE(std::isnan(got.out.span()[64]));
-    EXPECT_FALSE(std::isnan(got.out.span()[0]));
+  for (const std::int64_t n : {1, 40}) {
+    const PagedCase c{ShapeOf(4, 2, 64), GetParam(), 100, n};
+    PagedInput input(c);
+    for (const float x : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      Rows(input.q).at(0, 64) = x;  // of the second head
+      const PagedResult got = Attend(kernels(), c, input.q, input.pages.view());
+      EXPECT_TRUE(std::isnan(got.out.span()[64]));
+      EXPECT_FALSE(std::isnan(got.out.span()[0]));
+    }
   }
+}
+
+// Blocks that are left out are left out here, too.
+TEST_P(Int8AttentionTest, AttendsToChosenBlocks) {
+  const PagedCase c{ShapeOf(4, 2, 64), GetParam(), 600, 128};
+  const PagedInput input(c);
+  const Matrix q = WholeQueries(c);
+  PagedResult got{Matrix(c.n, 256), Matrix(4, c.n)}, want = got;
+  const auto attend = [&](const Kernels& kernels, PagedResult& r) {
+    AttentionSequence s{{q, input.pages.view(), c.before}, r.out, r.log_sum_exp};
+    const auto blocks = ChooseKeyBlocks(ReferenceKernels(), c.shape, s, {.threshold = 0.3f, .from = 0});
+    ASSERT_TRUE(blocks.has_value());
+    s.blocks = &*blocks;
+    kernels.Attention(c.shape, {&s, 1});
+  };
+  attend(kernels(), got);
+  attend(ReferenceKernels(), want);
+  ExpectClose(got.out.span(), want.out.span(), 3e-4f, c.what());
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Int8AttentionTest, testing::Values(Type::kQ8_0, Type::kQ4_0),

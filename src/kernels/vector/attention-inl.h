@@ -42,7 +42,7 @@ struct FloatArithmetic {
   }
   static void Prefill(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head,
                       std::int64_t first, std::int64_t count) {
-    PrefillTask(shape, s, kv_head, first, count);
+    PrefillTask<FloatPanels>(shape, s, kv_head, first, count);
   }
 };
 

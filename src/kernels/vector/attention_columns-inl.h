@@ -128,6 +128,13 @@ class QueryColumns {
   struct Span {
     std::int32_t first_seen, last_seen;      // by any column
     std::int32_t first_common, last_common;  // by every column, if first_common <= last_common
+    // Whether some column, or every column, sees some, or all, of `count` keys from `first` on.
+    bool Some(std::int64_t first, std::int64_t count) const {
+      return first <= last_seen && first + count > first_seen;
+    }
+    bool All(std::int64_t first, std::int64_t count) const {
+      return first >= first_common && first + count - 1 <= last_common;
+    }
   };
   Span Seen(std::int64_t panel) const {
     const auto begin = static_cast<std::ptrdiff_t>(panel * kPanel), end = begin + kPanel;
@@ -136,16 +143,16 @@ class QueryColumns {
     return {*low_start, *high_order, *high_start, *low_order};
   }
 
-  // Hides from each column of scores [keys, kPanel] the keys it does not see.
-  void Mask(std::int64_t panel, const FloatBlock& block, float* scores) const {
+  // Hides from each column of scores [count, kPanel], of the keys from `first` on, those it does not see.
+  void Mask(std::int64_t panel, std::int64_t first, std::int64_t count, float* scores) const {
     const FloatTag d;
     const IntTag di;
     const auto masked = hn::Set(d, kMasked);
     for (std::int64_t half = 0; half < kPanel; half += kLanes) {
       const auto order = hn::LoadU(di, &orders_[panel * kPanel + half]);
       const auto start = hn::LoadU(di, &starts_[panel * kPanel + half]);
-      for (std::int64_t j = 0; j < block.count; ++j) {
-        const auto key = hn::Set(di, static_cast<std::int32_t>(block.first + j));
+      for (std::int64_t j = 0; j < count; ++j) {
+        const auto key = hn::Set(di, static_cast<std::int32_t>(first + j));
         const auto hidden = hn::Or(hn::Gt(key, order), hn::Lt(key, start));
         float* at = scores + j * kPanel + half;
         hn::StoreU(hn::IfThenElse(hn::RebindMask(d, hidden), masked, hn::LoadU(d, at)), d, at);
@@ -157,8 +164,7 @@ class QueryColumns {
   void Scores(std::int64_t panel, const Span& seen, const FloatBlock& block, const float* queries,
               float* scores) const {
     PanelProduct(block.count, shape_.head_dim, block.k.ByTokens(), queries, kPanel, scores, kPanel, false);
-    if (block.first < seen.first_common || block.first + block.count - 1 > seen.last_common)
-      Mask(panel, block, scores);
+    if (!seen.All(block.first, block.count)) Mask(panel, block.first, block.count, scores);
   }
 
   // Writes column c's output, whose numerators are sums [head_dim] (overwritten), and its log-sum-exp.

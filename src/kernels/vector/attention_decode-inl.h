@@ -56,7 +56,8 @@ HWY_INLINE void SoftmaxOfBlock(std::int64_t head_dim, float* scores, float& maxi
                                float* sums) {
   const FloatTag d;
   FloatVec largest = hn::Set(d, maximum);
-  for (std::int64_t t = 0; t < kKvBlock; t += kLanes) largest = hn::Max(largest, hn::LoadU(d, scores + t));
+  // In this order of operands what is no number is passed over (see SoftmaxStep).
+  for (std::int64_t t = 0; t < kKvBlock; t += kLanes) largest = hn::Max(hn::LoadU(d, scores + t), largest);
   largest = hn::MaxOfLanes(d, largest);
   const float now = hn::GetLane(largest);
   if (now != maximum) {

@@ -34,8 +34,10 @@ HWY_INLINE void SoftmaxStep(std::int64_t keys, std::int64_t head_dim, float* sco
   for (std::int64_t half = 0; half < kPanel; half += kLanes) {
     const FloatVec before = hn::LoadU(d, maximum + half);
     FloatVec largest = before;
+    // The order of operands passes over what is no number. A column of nothing else then has a total of zero,
+    // and its result is no number either.
     for (std::int64_t j = 0; j < keys; ++j)
-      largest = hn::Max(largest, hn::LoadU(d, scores + j * kPanel + half));
+      largest = hn::Max(hn::LoadU(d, scores + j * kPanel + half), largest);
     FloatVec sum = hn::LoadU(d, total + half);
     // Past the first blocks a new maximum is rare.
     if (!hn::AllTrue(d, hn::Eq(before, largest))) {
@@ -57,19 +59,52 @@ HWY_INLINE void SoftmaxStep(std::int64_t keys, std::int64_t head_dim, float* sco
   }
 }
 
-// One task: one KV head, queries [first, first + count).
-inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head,
-                        std::int64_t first, std::int64_t count) {
+// Panels of queries and a block of pages, all as floats.
+class FloatPanels {
+ public:
+  FloatPanels(std::int64_t head_dim, std::int64_t panels)
+      : head_dim_(head_dim), queries_(static_cast<std::size_t>(panels * head_dim * kPanel)) {}
+
+  // queries [head_dim, kPanel]
+  void SetQueries(std::int64_t panel, const float* queries) {
+    std::copy_n(queries, head_dim_ * kPanel, &queries_[panel * head_dim_ * kPanel]);
+  }
+  void SetBlock(const KvBlock& block) {
+    if (block.type != Type::kF32) widened_.resize(2 * kKvBlock * head_dim_);
+    block_ = AsFloats(block, head_dim_, widened_.data());
+  }
+  // scores [keys, kPanel]
+  void Scores(std::int64_t panel, float* scores) const {
+    PanelProduct(block_.count, head_dim_, block_.k.ByTokens(), &queries_[panel * head_dim_ * kPanel], kPanel,
+                 scores, kPanel, false);
+  }
+  // out [head_dim, kPanel] += V^T p, p [keys, kPanel]
+  void AddValues(const float* p, float* out) const {
+    PanelProduct(head_dim_, block_.count, block_.v.ByDims(), p, kPanel, out, kPanel, true);
+  }
+
+ private:
+  const std::int64_t head_dim_;
+  AlignedVector<float> queries_, widened_;
+  FloatBlock block_;
+};
+
+// One task: one KV head, queries [first, first + count). Panels is the arithmetic: FloatPanels or a class
+// with the same members.
+template <class Panels>
+void PrefillTask(const AttentionShape& shape, const AttentionSequence& s, std::int64_t kv_head,
+                 std::int64_t first, std::int64_t count) {
   const std::int64_t hd = shape.head_dim;
   const QueryColumns columns(shape, s, kv_head * shape.group(), first, count);
   const std::int64_t panels = columns.panels();
-  AlignedVector<float> queries(static_cast<std::size_t>(panels * hd * kPanel)), out(queries.size());
+  Panels arithmetic(hd, panels);
+  AlignedVector<float> queries(static_cast<std::size_t>(hd * kPanel)), out(panels * queries.size());
   AlignedVector<float> maximum(static_cast<std::size_t>(panels * kPanel), kNoMaximum), total(maximum.size());
-  AlignedVector<float> widened(s.kv.type() == Type::kF32 ? 0 : static_cast<std::size_t>(2 * kKvBlock * hd));
   HWY_ALIGN float scores[kKvBlock * kPanel];
   std::vector<QueryColumns::Span> seen;
   for (std::int64_t p = 0; p < panels; ++p) {
-    columns.LoadTransposed(s.q, p, shape.scale, &queries[p * hd * kPanel]);
+    columns.LoadTransposed(s.q, p, shape.scale, queries.data());
+    arithmetic.SetQueries(p, queries.data());
     seen.push_back(columns.Seen(p));
   }
   const ChosenBlocks chosen(columns, s.blocks);
@@ -78,16 +113,16 @@ inline void PrefillTask(const AttentionShape& shape, const AttentionSequence& s,
   const std::int64_t last_block = (s.first_order + first + count - 1) / kKvBlock;
   for (std::int64_t b = first_block; b <= last_block; ++b) {
     if (!chosen.Any(b)) continue;
-    const FloatBlock block = AsFloats(s.kv.Block(kv_head, b), hd, widened.data());
+    const KvBlock block = s.kv.Block(kv_head, b);
+    arithmetic.SetBlock(block);
     for (std::int64_t p = 0; p < panels; ++p) {
       const auto at = static_cast<std::size_t>(p * hd * kPanel), row = static_cast<std::size_t>(p * kPanel);
-      const QueryColumns::Span& span = seen[p];
-      if (block.first > span.last_seen || block.first + block.count <= span.first_seen) continue;
-      if (!chosen.Any(p, b)) continue;
-      columns.Scores(p, span, block, &queries[at], scores);
+      if (!seen[p].Some(block.first, block.count) || !chosen.Any(p, b)) continue;
+      arithmetic.Scores(p, scores);
+      if (!seen[p].All(block.first, block.count)) columns.Mask(p, block.first, block.count, scores);
       chosen.Mask(p, b, block.count, scores);
       SoftmaxStep(block.count, hd, scores, &maximum[row], &total[row], &out[at]);
-      PanelProduct(hd, block.count, block.v.ByDims(), scores, kPanel, &out[at], kPanel, true);
+      arithmetic.AddValues(scores, &out[at]);
     }
   }
   AlignedVector<float> sums(static_cast<std::size_t>(hd));
