@@ -259,7 +259,7 @@ class Comparison {
   double Divergence(const std::filesystem::path& path) {
     const LoadedModel model(path);
     TransformerSequence sequence(model.transformer());
-    return MeasureKld(sequence, *logits_, reference_.bos(), options_.text_tokens).mean;
+    return MeasureKld(sequence, *logits_, reference_.bos(), {.max_tokens = options_.text_tokens}).mean;
   }
 
   const Options& options_;

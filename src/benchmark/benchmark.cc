@@ -158,16 +158,16 @@ class Benchmark {
     const std::string batch = result.sequences == 1 ? "" : fmt::format(" x {}", result.sequences);
     progress_.Start(fmt::format("{} {}{} at {}", Name(result.work), result.tokens, batch, result.depth),
                     repetitions, "runs");
-    const MemoryReading* memory = result.work == BenchmarkWork::kDecode ? options_.memory : nullptr;
-    double before = memory != nullptr ? memory->Pass(Threads()) : 0;
+    const double amount = result.work == BenchmarkWork::kDecode ? result.bytes : result.operations;
+    double before = options_.machine ? options_.machine(result.work) : 0;
     const std::int64_t seen = Seen(), chosen = Chosen();
     for (std::int64_t i = 0; i < repetitions; ++i) {
       subject_.Set(result.sequences, result.depth);
       const double seconds = SecondsOf([&] { Do(result, model_); });
       result.seconds.push_back(seconds);
-      if (memory != nullptr) {
-        const double after = memory->Pass(Threads());
-        result.of_memory.push_back(result.bytes / seconds / ((before + after) / 2));
+      if (options_.machine) {
+        const double after = options_.machine(result.work);
+        result.of_machine.push_back(amount / seconds / ((before + after) / 2));
         before = after;
       }
       progress_.Update(i + 1);
@@ -175,7 +175,7 @@ class Benchmark {
     if (Seen() > seen)
       result.chosen = static_cast<double>(Chosen() - chosen) / static_cast<double>(Seen() - seen);
     std::ranges::sort(result.seconds);
-    std::ranges::sort(result.of_memory);
+    std::ranges::sort(result.of_machine);
     if (options_.profile) Profile(repetitions, result);
     progress_.Finish(fmt::format("{:.1f} tokens/s", result.TokensPerSecond(result.BestSeconds())));
     results_.push_back(std::move(result));
@@ -255,7 +255,7 @@ std::string_view Name(BenchmarkWork work) {
 
 double BenchmarkResult::MedianSeconds() const { return MedianOf(seconds); }
 double BenchmarkResult::ProfiledSeconds() const { return Total(parts); }
-double BenchmarkResult::MedianOfMemory() const { return MedianOf(of_memory); }
+double BenchmarkResult::MedianOfMachine() const { return MedianOf(of_machine); }
 
 std::vector<BenchmarkResult> MeasureModel(const Transformer& model, const BenchmarkOptions& options,
                                           Progress& progress) {

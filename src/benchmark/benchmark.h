@@ -2,16 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <vector>
 
 #include "base/progress.h"
-#include "benchmark/memory_reading.h"
 #include "benchmark/profiling_kernels.h"
 #include "model/transformer.h"
 #include "tensor/type.h"
 
 namespace longspan {
+
+enum class BenchmarkWork { kPrefill, kPrompt, kDecode };
+std::string_view Name(BenchmarkWork work);  // "prefill", "prompt", "decode"
 
 struct BenchmarkOptions {
   std::vector<std::int64_t> depths{0, 8192, 32768};  // tokens that the sequence holds beforehand
@@ -21,14 +24,12 @@ struct BenchmarkOptions {
   std::vector<std::int64_t> batches{1};  // sequences written at once; more than one only at the least depth
   int repetitions = 3;                   // of each prefill and decode
   Type cache_type = Type::kF32;          // of keys and values
-  // Read before and after each decode, so that its speed is compared with the memory's of the same moment:
-  // neighbours on a shared machine come and go. Null: not read.
-  const MemoryReading* memory = nullptr;
+  // What the machine does at the moment: bytes that it reads a second for decodes, operations of its products
+  // for all else. Asked before and after each repetition, because neighbours on a shared machine come and go.
+  // Empty: not asked.
+  std::function<double(BenchmarkWork work)> machine = {};
   bool profile = false;  // repeats every work once more, with a clock around each operation
 };
-
-enum class BenchmarkWork { kPrefill, kPrompt, kDecode };
-std::string_view Name(BenchmarkWork work);  // "prefill", "prompt", "decode"
 
 struct BenchmarkResult {
   BenchmarkWork work;
@@ -38,9 +39,9 @@ struct BenchmarkResult {
   double operations = 0;             // floating-point, of one repetition
   double bytes = 0;                  // of weights, keys and values that one repetition reads at least
   std::vector<double> seconds = {};  // of each repetition, fastest first
-  // Of each decode, least first: its bytes a second relative to those of reading memory around it. Empty
-  // where memory was not read.
-  std::vector<double> of_memory = {};
+  // Of each repetition, least first: its bytes (of a decode) or operations a second relative to what the
+  // machine did around it. Empty where the machine was not asked.
+  std::vector<double> of_machine = {};
   // The parts of the fastest profiled repetition. Empty where none was asked for.
   std::vector<PartTime> parts = {};
   // Of the KV blocks that sparse prefill chose among; 1 where nothing was left out. `operations` and `bytes`
@@ -49,7 +50,7 @@ struct BenchmarkResult {
 
   double BestSeconds() const { return seconds.front(); }
   double MedianSeconds() const;
-  double MedianOfMemory() const;
+  double MedianOfMachine() const;
   double ProfiledSeconds() const;  // of all parts
   double TokensPerSecond(double of_seconds) const {
     return static_cast<double>(tokens * sequences) / of_seconds;

@@ -65,20 +65,25 @@ TEST_F(BenchmarkTest, CountsWhatIsDone) {
   EXPECT_EQ(r[2].bytes, 2 * weights + KvBytes(config_, 9, Type::kF32) + KvBytes(config_, 10, Type::kF32));
 }
 
-TEST_F(BenchmarkTest, DecodesAreComparedWithMemoryOfTheSameMoment) {
-  const MemoryReading memory(1 << 20);
-  EXPECT_GT(memory.Pass(1), 0);
+TEST_F(BenchmarkTest, WorkIsComparedWithTheMachineOfTheSameMoment) {
   BenchmarkOptions options;
   options.depths = {0};
   options.prefill = 5;
   options.decode = 2;
-  options.memory = &memory;
+  std::vector<BenchmarkWork> asked;
+  options.machine = [&](BenchmarkWork work) {
+    asked.push_back(work);
+    return work == BenchmarkWork::kDecode ? 1e9 : 1e12;
+  };
   const std::vector<BenchmarkResult> r = MeasureModel(model_, options);
   ASSERT_EQ(r.size(), 2u);
-  EXPECT_TRUE(r[0].of_memory.empty());
-  ASSERT_EQ(r[1].of_memory.size(), 3u);
-  EXPECT_GT(r[1].of_memory.front(), 0);
-  EXPECT_EQ(r[1].MedianOfMemory(), r[1].of_memory[1]);
+  ASSERT_EQ(r[0].of_machine.size(), 3u);
+  EXPECT_NEAR(r[0].MedianOfMachine(), r[0].operations / r[0].MedianSeconds() / 1e12, 1e-9);
+  ASSERT_EQ(r[1].of_machine.size(), 3u);
+  EXPECT_NEAR(r[1].MedianOfMachine(), r[1].bytes / r[1].MedianSeconds() / 1e9, 1e-9);
+  const auto of_decodes = std::ranges::count(asked, BenchmarkWork::kDecode);
+  EXPECT_EQ(of_decodes, 4);  // around each of three
+  EXPECT_EQ(std::ssize(asked), 8);
 }
 
 TEST_F(BenchmarkTest, AProfileIsMeasuredBesideWhatItIsOf) {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/cancel.h"
+#include "base/error.h"
 #include "base/parallel.h"
 #include "benchmark/memory_reading.h"
 #include "benchmark/peak_loops.h"
@@ -95,6 +96,21 @@ std::vector<Peak> MeasurePeaks(const PeakOptions& options, Progress& progress) {
   progress.Update(count, Name(PeakKind::kMemoryReading));
   progress.Finish();
   return peaks;
+}
+
+double RateNow(const Peak& peak) {
+  constexpr double kSeconds = 0.02;
+  std::vector<PeakLoop> loops = TileLoops();
+  for (const auto& more : {Int8Loops(), FmaLoops()}) loops.insert(loops.end(), more.begin(), more.end());
+  const auto loop = std::ranges::find_if(loops, [&](const PeakLoop& l) {
+    return l.kind == peak.kind && l.isa == peak.isa && l.instruction == peak.instruction;
+  });
+  if (loop == loops.end()) Fail(ErrorKind::kInternal, "no loop for the peak of {}", Name(peak.kind));
+  const auto steps = std::max<std::int64_t>(
+      1, static_cast<std::int64_t>(kSeconds * peak.all_threads / Threads() / loop->operations));
+  const double seconds =
+      SecondsOf([&] { ParallelFor(Threads(), [&](std::int64_t) { ignored_sum = loop->run(steps); }); });
+  return Threads() * static_cast<double>(steps) * loop->operations / seconds;
 }
 
 bool Allows(std::string_view isa, const Peak& peak) {

@@ -35,6 +35,9 @@ struct PeakOptions {
 // no room for the memory to be read.
 std::vector<Peak> MeasurePeaks(const PeakOptions& options = {}, Progress& progress = NoProgress());
 
+// Operations a second of all threads at the moment, by a short run of the same loop. Only of products.
+double RateNow(const Peak& peak);
+
 // Whether code for instruction set `isa`, or "auto", may use the instruction of this peak.
 bool Allows(std::string_view isa, const Peak& peak);
 

@@ -11,6 +11,7 @@
 #include "base/parallel.h"
 #include "benchmark/benchmark.h"
 #include "benchmark/cost.h"
+#include "benchmark/memory_reading.h"
 #include "benchmark/peaks.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
@@ -40,7 +41,7 @@ std::string Rate(double per_second, std::string_view unit) {
 }
 
 // The peak that a result is compared with: reading memory for writing, products for all else. `rate` is that
-// of the fastest repetition. What writing reaches of the memory is the median of what its repetitions did.
+// of the fastest repetition, `fraction` the median of what repetitions reached of the machine around them.
 struct Held {
   const Peak* peak;
   double rate;
@@ -49,13 +50,10 @@ struct Held {
 };
 
 Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, const Peak* products) {
-  if (result.work == BenchmarkWork::kDecode) {
-    const Peak* memory = MemoryPeak(peaks);
-    return {memory, result.bytes / result.BestSeconds(), "B",
-            memory == nullptr ? 0 : result.MedianOfMemory()};
-  }
-  const double rate = result.operations / result.BestSeconds();
-  return {products, rate, "FLOP", products == nullptr ? 0 : rate / products->all_threads};
+  const bool writing = result.work == BenchmarkWork::kDecode;
+  const Peak* peak = writing ? MemoryPeak(peaks) : products;
+  return {peak, (writing ? result.bytes : result.operations) / result.BestSeconds(), writing ? "B" : "FLOP",
+          peak == nullptr ? 0 : result.MedianOfMachine()};
 }
 
 // Only quantised weights are multiplied by activations in integers.
@@ -183,9 +181,15 @@ void RunBench(const BenchOptions& options) {
   std::vector<BenchmarkResult> results;
   if (model) {
     std::optional<MemoryReading> memory;
-    if (options.peaks) memory.emplace();
     BenchmarkOptions benchmark = options.benchmark;
-    benchmark.memory = memory ? &*memory : nullptr;
+    if (options.peaks) {
+      memory.emplace();
+      const Peak* products = PeakOfProducts(options.model, *model, peaks);
+      benchmark.machine = [&, products](BenchmarkWork work) {
+        if (work == BenchmarkWork::kDecode) return memory->Pass(Threads());
+        return products == nullptr ? 0.0 : RateNow(*products);
+      };
+    }
     results = MeasureModel(model->transformer(), benchmark, Terminal());
   }
 
