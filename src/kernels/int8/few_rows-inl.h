@@ -71,22 +71,26 @@ void FewRows(const RoundedRows& x, const Product& product, std::int64_t first, s
   }
 }
 
-// For `rows` rows, at most kFewRows. Some numbers share a function, because each is a lot of code.
+// Sanitizers make these functions so large that compiling all of them takes most of CI's hour.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kEveryFunction = false;
+#else
+inline constexpr bool kEveryFunction = true;
+#endif
+
+// For `rows` rows, at most kFewRows. Some numbers share a function, because each is a lot of code: rows past
+// the last cost time, but change nothing.
 template <class W>
 Job::Run FewRowsFor(std::int64_t rows) {
-  static constexpr Job::Run kFunctions[] = {
-    FewRows<W, 1>,
-    FewRows<W, 2>,
-    FewRows<W, 4>,
-    FewRows<W, 4>,
-#if HWY_TARGET <= HWY_AVX3_DL
-    FewRows<W, 6>,
-    FewRows<W, 6>,
-    FewRows<W, 8>,
-    FewRows<W, 8>,
-#endif
-  };
-  return kFunctions[rows - 1];
+  if (rows == 1) return FewRows<W, 1>;
+  if constexpr (kEveryFunction) {
+    if (rows == 2) return FewRows<W, 2>;
+    if constexpr (kFewRows > 4) {
+      if (rows <= 4) return FewRows<W, 4>;
+      if (rows <= 6) return FewRows<W, 6>;
+    }
+  }
+  return FewRows<W, kFewRows>;
 }
 
 template <class W>
