@@ -17,6 +17,7 @@
 
 #include "base/memory.h"
 #include "kernels/kernels.h"
+#include "kernels/transpose16.h"
 #include "kernels/vector/attention_dots-inl.h"
 #include "tensor/blocks.h"
 
@@ -74,41 +75,13 @@ struct PairOfBlocks<Type::kQ4_0> {
   }
 };
 
-// v [16] of 16 words each becomes its transpose.
-HWY_INLINE void TransposeWords(__m512i (&v)[16]) {
-  __m512i t[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4) {
-    v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    v[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    v[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    v[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
-}
-
 // sum += the products of bytes, k unsigned; of signed words. Written out, because GCC 12 copies each sum to
 // another register and back around its own intrinsics.
 HWY_INLINE void AddByteProducts(__m512i& sum, __m512i k, const std::int32_t& q) {
   asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(k), "m"(q));
+}
+HWY_INLINE void AddByteProducts(__m512i& sum, __m512i k, __m512i q) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(k), "v"(q));
 }
 HWY_INLINE void AddWordProducts(__m512i& sum, __m512i w, __m512i v) {
   asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(v));
@@ -204,7 +177,7 @@ class CodeDots {
     __m512i k[kLanes];
 #pragma GCC unroll 16
     for (int t = 0; t < kLanes; ++t) k[t] = Pair::Codes(Row(block.k, token + t) + first);
-    TransposeWords(k);
+    Transpose16(k);
     const __m512 scale[] = {_mm512_load_ps(scales[first] + token), _mm512_load_ps(scales[first + 1] + token)};
     for (std::int64_t c = 0; c < groups_ * kQueries; c += kQueries) {
       __m512i dots[kQueries][2];

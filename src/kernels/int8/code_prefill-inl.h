@@ -24,10 +24,6 @@ HWY_BEFORE_NAMESPACE();
 #pragma GCC target("avx512vnni")
 namespace longspan::HWY_NAMESPACE {
 
-HWY_INLINE void AddByteProductsOf(__m512i& sum, __m512i q, __m512i k) {  // q unsigned
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(q), "v"(k));
-}
-
 // One KV block of one head as panels of queries meet it.
 class CodeBlock {
  public:
@@ -126,8 +122,8 @@ class CodeBlock {
 #pragma GCC unroll 6
         for (int i = 0; i < kRows; ++i) {
           const __m512i k = _mm512_set1_epi32(keys_[(t + i) * words_ + b * 8 + word]);
-          AddByteProductsOf(dots[i][0], low, k);
-          AddByteProductsOf(dots[i][1], high, k);
+          AddByteProducts(dots[i][0], low, k);
+          AddByteProducts(dots[i][1], high, k);
         }
       }
 #pragma GCC unroll 6
