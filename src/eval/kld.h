@@ -10,14 +10,15 @@
 #include "base/progress.h"
 #include "eval/logits_file.h"
 #include "eval/window.h"
+#include "eval/window_reader.h"
 #include "infer/sequence.h"
 
 namespace longspan {
 
 struct KldOptions {
   std::int64_t context = 512;
-  std::int64_t max_tokens = 0;  // score at most so many tokens; 0: all
-  std::int64_t chunk = 512;     // tokens that models read at a time; with one they compute as in writing
+  std::int64_t max_tokens = 0;                // score at most so many tokens; 0: all
+  std::int64_t chunk = WindowReader::kChunk;  // tokens that models read at a time; with one, as in writing
 };
 
 // A figure and the standard error of it.

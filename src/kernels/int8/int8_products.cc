@@ -3,13 +3,7 @@
 #include <utility>
 #include <vector>
 
-// Only the targets with byte products: AVX2, and AVX-512 with VNNI.
-#ifndef HWY_DISABLED_TARGETS
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3)
-#endif
-#ifndef HWY_WANT_AVX3_DL
-#define HWY_WANT_AVX3_DL
-#endif
+#include "kernels/int8/byte_targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/int8/int8_products.cc"
@@ -18,57 +12,42 @@
 #include <hwy/highway.h>
 
 #include "base/error.h"
-#include "kernels/int8/codes-inl.h"
-#include "kernels/int8/iq_codes-inl.h"
-#include "kernels/int8/k_codes-inl.h"
-#include "kernels/int8/level_codes-inl.h"
-#include "kernels/int8/product-inl.h"
+#include "kernels/int8/job-inl.h"
 #include "kernels/int8/round-inl.h"
+#include "kernels/int8/type_products-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace longspan::HWY_NAMESPACE {
 
 #if HWY_TARGET <= HWY_AVX2
 
-// Calls f with the struct of codes-inl.h for `type`; false if there is none.
-template <class F>
-bool WithCodes(Type type, F&& f) {
-  const auto tried = [&]<class... W>(W... codes) {
-    return ((codes.kType == type && (f(codes), true)) || ...);
-  };
-  return tried(Q4_0Codes(), Q4_1Codes(), Q5_0Codes(), Q5_1Codes(), Q8_0Codes(), Q2_KCodes(), Q3_KCodes(),
-               Q4_KCodes(), Q5_KCodes(), Q6_KCodes(), IQ4_NLCodes(), IQ4_XSCodes(), MXFP4Codes(),
-               TQ1_0Codes(), TQ2_0Codes(), IQ1_SCodes(), IQ1_MCodes(), IQ2_XXSCodes(), IQ2_XSCodes(),
-               IQ2_SCodes(), IQ3_XXSCodes(), IQ3_SCodes());
+// Null for a type that has none.
+const TypeProducts* Find(Type type) {
+  for (const auto family : {BlockProducts, KProducts, LevelProducts, IqProducts}) {
+    if (const TypeProducts* products = family(type)) return products;
+  }
+  return nullptr;
 }
 
-bool Supports(Type type) {
-  return WithCodes(type, [](auto) {});
-}
+bool Supports(Type type) { return Find(type) != nullptr; }
 
-// As WithCodes, for a type that is supported.
-template <class F>
-void WithCodesOf(const Tensor& weight, F&& f) {
-  if (!WithCodes(weight.type(), f))
-    Fail(ErrorKind::kInternal, "no 8-bit product for {}", Traits(weight.type()).name);
+const TypeProducts& Get(const Tensor& weight) {
+  const TypeProducts* products = Find(weight.type());
+  if (products == nullptr) Fail(ErrorKind::kInternal, "no 8-bit product for {}", Traits(weight.type()).name);
+  return *products;
 }
 
 void MatMuls(const RoundedRows& x, std::span<const Product> products) {
   std::vector<Job> jobs;
   jobs.reserve(products.size());
-  for (const Product& p : products)
-    WithCodesOf(*p.weight, [&]<class W>(W) { jobs.push_back(MakeJob<W>(x, p)); });
+  for (const Product& p : products) jobs.push_back(Get(*p.weight).make_job(x, p));
   RunJobs(x, jobs);
 }
 
-std::int64_t PackedBytesOf(const Tensor& weight) {
-  std::int64_t bytes = 0;
-  WithCodesOf(weight, [&]<class W>(W) { bytes = Strips<W>(weight).packed_bytes(); });
-  return bytes;
-}
+std::int64_t PackedBytesOf(const Tensor& weight) { return Get(weight).packed_bytes(weight); }
 
 Packing Pack(const Tensor& weight, std::span<std::byte> to, std::shared_ptr<const void> owner) {
-  WithCodesOf(weight, [&]<class W>(W) { PackStrips<W>(weight, to.data()); });
+  Get(weight).pack(weight, to.data());
   return {kLanes, to, std::move(owner)};
 }
 

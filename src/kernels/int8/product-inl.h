@@ -10,6 +10,8 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 #include "base/parallel.h"
 #include "kernels/int8/few_rows-inl.h"
@@ -17,6 +19,7 @@
 #include "kernels/int8/many_rows-inl.h"
 #include "kernels/int8/rounded_rows.h"
 #include "kernels/int8/strips-inl.h"
+#include "kernels/int8/type_products-inl.h"
 #include "kernels/kernels.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -38,6 +41,19 @@ Job MakeJob(const RoundedRows& x, const Product& product) {
   if (x.rows <= kFewRows)
     return {&product, w.strips(), StripsAtOnce(w), FewRowsFor<W>(x.rows), FewRowsMemory<W>};
   return {&product, w.strips(), kTileStrips, ManyRows<W>, ManyRowsMemory<W>};
+}
+
+template <class W>
+std::int64_t PackedBytesOf(const Tensor& weight) {
+  return Strips<W>(weight).packed_bytes();
+}
+
+// The products of a type for which there is one of the structs W of codes-inl.h, or null.
+template <class... W>
+const TypeProducts* ProductsOf(Type type) {
+  static constexpr TypeProducts kProducts[] = {{MakeJob<W>, PackedBytesOf<W>, PackStrips<W>}...};
+  std::size_t i = 0;
+  return ((W::kType == type || (++i, false)) || ...) ? &kProducts[i] : nullptr;
 }
 
 #endif  // HWY_AVX2
