@@ -9,11 +9,13 @@ namespace longspan {
 
 std::int64_t ChooseBlocks(std::span<const float> mass, std::int64_t first, std::int64_t own,
                           std::int64_t last, const SparsePrefill& sparse, std::span<std::uint8_t> chosen) {
+  // What is no number counts as nothing: it could not be sorted.
+  const auto weight = [&](std::int64_t block) { return mass[block] > 0 ? mass[block] : 0.0f; };
   std::int64_t taken = 0;
   double share = 0;
   const auto take = [&](std::int64_t block) {
     chosen[block] = 1;
-    share += mass[block];
+    share += weight(block);
     ++taken;
   };
   const std::int64_t local = std::max(first, own - SparsePrefill::kLocalBlocks);
@@ -25,11 +27,12 @@ std::int64_t ChooseBlocks(std::span<const float> mass, std::int64_t first, std::
   double rest_share = 0;
   for (std::int64_t b = first_end; b < local; ++b) {
     rest.push_back(b);
-    rest_share += mass[b];
+    rest_share += weight(b);
   }
   // Of equal blocks the later one comes first, so that the order is one and the same everywhere.
-  std::ranges::sort(
-      rest, [&](std::int64_t a, std::int64_t b) { return mass[a] != mass[b] ? mass[a] > mass[b] : a > b; });
+  std::ranges::sort(rest, [&](std::int64_t a, std::int64_t b) {
+    return weight(a) != weight(b) ? weight(a) > weight(b) : a > b;
+  });
   // A sum of everything may come out below 1, so a threshold of 1 is no number to compare with.
   const double wanted = sparse.threshold < 1 ? sparse.threshold * (share + rest_share) : 2;
   const std::int64_t most = sparse.budget > 0 ? sparse.budget / kKvBlock : last + 1;

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <deque>
+#include <limits>
 
 #include "base/parallel.h"
 #include "base/random.h"
@@ -228,6 +229,16 @@ TEST(ChooseBlocksTest, TakesTheLargestUntilTheThreshold) {
   EXPECT_EQ(with(0.93f), (std::vector<std::uint8_t>{1, 0, 1, 0, 1, 1, 1, 1, 1, 1, 1}));  // later of equals
   EXPECT_EQ(with(0.93f, 8 * 64), with(0.79f));
   EXPECT_EQ(with(0.93f, 64), with(0.4f));  // first and local blocks are taken whatever the budget
+}
+
+TEST(ChooseBlocksTest, WhatIsNoNumberCountsAsNothing) {
+  std::vector<float> mass, zeros;
+  for (int b = 0; b < 2000; ++b) {
+    const float x = static_cast<float>(b * 7919 % 2000) / 2e6f;
+    mass.push_back(b % 3 == 0 ? std::numeric_limits<float>::quiet_NaN() : x);
+    zeros.push_back(b % 3 == 0 ? 0 : x);
+  }
+  EXPECT_EQ(Choose(mass, 0, 1999, {.threshold = 0.5f}), Choose(zeros, 0, 1999, {.threshold = 0.5f}));
 }
 
 TEST(ChooseBlocksTest, StaysWithinTheWindow) {
