@@ -45,16 +45,16 @@ class Subject {
     logits_.Resize(sequences, model_.config().vocab_size);
   }
 
-  // The first sequence reads in chunks and ends with the logits of the last token. `model` computes what the
-  // subject's own model does.
-  void Read(const Transformer& model, std::span<const std::int32_t> tokens) {
+  // The first sequence reads in chunks and, where this is the end of it, computes the logits of the last
+  // token. `model` computes what the subject's own model does.
+  void Read(const Transformer& model, std::span<const std::int32_t> tokens, bool end = true) {
     while (!tokens.empty()) {
       ThrowIfCancelled();
       const auto chunk = tokens.first(std::min<std::size_t>(tokens.size(), Session::kChunk));
       const Rows hidden = Rows(hidden_).Slice(0, std::ssize(chunk));
       model.Forward(chunk, caches_.front(), hidden);
       tokens = tokens.subspan(chunk.size());
-      if (tokens.empty()) model.Logits(hidden.Slice(hidden.rows - 1, 1), Rows(logits_).Slice(0, 1));
+      if (tokens.empty() && end) model.Logits(hidden.Slice(hidden.rows - 1, 1), Rows(logits_).Slice(0, 1));
     }
   }
 
@@ -108,7 +108,7 @@ class Benchmark {
       for (const std::int64_t depth : depths)
         Measure(Reading(BenchmarkWork::kPrefill, depth, options_.prefill));
     }
-    if (options_.prompt > 0) Measure(Reading(BenchmarkWork::kPrompt, 0, options_.prompt));
+    if (options_.prompt > 0) MeasurePrompt(Reading(BenchmarkWork::kPrompt, 0, options_.prompt));
     if (options_.decode > 0) {
       for (const std::int64_t depth : depths) {
         for (const std::int64_t sequences : batches) {
@@ -154,7 +154,7 @@ class Benchmark {
   }
 
   void Measure(BenchmarkResult result) {
-    const std::int64_t repetitions = result.work == BenchmarkWork::kPrompt ? 1 : options_.repetitions;
+    const std::int64_t repetitions = options_.repetitions;
     const std::string batch = result.sequences == 1 ? "" : fmt::format(" x {}", result.sequences);
     progress_.Start(fmt::format("{} {}{} at {}", Name(result.work), result.tokens, batch, result.depth),
                     repetitions, "runs");
@@ -178,6 +178,46 @@ class Benchmark {
     std::ranges::sort(result.of_machine);
     if (options_.profile) Profile(repetitions, result);
     progress_.Finish(fmt::format("{:.1f} tokens/s", result.TokensPerSecond(result.BestSeconds())));
+    results_.push_back(std::move(result));
+  }
+
+  // Read once, stretch by stretch, so that one sees how fast it is at each depth.
+  void MeasurePrompt(BenchmarkResult result) {
+    constexpr std::int64_t kLeast = BenchmarkResult::kStretches * Session::kChunk;
+    const std::int64_t length = (result.tokens + kLeast - 1) / kLeast * Session::kChunk;
+    progress_.Start(fmt::format("prompt of {}", result.tokens), result.tokens, "tokens");
+    const auto machine = [&] { return options_.machine ? options_.machine(result.work) : 0; };
+    const std::int64_t seen = Seen(), chosen = Chosen();
+    subject_.Set(1, 0);
+    double before = machine(), seconds = 0, at_peak = 0, done = 0;
+    for (std::int64_t depth = 0; depth < result.tokens; depth += length) {
+      const std::int64_t tokens = std::min(length, result.tokens - depth);
+      const bool end = depth + tokens == result.tokens;
+      PromptStretch stretch{depth, tokens};
+      stretch.seconds =
+          SecondsOf([&] { subject_.Read(model_, std::span(tokens_).subspan(depth, tokens), end); });
+      const double after = machine();
+      const LlamaConfig& config = model_.config();
+      const double operations =
+          ForwardOperations(config, tokens, depth) + (end ? LogitsOperations(config, 1) : 0);
+      if (const double peak = (before + after) / 2; peak > 0) {
+        stretch.of_machine = operations / stretch.seconds / peak;
+        at_peak += operations / peak;
+      }
+      seconds += stretch.seconds;
+      before = after;
+      done += operations;
+      progress_.Work(static_cast<std::int64_t>(done), static_cast<std::int64_t>(result.operations));
+      const double rate = static_cast<double>(tokens) / stretch.seconds;
+      progress_.Update(depth + tokens, fmt::format("{:.1f} tokens/s at {}", rate, depth));
+      result.stretches.push_back(stretch);
+    }
+    result.seconds = {seconds};
+    if (options_.machine) result.of_machine = {at_peak / seconds};
+    if (Seen() > seen)
+      result.chosen = static_cast<double>(Chosen() - chosen) / static_cast<double>(Seen() - seen);
+    if (options_.profile) Profile(1, result);
+    progress_.Finish(fmt::format("{:.1f} tokens/s", result.TokensPerSecond(seconds)));
     results_.push_back(std::move(result));
   }
 

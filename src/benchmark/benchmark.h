@@ -31,6 +31,14 @@ struct BenchmarkOptions {
   bool profile = false;  // repeats every work once more, with a clock around each operation
 };
 
+// A part of a whole prompt.
+struct PromptStretch {
+  std::int64_t depth = 0;  // tokens before it
+  std::int64_t tokens = 0;
+  double seconds = 0;
+  double of_machine = 0;  // its operations a second relative to what the machine did around it; 0: not asked
+};
+
 struct BenchmarkResult {
   BenchmarkWork work;
   std::int64_t depth = 0;
@@ -44,9 +52,12 @@ struct BenchmarkResult {
   std::vector<double> of_machine = {};
   // The parts of the fastest profiled repetition. Empty where none was asked for.
   std::vector<PartTime> parts = {};
+  std::vector<PromptStretch> stretches = {};  // of a whole prompt, at most kStretches, in whole chunks
   // Of the KV blocks that sparse prefill chose among; 1 where nothing was left out. `operations` and `bytes`
   // are those of dense attention.
   double chosen = 1;
+
+  static constexpr std::int64_t kStretches = 16;
 
   double BestSeconds() const { return seconds.front(); }
   double MedianSeconds() const;

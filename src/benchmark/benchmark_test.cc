@@ -86,6 +86,26 @@ TEST_F(BenchmarkTest, WorkIsComparedWithTheMachineOfTheSameMoment) {
   EXPECT_EQ(std::ssize(asked), 8);
 }
 
+TEST_F(BenchmarkTest, AWholePromptIsTimedByDepth) {
+  BenchmarkOptions options;
+  options.prefill = options.decode = 0;
+  options.prompt = 1100;
+  double of_machine = 0, seconds = 0;
+  options.machine = [](BenchmarkWork) { return 1e12; };
+  const BenchmarkResult r = MeasureModel(model_, options).at(0);
+  ASSERT_EQ(r.stretches.size(), 3u);
+  for (std::int64_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(r.stretches[i].depth, 512 * i);
+    EXPECT_EQ(r.stretches[i].tokens, i < 2 ? 512 : 76);
+    EXPECT_GT(r.stretches[i].seconds, 0);
+    seconds += r.stretches[i].seconds;
+    of_machine += r.stretches[i].of_machine * r.stretches[i].seconds;
+  }
+  EXPECT_NEAR(r.BestSeconds(), seconds, 1e-9 * seconds);
+  EXPECT_NEAR(r.MedianOfMachine(), r.operations / seconds / 1e12, 1e-9 * r.MedianOfMachine());
+  EXPECT_NEAR(r.MedianOfMachine(), of_machine / seconds, 1e-9 * r.MedianOfMachine());
+}
+
 TEST_F(BenchmarkTest, AProfileIsMeasuredBesideWhatItIsOf) {
   BenchmarkOptions options;
   options.depths = {0};

@@ -108,6 +108,18 @@ void PrintModel(const BenchOptions& options, const LoadedModel& model, const std
   }
 }
 
+// How fast a whole prompt was read at each depth.
+void PrintStretches(const BenchmarkResult& result) {
+  if (result.stretches.size() < 2) return;
+  fmt::print("\nprompt of {} by depth, {:.1f} s in all\n", result.tokens, result.BestSeconds());
+  fmt::print("{:>7} {:>10} {:>8}\n", "depth", "tokens/s", "of peak");
+  for (const PromptStretch& stretch : result.stretches) {
+    const double rate = static_cast<double>(stretch.tokens) / stretch.seconds;
+    fmt::print("{:>7} {:>10.2f} {:>8}\n", stretch.depth, rate,
+               stretch.of_machine > 0 ? fmt::format("{:.1f}%", 100 * stretch.of_machine) : "n/a");
+  }
+}
+
 void PrintProfile(const BenchmarkResult& result) {
   const double all = result.ProfiledSeconds(), tokens = result.tokens * result.sequences;
   fmt::print("\n{} of {} at depth {}, {} sequence{}: {:.2f} tokens/s with a clock around each operation\n",
@@ -127,6 +139,17 @@ Json ProfileJson(const BenchmarkResult& result) {
                     {"seconds", time.seconds},
                     {"share", time.seconds / result.ProfiledSeconds()},
                     {"one_thread_seconds", time.one_thread}});
+  }
+  return json;
+}
+
+Json StretchesJson(const BenchmarkResult& result) {
+  Json json = Json::array();
+  for (const PromptStretch& stretch : result.stretches) {
+    json.push_back({{"depth", stretch.depth},
+                    {"tokens", stretch.tokens},
+                    {"seconds", stretch.seconds},
+                    {"fraction", stretch.of_machine > 0 ? Json(stretch.of_machine) : Json()}});
   }
   return json;
 }
@@ -163,6 +186,7 @@ Json ResultsJson(const std::vector<Peak>& peaks, const Peak* products,
          {"peak", held.peak == nullptr ? Json() : Json(FullName(*held.peak))},
          {"fraction", held.peak == nullptr ? Json() : Json(held.fraction)},
          {"chosen", r.chosen}});
+    if (!r.stretches.empty()) json.back()["by_depth"] = StretchesJson(r);
     if (!r.parts.empty()) json.back()["profile"] = ProfileJson(r);
   }
   return json;
@@ -196,6 +220,7 @@ void RunBench(const BenchOptions& options) {
   if (!options.json) {
     PrintMachine(peaks, chosen);
     if (model) PrintModel(options, *model, peaks, results);
+    std::ranges::for_each(results, PrintStretches);
     if (options.benchmark.profile) std::ranges::for_each(results, PrintProfile);
     return;
   }
