@@ -158,14 +158,16 @@ class CodeDots {
       total = hn::Add(total, x);
     }
     const float bound = hn::GetLane(hn::MaxOfLanes(d, largest));
-    const FloatVec inverse = hn::Set(d, bound > 0 ? 127.0f / bound : 0.0f);
+    constexpr float kLeast = 1e-36f;  // below it the inverse overflows
+    const FloatVec most = hn::Set(d, 127.0f), inverse = hn::Set(d, bound > kLeast ? 127.0f / bound : 0.0f);
     for (std::int64_t i = 0; i < head_dim_; i += kLanes) {
-      const __m512i rounded = _mm512_cvtps_epi32(hn::Mul(hn::LoadU(d, q + i), inverse).raw);
+      const FloatVec x = hn::Min(hn::Mul(hn::LoadU(d, q + i), inverse), most);
+      const __m512i rounded = _mm512_cvtps_epi32(x.raw);
       _mm_storeu_si128(reinterpret_cast<__m128i*>(&codes_[(c * head_dim_ + i) / 4]),
                        _mm512_cvtepi32_epi8(rounded));
       minus_added_[(c * head_dim_ + i) / kBlock] -= Pair::kAdded * _mm512_reduce_add_epi32(rounded);
     }
-    // What is not a number shows in the factor.
+    // What is not a number is 127 above, and shows in the factor.
     factors_[c] = bound / 127 + 0 * hn::GetLane(hn::SumOfLanes(d, total));
   }
 

@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "base/parallel.h"
@@ -124,6 +125,28 @@ TEST_P(Int8ProductsTest, RoundingIsToTheNearestOf255Steps) {
   products_->round(zeros, rounded);
   EXPECT_EQ(rounded.scales[0], 0.0f);
   EXPECT_EQ(rounded.codes[0], 0);
+}
+
+// Nothing overflows, and every code stays within its range.
+TEST_P(Int8ProductsTest, RoundsWhatIsTinyOrNoNumber) {
+  for (const float extreme : {1e-45f, 1e-38f, 3e-37f, 1e-30f, 3e38f, std::numeric_limits<float>::infinity(),
+                              std::numeric_limits<float>::quiet_NaN()}) {
+    Matrix x(1, 32);
+    for (std::int64_t j = 0; j < 32; ++j) x[0][j] = j % 3 == 0 ? 0 : j % 3 == 1 ? extreme : -extreme;
+    RoundedRows rounded;
+    products_->round(x, rounded);
+    std::int32_t sum = 0;
+    for (int j = 0; j < 32; ++j) {
+      sum += rounded.codes[j];
+      EXPECT_LE(std::abs(rounded.codes[j]), 127) << extreme;
+    }
+    EXPECT_EQ(rounded.minus_sums[0], -sum) << extreme;
+    if (std::isfinite(extreme)) {
+      EXPECT_NEAR(Widen(rounded)[0][1], extreme, std::max(1e-36f, extreme / 250));
+    } else {
+      EXPECT_FALSE(std::isfinite(rounded.scales[0]));
+    }
+  }
 }
 
 TEST_P(Int8ProductsTest, MatchesPlainSumsOfTheRoundedRows) {

@@ -30,11 +30,13 @@ HWY_INLINE void RoundBlock(const float* x, std::int8_t* codes, float* scale, flo
   for (std::int64_t i = 0; i < 32; i += kLanes) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
   const float bound = hn::GetLane(hn::MaxOfLanes(d, largest));
   *scale = bound / 127.0f;
-  const FloatVec inverse = hn::Set(d, bound > 0 ? 127.0f / bound : 0.0f);
+  // Below this the inverse overflows. (What is no number shows in the scale, and is 127 here.)
+  constexpr float kLeast = 1e-36f;
+  const FloatVec most = hn::Set(d, 127.0f), inverse = hn::Set(d, bound > kLeast ? 127.0f / bound : 0.0f);
   for (int half = 0; half < 2; ++half) {
     IntVec total = hn::Zero(IntTag());
     for (std::int64_t i = 16 * half; i < 16 * (half + 1); i += kLanes) {
-      const IntVec code = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), inverse));
+      const IntVec code = hn::NearestInt(hn::Min(hn::Mul(hn::LoadU(d, x + i), inverse), most));
       total = hn::Add(total, code);
       hn::StoreU(hn::DemoteTo(d8, code), d8, codes + i);
     }
