@@ -92,7 +92,7 @@ void PrintModel(const BenchOptions& options, const LoadedModel& model, const std
       "\n{}: {:.1f} million parameters, {:.1f} MB of weights read a pass, {}, activations {}, cache {}\n\n",
       options.model.path, static_cast<double>(model.config().Parameters()) / 1e6,
       WeightBytes(model.transformer().weights()) / 1e6, NameOf(model.weight_memory()),
-      NameOf(options.model.activations), Traits(options.benchmark.cache_type).name);
+      NameOf(options.model.activations), Traits(options.model.CacheType(model.config())).name);
   const bool sparse = options.model.sparse_prefill;
   if (sparse) fmt::print("{}; rates are those of dense attention\n\n", SparseText(options.model, model));
   fmt::print("{:<8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>14}  {}{}\n", "work", "depth", "tokens", "sequences",
@@ -206,6 +206,7 @@ void RunBench(const BenchOptions& options) {
   if (model) {
     std::optional<MemoryReading> memory;
     BenchmarkOptions benchmark = options.benchmark;
+    benchmark.cache_type = options.model.CacheType(model->config());
     if (options.peaks) {
       memory.emplace();
       const Peak* products = PeakOfProducts(options.model, *model, peaks);
@@ -235,7 +236,7 @@ void RunBench(const BenchOptions& options) {
                      {"weight_bytes", static_cast<std::int64_t>(WeightBytes(model->transformer().weights()))},
                      {"weight_memory", NameOf(model->weight_memory())},
                      {"activations", NameOf(options.model.activations)},
-                     {"cache_type", Traits(options.benchmark.cache_type).name},
+                     {"cache_type", Traits(options.model.CacheType(model->config())).name},
                      {"sparse_prefill", SparseJson(options.model, *model)}};
     json["results"] = ResultsJson(peaks, PeakOfProducts(options.model, *model, peaks), results);
   }
@@ -249,7 +250,7 @@ void AddBench(CLI::App& app) {
   BenchmarkOptions& benchmark = options->benchmark;
   // The defaults of `run`.
   options->model.activations = Activations::kInt8;
-  options->model.cache_type = Type::kF16;
+  options->model.fast_cache = true;
   CLI::App* bench = app.add_subcommand("bench", "Measure the machine, and how much of it a model uses");
   options->model.AddTo(*bench);
   options->model.AddSparseTo(*bench);
@@ -284,10 +285,7 @@ void AddBench(CLI::App& app) {
   bench->footer(
       "Example:\n  longspan bench\n  longspan bench model.gguf --depths 0,8192 --prompt 16384 --batch 1,8 "
       "--threads 2");
-  bench->callback([options] {
-    options->benchmark.cache_type = options->model.cache_type;
-    RunBench(*options);
-  });
+  bench->callback([options] { RunBench(*options); });
 }
 
 }  // namespace longspan

@@ -71,7 +71,7 @@ void RunPpl(PplOptions& options) {
   if (options.all_tokens) perplexity.method = PerplexityMethod::kSliding;
   perplexity.Validate();
   const std::vector<TokenDocument> documents = ReadDocuments(options.text, model);
-  TransformerSequence sequence(model.transformer(), options.model.cache_type);
+  TransformerSequence sequence(model.transformer(), options.model.CacheType(model.config()));
   const auto results = MeasurePerplexity(sequence, documents, model.bos(), perplexity, Terminal());
   ReportSparse(options.model, model);
 
@@ -229,7 +229,7 @@ void RunKld(KldCommand& options) {
     options.output.Check(options.save, inputs);
   }
   const LoadedModel model = options.model.Load();
-  TransformerSequence sequence(model.transformer(), options.model.cache_type);
+  TransformerSequence sequence(model.transformer(), options.model.CacheType(model.config()));
   if (!options.save.empty()) return RunSaveLogits(options, model, sequence);
   const KldResult result = MeasureKld(options, model, sequence);
   ReportSparse(options.model, model);
@@ -293,7 +293,7 @@ void RunPasskey(const PasskeyCommand& options) {
   const auto decode = [&](std::span<const std::int32_t> ids) {
     return tokenizer.Decode(ids, {.special = false, .continues = true});
   };
-  TransformerSequence sequence(model.transformer(), options.model.cache_type);
+  TransformerSequence sequence(model.transformer(), options.model.CacheType(model.config()));
   const PasskeyResult r = NamingFile(options.model.path, [&] {
     return MeasurePasskey(sequence, PasskeyPrompts(prompts, options.seed), decode, options.passkey,
                           Terminal());

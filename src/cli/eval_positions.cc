@@ -63,7 +63,7 @@ void RunPositions(PositionsOptions& options) {
   }
   options.positions.Validate();
   const std::vector<TokenDocument> documents = ReadDocuments(options.files, 0, model);
-  TransformerSequence sequence(model.transformer(), options.model.cache_type);
+  TransformerSequence sequence(model.transformer(), options.model.CacheType(model.config()));
   const PositionLossResult result =
       MeasurePositionLoss(sequence, documents, model.bos(), options.positions, Terminal());
   ReportSparse(options.model, model);

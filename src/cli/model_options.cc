@@ -4,6 +4,7 @@
 
 #include "cli/checks.h"
 #include "cli/terminal.h"
+#include "kernels/kv_layout.h"
 #include "release/recipe/recipe_ranges.h"
 #include "text/warnings.h"
 
@@ -62,12 +63,15 @@ void ModelOptions::AddTo(CLI::App& command) {
                   "exact, or int8: rounded to 8 bits where weights are quantised, several times as fast")
       ->transform(CLI::CheckedTransformer(ActivationsByName()))
       ->default_str(NameOf(activations));
+  const std::string types =
+      "Type of keys and values: f32, f16, bf16, or q8_0 and q4_0, which are rotated before they are rounded ";
   command
-      .add_option("--cache-type", cache_type,
-                  "Type of keys and values: f32, f16, bf16, or q8_0 and q4_0, which are rotated before they "
-                  "are rounded")
-      ->transform(CLI::CheckedTransformer(CacheTypesByName(), CLI::ignore_case))
-      ->default_str(cache_type == Type::kF32 ? "f32" : "f16");
+      .add_option(
+          "--cache-type", cache_type,
+          types + (fast_cache ? "(default: q8_0 with --activations int8, f16 with exact or where heads "
+                                "have other sizes than 32, 64, 128, ...)"
+                              : "(default: f32)"))
+      ->transform(CLI::CheckedTransformer(CacheTypesByName(), CLI::ignore_case));
   command.add_flag(
       "--mmap", mmap,
       "Leave the weights in the file. Without it they are copied, with --activations int8 and where "
@@ -129,6 +133,14 @@ nlohmann::ordered_json SparseJson(const ModelOptions& options, const LoadedModel
 void ReportSparse(const ModelOptions& options, const LoadedModel& model) {
   const std::string text = SparseText(options, model);
   if (!text.empty()) Terminal().Message(text);
+}
+
+// docs/performance.md, "Cache types": beside 8-bit activations what an 8-bit cache costs is small.
+Type ModelOptions::CacheType(const LlamaConfig& config) const {
+  if (cache_type) return *cache_type;
+  if (!fast_cache) return Type::kF32;
+  const KvLayout small{Type::kQ8_0, config.kv_heads, config.head_dim};
+  return activations == Activations::kInt8 && small.Holds() ? small.type : Type::kF16;
 }
 
 LoadedModel ModelOptions::Load() const {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,8 @@ struct ModelOptions {
   std::string isa = "auto";
   // What a command sets before AddTo is its default. Measuring is exact, running is fast.
   Activations activations = Activations::kExact;
-  Type cache_type = Type::kF32;       // of keys and values
+  std::optional<Type> cache_type;     // of keys and values; unset: CacheType chooses
+  bool fast_cache = false;            // what it chooses: F32, or what costs little beside rounded activations
   std::vector<std::string> adapters;  // as AdapterFile::Parse reads them
   bool mmap = false;
   RopeOverride rope;
@@ -40,6 +42,8 @@ struct ModelOptions {
   // --sparse-prefill, --sparse-from, --sparse-budget, for the commands that read long texts.
   void AddSparseTo(CLI::App& command);
   LoadedModel Load() const;
+  // Of this model's keys and values.
+  Type CacheType(const LlamaConfig& config) const;
   // The files and folders that Load reads.
   std::vector<std::filesystem::path> Inputs() const;
 };

@@ -46,7 +46,7 @@ struct RunOptions {
     options.rope = {};
     options.adapters = {};
     options.activations = draft_activations.value_or(model.activations);
-    options.cache_type = draft_cache_type.value_or(model.cache_type);
+    if (draft_cache_type) options.cache_type = draft_cache_type;
     return options;
   }
 };
@@ -103,7 +103,8 @@ struct Speculation {
     model.emplace(draft.Load());
     CheckSameVocabulary(*model, target);
     try {
-      drafter = std::make_unique<DraftModel>(model->transformer(), draft.cache_type, options.draft_tokens);
+      drafter = std::make_unique<DraftModel>(model->transformer(), draft.CacheType(model->config()),
+                                             options.draft_tokens);
     } catch (const Error& e) {
       Fail(e.kind(), "{}: {}; --draft-cache-type takes another", draft.path, e.what());
     }
@@ -128,7 +129,7 @@ void Run(const RunOptions& options) {
     Fail(ErrorKind::kBadOption, "the prompt is empty and the model has no token to begin with");
 
   Session session(model.transformer(), ContextFor(options, model.config(), std::ssize(prompt)),
-                  options.model.cache_type);
+                  options.model.CacheType(model.config()));
   const Speculation speculation(options, model);
   const auto prefill_start = std::chrono::steady_clock::now();
   // Short prompts are read faster than a bar can be drawn.
@@ -178,9 +179,10 @@ void Run(const RunOptions& options) {
                                {"tokens_per_pass", cost.TokensPerPass()}};
       if (speculation.model) {
         const ModelOptions draft = options.Draft();
-        result["speculation"]["draft"] = {{"model", draft.path},
-                                          {"activations", NameOf(draft.activations)},
-                                          {"cache_type", Traits(draft.cache_type).name}};
+        result["speculation"]["draft"] = {
+            {"model", draft.path},
+            {"activations", NameOf(draft.activations)},
+            {"cache_type", Traits(draft.CacheType(speculation.model->config())).name}};
       }
     }
     fmt::print("{}\n", result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -215,7 +217,7 @@ void AddRun(CLI::App& app) {
   SamplerOptions& sampler = options->sampler;
   CLI::App* run = app.add_subcommand("run", "Continue a text with a model");
   options->model.activations = Activations::kInt8;
-  options->model.cache_type = Type::kF16;
+  options->model.fast_cache = true;
   options->model.AddTo(*run);
   options->model.AddSparseTo(*run);
   auto* prompt = run->add_option("-p,--prompt", options->prompt, "Text to continue");

@@ -7,26 +7,29 @@
 
 namespace longspan {
 
-std::int64_t KvLayout::RowBytes() const {
+bool KvLayout::Holds() const {
   switch (type) {
     case Type::kF32:
     case Type::kF16:
-    case Type::kBF16: break;
+    case Type::kBF16: return true;
     case Type::kQ8_0:
     case Type::kQ4_0:
-      if (head_dim % Traits(type).block_elements != 0 ||
-          !std::has_single_bit(static_cast<std::uint64_t>(head_dim))) {
-        Fail(ErrorKind::kUnsupported,
-             "a KV cache of {} needs heads of 32, 64, 128, ... dimensions, and this model's have {}: use F16 "
-             "or BF16",
-             Traits(type).name, head_dim);
-      }
-      break;
-    default:
-      Fail(ErrorKind::kUnsupported, "a KV cache of {}: it can be F32, F16, BF16, Q8_0 or Q4_0",
-           Traits(type).name);
+      return head_dim % Traits(type).block_elements == 0 &&
+             std::has_single_bit(static_cast<std::uint64_t>(head_dim));
+    default: return false;
   }
-  return longspan::RowBytes(type, head_dim);
+}
+
+std::int64_t KvLayout::RowBytes() const {
+  if (Holds()) return longspan::RowBytes(type, head_dim);
+  if (rotated()) {
+    Fail(ErrorKind::kUnsupported,
+         "a KV cache of {} needs heads of 32, 64, 128, ... dimensions, and this model's have {}: use F16 or "
+         "BF16",
+         Traits(type).name, head_dim);
+  }
+  Fail(ErrorKind::kUnsupported, "a KV cache of {}: it can be F32, F16, BF16, Q8_0 or Q4_0",
+       Traits(type).name);
 }
 
 void HadamardTransform(std::span<float> x) {

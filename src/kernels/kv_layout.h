@@ -25,6 +25,7 @@ struct KvLayout {
   // Bytes of one token's K, or V, of one head. Error(kUnsupported) for a type that caches do not have, or
   // that cannot hold heads of this size: quantised ones take powers of two from 32.
   std::int64_t RowBytes() const;
+  bool Holds() const;  // whether there is such a cache
   std::int64_t HeadBytes() const { return 2 * kKvBlock * RowBytes(); }
   std::int64_t PageBytes() const { return kv_heads * HeadBytes(); }
 
