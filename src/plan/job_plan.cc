@@ -209,7 +209,7 @@ class Planner {
     stage.mapped = full ? 0 : base_.bytes;
     for (MemoryPart& part : TrainingMemory(base_.config, t, length_, Threads()))
       stage.memory.push_back(std::move(part));
-    stage.removed = 2 * checkpoint;  // a new one is whole before the old one goes
+    stage.removed = (t.checkpoints_kept + 1) * checkpoint;  // a new one is whole before the oldest one goes
     stage.disk = stage.removed + (full ? base_.config.Parameters() * 2 : plan_.trained_parameters * 4);
   }
 

@@ -283,9 +283,16 @@ std::string CostSection(const Measurements& m) {
       WithCommas(t.steps), WithCommas(t.tokens),
       t.seconds > 0 ? static_cast<double>(t.tokens) / t.seconds : 0, EscapeMarkdown(t.processor), t.threads,
       Bytes(t.peak_memory_bytes));
+  if (t.skipped > 0) {
+    text += fmt::format(" {} of the steps {} left out, because they would have harmed the model.",
+                        WithCommas(t.skipped), t.skipped == 1 ? "was" : "were");
+  }
   if (!t.points.empty()) {
-    text +=
-        fmt::format(" Training loss went from {:.3f} to {:.3f}", t.points.front().loss, t.points.back().loss);
+    const auto known = [](const TrainingPoint& p) { return std::isfinite(p.loss); };
+    const auto first = std::ranges::find_if(t.points, known);
+    const auto latest = std::find_if(t.points.rbegin(), t.points.rend(), known);
+    if (first != t.points.end())
+      text += fmt::format(" Training loss went from {:.3f} to {:.3f}", first->loss, latest->loss);
     const auto last = std::find_if(t.points.rbegin(), t.points.rend(),
                                    [](const TrainingPoint& p) { return p.validation.has_value(); });
     if (last != t.points.rend())

@@ -64,6 +64,7 @@ void Fields(T& f, auto&& visit) {
 template <Is<TrainingFacts> T>
 void Fields(T& f, auto&& visit) {
   visit("steps", f.steps);
+  visit("skipped", f.skipped);
   visit("tokens", f.tokens);
   visit("trainable_parameters", f.trainable_parameters);
   visit("adapter_scale", f.adapter_scale);

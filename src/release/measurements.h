@@ -55,6 +55,7 @@ struct TrainingPoint {
 
 struct TrainingFacts {
   std::int64_t steps = 0;
+  std::int64_t skipped = 0;  // steps that were left out
   std::int64_t tokens = 0;
   std::int64_t trainable_parameters = 0;
   double adapter_scale = 0;  // what multiplies B A; 0 for full training

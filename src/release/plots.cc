@@ -56,7 +56,7 @@ HeatPanel PasskeyPanel(const std::string& title, const std::vector<PasskeyCell>&
 std::string LossPlot(const TrainingFacts& training) {
   std::vector<Point> loss, validation;
   for (const TrainingPoint& p : training.points) {
-    loss.push_back({static_cast<double>(p.step), p.loss});
+    if (std::isfinite(p.loss)) loss.push_back({static_cast<double>(p.step), p.loss});  // a step left out
     if (p.validation) validation.push_back({static_cast<double>(p.step), *p.validation});
   }
   LineChart chart;

@@ -48,6 +48,7 @@ void SaveTrained(const StretchJob& job, const ModelFile& base, const Network& ne
 TrainingFacts FactsOf(const Network& network, const TrainState& state) {
   TrainingFacts facts;
   facts.steps = state.step;
+  facts.skipped = state.log.Skipped();
   facts.tokens = state.tokens;
   facts.trainable_parameters = network.TrainedParameters();
   facts.adapter_scale = network.full() ? 0 : network.adapter().Scale();

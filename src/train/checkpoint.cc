@@ -126,6 +126,19 @@ void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, 
   writer.Commit();
 }
 
+bool IsCheckpointOf(const std::filesystem::path& path, const RunIdentity& identity) {
+  try {
+    const auto file = GgufFile::Open(path);
+    const auto is = [&](std::string_view key, std::string_view value) {
+      return file->Find<std::string_view>(key) == value;
+    };
+    return is("general.type", kKind) && is("checkpoint.settings", identity.settings) &&
+           is("checkpoint.text", identity.text) && is("checkpoint.base", identity.base);
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 TrainState LoadCheckpoint(const std::filesystem::path& path, const RunIdentity& identity,
                           std::span<Parameter> parameters) {
   const auto file = GgufFile::Open(path);

@@ -32,6 +32,9 @@ struct TrainState {
 void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, const RunIdentity& identity,
                     std::span<const Parameter> parameters);
 
+// Whether `path` is a checkpoint of this run, as far as its header says. Reads no parameter.
+bool IsCheckpointOf(const std::filesystem::path& path, const RunIdentity& identity);
+
 // Fills the parameters and returns the state. Error(kBadOption) where the checkpoint is of another run: the
 // message says what differs. Error(kInvalidFile) where the file is damaged or does not fit the parameters.
 TrainState LoadCheckpoint(const std::filesystem::path& path, const RunIdentity& identity,

@@ -1,7 +1,10 @@
 #include "train/checkpoint_saver.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <thread>
 
 #include "base/cancel.h"
@@ -17,6 +20,23 @@ constexpr double kRetrySeconds = 60;
 // At the end a save is tried this often, because the result is only in memory.
 constexpr int kFinalTries = 30;
 constexpr double kFinalRetrySeconds = 10;
+
+// checkpoint-STEP.gguf in a folder by their steps, the latest first.
+std::map<std::int64_t, fs::path, std::greater<>> KeptCheckpoints(const fs::path& folder) {
+  std::map<std::int64_t, fs::path, std::greater<>> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    constexpr std::string_view kBefore = "checkpoint-", kAfter = ".gguf";
+    if (!name.starts_with(kBefore) || !name.ends_with(kAfter)) continue;
+    const std::string_view digits =
+        std::string_view(name).substr(kBefore.size(), name.size() - kBefore.size() - kAfter.size());
+    std::int64_t step = 0;
+    const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
+    if (failure == std::errc() && end == digits.data() + digits.size()) files.emplace(step, entry.path());
+  }
+  return files;
+}
 
 double SteadySeconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -53,16 +73,74 @@ std::optional<TrainState> CheckpointSaver::Load(std::span<Parameter> parameters)
   const fs::file_type type = fs::symlink_status(checkpoint_, error).type();
   if (type == fs::file_type::not_found) return std::nullopt;
   try {
-    TrainState state = LoadCheckpoint(checkpoint_, identity_, parameters);
-    if (state.step > options_.steps) {
-      Fail(ErrorKind::kInvalidFile, "{}: the checkpoint is at step {}, expected at most {}",
-           checkpoint_.string(), state.step, options_.steps);
-    }
-    saved_ = MarkOf(state);
+    TrainState state = LoadFrom(checkpoint_, parameters);
+    whole_ = true;
     return state;
   } catch (const Error& e) {
     if (e.kind() == ErrorKind::kBadOption || e.kind() == ErrorKind::kCancelled) throw;
+    if (auto state = LoadEarlier(e.what(), parameters)) return state;
     Fail(e.kind(), "{}; put back a copy of the checkpoint, or remove it to begin anew", e.what());
+  }
+}
+
+TrainState CheckpointSaver::LoadFrom(const fs::path& file, std::span<Parameter> parameters) {
+  TrainState state = LoadCheckpoint(file, identity_, parameters);
+  if (state.step > options_.steps) {
+    Fail(ErrorKind::kInvalidFile, "{}: the checkpoint is at step {}, expected at most {}", file.string(),
+         state.step, options_.steps);
+  }
+  saved_ = MarkOf(state);
+  return state;
+}
+
+// Of the checkpoints that were kept, the latest that can be read. `why` the latest of all cannot.
+std::optional<TrainState> CheckpointSaver::LoadEarlier(const std::string& why,
+                                                       std::span<Parameter> parameters) {
+  for (const auto& [step, file] : KeptCheckpoints(folder_)) {
+    try {
+      TrainState state = LoadFrom(file, parameters);
+      progress_.Message(fmt::format("{}; going on from {}", why, file.filename().string()));
+      return state;
+    } catch (const Error& e) {
+      if (e.kind() == ErrorKind::kCancelled) throw;
+    }
+  }
+  return std::nullopt;
+}
+
+// A second name for the latest checkpoint, before another takes its place.
+void CheckpointSaver::KeepLatest(std::int64_t next_step) {
+  if (options_.checkpoints_kept < 2 || !whole_ || saved_.step == next_step) return;
+  const fs::path kept = folder_ / fmt::format("checkpoint-{}.gguf", saved_.step);
+  std::error_code error;
+  if (fs::exists(kept, error)) return;
+  fs::create_hard_link(checkpoint_, kept, error);
+  if (!error || told_) return;
+  told_ = true;
+  progress_.Message(fmt::format("{}: earlier checkpoints are not kept, because this file system has no hard links",
+                                folder_.string()));
+}
+
+// Leaves `most` of the earlier checkpoints. Files of other runs stay, whatever they are called.
+void CheckpointSaver::RemoveEarlier(std::int64_t most) {
+  std::int64_t kept = 0;
+  for (const auto& [step, file] : KeptCheckpoints(folder_)) {
+    if (!IsCheckpointOf(file, identity_) || ++kept <= most) continue;
+    std::error_code error;
+    fs::remove(file, error);
+  }
+}
+
+// A disk that is nearly full has room for the next checkpoint rather than for the earlier ones.
+void CheckpointSaver::MakeRoom() {
+  std::error_code error;
+  const std::uintmax_t size = fs::file_size(checkpoint_, error);
+  for (std::int64_t most = options_.checkpoints_kept - 2; !error && most >= 0; --most) {
+    try {
+      return CheckFreeSpace(checkpoint_, size);
+    } catch (const Error&) {
+      RemoveEarlier(most);
+    }
   }
 }
 
@@ -83,9 +161,12 @@ void CheckpointSaver::SaveIfDue(const TrainState& state, std::span<const Paramet
 }
 
 bool CheckpointSaver::Save(const TrainState& state, std::span<const Parameter> parameters) {
-  if (!enabled() || MarkOf(state) == saved_) return true;
+  if (!enabled() || (MarkOf(state) == saved_ && (whole_ || state.step == 0))) return true;
   try {
+    KeepLatest(state.step);
+    MakeRoom();
     SaveCheckpoint(checkpoint_, state, identity_, parameters);
+    whole_ = true;
     WriteFile(folder_ / kLogFile, state.log.ToJsonLines());
   } catch (const std::exception& e) {
     failure_ = e.what();
@@ -96,6 +177,7 @@ bool CheckpointSaver::Save(const TrainState& state, std::span<const Parameter> p
   failure_.clear();
   saved_ = MarkOf(state);
   saved_at_ = clock_.now();
+  RemoveEarlier(options_.checkpoints_kept - 1);
   return true;
 }
 

@@ -26,7 +26,9 @@ struct TrainClock {
   TrainClock();  // the system's
 };
 
-// Keeps checkpoint.gguf and log.jsonl in a folder; does nothing where the folder's name is empty.
+// Keeps checkpoint.gguf and log.jsonl in a folder; does nothing where the folder's name is empty. The
+// checkpoints before it are there as checkpoint-STEP.gguf, checkpoints_kept with the latest. Where that is
+// damaged, the run goes on from the next that is whole.
 //
 // A checkpoint is due every checkpoint_every steps, at the last step, and when checkpoint_minutes have passed
 // since the last one. A save that fails is reported and tried again a minute later, or when the next one is
@@ -38,8 +40,8 @@ class CheckpointSaver {
   CheckpointSaver(std::filesystem::path folder, RunIdentity identity, const TrainOptions& options,
                   const TrainClock& clock, Progress& progress);
 
-  // Loads what an earlier run saved, if anything, and fills the parameters. An unreadable checkpoint is an
-  // error that says what to do.
+  // Loads what an earlier run saved, if anything, and fills the parameters. Where no checkpoint is readable,
+  // though there are some, an error says what to do.
   std::optional<TrainState> Load(std::span<Parameter> parameters);
 
   void SaveIfDue(const TrainState& state, std::span<const Parameter> parameters);
@@ -61,15 +63,22 @@ class CheckpointSaver {
   };
   static Mark MarkOf(const TrainState& state);
   bool IsDue(std::int64_t step) const;
+  TrainState LoadFrom(const std::filesystem::path& file, std::span<Parameter> parameters);
+  std::optional<TrainState> LoadEarlier(const std::string& why, std::span<Parameter> parameters);
+  void KeepLatest(std::int64_t next_step);
+  void RemoveEarlier(std::int64_t most);
+  void MakeRoom();
 
   std::filesystem::path folder_, checkpoint_;
   RunIdentity identity_;
   const TrainOptions& options_;
   const TrainClock& clock_;
   Progress& progress_;
-  Mark saved_;  // before the first step there is nothing to save
+  Mark saved_;         // before the first step there is nothing to save
+  bool whole_ = false;  // checkpoint.gguf is that of saved_
   double saved_at_, tried_at_;
   std::string failure_;
+  bool told_ = false;  // that nothing earlier is kept
 };
 
 }  // namespace longspan

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "base/cancel.h"
@@ -13,6 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -161,6 +163,74 @@ TEST_F(SaverTest, NeverBeginsAnewOnAnUnreadableCheckpoint) {
   fs::remove(checkpoint());
   fs::create_symlink(folder_ / "nowhere", checkpoint());
   expect_refusal();
+}
+
+std::vector<std::string> FilesIn(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename().string());
+  std::ranges::sort(names);
+  return names;
+}
+
+TEST_F(SaverTest, KeepsSomeOfTheCheckpointsBefore) {
+  options_.checkpoints_kept = 3;
+  CheckpointSaver saver = Make();
+  for (const std::int64_t step : {2, 4, 6, 8, 10}) ASSERT_TRUE(saver.Save(At(step), parameters_));
+  EXPECT_THAT(FilesIn(folder_ / "out"),
+              ElementsAre("checkpoint-6.gguf", "checkpoint-8.gguf", "checkpoint.gguf", "log.jsonl"));
+  // The validation loss of a step that is saved already comes later: no earlier one has to go for that.
+  TrainState validated = At(10);
+  validated.log.points.back().validation_loss = 1;
+  ASSERT_TRUE(saver.Save(validated, parameters_));
+  EXPECT_THAT(FilesIn(folder_ / "out"), Contains("checkpoint-6.gguf"));
+
+  options_.checkpoints_kept = 1;
+  ASSERT_TRUE(saver.Save(At(11), parameters_));
+  EXPECT_THAT(FilesIn(folder_ / "out"), ElementsAre("checkpoint.gguf", "log.jsonl"));
+}
+
+TEST_F(SaverTest, FilesOfOthersStay) {
+  CheckpointSaver saver = Make();
+  for (const char* name : {"checkpoint-1.gguf", "checkpoint-x.gguf", "checkpoint-3.gguf.bak"})
+    WriteFile(folder_ / "out" / name, "mine");
+  CheckpointSaver another(folder_ / "other", {"rank 9", "text", "base"}, options_, clock_, messages_);
+  ASSERT_TRUE(another.Save(At(2), parameters_));
+  fs::copy_file(folder_ / "other/checkpoint.gguf", folder_ / "out/checkpoint-2.gguf");
+  for (const std::int64_t step : {4, 6, 8}) ASSERT_TRUE(saver.Save(At(step), parameters_));
+  EXPECT_THAT(FilesIn(folder_ / "out"),
+              ElementsAre("checkpoint-1.gguf", "checkpoint-2.gguf", "checkpoint-3.gguf.bak", "checkpoint-6.gguf",
+                          "checkpoint-x.gguf", "checkpoint.gguf", "log.jsonl"));
+}
+
+TEST_F(SaverTest, GoesOnFromTheOneBeforeADamagedCheckpoint) {
+  {
+    CheckpointSaver saver = Make();
+    const std::vector<float> before(parameters_[0].value.floats().begin(), parameters_[0].value.floats().end());
+    ASSERT_TRUE(saver.Save(At(4), parameters_));
+    parameters_[0].value.mutable_floats()[0] += 1;
+    ASSERT_TRUE(saver.Save(At(6), parameters_));
+    std::string bytes = ReadFile(checkpoint());
+    bytes[bytes.size() - 5] ^= 1;
+    WriteFile(checkpoint(), bytes);
+    CheckpointSaver next = Make();
+    const auto state = next.Load(parameters_);
+    ASSERT_TRUE(state.has_value());
+    EXPECT_EQ(state->step, 4);
+    EXPECT_EQ(parameters_[0].value.floats()[0], before[0]);
+    EXPECT_THAT(messages_.lines.back(),
+                AllOf(HasSubstr("damaged"), HasSubstr("going on from checkpoint-4.gguf")));
+    // Even the same step is saved again, because the file is not its.
+    ASSERT_TRUE(next.Save(*state, parameters_));
+  }
+  EXPECT_EQ(Make().Load(parameters_)->step, 4);
+}
+
+// The user removes the checkpoint to begin anew.
+TEST_F(SaverTest, WithoutALatestCheckpointARunBeginsAnew) {
+  CheckpointSaver saver = Make();
+  for (const std::int64_t step : {4, 6}) ASSERT_TRUE(saver.Save(At(step), parameters_));
+  fs::remove(checkpoint());
+  EXPECT_FALSE(Make().Load(parameters_).has_value());
 }
 
 }  // namespace

@@ -40,10 +40,13 @@ struct TrainOptions {
   double weight_decay = 0;  // of matrices; norms are spared
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double max_grad_norm = 1;  // 0: no clipping
+  double spike_factor = 0;   // a step whose gradient's norm is so many times the recent ones' is left out; 0: none
+  std::int64_t max_skipped = 5;  // steps in a row that are left out before the run stops
   Precision precision = Precision::kAuto;
   bool recompute = true;  // keep only each block's input, and run the block again on the way back
   std::uint64_t seed = 42;
   std::int64_t checkpoint_every = 100;  // steps
+  std::int64_t checkpoints_kept = 2;    // the latest one included
   double checkpoint_minutes = 10;       // a checkpoint is due after so long, too; 0: by steps alone
   std::int64_t eval_every = 50;
   std::int64_t eval_examples = 32;
@@ -154,6 +157,17 @@ void Fields(T& f, auto& visit) {
             .range = Range{0, 1e9},
             .changes = result},
         f.max_grad_norm);
+  visit(Key{.name = "spike_factor",
+            .help = "Leave out a step whose gradient's norm is more than so many times the median of the steps "
+                    "before it; 0: none. One whose gradient is no number is always left out",
+            .range = Range{0, 1e9},
+            .changes = result},
+        f.spike_factor);
+  visit(Key{.name = "max_skipped",
+            .help = "Steps in a row that may be left out; one more, and the run stops",
+            .unit = "steps",
+            .range = Range{0, kNoLimit}},
+        f.max_skipped);
   visit(Key{.name = "precision",
             .help = "What products and attention are computed in: exact (F32), bf16 (operands rounded to "
                     "BF16, sums in F32; more than twice as fast), or auto: bf16 where the processor has "
@@ -173,6 +187,11 @@ void Fields(T& f, auto& visit) {
             .unit = "steps",
             .range = Range{1, kNoLimit}},
         f.checkpoint_every);
+  visit(Key{.name = "checkpoints_kept",
+            .help = "Checkpoints that are kept, the latest included, so that a damaged one costs no run",
+            .unit = "checkpoints",
+            .range = Range{1, 1000}},
+        f.checkpoints_kept);
   visit(Key{.name = "checkpoint_minutes",
             .help = "Longest time between checkpoints; 0: by steps alone",
             .unit = "minutes",

@@ -3,21 +3,22 @@
 #include <algorithm>
 #include <cmath>
 
-#include "train/schedule.h"
+#include "base/error.h"
 
 namespace longspan {
 
-double OptimizerStep(const Kernels& kernels, const TrainOptions& o, std::int64_t step,
-                     std::span<Parameter> parameters) {
+double GradientNorm(const Kernels& kernels, std::span<const Parameter> parameters) {
   double squares = 0;
   for (const Parameter& p : parameters) squares += kernels.SumOfSquares(p.gradient.span());
-  const double norm = std::sqrt(squares);
-  // A step that is not a number would destroy the model for good.
-  if (!std::isfinite(norm))
-    Fail(ErrorKind::kBadOption, "the gradient of step {} is not finite; lower learning_rate", step);
+  return std::sqrt(squares);
+}
+
+void OptimizerStep(const Kernels& kernels, const TrainOptions& o, double learning_rate, std::int64_t update,
+                   double norm, std::span<Parameter> parameters) {
+  if (!std::isfinite(norm)) Fail(ErrorKind::kInternal, "update {} has a gradient of norm {}", update, norm);
   const bool clip = o.max_grad_norm > 0 && norm > o.max_grad_norm;
-  const auto t = static_cast<double>(step + 1);
-  AdamWStep adamw{static_cast<float>(LearningRate(o, step)),
+  const auto t = static_cast<double>(update + 1);
+  AdamWStep adamw{static_cast<float>(learning_rate),
                   static_cast<float>(o.beta1),
                   static_cast<float>(o.beta2),
                   static_cast<float>(o.epsilon),
@@ -30,7 +31,6 @@ double OptimizerStep(const Kernels& kernels, const TrainOptions& o, std::int64_t
     kernels.AdamW(adamw, p.gradient.span(), p.m.span(), p.v.span(), p.value.mutable_floats());
     std::ranges::fill(p.gradient.span(), 0.0f);
   }
-  return norm;
 }
 
 }  // namespace longspan

@@ -27,9 +27,13 @@ struct Parameter {
   bool IsMatrix() const { return value.shape().size() > 1; }
 };
 
-// Clips the common norm of all gradients, makes AdamW step number `step` (0-based) and sets the gradients to
-// zero. Returns the norm before clipping.
-double OptimizerStep(const Kernels& kernels, const TrainOptions& options, std::int64_t step,
-                     std::span<Parameter> parameters);
+// The common norm of all gradients.
+double GradientNorm(const Kernels& kernels, std::span<const Parameter> parameters);
+
+// Clips gradients of the common norm `norm` to options.max_grad_norm, makes AdamW's step number `update`
+// (0-based) with the rate `learning_rate`, and sets the gradients to zero. `norm` must be finite, because a
+// step that is no number would destroy the model for good.
+void OptimizerStep(const Kernels& kernels, const TrainOptions& options, double learning_rate,
+                   std::int64_t update, double norm, std::span<Parameter> parameters);
 
 }  // namespace longspan

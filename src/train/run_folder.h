@@ -1,5 +1,5 @@
-// The folder of a run: checkpoint.gguf and log.jsonl while it trains, and at the end summary.json with the
-// result, which is adapter/ or model.gguf.
+// The folder of a run: checkpoint.gguf, some before it and log.jsonl while it trains, and at the end
+// summary.json with the result, which is adapter/ or model.gguf.
 //
 // A run goes on from a checkpoint, and repeats what it wrote before. Files without a checkpoint are
 // somebody's results, and are replaced only where that is asked for.

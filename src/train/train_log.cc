@@ -1,5 +1,8 @@
 #include "train/train_log.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -10,7 +13,18 @@ namespace {
 
 constexpr JsonLimits kLine{.bytes = 4096, .values = 64, .depth = 4};
 
+double Number(const nlohmann::json& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+}
+
 }  // namespace
+
+std::int64_t TrainLog::Skipped() const { return std::ranges::count_if(points, &TrainLogPoint::skipped); }
+
+std::int64_t TrainLog::SkippedInARow() const {
+  const auto last_made = std::find_if_not(points.rbegin(), points.rend(), [](const auto& p) { return p.skipped; });
+  return last_made - points.rbegin();
+}
 
 std::string TrainLog::ToJsonLines() const {
   std::string out;
@@ -19,6 +33,7 @@ std::string TrainLog::ToJsonLines() const {
                                 {"loss", p.loss},           {"learning_rate", p.learning_rate},
                                 {"grad_norm", p.grad_norm}, {"seconds", p.seconds}};
     if (p.validation_loss) line["validation_loss"] = *p.validation_loss;
+    if (p.skipped) line["skipped"] = true;
     out += line.dump() + "\n";
   }
   return out;
@@ -34,12 +49,15 @@ TrainLog TrainLog::FromJsonLines(std::string_view text, const std::filesystem::p
       text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
       TrainLogPoint p{line.at("step"),
                       line.at("tokens"),
-                      line.at("loss"),
+                      Number(line.at("loss")),
                       line.at("learning_rate"),
-                      line.at("grad_norm"),
+                      Number(line.at("grad_norm")),
                       line.at("seconds"),
                       {}};
       if (line.contains("validation_loss")) p.validation_loss = line.at("validation_loss");
+      p.skipped = line.value("skipped", false);
+      if (!p.skipped && !(std::isfinite(p.loss) && std::isfinite(p.grad_norm)))
+        Fail(ErrorKind::kInvalidFile, "{}: step {} has no loss, and was not skipped", name, p.step);
       log.points.push_back(p);
     }
   } catch (const nlohmann::json::exception& error) {

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "base/error.h"
 
 namespace longspan {
@@ -22,6 +24,22 @@ TEST(TrainLog, RoundTripsExactly) {
   EXPECT_EQ(back.points[1].validation_loss, 1.0 / 7);
   EXPECT_EQ(back.ToJsonLines(), text);
   EXPECT_TRUE(TrainLog::FromJsonLines("", "log.jsonl").points.empty());
+}
+
+TEST(TrainLog, StepsThatWereLeftOutMayHaveNoNumbers) {
+  TrainLog log;
+  log.points = {{1, 1, 2, 1, 1, 1, {}}, {2, 2, NAN, 1, INFINITY, 2, {}}, {3, 3, 2, 1, 70, 3, {}}};
+  log.points[1].skipped = log.points[2].skipped = true;
+  const std::string text = log.ToJsonLines();
+  const TrainLog back = TrainLog::FromJsonLines(text, "log.jsonl");
+  EXPECT_TRUE(std::isnan(back.points[1].loss));
+  EXPECT_TRUE(std::isnan(back.points[1].grad_norm));
+  EXPECT_FALSE(back.points[0].skipped);
+  EXPECT_EQ(back.Skipped(), 2);
+  EXPECT_EQ(back.SkippedInARow(), 2);
+  EXPECT_EQ(back.ToJsonLines(), text);
+  log.points[1].skipped = false;
+  EXPECT_THROW(TrainLog::FromJsonLines(log.ToJsonLines(), "log.jsonl"), Error);
 }
 
 TEST(TrainLog, DamageIsAnErrorThatNamesTheFile) {

@@ -8,6 +8,7 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "train/schedule.h"
+#include "train/skipped_steps.h"
 
 namespace longspan {
 namespace {
@@ -91,8 +92,7 @@ class Run {
     std::int64_t tokens = 0;
     point.loss = AccumulateStep(tokens).mean();
     if (!std::isfinite(point.loss)) network_.CheckWeights();  // or else the step was too large
-    point.grad_norm =
-        OptimizerStep(network_.transformer().kernels(), options_, state_.step, network_.parameters());
+    Update(point);
     point.step = ++state_.step;
     point.tokens = state_.tokens += tokens;
     point.seconds = state_.seconds += clock_.now() - start;
@@ -103,6 +103,25 @@ class Run {
     saver_.SaveIfDue(state_, network_.parameters());
     ReportWork(plan_.Until(state_.step));
     ThrowIfCancelled();
+  }
+
+  // Changes the parameters, unless the step would harm them.
+  void Update(TrainLogPoint& point) {
+    const Kernels& kernels = network_.transformer().kernels();
+    point.grad_norm = GradientNorm(kernels, network_.parameters());
+    const std::string reason = ReasonToSkip(state_.log, point, options_.spike_factor);
+    if (reason.empty()) {
+      OptimizerStep(kernels, options_, point.learning_rate, state_.step - state_.log.Skipped(), point.grad_norm,
+                    network_.parameters());
+      return;
+    }
+    if (state_.log.SkippedInARow() >= options_.max_skipped) {
+      Fail(ErrorKind::kBadOption, "step {} cannot be made, {}{}; lower learning_rate", state_.step + 1, reason,
+           options_.max_skipped > 0 ? fmt::format(", nor could the {} before it", options_.max_skipped) : "");
+    }
+    point.skipped = true;
+    network_.ClearGradients();
+    progress_.Message(fmt::format("step {} is left out: {}", state_.step + 1, reason));
   }
 
   // Loss and gradients of one step's examples, averaged over all scored tokens.
@@ -137,8 +156,10 @@ class Run {
   }
 
   std::string Note() const {
-    return fmt::format("loss {:.3f}{}  {:.0f} tokens/s", state_.log.points.back().loss, validation_note_,
-                       static_cast<double>(state_.tokens) / state_.seconds);
+    const std::int64_t skipped = state_.log.Skipped();
+    return fmt::format("loss {:.3f}{}  {:.0f} tokens/s{}", state_.log.points.back().loss, validation_note_,
+                       static_cast<double>(state_.tokens) / state_.seconds,
+                       skipped > 0 ? fmt::format(", {} left out", skipped) : "");
   }
 
   void ReportWork(std::int64_t done) {

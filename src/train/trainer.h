@@ -28,7 +28,8 @@ struct TrainData {
 //
 // Ctrl-C is checked for between layers. The interrupted step is discarded, the last whole one is saved, and
 // Error(kCancelled) says so. Any other error in a step saves the last whole one, too: Error(kInvalidFile)
-// where a weight of the network is no number, Error(kBadOption) where the rate is too high for it.
+// where a weight of the network is no number, Error(kBadOption) where more than options.max_skipped steps in
+// a row had to be left out (train/skipped_steps.h).
 //
 // Where the final state cannot be saved even after some minutes, the network still holds the result, and
 // `unsaved` in the returned state says why. Callers then save the result and fail.

@@ -54,7 +54,7 @@ double MeasuredBytes(const LlamaConfig& config, const TrainOptions& options, std
     const double before = resident();
     Network network(config, base, options, ChooseKernels("auto"));
     network.ForwardBackward(RandomBatch(options.batch_size, length, config.vocab_size), 1.0f, {true, 1, 0});
-    OptimizerStep(ChooseKernels("auto"), options, 0, network.parameters());
+    OptimizerStep(ChooseKernels("auto"), options, options.learning_rate, 0, 1, network.parameters());
     const double grown = resident() - before;
     [[maybe_unused]] const auto written = ::write(ends[1], &grown, sizeof(grown));
     ::_exit(0);
