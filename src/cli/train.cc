@@ -21,6 +21,8 @@
 #include "model/induction.h"
 #include "release/recipe/recipe_check.h"
 #include "release/recipe/recipe_rules.h"
+#include "release/recipe/recipe_text.h"
+#include "runs/event_log.h"
 #include "text/gguf_vocabulary.h"
 #include "text/tokenizer.h"
 #include "train/run_folder.h"
@@ -133,8 +135,9 @@ void RunTrain(const Options& given) {
       fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
                   path.string(), start.config.Parameters(), network.TrainedParameters(),
                   data.examples_per_epoch, examples.length, kernels.name()));
+  EventLog events(folder.Events(), RecipeText(r), data.StepsPerEpoch(options), Terminal());
   const TrainState state = NamingFile(r.new_model ? path.string() : r.base.string(), [&] {
-    return Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal());
+    return Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal(), {}, &events);
   });
   // The result is saved first, because nothing else in the run is worth as much.
   SaveResult(r, start, network, folder);

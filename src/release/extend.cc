@@ -188,7 +188,11 @@ class Job {
              {merged_}, [&] { MergeStretch(Stretch(), trained_, merged_, progress_); });
   }
 
-  StretchJob Stretch() const { return StretchOf(recipe_, base_, m_.base.context, options_.isa); }
+  StretchJob Stretch() const {
+    StretchJob job = StretchOf(recipe_, base_, m_.base.context, options_.isa);
+    job.events = paths_.work / "runs";
+    return job;
+  }
 
   std::string NameOf(std::string_view type) const {
     return fmt::format("{}-{}.gguf", recipe_.release.name, type);

@@ -8,6 +8,8 @@
 #include "formats/llama_gguf.h"
 #include "formats/peft.h"
 #include "infer/loaded_model.h"
+#include "release/recipe/recipe_text.h"
+#include "runs/event_log.h"
 #include "train/merge.h"
 #include "train/train_data.h"
 
@@ -96,8 +98,10 @@ TrainingFacts TrainStretch(const StretchJob& job, const fs::path& shards_folder,
   const Kernels& kernels = TrainingKernels(options.precision, job.isa, job.recipe.file.string());
   progress.Message(fmt::format("training with kernels {}", kernels.name()));
   Network network(base.config, base.weights, options, kernels);
+  EventLog events(job.events, RecipeText(job.recipe), data.StepsPerEpoch(options), progress);
   const TrainState state = NamingFile(job.base.string(), [&] {
-    return Train(network, data, options, Fingerprint(job.recipe, kTrainStage), scratch, progress);
+    return Train(network, data, options, Fingerprint(job.recipe, kTrainStage), scratch, progress, {},
+                 &events);
   });
   SaveTrained(job, base, network, trained);
   if (!state.unsaved.empty())

@@ -23,6 +23,7 @@ class RunFolder {
   // Every file that a run in `folder` writes.
   static std::vector<std::filesystem::path> Files(const std::filesystem::path& folder, AdapterKind adapter);
 
+  std::filesystem::path Events() const { return folder_ / "runs"; }  // TensorBoard's files
   std::filesystem::path Adapter() const { return folder_ / "adapter"; }
   std::filesystem::path Model() const { return folder_ / "model.gguf"; }
   std::filesystem::path Summary() const { return folder_ / "summary.json"; }

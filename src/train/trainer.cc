@@ -50,13 +50,14 @@ class WorkPlan {
 class Run {
  public:
   Run(Network& network, const TrainData& data, const TrainOptions& options, CheckpointSaver& saver,
-      Progress& progress, const TrainClock& clock)
+      Progress& progress, const TrainClock& clock, TrainListener& listener)
       : network_(network),
         data_(data),
         options_(options),
         saver_(saver),
         progress_(progress),
         clock_(clock),
+        listener_(listener),
         plan_(network, data, options, data.examples(0, options.batch_size).size(), saver.enabled()) {}
 
   TrainState ToTheEnd() {
@@ -64,12 +65,16 @@ class Run {
       state_ = std::move(*saved);
       progress_.Message(fmt::format("going on from step {} of {}", state_.step, options_.steps));
     }
+    listener_.Begin(state_);
     progress_.Start("train", options_.steps, "steps");
     shown_ = state_.step;
     progress_.Resume(shown_);
     ReportWork(plan_.Until(state_.step));
     try {
-      if (NeedsValidation()) AddValidation();  // it was interrupted
+      if (NeedsValidation()) {  // it was interrupted
+        AddValidation();
+        listener_.Step(state_.log.points.back());
+      }
       while (state_.step < options_.steps) OneStep();
     } catch (const Error& error) {
       Abandon();
@@ -80,6 +85,7 @@ class Run {
       throw;
     }
     progress_.Finish();
+    listener_.End(state_);
     if (!saver_.SaveAtEnd(state_, network_.parameters())) state_.unsaved = saver_.failure();
     return std::move(state_);
   }
@@ -98,6 +104,7 @@ class Run {
     point.seconds = state_.seconds += clock_.now() - start;
     state_.log.points.push_back(point);
     if (NeedsValidation()) AddValidation();
+    listener_.Step(state_.log.points.back());
     shown_ = state_.step;
     progress_.Update(shown_, Note());
     saver_.SaveIfDue(state_, network_.parameters());
@@ -111,12 +118,13 @@ class Run {
     point.grad_norm = GradientNorm(kernels, network_.parameters());
     const std::string reason = ReasonToSkip(state_.log, point, options_.spike_factor);
     if (reason.empty()) {
-      OptimizerStep(kernels, options_, point.learning_rate, state_.step - state_.log.Skipped(), point.grad_norm,
-                    network_.parameters());
+      OptimizerStep(kernels, options_, point.learning_rate, state_.step - state_.log.Skipped(),
+                    point.grad_norm, network_.parameters());
       return;
     }
     if (state_.log.SkippedInARow() >= options_.max_skipped) {
-      Fail(ErrorKind::kBadOption, "step {} cannot be made, {}{}; lower learning_rate", state_.step + 1, reason,
+      Fail(ErrorKind::kBadOption, "step {} cannot be made, {}{}; lower learning_rate", state_.step + 1,
+           reason,
            options_.max_skipped > 0 ? fmt::format(", nor could the {} before it", options_.max_skipped) : "");
     }
     point.skipped = true;
@@ -191,6 +199,7 @@ class Run {
   CheckpointSaver& saver_;
   Progress& progress_;
   const TrainClock& clock_;
+  TrainListener& listener_;
   WorkPlan plan_;
   TrainState state_;
   std::string validation_note_;
@@ -209,11 +218,13 @@ Loss Validate(Network& network, const std::vector<Batch>& validation, const Work
 
 TrainState Train(Network& network, const TrainData& data, const TrainOptions& options,
                  std::string_view settings, const std::filesystem::path& folder, Progress& progress,
-                 const TrainClock& clock) {
+                 const TrainClock& clock, TrainListener* listener) {
   const RunIdentity identity{fmt::format("{}; {}", Describe(options), settings), data.content,
                              network.base()};
   CheckpointSaver saver(folder, identity, options, clock, progress);
-  return Run(network, data, options, saver, progress, clock).ToTheEnd();
+  TrainListener nobody;
+  return Run(network, data, options, saver, progress, clock, listener != nullptr ? *listener : nobody)
+      .ToTheEnd();
 }
 
 }  // namespace longspan

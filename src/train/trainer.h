@@ -20,6 +20,20 @@ struct TrainData {
   std::int64_t examples_per_epoch = 0;
   std::vector<Batch> validation;  // may be empty
   std::string content;            // a digest of the text behind the examples
+
+  double StepsPerEpoch(const TrainOptions& options) const {
+    return static_cast<double>(examples_per_epoch) / static_cast<double>(options.ExamplesPerStep());
+  }
+};
+
+// Hears of a run while it is made.
+class TrainListener {
+ public:
+  virtual ~TrainListener() = default;
+  virtual void Begin(const TrainState& /*state*/) {}  // as it was loaded, or new
+  // A step is done, its validation included. Again for a step whose validation was interrupted and made up.
+  virtual void Step(const TrainLogPoint& /*point*/) {}
+  virtual void End(const TrainState& /*state*/) {}  // the last step is done
 };
 
 // Trains `network` up to options.steps. Where `folder` is not empty, a checkpoint and log.jsonl are kept
@@ -35,7 +49,7 @@ struct TrainData {
 // `unsaved` in the returned state says why. Callers then save the result and fail.
 TrainState Train(Network& network, const TrainData& data, const TrainOptions& options,
                  std::string_view settings, const std::filesystem::path& folder, Progress& progress,
-                 const TrainClock& clock = {});
+                 const TrainClock& clock = {}, TrainListener* listener = nullptr);
 
 // The mean validation loss; empty data gives zero tokens. Error(kCancelled).
 Loss Validate(Network& network, const std::vector<Batch>& validation, const WorkListener& worked = {});
