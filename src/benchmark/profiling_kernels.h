@@ -121,6 +121,10 @@ class ProfilingKernels final : public Kernels {
              std::span<float> parameter) const override {
     kernels_.AdamW(step, gradient, m, v, parameter);
   }
+  void AdamWInBytes(const AdamWStep& step, std::span<const float> gradient, const ByteMoments& moments,
+                    std::span<float> parameter) const override {
+    kernels_.AdamWInBytes(step, gradient, moments, parameter);
+  }
 
  private:
   // A product belongs to the part of the first of its weights.

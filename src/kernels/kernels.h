@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/attention_views.h"
+#include "kernels/byte_moments.h"
 #include "tensor/rows.h"
 #include "tensor/tensor.h"
 
@@ -104,6 +105,9 @@ class Kernels {
   // One step of AdamW (Loshchilov & Hutter 2019, algorithm 2).
   virtual void AdamW(const AdamWStep& step, std::span<const float> gradient, std::span<float> m,
                      std::span<float> v, std::span<float> parameter) const = 0;
+  // The same with moments in bytes: decoded, changed, and rounded again with new scales.
+  virtual void AdamWInBytes(const AdamWStep& step, std::span<const float> gradient,
+                            const ByteMoments& moments, std::span<float> parameter) const = 0;
 };
 
 // The oracle: plain loops, one thread.

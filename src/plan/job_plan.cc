@@ -195,7 +195,7 @@ class Planner {
     stage.tokens = static_cast<std::int64_t>(
         std::min(static_cast<double>(plan_.examples) * static_cast<double>(length_), 9e18));
     const auto steps = static_cast<double>(plan_.steps);
-    const std::int64_t checkpoint = plan_.trained_parameters * 3 * 4;  // values and both moments
+    const std::int64_t checkpoint = plan_.trained_parameters * 4 + MomentBytes(base_.config, t);
     stage.seconds = steps * time.Step(t);
     if (t.eval_examples > 0 && recipe_.data.validation > 0) {
       const double measurements = std::ceil(steps / static_cast<double>(t.eval_every));

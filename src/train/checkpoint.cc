@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "base/hash.h"
@@ -16,31 +17,42 @@ namespace {
 constexpr std::string_view kKind = "longspan-checkpoint";
 constexpr std::int64_t kVersion = 2;
 
-// The three arrays of a parameter, under the names that a checkpoint gives them.
-template <class Visitor>
-void ForEachArray(const Parameter& p, Visitor&& visit) {
-  visit("value." + p.name, p.value.floats());
-  visit("m." + p.name, p.m.span());
-  visit("v." + p.name, p.v.span());
-}
-
-template <class Visitor>
-void ForEachArray(Parameter& p, Visitor&& visit) {
-  visit("value." + p.name, p.value.mutable_floats());
-  visit("m." + p.name, p.m.span());
-  visit("v." + p.name, p.v.span());
+// The arrays of a parameter, under the names and in the types that a checkpoint gives them. Their bytes can
+// be written to where the parameter can.
+template <class P, class Visitor>
+void ForEachArray(P& p, Visitor&& visit) {
+  const auto array = [&](std::string_view prefix, Type type, auto values) {
+    const std::string name = fmt::format("{}.{}", prefix, p.name);
+    if constexpr (std::is_const_v<P>)
+      visit(name, type, std::as_bytes(std::span(values)));
+    else
+      visit(name, type, std::as_writable_bytes(std::span(values)));
+  };
+  if constexpr (std::is_const_v<P>)
+    array("value", Type::kF32, p.value.floats());
+  else
+    array("value", Type::kF32, p.value.mutable_floats());
+  if (!p.InBytes()) {
+    array("m", Type::kF32, p.m.span());
+    array("v", Type::kF32, p.v.span());
+    return;
+  }
+  array("m", Type::kI8, std::span(p.byte_m));
+  array("v", Type::kI8, std::span(p.byte_v));
+  array("m_scales", Type::kF32, std::span(p.m_scales));
+  array("v_scales", Type::kF32, std::span(p.v_scales));
 }
 
 // A digest of everything that a checkpoint holds, because GGUF itself would not notice a flipped bit.
 std::int64_t Digest(const TrainState& state, std::span<const Parameter> parameters) {
-  std::vector<std::span<const float>> arrays;
+  std::vector<std::span<const std::byte>> arrays;
   for (const Parameter& p : parameters) {
-    ForEachArray(p, [&](const std::string&, std::span<const float> x) { arrays.push_back(x); });
+    ForEachArray(p, [&](const std::string&, Type, std::span<const std::byte> x) { arrays.push_back(x); });
   }
   std::vector<std::uint64_t> hashes(arrays.size());
   ParallelFor(std::ssize(arrays), [&](std::int64_t i) {
     Hash64 hash;
-    hash.Update(std::as_bytes(arrays[i]));
+    hash.Update(arrays[i]);
     hashes[i] = hash.value();
   });
   Hash64 hash;
@@ -113,15 +125,15 @@ void SaveCheckpoint(const std::filesystem::path& path, const TrainState& state, 
   GgufWriter writer(path, std::move(metadata));
   std::uint64_t bytes = 0;
   for (const Parameter& p : parameters) {
-    ForEachArray(p, [&](const std::string& name, std::span<const float> x) {
-      writer.Declare(name, Type::kF32, {std::ssize(x)});
-      bytes += x.size_bytes();
+    ForEachArray(p, [&](const std::string& name, Type type, std::span<const std::byte> x) {
+      writer.Declare(name, type, {std::ssize(x) / Traits(type).block_bytes});
+      bytes += x.size();
     });
   }
   CheckFreeSpace(path, bytes);
   for (const Parameter& p : parameters) {
-    ForEachArray(
-        p, [&](const std::string& name, std::span<const float> x) { writer.Write(name, std::as_bytes(x)); });
+    ForEachArray(p,
+                 [&](const std::string& name, Type, std::span<const std::byte> x) { writer.Write(name, x); });
   }
   writer.Commit();
 }
@@ -158,13 +170,13 @@ TrainState LoadCheckpoint(const std::filesystem::path& path, const RunIdentity& 
   state.log = TrainLog::FromJsonLines(file->Get<std::string_view>("checkpoint.log"), path);
   CheckState(path, state);
   for (Parameter& p : parameters) {
-    ForEachArray(p, [&](const std::string& name, std::span<float> x) {
+    ForEachArray(p, [&](const std::string& name, Type type, std::span<std::byte> x) {
       const Tensor tensor = file->LoadTensor(name);
-      if (tensor.type() != Type::kF32 || tensor.bytes().size() != x.size_bytes()) {
+      if (tensor.type() != type || tensor.bytes().size() != x.size()) {
         Fail(ErrorKind::kInvalidFile, "{}: {} has {} bytes, expected {}", path.string(), name,
-             tensor.bytes().size(), x.size_bytes());
+             tensor.bytes().size(), x.size());
       }
-      std::memcpy(x.data(), tensor.bytes().data(), x.size_bytes());
+      std::memcpy(x.data(), tensor.bytes().data(), x.size());
     });
   }
   if (file->Get<std::int64_t>("checkpoint.digest") != Digest(state, parameters))

@@ -54,6 +54,41 @@ TEST(Checkpoint, BringsEverythingBack) {
   }
 }
 
+TEST(Checkpoint, MomentsInBytesComeBack) {
+  const TestFolder folder;
+  const auto make = [] {
+    std::vector<Parameter> parameters;
+    parameters.emplace_back("large", Tensor::FromRows(oracle::RandomMatrix(65, 64, 1)), true);
+    parameters.emplace_back("small", Tensor::FromRows(oracle::RandomMatrix(3, 5, 2)), true);
+    return parameters;
+  };
+  auto saved = make(), loaded = make();
+  ASSERT_TRUE(saved[0].InBytes());
+  EXPECT_FALSE(saved[1].InBytes());
+  for (std::size_t i = 0; i < saved[0].byte_m.size(); ++i) {
+    saved[0].byte_m[i] = static_cast<std::uint8_t>(i * 7);
+    saved[0].byte_v[i] = static_cast<std::uint8_t>(i * 11 + 3);
+  }
+  for (std::size_t i = 0; i < saved[0].m_scales.size(); ++i)
+    saved[0].v_scales[i] = 2 * (saved[0].m_scales[i] = 1.0f / static_cast<float>(i + 1));
+  SaveCheckpoint(folder / "c.gguf", SomeState(), kRun, saved);
+  LoadCheckpoint(folder / "c.gguf", kRun, loaded);
+  EXPECT_EQ(loaded[0].byte_m, saved[0].byte_m);
+  EXPECT_EQ(loaded[0].byte_v, saved[0].byte_v);
+  EXPECT_EQ(loaded[0].m_scales, saved[0].m_scales);
+  EXPECT_EQ(loaded[0].v_scales, saved[0].v_scales);
+  // A flipped code is damage.
+  std::string bytes = ReadFile(folder / "c.gguf");
+  const std::size_t at = bytes.find(std::string{0, 7, 14, 21, 28, 35, 42, 49});
+  ASSERT_NE(at, std::string::npos);
+  bytes[at] ^= 1;
+  WriteFile(folder / "c.gguf", bytes);
+  EXPECT_EQ(KindOf([&] { LoadCheckpoint(folder / "c.gguf", kRun, loaded); }), ErrorKind::kInvalidFile);
+  auto in_floats = std::vector<Parameter>();
+  in_floats.emplace_back("large", Tensor::FromRows(oracle::RandomMatrix(65, 64, 1)));
+  EXPECT_EQ(KindOf([&] { LoadCheckpoint(folder / "c.gguf", kRun, in_floats); }), ErrorKind::kInvalidFile);
+}
+
 TEST(Checkpoint, RefusesWhatIsNotItsOwn) {
   const TestFolder folder;
   const auto file = folder / "c.gguf";

@@ -56,10 +56,12 @@ Network::Network(LlamaConfig config, const Weights& base, const TrainOptions& op
 }
 
 void Network::TrainAll() {
+  const bool in_bytes = options_.optimizer == OptimizerKind::kAdamW8Bit;
   Weights weights = transformer_.weights();
   // Biases stay as they are, so they are skipped.
-  ForEachTensor(weights, tied_, /*biases=*/false,
-                [&](WeightId id, Tensor& tensor) { parameters_.emplace_back(Name(id), tensor); });
+  ForEachTensor(weights, tied_, /*biases=*/false, [&](WeightId id, Tensor& tensor) {
+    parameters_.emplace_back(Name(id), tensor, in_bytes && id.part != Part::kEmbedding);
+  });
   for (std::size_t i = 0; i < gradients_.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
     gradients_[i].attention_norm = GradientOf(layer.attention_norm)[0];
@@ -98,8 +100,9 @@ void Network::AddAdapters(const TrainOptions& o) {
       for (float& x : adapter->a.mutable_floats()) x = static_cast<float>(bound * (2 * random.Uniform() - 1));
       linear.adapter = adapter.get();
       adapted_.push_back({i, l.part});
-      parameters_.emplace_back(Name(adapted_.back()) + ".a", adapter->a);
-      parameters_.emplace_back(Name(adapted_.back()) + ".b", adapter->b);
+      const bool in_bytes = o.optimizer == OptimizerKind::kAdamW8Bit;
+      parameters_.emplace_back(Name(adapted_.back()) + ".a", adapter->a, in_bytes);
+      parameters_.emplace_back(Name(adapted_.back()) + ".b", adapter->b, in_bytes);
       (gradients_[i].*l.gradient).a = parameters_[parameters_.size() - 2].gradient;
       (gradients_[i].*l.gradient).b = parameters_.back().gradient;
       adapters_.push_back(std::move(adapter));

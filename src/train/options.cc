@@ -14,6 +14,8 @@ constexpr std::array<std::pair<AdapterKind, std::string_view>, 3> kAdapters{
 constexpr std::array<std::pair<ScheduleKind, std::string_view>, 2> kSchedules{
     {{ScheduleKind::kConstant, "constant"}, {ScheduleKind::kCosine, "cosine"}}};
 
+constexpr std::array<std::pair<OptimizerKind, std::string_view>, 2> kOptimizers{
+    {{OptimizerKind::kAdamW, "adamw"}, {OptimizerKind::kAdamW8Bit, "adamw_8bit"}}};
 constexpr std::array<std::pair<Precision, std::string_view>, 3> kPrecisions{
     {{Precision::kAuto, "auto"}, {Precision::kExact, "exact"}, {Precision::kBf16, "bf16"}}};
 
@@ -27,6 +29,7 @@ std::string_view NameIn(const Table& table, typename Table::value_type::first_ty
 std::string_view Name(AdapterKind kind) { return NameIn(kAdapters, kind); }
 std::string_view Name(ScheduleKind kind) { return NameIn(kSchedules, kind); }
 
+std::string_view Name(OptimizerKind kind) { return NameIn(kOptimizers, kind); }
 std::string_view Name(Precision precision) { return NameIn(kPrecisions, precision); }
 
 const Kernels& TrainingKernels(Precision precision, std::string_view isa, std::string_view recipe) {

@@ -16,11 +16,14 @@ namespace longspan {
 
 enum class AdapterKind { kFull, kLora, kRsLora };
 enum class ScheduleKind { kConstant, kCosine };
+// AdamW, with its moments in F32 or in 8 bits (kernels/byte_moments.h).
+enum class OptimizerKind { kAdamW, kAdamW8Bit };
 // What products and attention are computed in: F32, or operands of BF16 and sums in F32 (Activations::kBf16).
 enum class Precision { kAuto, kExact, kBf16 };
 
 std::string_view Name(AdapterKind kind);     // "full", "lora", "rslora"
 std::string_view Name(ScheduleKind kind);    // "constant", "cosine"
+std::string_view Name(OptimizerKind kind);   // "adamw", "adamw_8bit"
 std::string_view Name(Precision precision);  // "auto", "exact", "bf16"
 
 struct TrainOptions {
@@ -37,10 +40,12 @@ struct TrainOptions {
   std::int64_t steps = 0;
   std::int64_t batch_size = 1;  // examples a pass
   std::int64_t gradient_accumulation = 1;
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
   double weight_decay = 0;  // of matrices; norms are spared
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double max_grad_norm = 1;  // 0: no clipping
-  double spike_factor = 0;   // a step whose gradient's norm is so many times the recent ones' is left out; 0: none
+  double spike_factor =
+      0;  // a step whose gradient's norm is so many times the recent ones' is left out; 0: none
   std::int64_t max_skipped = 5;  // steps in a row that are left out before the run stops
   Precision precision = Precision::kAuto;
   bool recompute = true;  // keep only each block's input, and run the block again on the way back
@@ -63,6 +68,8 @@ template <>
 inline constexpr int kEnumSize<AdapterKind> = 3;
 template <>
 inline constexpr int kEnumSize<ScheduleKind> = 2;
+template <>
+inline constexpr int kEnumSize<OptimizerKind> = 2;
 template <>
 inline constexpr int kEnumSize<Precision> = 3;
 
@@ -132,6 +139,11 @@ void Fields(T& f, auto& visit) {
             .range = Range{1, 1 << 20},
             .changes = result},
         f.gradient_accumulation);
+  visit(Key{.name = "optimizer",
+            .help = "adamw, or adamw_8bit: its moments in 8 bits, which takes 2 bytes for each trained value "
+                    "instead of 8 (embeddings and small ones stay in F32)",
+            .changes = result},
+        f.optimizer);
   visit(Key{.name = "weight_decay",
             .help = "Weight decay of matrices; norms are spared",
             .range = Range{0, 10},
@@ -157,12 +169,13 @@ void Fields(T& f, auto& visit) {
             .range = Range{0, 1e9},
             .changes = result},
         f.max_grad_norm);
-  visit(Key{.name = "spike_factor",
-            .help = "Leave out a step whose gradient's norm is more than so many times the median of the steps "
-                    "before it; 0: none. One whose gradient is no number is always left out",
-            .range = Range{0, 1e9},
-            .changes = result},
-        f.spike_factor);
+  visit(
+      Key{.name = "spike_factor",
+          .help = "Leave out a step whose gradient's norm is more than so many times the median of the steps "
+                  "before it; 0: none. One whose gradient is no number is always left out",
+          .range = Range{0, 1e9},
+          .changes = result},
+      f.spike_factor);
   visit(Key{.name = "max_skipped",
             .help = "Steps in a row that may be left out; one more, and the run stops",
             .unit = "steps",

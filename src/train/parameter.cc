@@ -7,6 +7,22 @@
 
 namespace longspan {
 
+Parameter::Parameter(std::string name_in, Tensor value_in, bool in_bytes)
+    : name(std::move(name_in)), value(std::move(value_in)), gradient(value.rows(), value.cols()) {
+  const std::int64_t n = value.elements();
+  if (in_bytes && n >= kLeastInBytes) {
+    byte_m.resize(n);
+    byte_v.resize(n);
+    m_scales.resize(MomentBlocks(n));
+    v_scales.resize(MomentBlocks(n));
+  } else {
+    m.Resize(value.rows(), value.cols());
+    v.Resize(value.rows(), value.cols());
+    std::ranges::fill(m.span(), 0.0f);
+    std::ranges::fill(v.span(), 0.0f);
+  }
+}
+
 double GradientNorm(const Kernels& kernels, std::span<const Parameter> parameters) {
   double squares = 0;
   for (const Parameter& p : parameters) squares += kernels.SumOfSquares(p.gradient.span());
@@ -28,7 +44,12 @@ void OptimizerStep(const Kernels& kernels, const TrainOptions& o, double learnin
   for (Parameter& p : parameters) {
     if (clip) kernels.Scale(static_cast<float>(o.max_grad_norm / norm), p.gradient.span());
     adamw.weight_decay = p.IsMatrix() ? static_cast<float>(o.weight_decay) : 0.0f;
-    kernels.AdamW(adamw, p.gradient.span(), p.m.span(), p.v.span(), p.value.mutable_floats());
+    if (p.InBytes()) {
+      kernels.AdamWInBytes(adamw, p.gradient.span(), {p.byte_m, p.byte_v, p.m_scales, p.v_scales},
+                           p.value.mutable_floats());
+    } else {
+      kernels.AdamW(adamw, p.gradient.span(), p.m.span(), p.v.span(), p.value.mutable_floats());
+    }
     std::ranges::fill(p.gradient.span(), 0.0f);
   }
 }

@@ -12,19 +12,22 @@
 namespace longspan {
 
 struct Parameter {
+  // Smaller ones keep their moments in F32, whatever is asked for, as bitsandbytes does.
+  static constexpr std::int64_t kLeastInBytes = 4096;
+
   std::string name;  // "layers.3.q", "layers.3.q.a"
   Tensor value;      // F32, in memory of its own that the network looks at
   Matrix gradient;   // [rows, cols]
+  // AdamW's moments: either these two, or the four below (kernels/byte_moments.h).
   Matrix m, v;
+  std::vector<std::uint8_t> byte_m, byte_v;
+  std::vector<float> m_scales, v_scales;
 
-  Parameter(std::string name_in, Tensor value_in)
-      : name(std::move(name_in)),
-        value(std::move(value_in)),
-        gradient(value.rows(), value.cols()),
-        m(value.rows(), value.cols()),
-        v(value.rows(), value.cols()) {}
+  // `in_bytes`: keep the moments in bytes.
+  Parameter(std::string name_in, Tensor value_in, bool in_bytes = false);
 
   bool IsMatrix() const { return value.shape().size() > 1; }
+  bool InBytes() const { return !byte_m.empty(); }
 };
 
 // The common norm of all gradients.

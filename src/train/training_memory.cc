@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/byte_moments.h"
 #include "model/weight_id.h"
 
 namespace longspan {
@@ -24,6 +25,14 @@ std::int64_t TrainedParameters(const LlamaConfig& config, const TrainOptions& op
   for (const Part target : options.TargetParts())
     of_layer += options.rank * (Traits(target).rows(config) + Traits(target).cols(config));
   return config.layers * of_layer;
+}
+
+// Small parameters, which keep theirs in F32, do not count here.
+std::int64_t MomentBytes(const LlamaConfig& c, const TrainOptions& options) {
+  const std::int64_t trained = TrainedParameters(c, options);
+  if (options.optimizer == OptimizerKind::kAdamW) return 2 * trained * kFloat;
+  const std::int64_t embedding = options.adapter == AdapterKind::kFull ? c.vocab_size * c.dim : 0;
+  return 2 * embedding * kFloat + 2 * (trained - embedding) + 2 * MomentBlocks(trained - embedding) * kFloat;
 }
 
 std::vector<MemoryPart> TrainingMemory(const LlamaConfig& c, const TrainOptions& options, std::int64_t length,
@@ -51,7 +60,7 @@ std::vector<MemoryPart> TrainingMemory(const LlamaConfig& c, const TrainOptions&
   std::vector<MemoryPart> parts;
   parts.push_back({full ? "weights in F32" : "the adapter", trained * kFloat});
   parts.push_back({"gradients", trained * kFloat});
-  parts.push_back({"AdamW's two moments", 2 * trained * kFloat});
+  parts.push_back({"AdamW's two moments", MomentBytes(c, options)});
   parts.push_back({"layers' inputs, kept for the way back", c.layers * rows * c.dim * kFloat});
   parts.push_back({options.recompute ? "activations of one layer" : "activations of all layers",
                    kept_layers * activations * kFloat});

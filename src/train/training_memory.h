@@ -22,6 +22,9 @@ std::int64_t TotalBytes(const std::vector<MemoryPart>& parts);
 std::vector<MemoryPart> TrainingMemory(const LlamaConfig& config, const TrainOptions& options,
                                        std::int64_t length, int threads);
 
+// Of AdamW, in memory and in a checkpoint.
+std::int64_t MomentBytes(const LlamaConfig& config, const TrainOptions& options);
+
 // Values that are trained: all weights, or those of the adapter.
 std::int64_t TrainedParameters(const LlamaConfig& config, const TrainOptions& options);
 

@@ -113,6 +113,10 @@ class Implementation final : public Kernels {
              std::span<float> parameter) const override {
     vectors_.AdamW(step, gradient, m, v, parameter);
   }
+  void AdamWInBytes(const AdamWStep& step, std::span<const float> gradient, const ByteMoments& moments,
+                    std::span<float> parameter) const override {
+    vectors_.AdamWInBytes(step, gradient, moments, parameter);
+  }
 
  private:
   const Kernels& vectors_;

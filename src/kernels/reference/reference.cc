@@ -116,6 +116,30 @@ class Reference : public Kernels {
       parameter[i] -= s.learning_rate * (update + s.weight_decay * parameter[i]);
     }
   }
+  void AdamWInBytes(const AdamWStep& s, std::span<const float> gradient, const ByteMoments& moments,
+                    std::span<float> parameter) const override {
+    const std::int64_t n = std::ssize(parameter);
+    std::vector<float> m(parameter.size()), v(parameter.size());
+    const auto decode = [&](const MomentCodes& codes, std::span<const std::uint8_t> from,
+                            std::span<const float> scales, std::vector<float>& to) {
+      for (std::int64_t i = 0; i < n; ++i) to[i] = codes.values[from[i]] * scales[i / kMomentBlock];
+    };
+    const auto encode = [&](const MomentCodes& codes, const std::vector<float>& from,
+                            std::span<std::uint8_t> to, std::span<float> scales) {
+      for (std::int64_t block = 0; block < MomentBlocks(n); ++block) {
+        const std::int64_t first = block * kMomentBlock, end = std::min(n, first + kMomentBlock);
+        float& largest = scales[block] = 0;
+        for (std::int64_t i = first; i < end; ++i) largest = std::max(largest, std::abs(from[i]));
+        const float inverse = largest > 1e-37f ? 1 / largest : 0;
+        for (std::int64_t i = first; i < end; ++i) to[i] = codes.Nearest(from[i] * inverse);
+      }
+    };
+    decode(SignedMomentCodes(), moments.m, moments.m_scales, m);
+    decode(UnsignedMomentCodes(), moments.v, moments.v_scales, v);
+    AdamW(s, gradient, m, v, parameter);
+    encode(SignedMomentCodes(), m, moments.m, moments.m_scales);
+    encode(UnsignedMomentCodes(), v, moments.v, moments.v_scales);
+  }
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Operations by rows or by elements: norms, rotary embedding, SwiGLU, cross-entropy, AdamW.
+// Operations by rows or by elements: norms, rotary embedding, SwiGLU, cross-entropy.
 #if defined(LONGSPAN_KERNELS_VECTOR_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LONGSPAN_KERNELS_VECTOR_ROWS_INL_H_
 #undef LONGSPAN_KERNELS_VECTOR_ROWS_INL_H_
@@ -252,36 +252,6 @@ inline double SumOfSquaresOf(std::span<const float> x) {
   double total = 0;
   for (const double s : sums) total += s;
   return total;
-}
-
-inline void AdamWElements(const AdamWStep& s, std::span<const float> gradient, std::span<float> m,
-                          std::span<float> v, std::span<float> parameter) {
-  const std::int64_t n = std::ssize(parameter);
-  ForPieces(n, kElementPiece, [&](std::int64_t first, std::int64_t count) {
-    const FloatTag d;
-    const FloatVec beta1 = hn::Set(d, s.beta1), rest1 = hn::Set(d, 1 - s.beta1);
-    const FloatVec beta2 = hn::Set(d, s.beta2), rest2 = hn::Set(d, 1 - s.beta2);
-    const FloatVec rate = hn::Set(d, s.learning_rate), decay = hn::Set(d, s.weight_decay);
-    const FloatVec epsilon = hn::Set(d, s.epsilon);
-    const FloatVec unbias1 = hn::Set(d, 1 / s.correction1), unbias2 = hn::Set(d, 1 / s.correction2);
-    const float* g = gradient.data() + first;
-    float *m1 = m.data() + first, *v2 = v.data() + first, *p = parameter.data() + first;
-    Map(
-        count, m1, [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta1, old, hn::Mul(rest1, x)); }, m1,
-        g);
-    Map(
-        count, v2,
-        [&](FloatVec old, FloatVec x) { return hn::MulAdd(beta2, old, hn::Mul(rest2, hn::Mul(x, x))); }, v2,
-        g);
-    Map(
-        count, p,
-        [&](FloatVec old, FloatVec mean, FloatVec square) {
-          const FloatVec root = hn::Sqrt(hn::Mul(square, unbias2));
-          const FloatVec update = hn::Div(hn::Mul(mean, unbias1), hn::Add(root, epsilon));
-          return hn::NegMulAdd(rate, hn::MulAdd(decay, old, update), old);
-        },
-        p, m1, v2);
-  });
 }
 
 }  // namespace longspan::HWY_NAMESPACE

@@ -13,6 +13,7 @@
 
 #include "kernels/int8/attention.h"
 #include "kernels/int8/int8_products.h"
+#include "kernels/vector/adamw-inl.h"
 #include "kernels/vector/attention-inl.h"
 #include "kernels/vector/attention_backward-inl.h"
 #include "kernels/vector/key_block_mass-inl.h"
@@ -108,6 +109,10 @@ class Implementation : public Kernels {
   void AdamW(const AdamWStep& step, std::span<const float> gradient, std::span<float> m, std::span<float> v,
              std::span<float> parameter) const override {
     AdamWElements(step, gradient, m, v, parameter);
+  }
+  void AdamWInBytes(const AdamWStep& step, std::span<const float> gradient, const ByteMoments& moments,
+                    std::span<float> parameter) const override {
+    AdamWByteBlocks(step, gradient, moments, parameter);
   }
 
  private:
