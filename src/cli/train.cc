@@ -135,6 +135,7 @@ void RunTrain(const Options& given) {
       fmt::format("{}: {} parameters of which {} are trained, {} examples of {} tokens, kernels {}",
                   path.string(), start.config.Parameters(), network.TrainedParameters(),
                   data.examples_per_epoch, examples.length, kernels.name()));
+  if (examples.pose) ReportDistances(data, *examples.pose, Terminal());
   EventLog events(folder.Events(), RecipeText(r), data.StepsPerEpoch(options), Terminal());
   const TrainState state = NamingFile(r.new_model ? path.string() : r.base.string(), [&] {
     return Train(network, data, options, Fingerprint(r, kTrainStage), r.train.out, Terminal(), {}, &events);

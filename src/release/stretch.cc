@@ -93,11 +93,13 @@ TrainingFacts TrainStretch(const StretchJob& job, const fs::path& shards_folder,
   Apply(job.rope, base.config, base.weights);
   const ShardSet shards = ShardSet::Open(shards_folder);
   auto options = static_cast<const TrainOptions&>(job.recipe.train);
-  const TrainData data = MakeTrainData(shards, ExamplesOf(job), options, encoder);
+  const ExampleOptions examples = ExamplesOf(job);
+  const TrainData data = MakeTrainData(shards, examples, options, encoder);
   options.steps = job.recipe.train.Steps(data.examples_per_epoch);
   const Kernels& kernels = TrainingKernels(options.precision, job.isa, job.recipe.file.string());
   progress.Message(fmt::format("training with kernels {}", kernels.name()));
   Network network(base.config, base.weights, options, kernels);
+  if (examples.pose) ReportDistances(data, *examples.pose, progress);
   EventLog events(job.events, RecipeText(job.recipe), data.StepsPerEpoch(options), progress);
   const TrainState state = NamingFile(job.base.string(), [&] {
     return Train(network, data, options, Fingerprint(job.recipe, kTrainStage), scratch, progress, {},
