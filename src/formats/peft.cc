@@ -192,12 +192,14 @@ namespace {
 void WriteFiles(const std::filesystem::path& folder, const LoraAdapter& adapter, const LlamaConfig& config) {
   SafetensorsWriter writer(folder / kTensorsName);
   std::set<std::string_view> modules;
+  std::set<std::int64_t> layers;
   for (const LoraAdapter::Pair& ours : adapter.pairs) {
     const LoraAdapter::Pair pair = ToPeft(ours, config);
     writer.Declare(PeftName(pair.target, 'A'), Type::kF32, pair.a.shape());
     writer.Declare(PeftName(pair.target, 'B'), Type::kF32, pair.b.shape());
     const std::string_view module = Traits(pair.target.part).hf;
     modules.insert(module.substr(module.rfind('.') + 1));
+    if (pair.target.layer >= 0) layers.insert(pair.target.layer);
   }
   for (const LoraAdapter::Pair& ours : adapter.pairs) {
     const LoraAdapter::Pair pair = ToPeft(ours, config);
@@ -205,6 +207,8 @@ void WriteFiles(const std::filesystem::path& folder, const LoraAdapter& adapter,
     writer.Write(PeftName(pair.target, 'B'), pair.b.bytes());
   }
   writer.Commit();
+  // PEFT expects matrices for every layer unless it is told otherwise.
+  const bool all = std::ssize(layers) == config.layers || layers.empty();
   const json out = {{"peft_type", "LORA"},
                     {"task_type", "CAUSAL_LM"},
                     {"base_model_name_or_path", adapter.base_model},
@@ -213,6 +217,7 @@ void WriteFiles(const std::filesystem::path& folder, const LoraAdapter& adapter,
                     {"use_rslora", adapter.rslora},
                     {"lora_dropout", adapter.dropout},
                     {"target_modules", modules},
+                    {"layers_to_transform", all ? json() : json(layers)},
                     {"bias", "none"},
                     {"fan_in_fan_out", false},
                     {"inference_mode", true},

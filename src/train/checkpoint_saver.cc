@@ -117,8 +117,8 @@ void CheckpointSaver::KeepLatest(std::int64_t next_step) {
   fs::create_hard_link(checkpoint_, kept, error);
   if (!error || told_) return;
   told_ = true;
-  progress_.Message(fmt::format("{}: earlier checkpoints are not kept, because this file system has no hard links",
-                                folder_.string()));
+  progress_.Message(fmt::format(
+      "{}: earlier checkpoints are not kept, because this file system has no hard links", folder_.string()));
 }
 
 // Leaves `most` of the earlier checkpoints. Files of other runs stay, whatever they are called.

@@ -74,7 +74,7 @@ class CheckpointSaver {
   const TrainOptions& options_;
   const TrainClock& clock_;
   Progress& progress_;
-  Mark saved_;         // before the first step there is nothing to save
+  Mark saved_;          // before the first step there is nothing to save
   bool whole_ = false;  // checkpoint.gguf is that of saved_
   double saved_at_, tried_at_;
   std::string failure_;

@@ -198,14 +198,15 @@ TEST_F(SaverTest, FilesOfOthersStay) {
   fs::copy_file(folder_ / "other/checkpoint.gguf", folder_ / "out/checkpoint-2.gguf");
   for (const std::int64_t step : {4, 6, 8}) ASSERT_TRUE(saver.Save(At(step), parameters_));
   EXPECT_THAT(FilesIn(folder_ / "out"),
-              ElementsAre("checkpoint-1.gguf", "checkpoint-2.gguf", "checkpoint-3.gguf.bak", "checkpoint-6.gguf",
-                          "checkpoint-x.gguf", "checkpoint.gguf", "log.jsonl"));
+              ElementsAre("checkpoint-1.gguf", "checkpoint-2.gguf", "checkpoint-3.gguf.bak",
+                          "checkpoint-6.gguf", "checkpoint-x.gguf", "checkpoint.gguf", "log.jsonl"));
 }
 
 TEST_F(SaverTest, GoesOnFromTheOneBeforeADamagedCheckpoint) {
   {
     CheckpointSaver saver = Make();
-    const std::vector<float> before(parameters_[0].value.floats().begin(), parameters_[0].value.floats().end());
+    const std::vector<float> before(parameters_[0].value.floats().begin(),
+                                    parameters_[0].value.floats().end());
     ASSERT_TRUE(saver.Save(At(4), parameters_));
     parameters_[0].value.mutable_floats()[0] += 1;
     ASSERT_TRUE(saver.Save(At(6), parameters_));

@@ -84,7 +84,14 @@ void Network::AddAdapters(const TrainOptions& o) {
   const auto scale =
       static_cast<float>(o.alpha / (o.adapter == AdapterKind::kRsLora ? std::sqrt(rank) : rank));
   const std::vector<Part> targets = o.TargetParts();
+  for (const std::int64_t layer : o.layers) {
+    if (layer < 0 || layer >= std::ssize(gradients_)) {
+      Fail(ErrorKind::kBadOption, "train.layers: layer {}, and the model has {}, counted from 0", layer,
+           gradients_.size());
+    }
+  }
   for (std::int64_t i = 0; i < std::ssize(gradients_); ++i) {
+    if (!o.Adapts(i)) continue;
     for (const LinearPart& l : kLinears) {
       if (std::ranges::find(targets, l.part) == targets.end()) continue;
       Linear& linear = transformer_.mutable_blocks()[i].*l.linear;
@@ -102,7 +109,7 @@ void Network::AddAdapters(const TrainOptions& o) {
       adapted_.push_back({i, l.part});
       const bool in_bytes = o.optimizer == OptimizerKind::kAdamW8Bit;
       parameters_.emplace_back(Name(adapted_.back()) + ".a", adapter->a, in_bytes);
-      parameters_.emplace_back(Name(adapted_.back()) + ".b", adapter->b, in_bytes);
+      parameters_.emplace_back(Name(adapted_.back()) + ".b", adapter->b, in_bytes).rate_factor = o.lora_plus;
       (gradients_[i].*l.gradient).a = parameters_[parameters_.size() - 2].gradient;
       (gradients_[i].*l.gradient).b = parameters_.back().gradient;
       adapters_.push_back(std::move(adapter));

@@ -5,6 +5,7 @@
 #include "encode/encode.h"
 #include "kernels/reference/reference.h"
 #include "train/testing/toy.h"
+#include "train/training_memory.h"
 
 namespace longspan {
 namespace {
@@ -307,6 +308,25 @@ TEST(Network, AJumpInPositionsCutsNothing) {
   EXPECT_GT(std::abs(after_jump(0, 100, 3) - after_jump(0, 100, 4)), 1e-3);
   EXPECT_GT(std::abs(after_jump(0, 100, 3) - after_jump(0, 0, 3)), 1e-3);  // yet it is felt
   EXPECT_NEAR(after_jump(50, 100, 3), after_jump(0, 100, 3), 1e-3);        // and only distances count
+}
+
+TEST(Network, AdaptersSitOnTheChosenLayers) {
+  TrainOptions options = ToyOptions(AdapterKind::kRsLora);
+  options.layers = {1};
+  options.lora_plus = 16;
+  Network network(ToyConfig(), RandomWeights(ToyConfig(), 4), options, ReferenceKernels());
+  std::int64_t values = 0;
+  for (const Parameter& p : network.parameters()) {
+    EXPECT_TRUE(p.name.starts_with("layers.1.")) << p.name;
+    EXPECT_EQ(p.rate_factor, p.name.ends_with(".b") ? 16 : 1);
+    values += p.value.elements();
+  }
+  EXPECT_EQ(values, TrainedParameters(ToyConfig(), options));
+  EXPECT_EQ(std::ssize(network.adapter().pairs), 4);
+  network.ForwardBackward(RandomBatch(1, 8, ToyConfig().vocab_size), 1, {});
+  options.layers = {0, ToyConfig().layers};
+  EXPECT_EQ(KindOf([&] { Network(ToyConfig(), RandomWeights(ToyConfig(), 4), options, ReferenceKernels()); }),
+            ErrorKind::kBadOption);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // How a model is trained.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -32,6 +33,8 @@ struct TrainOptions {
   double alpha = 64;
   double dropout = 0;                                       // of an adapter's input
   std::vector<std::string> targets = {"q", "k", "v", "o"};  // of q k v o gate up down
+  std::vector<std::int64_t> layers;                         // that get an adapter, from 0; empty: all
+  double lora_plus = 1;                                     // rate of B over that of A (Hayou et al. 2024)
 
   double learning_rate = 0;
   ScheduleKind schedule = ScheduleKind::kCosine;
@@ -57,6 +60,9 @@ struct TrainOptions {
   std::int64_t eval_examples = 32;
 
   std::int64_t ExamplesPerStep() const { return batch_size * gradient_accumulation; }
+  bool Adapts(std::int64_t layer) const {
+    return layers.empty() || std::ranges::find(layers, layer) != layers.end();
+  }
   // `targets` as parts. Error(kInternal) for a name that is no projection's; readers of recipes refuse those.
   std::vector<Part> TargetParts() const;
 };
@@ -101,6 +107,16 @@ void Fields(T& f, auto& visit) {
             .help = "Projections that get an adapter: q, k, v, o, gate, up, down",
             .changes = result},
         f.targets);
+  visit(Key{.name = "layers",
+            .help = "Layers that get an adapter, counted from 0",
+            .otherwise = "all",
+            .changes = result},
+        f.layers);
+  visit(Key{.name = "lora_plus",
+            .help = "Rate of an adapter's B over that of its A (LoRA+); 1: the same",
+            .range = Range{1e-6, 1e6},
+            .changes = result},
+        f.lora_plus);
   visit(Key{.name = "learning_rate",
             .help = "Peak of the learning rate; about 1e-5 for a large model, 1e-3 for a small one",
             .range = Range{0, 10},

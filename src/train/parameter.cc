@@ -43,6 +43,7 @@ void OptimizerStep(const Kernels& kernels, const TrainOptions& o, double learnin
                   static_cast<float>(1 - std::pow(o.beta2, t))};
   for (Parameter& p : parameters) {
     if (clip) kernels.Scale(static_cast<float>(o.max_grad_norm / norm), p.gradient.span());
+    adamw.learning_rate = static_cast<float>(learning_rate * p.rate_factor);
     adamw.weight_decay = p.IsMatrix() ? static_cast<float>(o.weight_decay) : 0.0f;
     if (p.InBytes()) {
       kernels.AdamWInBytes(adamw, p.gradient.span(), {p.byte_m, p.byte_v, p.m_scales, p.v_scales},

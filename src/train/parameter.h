@@ -22,6 +22,7 @@ struct Parameter {
   Matrix m, v;
   std::vector<std::uint8_t> byte_m, byte_v;
   std::vector<float> m_scales, v_scales;
+  double rate_factor = 1;  // of the learning rate
 
   // `in_bytes`: keep the moments in bytes.
   Parameter(std::string name_in, Tensor value_in, bool in_bytes = false);

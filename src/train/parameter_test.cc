@@ -68,6 +68,16 @@ TEST(Optimizer, TwoStepsOfAdamW) {
   }
 }
 
+TEST(Optimizer, AParameterMayHaveARateOfItsOwn) {
+  std::vector<Parameter> parameters{Make({1, 1}, {1}), Make({1, 1}, {1})};
+  parameters[1].rate_factor = 4;
+  for (Parameter& p : parameters) p.gradient.span()[0] = 0.5f;
+  Step(ReferenceKernels(), Options(), 0, parameters);
+  const float first = 1 - parameters[0].value.floats()[0], second = 1 - parameters[1].value.floats()[0];
+  EXPECT_GT(first, 0);
+  EXPECT_NEAR(second, 4 * first, 1e-6);
+}
+
 TEST(Optimizer, DecaysMatricesOnly) {
   TrainOptions options = Options();
   options.weight_decay = 0.5;

@@ -22,7 +22,8 @@ TrainLogPoint Point(double loss, double grad_norm) {
 
 TrainLog Usual(std::int64_t steps) {
   TrainLog log;
-  for (std::int64_t i = 0; i < steps; ++i) log.points.push_back(Point(3, 1 + 0.01 * static_cast<double>(i % 3)));
+  for (std::int64_t i = 0; i < steps; ++i)
+    log.points.push_back(Point(3, 1 + 0.01 * static_cast<double>(i % 3)));
   return log;
 }
 
@@ -35,7 +36,8 @@ TEST(SkippedSteps, WhatIsNoNumber) {
 }
 
 TEST(SkippedSteps, ASpikeStandsOutAmongEnoughSteps) {
-  EXPECT_THAT(ReasonToSkip(Usual(16), Point(3, 10), 5), HasSubstr("norm, 10, is over 5 times the usual 1.01"));
+  EXPECT_THAT(ReasonToSkip(Usual(16), Point(3, 10), 5),
+              HasSubstr("norm, 10, is over 5 times the usual 1.01"));
   EXPECT_THAT(ReasonToSkip(Usual(15), Point(3, 10), 5), IsEmpty());
   EXPECT_THAT(ReasonToSkip(Usual(16), Point(3, 5), 5), IsEmpty());
   EXPECT_THAT(ReasonToSkip(Usual(16), Point(3, 10), 0), IsEmpty());

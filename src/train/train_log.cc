@@ -22,7 +22,8 @@ double Number(const nlohmann::json& value) {
 std::int64_t TrainLog::Skipped() const { return std::ranges::count_if(points, &TrainLogPoint::skipped); }
 
 std::int64_t TrainLog::SkippedInARow() const {
-  const auto last_made = std::find_if_not(points.rbegin(), points.rend(), [](const auto& p) { return p.skipped; });
+  const auto last_made =
+      std::find_if_not(points.rbegin(), points.rend(), [](const auto& p) { return p.skipped; });
   return last_made - points.rbegin();
 }
 

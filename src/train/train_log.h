@@ -24,8 +24,8 @@ struct TrainLogPoint {
 struct TrainLog {
   std::vector<TrainLogPoint> points;
 
-  std::int64_t Skipped() const;         // steps that were left out
-  std::int64_t SkippedInARow() const;   // the last ones
+  std::int64_t Skipped() const;        // steps that were left out
+  std::int64_t SkippedInARow() const;  // the last ones
 
   // A number that is not finite is null, and read as NaN.
   std::string ToJsonLines() const;

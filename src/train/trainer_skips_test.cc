@@ -70,7 +70,9 @@ TEST_F(SkipsTest, TooManyInARowStopTheRun) {
   options_.max_skipped = 2;
   EXPECT_EQ(Run({2, 3, 5, 6}, 3e38f).state.step, 8);
   const TestFolder folder;
-  EXPECT_THAT(ErrorOf([&] { Run({2, 3, 4}, 3e38f, folder.path()); }),
+  EXPECT_THAT(ErrorOf([&] {
+                Run({2, 3, 4}, 3e38f, folder.path());
+              }),
               AllOf(HasSubstr("step 5"), HasSubstr("nor could the 2 before it"), HasSubstr("learning_rate")));
   options_.max_skipped = 0;
   EXPECT_THAT(ErrorOf([&] { Run({2}, 3e38f); }), HasSubstr("step 3 cannot be made"));

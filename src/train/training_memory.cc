@@ -24,7 +24,9 @@ std::int64_t TrainedParameters(const LlamaConfig& config, const TrainOptions& op
   std::int64_t of_layer = 0;
   for (const Part target : options.TargetParts())
     of_layer += options.rank * (Traits(target).rows(config) + Traits(target).cols(config));
-  return config.layers * of_layer;
+  std::int64_t layers = 0;
+  for (std::int64_t i = 0; i < config.layers; ++i) layers += options.Adapts(i);
+  return layers * of_layer;
 }
 
 // Small parameters, which keep theirs in F32, do not count here.
