@@ -67,6 +67,17 @@ TEST_F(TrainProgram, ReplacesNothingThatAnotherRunMade) {
   }
 }
 
+TEST_F(TrainProgram, LeavesEventsForTensorBoard) {
+  for (int run = 0; run < 2; ++run) {  // the second has nothing to do
+    ASSERT_EQ(place_.Run({"train", place_ / "full.yml"}).code, 0);
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(place_ / "full/runs")) files.push_back(entry.path());
+    ASSERT_EQ(files.size(), 1u);
+    EXPECT_THAT(ReadFile(files[0]), AllOf(HasSubstr("brain.Event:2"), HasSubstr("train/loss"),
+                                          HasSubstr("train/train_runtime"), HasSubstr("learning_rate")));
+  }
+}
+
 TEST_F(TrainProgram, ReplacesNoInputByALink) {
   fs::copy_file(kBase, place_ / "base.gguf");
   fs::create_directory(place_ / "full");

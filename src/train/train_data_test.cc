@@ -1,5 +1,7 @@
 #include "train/train_data.h"
 
+#include <gmock/gmock.h>
+
 #include "train/testing/toy.h"
 
 namespace longspan {
@@ -96,6 +98,37 @@ TEST(TrainDataOfShards, ValidationHidesNoPasskeys) {
   EXPECT_NE(std::ranges::count(data.examples(0, 1).tokens, 'x'), 599);
   ASSERT_FALSE(data.validation.empty());
   EXPECT_EQ(std::ranges::count(data.validation[0].tokens, 'x'), 599);
+}
+
+class Messages : public Progress {
+ public:
+  void Message(std::string_view line) override { lines.emplace_back(line); }
+  std::vector<std::string> lines;
+};
+
+TEST(TrainDataOfShards, SaysWhatDistancesAreTaught) {
+  const TestFolder folder;
+  const TextEncoder encoder = ByteEncoder();
+  ExampleOptions options = Windows();
+  options.pose = PoseOptions{};
+  options.pose->target_context = 64;
+  Messages messages;
+  ReportDistances(MakeTrainData(MakeShards(folder), options, {}, encoder), *options.pose, messages);
+  ASSERT_FALSE(messages.lines.empty());
+  EXPECT_THAT(messages.lines[0], testing::HasSubstr("skip positions"));
+}
+
+// A target of the window's own length: the run would end, and have taught nothing about distance.
+TEST(TrainDataOfShards, PositionsThatNeverSkipAreAnError) {
+  const TestFolder folder;
+  const TextEncoder encoder = ByteEncoder();
+  ExampleOptions options = Windows();
+  options.pose = PoseOptions{};
+  options.pose->target_context = options.length;
+  const TrainData data = MakeTrainData(MakeShards(folder), options, {}, encoder);
+  EXPECT_EQ(KindOf([&] { ReportDistances(data, *options.pose, NoProgress()); }), ErrorKind::kBadOption);
+  options.pose->unmodified_share = 1;  // asked for
+  EXPECT_NO_THROW(ReportDistances(data, *options.pose, NoProgress()));
 }
 
 }  // namespace
