@@ -64,6 +64,11 @@ void Attend(const BlockContext& context, BlockActivations& a) {
   context.kernels.Attention(context.attention, sequences);
 }
 
+// The pass's workspace, or `own` where it has none.
+BlockWorkspace& WorkspaceOf(const BlockContext& context, BlockWorkspace& own) {
+  return context.workspace != nullptr ? *context.workspace : own;
+}
+
 void Copy(ConstRows from, Matrix& to) {
   to.Resize(from.rows, from.cols);
   for (std::int64_t i = 0; i < from.rows; ++i) {
@@ -76,6 +81,8 @@ void Copy(ConstRows from, Matrix& to) {
 void BlockForward(const Block& block, const BlockContext& context, Rows x, BlockActivations& a) {
   const Kernels& kernels = context.kernels;
   const std::int64_t n = x.rows, head_dim = context.attention.head_dim;
+  BlockWorkspace own;
+  LinearWorkspace& workspace = WorkspaceOf(context, own).linear;
   const auto output = [&](const Linear& layer, Matrix& y) -> LinearOutput {
     y.Resize(n, layer.weight.rows());
     return {layer, y};
@@ -84,34 +91,39 @@ void BlockForward(const Block& block, const BlockContext& context, Rows x, Block
   a.normed.Resize(n, x.cols);
   kernels.RmsNorm(x, block.attention_norm, context.norm_epsilon, a.normed);
   const std::array projections{output(block.q, a.q), output(block.k, a.k), output(block.v, a.v)};
-  LinearsForward(kernels, projections, context.dropout, a.normed);
+  LinearsForward(kernels, projections, context.dropout, a.normed, workspace);
   RopeForward(kernels, context.rope, head_dim, a.q);
   RopeForward(kernels, context.rope, head_dim, a.k);
   a.attended.Resize(n, a.q.cols());
   Attend(context, a);
-  LinearForward(kernels, block.o, context.dropout, a.attended, x, Store::kAdd);
+  LinearForward(kernels, block.o, context.dropout, a.attended, x, Store::kAdd, workspace);
   if (context.cached.empty()) Copy(x, a.middle);
 
   a.mlp_normed.Resize(n, x.cols);
   kernels.RmsNorm(x, block.mlp_norm, context.norm_epsilon, a.mlp_normed);
   const std::array gates{output(block.gate, a.gate), output(block.up, a.up)};
-  LinearsForward(kernels, gates, context.dropout, a.mlp_normed);
+  LinearsForward(kernels, gates, context.dropout, a.mlp_normed, workspace);
   a.hidden.Resize(n, a.gate.cols());
   kernels.SwiGlu(a.gate, a.up, a.hidden);
-  LinearForward(kernels, block.down, context.dropout, a.hidden, x, Store::kAdd);
+  LinearForward(kernels, block.down, context.dropout, a.hidden, x, Store::kAdd, workspace);
 }
 
 void BlockBackward(const Block& block, const BlockContext& context, ConstRows x, const BlockActivations& a,
                    Rows dx, const BlockGradient& gradient) {
   const Kernels& kernels = context.kernels;
   const std::int64_t n = x.rows, dim = x.cols, head_dim = context.attention.head_dim;
+  BlockWorkspace own;
+  BlockWorkspace& w = WorkspaceOf(context, own);
   const auto linear = [&](const Linear& layer, ConstRows in, ConstRows dout, Rows din, Store store,
                           const LinearGradient& g) {
-    LinearBackward(kernels, layer, context.dropout, in, dout, din, store, g);
+    LinearBackward(kernels, layer, context.dropout, in, dout, din, store, g, w.linear);
   };
 
   // The MLP. dx is the gradient of the output, and so also of the residual stream that bypasses the MLP.
-  Matrix dhidden(n, a.hidden.cols()), dgate(n, a.gate.cols()), dnormed(n, dim);
+  Matrix &dhidden = w.dhidden, &dgate = w.dgate, &dnormed = w.dnormed;
+  dhidden.Resize(n, a.hidden.cols());
+  dgate.Resize(n, a.gate.cols());
+  dnormed.Resize(n, dim);
   linear(block.down, a.hidden, dx, dhidden, Store::kSet, gradient.down);
   kernels.SwiGluBackward(a.gate, a.up, dhidden, dgate, dhidden);
   linear(block.gate, a.mlp_normed, dgate, dnormed, Store::kSet, gradient.gate);
@@ -119,7 +131,11 @@ void BlockBackward(const Block& block, const BlockContext& context, ConstRows x,
   kernels.RmsNormBackward(a.middle, block.mlp_norm, context.norm_epsilon, dnormed, dx, gradient.mlp_norm);
 
   // Attention, likewise.
-  Matrix dattended(n, a.attended.cols()), dq(n, a.q.cols()), dk(n, a.k.cols()), dv(n, a.v.cols());
+  Matrix &dattended = w.dattended, &dq = w.dq, &dk = w.dk, &dv = w.dv;
+  dattended.Resize(n, a.attended.cols());
+  dq.Resize(n, a.q.cols());
+  dk.Resize(n, a.k.cols());
+  dv.Resize(n, a.v.cols());
   linear(block.o, a.attended, dx, dattended, Store::kSet, gradient.o);
   const std::int64_t heads = context.attention.heads, length = n / context.sequences;
   std::vector<AttentionBackwardSequence> sequences;

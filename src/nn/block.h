@@ -32,6 +32,13 @@ struct CachedSequence {
   std::span<std::byte* const> pages;  // this layer's, from the first token on, with room for the rows' own
 };
 
+// Memory that blocks use beside their results, kept from one to the next. The first is for both directions,
+// the others are the gradients of a block's activations.
+struct BlockWorkspace {
+  LinearWorkspace linear;
+  Matrix dhidden, dgate, dnormed, dattended, dq, dk, dv;
+};
+
 // What all blocks of one pass share. The rows of x are sequences one after another: either `sequences` of
 // equal length that attend to themselves alone, as in training, or those of `cached`, of any lengths.
 struct BlockContext {
@@ -46,6 +53,7 @@ struct BlockContext {
   const SparsePrefill* sparse = nullptr;  // for `cached`; null: attention is dense
   SparseTally* sparse_tally = nullptr;    // counts what is chosen; may be null
   DropoutStep dropout = {};
+  BlockWorkspace* workspace = nullptr;  // null: each call takes memory of its own
 };
 
 // All that the backward pass reads. Filled by BlockForward; one block after another may use its memory.

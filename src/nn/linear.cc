@@ -34,13 +34,14 @@ ConstRows AdapterInput(const Adapter& adapter, const DropoutStep& step, ConstRow
 
 // What comes to the weight's own product: bias and adapter.
 void AddBiasAndAdapter(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
-                       Rows y) {
+                       Rows y, LinearWorkspace& workspace) {
   // The bias is added as a matrix whose rows are all the same.
   if (!linear.bias.empty()) kernels.Add(ConstRows(linear.bias.data(), y.rows, y.cols, 0), y);
   if (linear.adapter == nullptr) return;
   const Adapter& adapter = *linear.adapter;
-  Matrix dropped, inner(x.rows, adapter.a.rows());
-  kernels.MatMul(AdapterInput(adapter, dropout, x, dropped), adapter.a, inner, Store::kSet);
+  Matrix& inner = workspace.inner;
+  inner.Resize(x.rows, adapter.a.rows());
+  kernels.MatMul(AdapterInput(adapter, dropout, x, workspace.input), adapter.a, inner, Store::kSet);
   kernels.Scale(adapter.scale, inner.span());
   kernels.MatMul(inner, adapter.b, y, Store::kAdd);
 }
@@ -48,29 +49,31 @@ void AddBiasAndAdapter(const Kernels& kernels, const Linear& linear, const Dropo
 }  // namespace
 
 void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
-                   Rows y, Store store) {
+                   Rows y, Store store, LinearWorkspace& workspace) {
   kernels.MatMul(x, linear.weight, y, store);
-  AddBiasAndAdapter(kernels, linear, dropout, x, y);
+  AddBiasAndAdapter(kernels, linear, dropout, x, y, workspace);
 }
 
 void LinearsForward(const Kernels& kernels, std::span<const LinearOutput> layers, const DropoutStep& dropout,
-                    ConstRows x) {
+                    ConstRows x, LinearWorkspace& workspace) {
   std::vector<Product> products;
   products.reserve(layers.size());
   for (const LinearOutput& l : layers) products.push_back({&l.linear.weight, l.y, Store::kSet});
   kernels.MatMuls(x, products);
-  for (const LinearOutput& l : layers) AddBiasAndAdapter(kernels, l.linear, dropout, x, l.y);
+  for (const LinearOutput& l : layers) AddBiasAndAdapter(kernels, l.linear, dropout, x, l.y, workspace);
 }
 
 void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
-                    ConstRows dy, Rows dx, Store store, const LinearGradient& gradient) {
+                    ConstRows dy, Rows dx, Store store, const LinearGradient& gradient,
+                    LinearWorkspace& workspace) {
   kernels.MatMulInputGradient(dy, linear.weight, dx, store);
   if (gradient.weight.data != nullptr) kernels.MatMulWeightGradient(dy, x, gradient.weight);
   if (linear.adapter == nullptr) return;
   const Adapter& adapter = *linear.adapter;
 
-  Matrix dropped, inner(x.rows, adapter.a.rows());
-  const ConstRows input = AdapterInput(adapter, dropout, x, dropped);
+  Matrix& inner = workspace.inner;
+  inner.Resize(x.rows, adapter.a.rows());
+  const ConstRows input = AdapterInput(adapter, dropout, x, workspace.input);
   if (gradient.b.data != nullptr) {
     kernels.MatMul(input, adapter.a, inner, Store::kSet);
     kernels.Scale(adapter.scale, inner.span());
@@ -81,7 +84,8 @@ void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutS
   if (gradient.a.data != nullptr) kernels.MatMulWeightGradient(inner, input, gradient.a);
   if (!Drops(adapter, dropout)) return kernels.MatMulInputGradient(inner, adapter.a, dx, Store::kAdd);
   // The gradient passes through the same mask as the input did.
-  Matrix dinput(x.rows, x.cols);
+  Matrix& dinput = workspace.dinput;
+  dinput.Resize(x.rows, x.cols);
   kernels.MatMulInputGradient(inner, adapter.a, dinput, Store::kSet);
   Dropout(adapter, dropout, dinput, dinput);
   kernels.Add(dinput, dx);

@@ -42,9 +42,15 @@ struct DropoutStep {
   std::uint64_t step = 0;
 };
 
+// Memory that layers use beside their results. What stands in it means nothing; kept from one layer to the
+// next, it is taken from the system once.
+struct LinearWorkspace {
+  Matrix input, inner, dinput;
+};
+
 // y [n, out] = (or +=) the layer's output for x [n, in].
 void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
-                   Rows y, Store store);
+                   Rows y, Store store, LinearWorkspace& workspace);
 
 // Several layers of one input, y [n, out] = each one's output.
 struct LinearOutput {
@@ -52,11 +58,24 @@ struct LinearOutput {
   Rows y;
 };
 void LinearsForward(const Kernels& kernels, std::span<const LinearOutput> layers, const DropoutStep& dropout,
-                    ConstRows x);
+                    ConstRows x, LinearWorkspace& workspace);
 
 // dx [n, in] = (or +=) the gradient with respect to x; parameters' gradients are added to. The adapter's
 // inner activation is computed again rather than kept, which costs only r / out of the layer's own product.
 void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout, ConstRows x,
-                    ConstRows dy, Rows dx, Store store, const LinearGradient& gradient);
+                    ConstRows dy, Rows dx, Store store, const LinearGradient& gradient,
+                    LinearWorkspace& workspace);
+
+// The same for a single layer, with memory of their own.
+inline void LinearForward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout,
+                          ConstRows x, Rows y, Store store) {
+  LinearWorkspace workspace;
+  LinearForward(kernels, linear, dropout, x, y, store, workspace);
+}
+inline void LinearBackward(const Kernels& kernels, const Linear& linear, const DropoutStep& dropout,
+                           ConstRows x, ConstRows dy, Rows dx, Store store, const LinearGradient& gradient) {
+  LinearWorkspace workspace;
+  LinearBackward(kernels, linear, dropout, x, dy, dx, store, gradient, workspace);
+}
 
 }  // namespace longspan

@@ -148,7 +148,7 @@ LoraAdapter Network::adapter() const {
 }
 
 struct Network::Pass {
-  Pass(const Network& network, const Batch& batch, const DropoutStep& dropout)
+  Pass(Network& network, const Batch& batch, const DropoutStep& dropout)
       : rope(batch.positions, network.transformer_.rope().inverse, network.transformer_.rope().magnitude,
              network.transformer_.rope().pairing),
         context{network.kernels_,
@@ -157,20 +157,24 @@ struct Network::Pass {
                 rope,
                 batch.sequences,
                 batch.documents},
-        x(batch.size(), network.config().dim) {
+        x(network.x_),
+        dx(network.dx_) {
+    x.Resize(batch.size(), network.config().dim);
     context.dropout = dropout;
+    context.workspace = &network.workspace_;
     EmbeddingForward(network.weights().embedding, batch.tokens, x);
   }
 
   RopeTable rope;
   BlockContext context;
-  Matrix x;   // the residual stream
-  Matrix dx;  // its gradient
+  Matrix& x;
+  Matrix& dx;
 };
 
 // The loss after the last block.
 Loss Network::HiddenLoss(const Batch& batch, Pass& pass, const WorkListener& worked) {
-  Matrix hidden(batch.size(), config().dim);
+  Matrix& hidden = workspace_.dnormed;  // no block is at work
+  hidden.Resize(batch.size(), config().dim);
   kernels_.RmsNorm(pass.x, transformer_.output_norm(), pass.context.norm_epsilon, hidden);
   Loss loss;
   ForHeadRows(batch.size(), [&](std::int64_t first, std::int64_t rows) {
@@ -184,7 +188,9 @@ Loss Network::HiddenLoss(const Batch& batch, Pass& pass, const WorkListener& wor
 // The same; pass.dx becomes the gradient of the residual stream there.
 Loss Network::HiddenLossBackward(const Batch& batch, Pass& pass, float scale, const WorkListener& worked) {
   const std::int64_t n = batch.size(), dim = config().dim;
-  Matrix hidden(n, dim), dhidden(n, dim);
+  Matrix &hidden = workspace_.dattended, &dhidden = workspace_.dnormed;  // no block is at work
+  hidden.Resize(n, dim);
+  dhidden.Resize(n, dim);
   kernels_.RmsNorm(pass.x, transformer_.output_norm(), pass.context.norm_epsilon, hidden);
   const Rows dhead = full() ? GradientOf(weights().output) : Rows();
   Loss loss;
@@ -194,7 +200,8 @@ Loss Network::HiddenLossBackward(const Batch& batch, Pass& pass, float scale, co
                                  Rows(dhidden).Slice(first, rows), dhead);
     Next(worked, rows * HeadWork() * (full() ? 3 : 2));
   });
-  pass.dx = Matrix(n, dim);
+  pass.dx.Resize(n, dim);
+  std::ranges::fill(pass.dx.span(), 0.0f);  // it is added to
   kernels_.RmsNormBackward(pass.x, transformer_.output_norm(), pass.context.norm_epsilon, dhidden, pass.dx,
                            full() ? GradientOf(weights().output_norm)[0] : std::span<float>());
   return loss;

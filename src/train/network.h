@@ -77,6 +77,8 @@ class Network {
   std::vector<Parameter> parameters_;
   std::vector<BlockGradient> gradients_;  // a view of the parameters' gradients for each block
   // Kept between batches, because they are large and equal in size.
+  BlockWorkspace workspace_;
+  Matrix x_, dx_;  // the residual stream and its gradient
   std::vector<Matrix> inputs_;
   std::vector<BlockActivations> activations_;
 };
