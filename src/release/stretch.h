@@ -21,7 +21,7 @@ struct StretchJob {
   RopeOverride rope;           // while training and after
   std::int64_t window = 0;     // tokens of an example
   std::string isa;
-  std::filesystem::path events;  // folder for TensorBoard's files
+  std::filesystem::path events = {};  // folder for TensorBoard's files
 };
 
 // The job of a base with this window; `base` is its file.

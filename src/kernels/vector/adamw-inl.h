@@ -49,6 +49,8 @@ inline void AdamWElements(const AdamWStep& s, std::span<const float> gradient, s
 }
 
 using ByteTag = hn::Rebind<std::uint8_t, FloatTag>;
+using CodeTag = hn::RebindToSigned<FloatTag>;
+using CodeVec = hn::Vec<CodeTag>;
 
 // x [n], n at most kMomentBlock.
 inline void DecodeMoments(const MomentCodes& codes, const std::uint8_t* from, float scale, std::int64_t n,
@@ -56,7 +58,7 @@ inline void DecodeMoments(const MomentCodes& codes, const std::uint8_t* from, fl
   const FloatVec factor = hn::Set(FloatTag(), scale);
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    const IntVec code = hn::PromoteTo(IntTag(), hn::LoadU(ByteTag(), from + i));
+    const CodeVec code = hn::PromoteTo(CodeTag(), hn::LoadU(ByteTag(), from + i));
     hn::StoreU(hn::Mul(hn::GatherIndex(FloatTag(), codes.values.data(), code), factor), FloatTag(), x + i);
   }
   for (; i < n; ++i) x[i] = codes.values[from[i]] * scale;
@@ -65,7 +67,7 @@ inline void DecodeMoments(const MomentCodes& codes, const std::uint8_t* from, fl
 // Returns the scale.
 inline float EncodeMoments(const MomentCodes& codes, const float* x, std::int64_t n, std::uint8_t* to) {
   const FloatTag d;
-  const IntTag di;
+  const CodeTag di;
   FloatVec most = hn::Zero(d);
   std::int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) most = hn::Max(most, hn::Abs(hn::LoadU(d, x + i)));
@@ -74,7 +76,7 @@ inline float EncodeMoments(const MomentCodes& codes, const float* x, std::int64_
   const float inverse = largest > 1e-37f ? 1 / largest : 0;  // below it the inverse overflows
   for (i = 0; i + kLanes <= n; i += kLanes) {
     const FloatVec value = hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse));
-    IntVec code = hn::Zero(di);
+    CodeVec code = hn::Zero(di);
     for (int step = 128; step > 0; step /= 2) {
       const FloatVec limit = hn::GatherIndex(d, codes.limits.data() + step - 1, code);
       code = hn::Add(code, hn::IfThenElseZero(hn::RebindMask(di, hn::Gt(value, limit)), hn::Set(di, step)));
