@@ -93,7 +93,9 @@ std::string Refusal(const Workplace& place, const std::vector<std::string>& argu
 
 json Tokens(const Workplace& place, std::vector<std::string> model) {
   model.insert(model.begin(), "run");
-  for (const char* word : {"-p", "Once upon a time", "-n", "20", "--greedy", "--json", "--threads", "1"})
+  // Exact, because roundings that tip over would tell two forms of one model apart.
+  for (const char* word : {"-p", "Once upon a time", "-n", "20", "--greedy", "--json", "--threads", "1",
+                           "--activations", "exact"})
     model.emplace_back(word);
   const std::string out = Succeed(place, model);
   return out.empty() ? json() : json::parse(out).at("tokens");

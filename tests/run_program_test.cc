@@ -116,7 +116,7 @@ TEST_F(RunTest, ADraftIsRunAsTheModelIsUnlessTold) {
   };
   const json as_model = draft({});
   EXPECT_EQ(as_model.at("draft").at("activations"), "int8");
-  EXPECT_EQ(as_model.at("draft").at("cache_type"), "F16");
+  EXPECT_EQ(as_model.at("draft").at("cache_type"), "Q8_0");
   EXPECT_EQ(as_model.at("accepted"), as_model.at("proposed"));
   const json all_exact = draft({"--activations", "exact", "--cache-type", "q8_0"});
   EXPECT_EQ(all_exact.at("draft").at("activations"), "exact");
@@ -125,6 +125,8 @@ TEST_F(RunTest, ADraftIsRunAsTheModelIsUnlessTold) {
   const json told = draft({"--draft-activations", "exact", "--draft-cache-type", "q4_0"});
   EXPECT_EQ(told.at("draft").at("activations"), "exact");
   EXPECT_EQ(told.at("draft").at("cache_type"), "Q4_0");
+  const json exact = draft({"--draft-activations", "exact"});
+  EXPECT_EQ(exact.at("draft").at("cache_type"), "F16");
   EXPECT_LT(told.at("accepted").get<int>(), told.at("proposed").get<int>());
 }
 
