@@ -80,7 +80,7 @@ struct BpeTokenizer::Pairs {
 };
 
 void BpeTokenizer::EncodeText(std::string_view text, bool /*first*/, std::vector<std::int32_t>& ids) const {
-  pre_tokenizer_.Split(text, [&](std::string_view word) {
+  pre_tokenizer_.ForEachWord(text, [&](std::string_view word) {
     if (word.size() == 1) {
       const std::int32_t id = byte_ids_[static_cast<std::uint8_t>(word[0])];
       if (id >= 0)

@@ -17,7 +17,7 @@ using testing::ElementsAre;
 
 std::vector<std::string> Words(std::string_view text, std::string_view name = "llama-bpe") {
   std::vector<std::string> words;
-  PreTokenizer(name).Split(text, [&](std::string_view word) { words.emplace_back(word); });
+  PreTokenizer(name).ForEachWord(text, [&](std::string_view word) { words.emplace_back(word); });
   return words;
 }
 
