@@ -1,5 +1,8 @@
 #include "text/pre_tokenizer.h"
 
+#include <algorithm>
+
+#include "text/character_class.h"
 #include "text/utf8.h"
 
 namespace longspan {
@@ -24,6 +27,14 @@ void PreTokenizer::Split(std::string_view text, WordEnds::Sink each) const {
     if (at > invalid) ends.Push(at);
   }
   ends.Flush();
+}
+
+// In no rule's words white space follows a letter, and no expression looks from the one to the other.
+std::size_t PreTokenizer::SafeCut(std::string_view text, std::size_t from) {
+  for (std::size_t at = std::max<std::size_t>(from, 1); at < text.size(); ++at) {
+    if ((text[at] == ' ' || text[at] == '\n') && EndsWithLetter(text.substr(0, at))) return at;
+  }
+  return text.size();
 }
 
 void PreTokenizer::SplitByStages(std::string_view text, std::size_t stage, WordEnds& ends) const {

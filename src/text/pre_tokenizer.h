@@ -34,6 +34,10 @@ class PreTokenizer {
     });
   }
 
+  // The first place in `text` at or after `from`, but not its beginning, that parts of it may be split at on
+  // their own: both give the words that they give together. The end, if there is none.
+  static std::size_t SafeCut(std::string_view text, std::size_t from);
+
   // Whether a word that is itself a token is taken as it is, unmerged, as Llama 3 does.
   bool takes_whole_words() const { return takes_whole_words_; }
 
