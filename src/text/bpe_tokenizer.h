@@ -5,15 +5,13 @@
 // left out before anything is merged, as huggingface/tokenizers does.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "text/bpe_merger.h"
 #include "text/pre_tokenizer.h"
-#include "text/symbol_merger.h"
+#include "text/token_index.h"
 #include "text/tokenizer.h"
 #include "text/word_cache.h"
 
@@ -27,17 +25,16 @@ class BpeTokenizer : public Tokenizer {
   void EncodeText(std::string_view text, bool first, std::vector<std::int32_t>& ids) const override;
 
  private:
-  struct Pairs;  // of neighbours, as SymbolCells asks for them
-  void CollectBytes();
-  void CollectMerges();
-  // Returns how many bytes were left out.
-  std::int64_t MergeWord(std::string_view word, std::vector<std::int32_t>& ids) const;
+  void EncodePart(std::string_view text, std::vector<std::int32_t>& ids) const;
+  void EncodeWords(const WordBatch& batch, WordCache& cache, std::vector<std::int32_t>& ids) const;
+  // The word of `text` from `begin` to `end`, which is long or not among the short words of the cache.
+  void EncodeRareWord(std::string_view text, std::size_t begin, std::size_t end, WordCache& cache,
+                      std::vector<std::int32_t>& ids) const;
 
   PreTokenizer pre_tokenizer_;
-  std::unordered_map<std::string_view, std::int32_t> ids_;       // of normal tokens, by their bytes
-  std::array<std::int32_t, 256> byte_ids_{};                     // -1: none
-  std::unordered_map<std::uint64_t, SymbolCells::Join> merges_;  // by the pair of ids
-  mutable WordCache cache_;
+  TokenIndex index_;  // of normal tokens
+  BpeMerger merger_;
+  mutable WordCaches caches_;
 };
 
 }  // namespace longspan

@@ -17,7 +17,7 @@ using testing::ElementsAre;
 
 std::vector<std::string> Words(std::string_view text, std::string_view name = "llama-bpe") {
   std::vector<std::string> words;
-  PreTokenizer(name).Split(text, [&](std::string_view word) { words.emplace_back(word); });
+  PreTokenizer(name).ForEachWord(text, [&](std::string_view word) { words.emplace_back(word); });
   return words;
 }
 
@@ -59,6 +59,93 @@ TEST(BpeTokenizer, MergesByRankThenFromTheLeft) {
   EXPECT_THAT(tokenizer.Encode("abc"), ElementsAre('a', bc));
   EXPECT_THAT(tokenizer.Encode("abab"), ElementsAre(ab, ab));
   EXPECT_THAT(tokenizer.Encode("aaaaa"), ElementsAre(aa, aa, 'a'));
+}
+
+// The definition: looks at all pairs, joins the best, and begins again.
+std::vector<std::int32_t> MergedSlowly(const Vocabulary& vocabulary, std::string_view word) {
+  std::vector<std::string> symbols;
+  for (const char c : word) symbols.emplace_back(1, c);
+  for (const std::string& merge : vocabulary.merges) {
+    for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
+      if (symbols[i] + ' ' + symbols[i + 1] != merge) continue;
+      symbols[i] += symbols[i + 1];
+      symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    }
+  }
+  std::vector<std::int32_t> ids;
+  for (const std::string& symbol : symbols) {
+    const auto token = std::find(vocabulary.tokens.begin(), vocabulary.tokens.end(), symbol);
+    ids.push_back(static_cast<std::int32_t>(token - vocabulary.tokens.begin()));
+  }
+  return ids;
+}
+
+TEST(BpeTokenizer, MergesWordsOfAnyLengthAsTheDefinition) {
+  std::mt19937 random(2);
+  for (int round = 0; round < 30; ++round) {
+    // Each merge is of tokens that are there already, as trainers make them.
+    Vocabulary vocabulary = ByteVocabulary();
+    vocabulary.pre = "gpt-2";
+    std::vector<std::string> parts = {"a", "b", "c"};
+    while (parts.size() < 30) {
+      const std::string left = parts[random() % parts.size()], right = parts[random() % parts.size()];
+      if (std::find(parts.begin(), parts.end(), left + right) != parts.end()) continue;
+      AddMerge(vocabulary, left, right);
+      parts.push_back(left + right);
+    }
+    const BpeTokenizer tokenizer(vocabulary);
+    for (std::size_t length = 1; length < 260; length += 1 + length / 20) {
+      std::string word(length, 'a');
+      for (char& c : word) c = static_cast<char>('a' + random() % 3);
+      const auto expected = MergedSlowly(vocabulary, word);
+      EXPECT_EQ(tokenizer.Encode(word), expected) << word;
+      EXPECT_EQ(tokenizer.Encode(word), expected) << "remembered: " << word;
+    }
+  }
+}
+
+TEST(BpeTokenizer, RemembersWordsApart) {
+  // Words that differ in the last byte, in length, or in bytes of zero, at the end of a text and within it.
+  Vocabulary vocabulary = ByteVocabulary();
+  vocabulary.pre = "gpt-2";
+  const BpeTokenizer tokenizer(vocabulary);
+  for (int turn = 0; turn < 2; ++turn) {
+    for (std::size_t length = 1; length < 40; ++length) {
+      for (const char last : {'a', 'b', '\0'}) {
+        for (const char* after : {"", " some text that follows, longer than what is remembered"}) {
+          const std::string text = std::string(length - 1, last == '\0' ? '\1' : 'a') + last + after;
+          EXPECT_EQ(tokenizer.Decode(tokenizer.Encode(text)), text);
+        }
+      }
+    }
+  }
+}
+
+TEST(BpeTokenizer, EncodesALongTextInParts) {
+  std::mt19937 random(4);
+  for (const char* pre : {"llama-bpe", "gpt-2", "smollm", "tekken", "default"}) {
+    Vocabulary vocabulary = ByteVocabulary();
+    vocabulary.pre = pre;
+    // Merges across what a wrong cut would part.
+    for (const char* second : {" ", "\u0120", "a", "\u010A"}) {
+      for (const char* first : {"\u0120", "\u010A"}) {
+        if (std::string_view(second) != " ") AddMerge(vocabulary, first, second);
+      }
+    }
+    const BpeTokenizer tokenizer(vocabulary);
+    const std::vector<std::string> parts = {"a", " ", "\n", "\u0418", "1", "'s", ".", "\xFF", "\u4F60"};
+    std::string text;
+    while (text.size() < 1'500'000) text += parts[random() % parts.size()];
+    const auto ids = tokenizer.Encode(text);
+    EXPECT_EQ(tokenizer.Decode(ids), text);
+    // Short texts are not cut.
+    std::vector<std::int32_t> expected;
+    PreTokenizer(pre).ForEachWord(text, [&](std::string_view word) {
+      const auto word_ids = tokenizer.Encode(word);
+      expected.insert(expected.end(), word_ids.begin(), word_ids.end());
+    });
+    EXPECT_TRUE(ids == expected) << pre;
+  }
 }
 
 TEST(BpeTokenizer, LeavesOutBytesBeforeMerging) {

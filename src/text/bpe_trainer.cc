@@ -163,7 +163,7 @@ BpeTrainer::BpeTrainer() : pre_tokenizer_(kPreTokenizer) {}
 
 void BpeTrainer::Add(std::string_view text) {
   bytes_ += text.size();
-  pre_tokenizer_.Split(text, [&](std::string_view word) {
+  pre_tokenizer_.ForEachWord(text, [&](std::string_view word) {
     const auto found = counts_.find(word);
     if (found != counts_.end())
       ++found->second;

@@ -13,9 +13,14 @@
 #include "base/progress.h"
 #include "text/pre_tokenizer.h"
 #include "text/vocabulary.h"
-#include "text/word_cache.h"
 
 namespace longspan {
+
+// Lets a map of strings be asked with a string_view.
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
 
 struct TrainBpeOptions {
   std::int32_t vocab_size = 4096;  // bytes, merges and special tokens together

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "text/character_table.h"
 #include "text/regex.h"
 #include "text/utf8.h"
 
@@ -54,6 +55,11 @@ std::size_t TrailingWhiteSpace(std::string_view text) {
   for (auto c = LastUtf8Char(text); c && IsWhiteSpace(c->code); c = LastUtf8Char(text))
     text.remove_suffix(c->length);
   return size - text.size();
+}
+
+bool EndsWithLetter(std::string_view text) {
+  const auto c = LastUtf8Char(text);
+  return c && CharacterTable::Get().At(text.data() + text.size() - c->length).type == CharacterClass::kLetter;
 }
 
 bool BeginsInsideWord(std::string_view text) {

@@ -19,6 +19,9 @@ bool IsWordCharacter(char32_t c);
 std::size_t LeadingWhiteSpace(std::string_view text);
 std::size_t TrailingWhiteSpace(std::string_view text);
 
+// Whether the last character of `text` is a letter (\p{L}).
+bool EndsWithLetter(std::string_view text);
+
 // Whether `text` begins, or ends, with a character of a word.
 bool BeginsInsideWord(std::string_view text);
 bool EndsInsideWord(std::string_view text);

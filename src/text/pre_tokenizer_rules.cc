@@ -28,15 +28,15 @@ constexpr std::string_view kDigit = R"(\p{N})";
 const std::vector<PreTokenizerRule>& Rules() {
   // Of rules with the same stages, the first has the name that is written.
   static const std::vector<PreTokenizerRule> rules = {
-      {"llama-bpe", {kLlama3}, true},
-      {"llama3", {kLlama3}, true},
-      {"llama-v3", {kLlama3}, true},
-      {"smaug-bpe", {kLlama3}, false},
-      {"gpt-2", {kGpt2Regex}, false},
-      {"qwen2", {kQwen2}, false, true},
-      {"deepseek-r1-qwen", {kQwen2}, false, true},
-      {"smollm", {kDigit, kGpt2Regex}, false},
-      {"starcoder", {kDigit, kGpt2Regex}, false},
+      {"llama-bpe", {kLlama3}, true, false, SplitLlama3Words},
+      {"llama3", {kLlama3}, true, false, SplitLlama3Words},
+      {"llama-v3", {kLlama3}, true, false, SplitLlama3Words},
+      {"smaug-bpe", {kLlama3}, false, false, SplitLlama3Words},
+      {"gpt-2", {kGpt2Regex}, false, false, SplitGpt2Words},
+      {"qwen2", {kQwen2}, false, true, SplitQwen2Words},
+      {"deepseek-r1-qwen", {kQwen2}, false, true, SplitQwen2Words},
+      {"smollm", {kDigit, kGpt2Regex}, false, false, SplitSmolLmWords},
+      {"starcoder", {kDigit, kGpt2Regex}, false, false, SplitSmolLmWords},
       {"tekken", {kTekken}, true},
       // What llama.cpp does without a name.
       {"default", {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Regex, R"(\p{N}+)", "[0-9][0-9][0-9]"}, false},

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/word_splitter.h"
+
 namespace longspan {
 
 struct PreTokenizerRule {
@@ -15,6 +17,7 @@ struct PreTokenizerRule {
   bool takes_whole_words = false;  // whether a word that is itself a token is taken unmerged
   // Whether the makers' tokenizer brings text to Unicode's form NFC first. GGUF's readers do not.
   bool nfc = false;
+  SplitWords* split_words = nullptr;  // does what the stages do, where they are of its family
 };
 
 // GPT-2's expression, which Hugging Face's "ByteLevel" stands for.

@@ -41,7 +41,8 @@ std::uint32_t RankOf(float score) {
 
 }  // namespace
 
-SpmTokenizer::SpmTokenizer(Vocabulary from) : Tokenizer(std::move(from), BytesOf) {
+SpmTokenizer::SpmTokenizer(Vocabulary from)
+    : Tokenizer(std::move(from), BytesOf), ids_(static_cast<std::size_t>(vocab_size())) {
   if (vocabulary().scores.empty()) {
     Fail(ErrorKind::kInvalidFile,
          "tokenizer: expected a score for every token of a SentencePiece vocabulary, found none");
@@ -51,13 +52,12 @@ SpmTokenizer::SpmTokenizer(Vocabulary from) : Tokenizer(std::move(from), BytesOf
 
 void SpmTokenizer::CollectTokens() {
   byte_ids_.fill(-1);
-  ids_.reserve(vocab_size());
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
     const TokenKind kind = vocabulary().KindOf(id);
     const std::string_view piece = Piece(id);
     if (kind == TokenKind::kByte && piece.size() == 1) byte_ids_[static_cast<std::uint8_t>(piece[0])] = id;
     if (!IsText(kind) || piece.empty()) continue;
-    ids_.try_emplace(piece, id);
+    ids_.Add(piece, id);
     if (WordEnd(piece, 0) != piece.size()) splits_at_spaces_ = false;
   }
   const bool complete = std::find(byte_ids_.begin(), byte_ids_.end(), -1) == byte_ids_.end();
@@ -80,19 +80,21 @@ void SpmTokenizer::EncodeText(std::string_view text, bool first, std::vector<std
     return;
   }
   // Merges never reach across the boundary of such words, so each can be merged by itself, and remembered.
+  const WordCaches::Lease cache(caches_);
   const std::string_view view = plain;
   for (std::size_t begin = 0; begin < view.size();) {
     const std::size_t end = WordEnd(view, begin);
-    EncodeWord(view.substr(begin, end - begin), ids);
+    EncodeWord(view, begin, end, *cache, ids);
     begin = end;
   }
 }
 
-void SpmTokenizer::EncodeWord(std::string_view word, std::vector<std::int32_t>& ids) const {
-  if (cache_.Find(word, ids)) return;
-  const std::size_t begin = ids.size();
-  MergeWord(word, ids);
-  cache_.Add(word, std::span(ids).subspan(begin));
+void SpmTokenizer::EncodeWord(std::string_view text, std::size_t begin, std::size_t end, WordCache& cache,
+                              std::vector<std::int32_t>& ids) const {
+  if (cache.Find(text, begin, end, ids)) return;
+  const std::size_t first = ids.size();
+  MergeWord(text.substr(begin, end - begin), ids);
+  cache.Add(text, begin, end, std::span(ids).subspan(first));
 }
 
 struct SpmTokenizer::Pairs {
@@ -103,9 +105,9 @@ struct SpmTokenizer::Pairs {
   static std::int64_t Size(std::int32_t length) { return length; }
   std::optional<SymbolCells::Join> Find(std::int64_t at, std::int32_t left, std::int32_t right) const {
     const std::int32_t length = left + right;
-    const auto found = tokenizer.ids_.find(word.substr(at, length));
-    if (found == tokenizer.ids_.end()) return std::nullopt;
-    return SymbolCells::Join{RankOf(tokenizer.vocabulary().scores[found->second]), length};
+    const std::int32_t id = tokenizer.ids_.Find(word.substr(at, length));
+    if (id < 0) return std::nullopt;
+    return SymbolCells::Join{RankOf(tokenizer.vocabulary().scores[id]), length};
   }
 };
 
@@ -124,9 +126,8 @@ void SpmTokenizer::MergeWord(std::string_view word, std::vector<std::int32_t>& i
   cells.Merge(pairs);
   cells.ForEach(pairs, [&](std::int64_t at, std::int32_t length) {
     const std::string_view symbol = word.substr(at, length);
-    const auto found = ids_.find(symbol);
-    if (found != ids_.end())
-      ids.push_back(found->second);
+    if (const std::int32_t id = ids_.Find(symbol); id >= 0)
+      ids.push_back(id);
     else
       AppendBytes(symbol, ids);
   });

@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "text/token_index.h"
 #include "text/tokenizer.h"
 #include "text/word_cache.h"
 
@@ -26,15 +26,16 @@ class SpmTokenizer : public Tokenizer {
  private:
   struct Pairs;  // of neighbours, as SymbolCells asks for them
   void CollectTokens();
-  void EncodeWord(std::string_view word, std::vector<std::int32_t>& ids) const;
+  // The word of `text` from `begin` to `end`.
+  void EncodeWord(std::string_view text, std::size_t begin, std::size_t end, WordCache& cache,
+                  std::vector<std::int32_t>& ids) const;
   void MergeWord(std::string_view word, std::vector<std::int32_t>& ids) const;
   void AppendBytes(std::string_view bytes, std::vector<std::int32_t>& ids) const;
 
-  std::unordered_map<std::string_view, std::int32_t>
-      ids_;                                   // of the tokens that text is made of, by their bytes
+  TokenIndex ids_;                            // of the tokens that text is made of
   std::array<std::int32_t, 256> byte_ids_{};  // -1: none
   bool splits_at_spaces_ = true;              // no token goes on after a space that follows something else
-  mutable WordCache cache_;
+  mutable WordCaches caches_;
 };
 
 }  // namespace longspan

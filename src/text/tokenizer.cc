@@ -39,10 +39,27 @@ bool Tokenizer::IsWhole(std::int32_t id) const {
   return kind == TokenKind::kControl || kind == TokenKind::kUserDefined || kind == TokenKind::kUnknown;
 }
 
+void Tokenizer::FirstBytes::Add(char byte) {
+  bool& known = has[static_cast<std::uint8_t>(byte)];
+  if (!known) all += byte;
+  known = true;
+}
+
+std::size_t Tokenizer::FirstBytes::Next(std::string_view text, std::size_t from) const {
+  if (all.empty()) return std::string_view::npos;
+  if (all.size() == 1) return text.find(all.front(), from);
+  const auto found = std::find_if(text.begin() + static_cast<std::ptrdiff_t>(from), text.end(),
+                                  [&](char c) { return has[static_cast<std::uint8_t>(c)]; });
+  return found == text.end() ? std::string_view::npos : static_cast<std::size_t>(found - text.begin());
+}
+
 void Tokenizer::CollectWholeTokens() {
   std::vector<TokenTrie::Entry> entries;
   for (std::int32_t id = 0; id < vocab_size(); ++id) {
-    if (IsWhole(id)) entries.push_back({pieces_[id], id});
+    if (!IsWhole(id) || pieces_[id].empty()) continue;
+    entries.push_back({pieces_[id], id});
+    whole_first_.Add(pieces_[id].front());
+    if (vocabulary_.KindOf(id) == TokenKind::kUserDefined) plain_first_.Add(pieces_[id].front());
   }
   whole_tokens_ = TokenTrie(std::move(entries));
 }
@@ -77,7 +94,8 @@ std::optional<Tokenizer::Found> Tokenizer::LongestAt(std::string_view text, std:
 // token that would be part of a word is skipped as a whole, and only then are spaces stripped.
 std::optional<Tokenizer::Found> Tokenizer::NextWhole(std::string_view text, std::size_t from,
                                                      bool parse_special) const {
-  for (std::size_t at = from; at < text.size();) {
+  const FirstBytes& first = parse_special ? whole_first_ : plain_first_;
+  for (std::size_t at = from; (at = first.Next(text, at)) < text.size();) {
     std::optional<Found> found = LongestAt(text, at, parse_special);
     if (!found) {
       ++at;

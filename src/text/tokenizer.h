@@ -1,6 +1,7 @@
 // Text to token ids and back.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -87,6 +88,14 @@ class Tokenizer {
     std::int32_t id;
     std::size_t begin, end;
   };
+  // The bytes that tokens begin with, to be found quickly in text.
+  struct FirstBytes {
+    std::array<bool, 256> has{};
+    std::string all;
+    void Add(char byte);
+    // Where the next one is at or after `from`, or npos.
+    std::size_t Next(std::string_view text, std::size_t from) const;
+  };
   bool IsWhole(std::int32_t id) const;
   void CollectWholeTokens();
   void CollectEnds();
@@ -97,6 +106,8 @@ class Tokenizer {
   Vocabulary vocabulary_;
   std::vector<std::string> pieces_;
   TokenTrie whole_tokens_;  // those that are found in text before anything is merged
+  FirstBytes whole_first_;      // of these
+  FirstBytes plain_first_;      // of those among them that are found although special ones are not
   std::vector<std::int32_t> ends_;
   mutable std::atomic<std::int64_t> left_out_ = 0;
 };

@@ -18,6 +18,8 @@ std::size_t AnnouncedLength(std::uint8_t lead) {
   return lead < 0xF5 ? 4 : 0;
 }
 
+bool IsContinuation(std::uint8_t byte) { return (byte & 0xC0) == 0x80; }
+
 // Only the second byte has a range that depends on the lead: that is where overlong forms, surrogates and
 // too large codes are told apart.
 bool IsSecondByte(std::uint8_t lead, std::uint8_t second) {
@@ -42,7 +44,7 @@ Utf8Char FirstUtf8Char(std::string_view text) {
   for (std::size_t i = 1; i < length; ++i) {
     if (i == text.size()) return {State::kTruncated};
     const std::uint8_t byte = Byte(text, i);
-    if (i == 1 ? !IsSecondByte(lead, byte) : (byte & 0xC0) != 0x80) return {State::kInvalid};
+    if (i == 1 ? !IsSecondByte(lead, byte) : !IsContinuation(byte)) return {State::kInvalid};
     code = code << 6 | (byte & 0x3F);
   }
   return {State::kValid, code, length};
@@ -60,6 +62,17 @@ std::size_t ValidUtf8Prefix(std::string_view text) {
         i += sizeof eight;
         continue;
       }
+    }
+    // The characters of most other scripts: two bytes, and three whose lead leaves the second byte free.
+    const std::uint8_t lead = Byte(text, i);
+    if (lead >= 0xC2 && lead < 0xE0 && i + 1 < text.size() && IsContinuation(Byte(text, i + 1))) {
+      i += 2;
+      continue;
+    }
+    if (lead > 0xE0 && lead < 0xF0 && lead != 0xED && i + 2 < text.size() &&
+        IsContinuation(Byte(text, i + 1)) && IsContinuation(Byte(text, i + 2))) {
+      i += 3;
+      continue;
     }
     const Utf8Char c = FirstUtf8Char(text.substr(i));
     if (c.state != Utf8Char::State::kValid) break;

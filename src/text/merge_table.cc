@@ -1,0 +1,34 @@
+#include "text/merge_table.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/error.h"
+
+namespace longspan {
+
+MergeTable::MergeTable(std::size_t tokens, std::size_t merges)
+    : id_bits_(std::bit_width(tokens)),  // one more than ids need, so that adding one to a slot is safe
+      rank_bits_(std::bit_width(merges)),
+      shift_(64 - std::bit_width(2 * merges + 1)),  // at most half full, so that a search ends soon
+      rank_mask_((std::uint64_t{1} << rank_bits_) - 1),
+      mask_((std::size_t{1} << (64 - shift_)) - 1),
+      memory_((mask_ + 1) * sizeof(std::uint64_t)),
+      slots_(reinterpret_cast<std::uint64_t*>(memory_.bytes().data())),
+      joined_(merges, -1) {
+  if (2 * id_bits_ + rank_bits_ > 64) {
+    Fail(ErrorKind::kUnsupported, "tokenizer: {} tokens and {} merges are too many, expected up to 2^20 and 2^22",
+         tokens, merges);
+  }
+}
+
+void MergeTable::Add(std::int32_t left, std::int32_t right, std::uint32_t rank, std::int32_t joined) {
+  if (Rank(left, right) != kNone) return;
+  const std::uint64_t key = Key(left, right);
+  std::size_t i = First(key);
+  while (slots_[i] != kEmpty) i = (i + 1) & mask_;
+  slots_[i] = (key << rank_bits_ | rank) + 1;
+  joined_[rank] = joined;
+}
+
+}  // namespace longspan
