@@ -31,7 +31,11 @@ struct Options {
   bool no_eos = false, json = false;
 };
 
-nlohmann::json ToJson(const SkippedParts& parts) { return {{"count", parts.count}, {"first", parts.named}}; }
+nlohmann::json ToJson(const SkippedParts& parts) {
+  nlohmann::json first = nlohmann::json::array();
+  for (const SkipNote& note : parts.named) first.push_back(note.Text());
+  return {{"count", parts.count}, {"first", first}};
+}
 
 void PrintJson(const PrepareReport& report, const std::string& out) {
   const nlohmann::json json = {
