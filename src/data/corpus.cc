@@ -36,6 +36,11 @@ bool IsBlank(std::string_view text) { return text.find_first_not_of(" \t\r\n") =
 
 }  // namespace
 
+SkipNote NoteOf(const Document& document, std::string_view why) {
+  if (document.line == 0) return {fmt::format("{}: {}", document.file, why), 0, {}};
+  return {fmt::format("{}:", document.file), document.line, fmt::format(": {}", why)};
+}
+
 Corpus::Corpus(const std::vector<fs::path>& inputs, CorpusOptions options) : options_(std::move(options)) {
   CorpusFiles found = ListCorpus(inputs, options_.strict);
   skips_ = std::move(found.skips);
@@ -91,9 +96,12 @@ std::optional<Document> Corpus::OpenPiece() {
     piece.file.named ? Skip(skips_.files, {why, 0, {}}) : skips_.others.Add(why);
     return std::nullopt;
   }
-  reader->Skip(front.size() - WithoutByteOrderMark(front).size());
+  const std::size_t mark = front.size() - WithoutByteOrderMark(front).size();
+  reader->Skip(mark);
   if (format == TextFormat::kText) return ReadWhole(*reader);
-  records_ = Records{std::move(reader), format == TextFormat::kJsonLines, 0, piece.end};
+  // The line behind a mark begins with it.
+  const std::uint64_t end = mark > 0 ? std::max<std::uint64_t>(piece.end, mark + 1) : piece.end;
+  records_ = Records{std::move(reader), format == TextFormat::kJsonLines, 0, end};
   return std::nullopt;
 }
 
@@ -116,15 +124,16 @@ std::optional<Document> Corpus::ReadWhole(TextReader& reader) {
   std::string& text = document.text;
   for (std::string_view rest = reader.Peek(); !rest.empty(); rest = reader.Peek()) {
     if (rest.size() > options_.max_document_bytes - text.size()) {
-      SkipAt(skips_.documents, document.file, 0,
-             fmt::format("over {} bytes of text in one document; split the file", options_.max_document_bytes));
+      SkipAt(
+          skips_.documents, 0,
+          fmt::format("over {} bytes of text in one document; split the file", options_.max_document_bytes));
       return std::nullopt;
     }
     text.append(rest);
     reader.Skip(rest.size());
   }
   if (const std::size_t valid = ValidUtf8Prefix(text); valid < text.size()) {
-    SkipAt(skips_.documents, document.file, 0,
+    SkipAt(skips_.documents, 0,
            fmt::format("not UTF-8 at byte {}; convert it, from Latin-1 with iconv -f LATIN1 -t UTF-8",
                        valid + 1));
     return std::nullopt;
@@ -144,11 +153,11 @@ std::optional<Document> Corpus::NextRecord() {
     if (piece == Piece::kEnd) return std::nullopt;
     const std::int64_t line = reader->line() - before;
     if (piece == Piece::kTooLong) {
-      SkipAt(skips_.lines, path(), line, fmt::format("a record of over {} bytes", options_.max_record_bytes));
+      SkipAt(skips_.lines, line, fmt::format("a record of over {} bytes", options_.max_record_bytes));
       continue;
     }
     if (piece == Piece::kCutOff) {
-      SkipAt(skips_.lines, path(), line, "the file ends within the object that begins here");
+      SkipAt(skips_.lines, line, "the file ends within the object that begins here");
       continue;
     }
     if (IsBlank(record_)) continue;
@@ -158,11 +167,11 @@ std::optional<Document> Corpus::NextRecord() {
       found.problem = fmt::format("more follows the object, at byte {} of the record", found.length + 1);
     }
     if (found.state != TextField::State::kText) {
-      SkipAt(skips_.lines, path(), line, fmt::format("expected a JSON object with a text: {}", found.problem));
+      SkipAt(skips_.lines, line, fmt::format("expected a JSON object with a text: {}", found.problem));
       continue;
     }
     if (found.text.size() > options_.max_document_bytes) {
-      SkipAt(skips_.documents, path(), line,
+      SkipAt(skips_.documents, line,
              fmt::format("over {} bytes of text in one document", options_.max_document_bytes));
       continue;
     }
@@ -172,14 +181,11 @@ std::optional<Document> Corpus::NextRecord() {
 }
 
 void Corpus::SkipDocument(const Document& document, const std::string& why) {
-  SkipAt(skips_.documents, document.file, document.line, why);
+  Skip(skips_.documents, NoteOf(document, why));
 }
 
-void Corpus::SkipAt(SkippedParts& parts, const std::string& file, std::int64_t line, std::string_view why) {
-  if (line == 0)
-    Skip(parts, {fmt::format("{}: {}", file, why), 0, {}});
-  else
-    Skip(parts, {fmt::format("{}:", file), line, fmt::format(": {}", why)});
+void Corpus::SkipAt(SkippedParts& parts, std::int64_t line, std::string_view why) {
+  Skip(parts, NoteOf({{}, path(), line, {}}, why));
 }
 
 void Corpus::Skip(SkippedParts& parts, SkipNote note) {

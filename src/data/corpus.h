@@ -32,6 +32,9 @@ struct Document {
   std::string subset;     // of the corpus; "" where nothing says which (subset.h)
 };
 
+// "file:line: why", or "file: why" for a whole file.
+SkipNote NoteOf(const Document& document, std::string_view why);
+
 struct CorpusOptions {
   std::string text_field = "text";
   bool strict = false;  // whatever would be skipped and holds text is an error
@@ -80,7 +83,7 @@ class Corpus {
   std::optional<Document> NextRecord();
   void CloseFile();
   void Skip(SkippedParts& parts, SkipNote note);
-  void SkipAt(SkippedParts& parts, const std::string& file, std::int64_t line, std::string_view why);
+  void SkipAt(SkippedParts& parts, std::int64_t line, std::string_view why);  // in this piece
 
   CorpusOptions options_;
   std::vector<CorpusPiece> pieces_;

@@ -10,8 +10,8 @@
 
 namespace longspan {
 
-// "file:line: why". The line is a number of its own, because who reads a piece of a file counts lines from the
-// beginning of the piece.
+// "file:line: why". The line is a number of its own, because who reads a piece of a file counts lines from
+// the beginning of the piece.
 struct SkipNote {
   std::string before;
   std::int64_t line = 0;  // 0: the note names none

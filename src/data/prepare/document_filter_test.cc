@@ -44,7 +44,8 @@ TEST(HeldOutDocuments, AreTheShareAndStayWhereTheyAre) {
   const std::vector<TextHash> all = Hashes(10'000);
   const std::set<TextHash> found = HeldOut(all, 0.05);
   EXPECT_NEAR(static_cast<double>(found.size()), 500, 5 * 22);
-  for (const TextHash& hash : HeldOut({all.begin(), all.begin() + 1000}, 0.05)) EXPECT_TRUE(found.contains(hash));
+  for (const TextHash& hash : HeldOut({all.begin(), all.begin() + 1000}, 0.05))
+    EXPECT_TRUE(found.contains(hash));
 }
 
 TEST(HeldOutDocuments, AreNeitherNoneNorAllOfAFew) {
@@ -73,8 +74,10 @@ TEST(TextHash, TellsSimilarTextsApart) {
     for (int at = 0; at < std::max(1, length); ++at) {
       for (int bit = 0; bit < 8; ++bit) {
         std::string text(static_cast<std::size_t>(length), '\0');
-        if (length > 0) text[at] = static_cast<char>(1 << bit);
-        else if (bit > 0) continue;
+        if (length > 0)
+          text[at] = static_cast<char>(1 << bit);
+        else if (bit > 0)
+          continue;
         const TextHash hash = HashText(text);
         EXPECT_TRUE(seen.insert(hash).second);
         EXPECT_TRUE(high.insert(hash.high).second);
