@@ -35,7 +35,8 @@ struct Options {
 };
 
 std::vector<std::string> Documents(const Options& options) {
-  Corpus corpus({options.corpora.begin(), options.corpora.end()}, CorpusOptions{.strict = true});
+  const std::vector<std::filesystem::path> corpora(options.corpora.begin(), options.corpora.end());
+  Corpus corpus(corpora, CorpusOptions{.strict = true});
   std::vector<std::string> documents;
   double bytes = 0;
   while (options.megabytes == 0 || bytes < options.megabytes * 1e6) {

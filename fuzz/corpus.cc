@@ -2,6 +2,8 @@
 // is compressed, and does not keep the next file from being read.
 #include "data/corpus.h"
 
+#include <algorithm>
+
 #include "data/testing/compressed.h"
 #include "fuzz/input.h"
 #include "fuzz/target.h"
@@ -24,7 +26,12 @@ std::vector<std::string> Read(std::span<const std::byte> file, const std::string
   options.max_window_log = 20;
   Corpus corpus({link, last.path()}, options);
   std::vector<std::string> texts;
-  while (auto document = corpus.Next()) texts.push_back(std::move(document->text));
+  while (auto document = corpus.Next()) {
+    texts.push_back(std::move(document->text));
+    const std::string& subset = document->subset;
+    const bool good = std::ranges::all_of(subset, [](char c) { return c > ' ' && c < 127 && c != '/'; });
+    if (!good || subset.size() > 40) Fail(ErrorKind::kInternal, "a subset that is no name");
+  }
   std::filesystem::remove(link);
   const CorpusSkips& skips = corpus.skips();
   for (const SkippedParts* parts : {&skips.lines, &skips.documents, &skips.files}) {
@@ -61,6 +68,9 @@ void MakeSeeds(const std::filesystem::path& folder) {
   const std::string array = "[{\"text\": \"a\"},\n {\"text\": \"b\", \"c\": null}]";
   WriteFile(folder / "lines", "\xEF\xBB\xBF" + lines);
   WriteFile(folder / "array", array);
+  WriteFile(folder / "repr",
+            "{\"text\": \"a\", \"meta\": \"{'n': None, 'u': \\\"it's\\\", 'source': 'c4'}\"}\n"
+            "{\"meta\": {\"source\": \"cc/x\"}, \"text\": \"b\", \"source\": \"book\"}\n");
   WriteFile(folder / "text", "Once upon a time.\n");
   WriteFile(folder / "zstd", Zstd(lines) + Zstd(array));
   WriteFile(folder / "gzip", Gzip(lines) + Gzip(array));

@@ -1,6 +1,8 @@
 // longspan prepare, as a user calls it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -58,6 +60,64 @@ TEST_F(Prepare, ReplacesShardsOnlyWhereAsked) {
   ASSERT_EQ(Run("b.txt", {"--force"}).code, 0);
   EXPECT_NE(ReadFile(place_ / "out/train.lsd"), before);
   EXPECT_EQ(ReadFile(place_ / "out/notes"), "mine");
+}
+
+TEST_F(Prepare, CountsByThePartsOfACorpusInTextAndJson) {
+  WriteFile(place_ / "in/c4/a.jsonl",
+            "{\"text\": \"The old man went to the sea.\", \"meta\": \"{'source': 'c4'}\"}\n"
+            "{\"text\": \"The old man went to the sea.\", \"meta\": {\"source\": \"c4\"}}\n");
+  WriteFile(place_ / "in/b.txt", "A text of its own.");
+  const Outcome text = Run("in", {"--near-duplicates"});
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("near duplicates"));
+  EXPECT_THAT(text.out, testing::ContainsRegex("\nc4 +2 +1 "));
+  const json report = json::parse(Run("in", {"--json", "--force"}).out);
+  EXPECT_EQ(report.at("documents"), 3);
+  EXPECT_EQ(report.at("duplicates"), 1);
+  EXPECT_EQ(report.at("subsets").at(1).at("name"), "c4");
+  EXPECT_EQ(report.at("subsets").at(1).at("duplicates"), 1);
+  EXPECT_EQ(report.at("tokens").at("found").get<int>(),
+            report.at("tokens").at("kept").get<int>() + report.at("tokens").at("duplicates").get<int>());
+}
+
+TEST_F(Prepare, PartsAreJoinedByTheCommandWithoutThem) {
+  for (const char* name : {"a", "b", "c"})
+    WriteFile(place_ / (std::string("in/") + name + ".jsonl"),
+              std::string("{\"text\": \"Text ") + name + ".\"}\n");
+  ASSERT_EQ(Run("in").code, 0);
+  const std::string straight = ReadFile(place_ / "out/train.lsd");
+  fs::remove_all(place_ / "out");
+  for (const char* part : {"2/2", "1/2"}) {
+    const Outcome outcome = Run("in", {"--part", part});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr(std::string("part ") + part));
+    EXPECT_FALSE(fs::exists(place_ / "out/train.lsd"));
+  }
+  EXPECT_THAT(Run("in", {"--part", "1/2"}).out, HasSubstr("the same command without --part joins them"));
+  ASSERT_EQ(Run("in").code, 0);
+  EXPECT_EQ(ReadFile(place_ / "out/train.lsd"), straight);
+  EXPECT_FALSE(fs::exists(place_ / "out.work"));
+  for (const char* part : {"0/2", "3/2", "1", "1/", "/2", "a/b", "1/2x", "-1/2"}) {
+    const Outcome refused = Run("in", {"--force", "--part", part});
+    EXPECT_EQ(refused.code, 2) << part;
+    EXPECT_THAT(refused.err, HasSubstr("--part")) << part;
+  }
+}
+
+TEST_F(Prepare, CtrlCLeavesNoShardsAndTheNextRunSucceeds) {
+  std::string text;
+  for (int i = 0; i < 200'000; ++i)
+    text += "{\"text\": \"Number " + std::to_string(i) + " is a number of its own.\"}\n";
+  WriteFile(place_ / "a.jsonl", text);
+  const Command command{"prepare", place_ / "a.jsonl", "--tokenizer", kBase, "--out", place_ / "out"};
+  const pid_t process = place_.Start(command);
+  for (int i = 0; i < 60'000 && !fs::exists(place_ / "out.work"); ++i) ::usleep(1000);
+  ::kill(process, SIGINT);
+  const Outcome stopped = place_.Wait(process);
+  EXPECT_EQ(stopped.code, 130) << stopped.err;
+  EXPECT_FALSE(fs::exists(place_ / "out"));
+  EXPECT_FALSE(fs::exists(place_ / "out.work"));  // nothing was done yet
+  EXPECT_EQ(place_.Run(command).code, 0);
 }
 
 TEST_F(Prepare, ZeroMaxTokensIsNoLimit) {

@@ -186,7 +186,7 @@ class Comparison {
  private:
   std::vector<TokenDocument> Read(const std::vector<std::string>& paths) const {
     std::vector<TokenDocument> documents;
-    Corpus corpus({paths.begin(), paths.end()}, {});
+    Corpus corpus(std::vector<std::filesystem::path>(paths.begin(), paths.end()), {});
     while (const auto document = corpus.Next())
       documents.push_back(reference_.tokenizer().Encode(document->text));
     return documents;

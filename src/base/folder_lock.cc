@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <system_error>
 
 #include "base/error.h"
 
@@ -40,22 +42,46 @@ std::string Holder(int fd) {
   return std::ranges::all_of(holder, [](char c) { return c >= '0' && c <= '9'; }) ? holder : "";
 }
 
+// Whether the open file still is the one of this name.
+bool IsNamed(int fd, const fs::path& path) {
+  struct stat open {
+  }, named{};
+  return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &named) == 0 && open.st_ino == named.st_ino &&
+         open.st_dev == named.st_dev;
+}
+
 }  // namespace
 
-FolderLock::FolderLock(const fs::path& folder) {
-  MakeFolder(folder);
+FolderLock::FolderLock(const fs::path& folder, Holders holders) : folder_(folder) {
   const fs::path path = folder / kLockFile;
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
-  if (fd_ < 0) Fail(ErrorKind::kIo, "{}: cannot open: {}", path.string(), std::strerror(errno));
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) {
-    Sign();
-    return;
+  constexpr int kTries = 100;  // another process may remove the folder, and it is made again
+  for (int i = 0;; ++i) {
+    MakeFolder(folder);
+    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+    if (fd_ < 0 && errno == ENOENT && i < kTries) continue;
+    if (fd_ < 0) Fail(ErrorKind::kIo, "{}: cannot open: {}", path.string(), std::strerror(errno));
+    if (::flock(fd_, (holders == Holders::kAlone ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) break;
+    if (IsNamed(fd_, path)) {
+      if (holders == Holders::kAlone) Sign();
+      return;
+    }
+    ::close(fd_);
   }
   if (errno != EWOULDBLOCK) return;
   const std::string holder = Holder(fd_);
   ::close(fd_);
   Fail(ErrorKind::kIo, "{}: another longspan works in this folder{}; wait for it, or stop it",
        folder.string(), holder.empty() ? "" : fmt::format(" (process {})", holder));
+}
+
+void FolderLock::RemoveFolderIfEmpty() const {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
+    if (entry.path().filename() != kLockFile) return;
+  }
+  if (Holder(fd_).empty() && ::lseek(fd_, 0, SEEK_END) != 0) return;  // somebody else's file
+  fs::remove(folder_ / kLockFile, ignored);
+  fs::remove(folder_, ignored);
 }
 
 FolderLock::~FolderLock() { ::close(fd_); }

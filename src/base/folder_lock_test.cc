@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/testing/expect_error.h"
 #include "base/testing/temporary_folder.h"
 
 namespace longspan {
@@ -35,6 +36,33 @@ TEST(FolderLock, IsForOneAtATime) {
     EXPECT_THAT(FailureOf(folder / "link"), HasSubstr("another longspan"));
   }
   EXPECT_EQ(FailureOf(work), "");
+}
+
+TEST(FolderLock, IsSharedByThoseWhoAskForIt) {
+  const TestFolder folder;
+  {
+    const FolderLock one(folder.path(), FolderLock::Holders::kShared);
+    const FolderLock two(folder.path(), FolderLock::Holders::kShared);
+    EXPECT_THAT(FailureOf(folder.path()), HasSubstr("another longspan works in this folder"));
+  }
+  const FolderLock alone(folder.path());
+  EXPECT_EQ(KindOf([&] { const FolderLock lock(folder.path(), FolderLock::Holders::kShared); }),
+            ErrorKind::kIo);
+}
+
+TEST(FolderLock, RemovesItsFolderOnlyWhereNothingElseIsThere) {
+  const TestFolder folder;
+  const fs::path work = folder / "work";
+  WriteFile(work / "file", "precious");
+  {
+    const FolderLock lock(work);
+    lock.RemoveFolderIfEmpty();
+    EXPECT_EQ(ReadFile(work / "file"), "precious");
+    fs::remove(work / "file");
+    lock.RemoveFolderIfEmpty();
+    EXPECT_FALSE(fs::exists(work));
+    EXPECT_EQ(FailureOf(work), "");  // a new folder, a new lock
+  }
 }
 
 TEST(FolderLock, LeavesAFileOfSomebodyElse) {

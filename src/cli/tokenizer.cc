@@ -35,7 +35,8 @@ struct Options {
 
 // Reads texts until there are enough; the last one may be cut, at the start of a character.
 CorpusSkips AddTexts(const Options& options, BpeTrainer& trainer) {
-  Corpus corpus({options.inputs.begin(), options.inputs.end()}, options.corpus);
+  const std::vector<std::filesystem::path> inputs(options.inputs.begin(), options.inputs.end());
+  Corpus corpus(inputs, options.corpus);
   Progress& progress = Terminal();
   progress.Start("read", static_cast<std::int64_t>(corpus.total_bytes()), "bytes");
   while (trainer.bytes() < options.max_bytes) {

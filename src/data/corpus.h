@@ -12,13 +12,13 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
+#include "data/corpus_files.h"
 #include "data/input_stream.h"
 #include "data/skips.h"
 #include "data/text_reader.h"
@@ -27,8 +27,13 @@ namespace longspan {
 
 struct Document {
   std::string text;
-  std::string source;  // "path:line" or "path"
+  std::string file;
+  std::int64_t line = 0;  // 0: the document is the whole file
+  std::string subset;     // of the corpus; "" where nothing says which (subset.h)
 };
+
+// "file:line: why", or "file: why" for a whole file.
+SkipNote NoteOf(const Document& document, std::string_view why);
 
 struct CorpusOptions {
   std::string text_field = "text";
@@ -41,8 +46,10 @@ struct CorpusOptions {
 
 class Corpus {
  public:
-  // Error(kIo) where an input is missing, Error(kBadOption) where two inputs have a file in common.
+  // All files of `inputs`. Errors as ListCorpus (corpus_files.h).
   Corpus(const std::vector<std::filesystem::path>& inputs, CorpusOptions options);
+  // These files, or pieces of them. The lines of a piece are counted from where it begins.
+  Corpus(std::vector<CorpusPiece> pieces, CorpusOptions options);
 
   // The next document, or nothing at the end.
   std::optional<Document> Next();
@@ -53,36 +60,36 @@ class Corpus {
   const CorpusSkips& skips() const { return skips_; }
   std::uint64_t total_bytes() const { return total_bytes_; }  // as stored
   std::uint64_t read_bytes() const;
+  // How many lines ended in the pieces so far that are less than a file: what a piece behind them adds to its
+  // own count.
+  std::int64_t piece_lines() const { return piece_lines_; }
 
  private:
-  struct File {
-    std::filesystem::path path;
-    std::uint64_t bytes;
-    bool named;  // given by the user rather than found in a folder
-  };
   // A file of JSON records being read.
   struct Records {
     std::unique_ptr<TextReader> reader;
-    bool lines;  // one record a line
+    bool lines;             // one record a line
+    std::int64_t line = 0;  // lines before the piece that were read with it: its first is cut
+    std::uint64_t end = CorpusPiece::kToEnd;  // no record begins here or behind, counted as the reader does
+
+    std::int64_t Line() const { return reader->line() - line; }
   };
 
-  void AddFolder(const std::filesystem::path& folder);
-  void AddFile(const std::filesystem::path& path, bool named);
-  const File& file() const { return files_[next_file_ - 1]; }
-  std::optional<Document> OpenFile();  // or sets records_
+  const CorpusPiece& piece() const { return pieces_[next_piece_ - 1]; }
+  std::string path() const { return piece().file.path.string(); }
+  std::optional<Document> OpenPiece();  // or sets records_
+  void OpenLines(std::uint64_t begin);  // sets records_
   std::optional<Document> ReadWhole(TextReader& reader);
   std::optional<Document> NextRecord();
   void CloseFile();
-  void Skip(SkippedParts& parts, std::string why);
+  void Skip(SkippedParts& parts, SkipNote note);
+  void SkipAt(SkippedParts& parts, std::int64_t line, std::string_view why);  // in this piece
 
   CorpusOptions options_;
-  std::vector<File> files_;
-  std::size_t next_file_ = 0;
-  // While files are collected: the input that they belong to, and those of all files so far, by device and
-  // number. A file of two inputs would count twice.
-  const std::filesystem::path* input_ = nullptr;
-  std::map<std::pair<std::uint64_t, std::uint64_t>, const std::filesystem::path*> inputs_of_files_;
+  std::vector<CorpusPiece> pieces_;
+  std::size_t next_piece_ = 0;
   std::uint64_t total_bytes_ = 0, finished_bytes_ = 0;
+  std::int64_t piece_lines_ = 0;
   std::optional<Records> records_;
   std::string record_;
   CorpusSkips skips_;

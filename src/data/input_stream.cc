@@ -26,9 +26,12 @@ constexpr std::size_t kPackedBytes = std::size_t{1} << 17;
 // The bytes of a file as they are.
 class PlainStream : public InputStream {
  public:
-  explicit PlainStream(const fs::path& path)
+  explicit PlainStream(const fs::path& path, std::uint64_t begin = 0)
       : path_(path), file_(std::fopen(path.c_str(), "rbe"), &std::fclose) {
     if (!file_) Fail(ErrorKind::kIo, "{}: cannot open: {}", path.string(), std::strerror(errno));
+    if (begin > 0 && ::fseeko(file_.get(), static_cast<off_t>(begin), SEEK_SET) != 0) {
+      Fail(ErrorKind::kIo, "{}: cannot go to byte {}: {}", path.string(), begin, std::strerror(errno));
+    }
     char front[4];
     front_.assign(front, ReadFile(front));
     consumed_ = 0;
@@ -204,6 +207,15 @@ bool IsZstd(std::string_view front) {
 bool IsGzip(std::string_view front) { return front.starts_with("\x1F\x8B"sv); }
 
 }  // namespace
+
+std::unique_ptr<InputStream> InputStream::OpenPlain(const fs::path& path, std::uint64_t begin) {
+  return std::make_unique<PlainStream>(path, begin);
+}
+
+bool InputStream::IsPacked(const fs::path& path) {
+  const PlainStream file(path);
+  return IsZstd(file.front()) || IsGzip(file.front());
+}
 
 std::unique_ptr<InputStream> InputStream::Open(const fs::path& path, int max_window_log) {
   PlainStream file(path);

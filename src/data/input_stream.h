@@ -21,6 +21,12 @@ class InputStream {
   static std::unique_ptr<InputStream> Open(const std::filesystem::path& path,
                                            int max_window_log = kMaxWindowLog);
 
+  // The bytes of `path` from `begin` on, as they are. Error(kIo).
+  static std::unique_ptr<InputStream> OpenPlain(const std::filesystem::path& path, std::uint64_t begin);
+
+  // Whether Open would decompress. Error(kIo).
+  static bool IsPacked(const std::filesystem::path& path);
+
   // Fills the front of `out` and returns how many bytes that is; 0 only at the end. What comes before a
   // damaged place is still given out. Error(kIo), or Error(kInvalidFile) for a broken or truncated stream.
   virtual std::size_t Read(std::span<char> out) = 0;

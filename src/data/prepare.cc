@@ -1,142 +1,182 @@
 #include "data/prepare.h"
 
 #include <algorithm>
-#include <cmath>
-#include <span>
+#include <set>
+#include <string>
+#include <system_error>
+#include <utility>
 
+#include "base/cancel.h"
 #include "base/error.h"
-#include "data/shard_set.h"
-#include "data/tokenized_corpus.h"
+#include "base/folder_lock.h"
+#include "base/temporary.h"
+#include "data/prepare/join_parts.h"
+#include "data/prepare/part.h"
+#include "data/prepare/part_maker.h"
+#include "data/prepare/units.h"
 
 namespace longspan {
 namespace {
 
-using Tokens = std::vector<std::int32_t>;
+namespace fs = std::filesystem;
 
-void Validate(const PrepareOptions& options) {
-  if (options.min_tokens < 1) {
-    Fail(ErrorKind::kBadOption, "the least document length is {}, expected at least 1", options.min_tokens);
-  }
-  if (options.max_tokens != 0 && options.max_tokens < options.min_tokens) {
-    Fail(ErrorKind::kBadOption, "documents of {} to {} tokens: the range is empty", options.min_tokens,
-         options.max_tokens);
-  }
-  if (options.slice && options.max_tokens == 0) {
-    Fail(ErrorKind::kBadOption, "slicing needs the most tokens of a slice");
-  }
-  if (!(options.validation_share >= 0 && options.validation_share < 1)) {
-    Fail(ErrorKind::kBadOption, "a validation share of {}, expected [0, 1)", options.validation_share);
-  }
+// Whether a file was made by a run with this work folder. It lies among the inputs where the output does.
+bool IsOwn(const fs::path& file, const fs::path& work) {
+  const fs::path folder = file.parent_path();
+  std::error_code error;
+  if (folder.filename() != FollowLinks(work).filename() || !fs::equivalent(folder, work, error)) return false;
+  return IsPartFile(file) || file.filename() == kLockFile || IsTemporaryName(file.filename().native());
 }
 
-// Writes documents to the shards where they belong.
-class Writer {
+class Preparation {
  public:
-  using Place = DocumentSorter::Place;
+  Preparation(const std::vector<fs::path>& inputs, const TextEncoder& encoder, const PrepareOptions& options,
+              const fs::path& out, Progress& progress)
+      : encoder_(encoder),
+        options_(options),
+        parts_{options.corpus, options.limits, options.near_duplicates},
+        work_(options.work.empty() ? WorkFolderOf(out) : options.work),
+        progress_(progress) {
+    CheckLimits(options.limits);
+    HeldOutDocuments checked(options.validation_share);
+    CorpusFiles found = ListCorpus(inputs, options.corpus.strict);
+    skips_ = std::move(found.skips);
+    std::erase_if(found.files, [&](const CorpusFile& file) { return IsOwn(file.path, work_); });
+    units_ =
+        MakeUnits(found.files, options.unit_bytes, options.corpus.text_field, PartSettings(parts_, encoder));
+  }
 
-  Writer(const TextEncoder& encoder, const PrepareOptions& options, const std::filesystem::path& out)
-      : sorter_(options), eos_(options.append_eos ? encoder.eos : -1), shards_(out, VocabularyOf(encoder)) {}
-
-  void Add(const Tokens& tokens) {
-    ++report_.documents;
-    const std::int64_t length = std::ssize(tokens);
-    const Place place = sorter_.Next(length);
-    report_.too_short += place == Place::kTooShort;
-    report_.too_long += place == Place::kTooLong;
-    if (place != Place::kTrain && place != Place::kValidation) return;
-    ShardWriter& shard = place == Place::kValidation ? shards_.validation() : shards_.train();
-    const std::vector<std::int64_t> ends = sorter_.PieceEnds(length);
-    ++report_.kept;
-    report_.sliced += ends != std::vector{length};
-    std::int64_t begin = 0;
-    for (const std::int64_t end : ends) {
-      const std::span piece(tokens.begin() + begin, tokens.begin() + end);
-      begin = end;
-      if (end < length || eos_ < 0) {
-        shard.Add(piece);
-      } else {
-        Tokens last(piece.begin(), piece.end());
-        last.push_back(eos_);
-        shard.Add(last);
+  // The parts of these units, but for those that are there.
+  void Make(const std::vector<PrepareUnit>& units) {
+    std::vector<PrepareUnit> missing;
+    std::uint64_t done = 0, bytes = 0;
+    for (const PrepareUnit& unit : units) {
+      bytes += unit.bytes();
+      if (IsThere(unit))
+        done += unit.bytes();
+      else
+        missing.push_back(unit);
+    }
+    const auto there = std::ssize(units) - std::ssize(missing);
+    if (there > 0) {
+      progress_.Message(
+          fmt::format("{}: going on, {} of {} parts are there", work_.string(), there, units.size()));
+    }
+    if (const std::int64_t foreign = ForeignParts(); foreign > 0) {
+      progress_.Message(
+          fmt::format("{}: {} parts are of other inputs, times of change or settings; they are "
+                      "removed when the shards are written",
+                      work_.string(), foreign));
+    }
+    progress_.Start("prepare", static_cast<std::int64_t>(bytes), "bytes");
+    if (done > 0) progress_.Resume(static_cast<std::int64_t>(done));
+    try {
+      MakeParts(missing, parts_, encoder_, work_, done, progress_);
+    } catch (...) {
+      const bool some = std::ranges::any_of(units, [&](const auto& unit) { return IsThere(unit); });
+      if (some) {
+        progress_.Message(
+            fmt::format("{}: keeps what is done; the same command goes on from there", work_.string()));
       }
+      throw;
+    }
+    progress_.Finish(fmt::format("{} parts", units.size()));
+  }
+
+  PrepareReport Join(const fs::path& out) {
+    const JoinOptions options{options_.limits, options_.validation_share, options_.append_eos,
+                              options_.near_duplicates};
+    return JoinParts(units_, work_, options, encoder_, skips_, out, progress_);
+  }
+
+  // Also those of other settings or inputs: they were made on the way to these shards.
+  void RemoveParts() const {
+    RemoveStaleTemporaries(work_);
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(work_, ignored)) {
+      if (IsPartFile(entry.path())) fs::remove(entry.path(), ignored);
     }
   }
 
-  PrepareReport Finish(const CorpusSkips& skips) {
-    const ShardWriter& train = shards_.train();
-    const ShardWriter& validation = shards_.validation();
-    if (train.documents() == 0) {
-      Fail(ErrorKind::kBadOption,
-           "no document is left to train on: {} found, {} too short, {} too long, {} held out{}{}{}{}{}",
-           report_.documents, report_.too_short, report_.too_long, report_.kept,
-           report_.kept > 0 ? "; lower the validation share" : "", skips.lost() > 0 ? "; " : "",
-           skips.Summary(), skips.lost() > 0 ? " could not be used" : "",
-           skips.first().empty() ? "" : fmt::format("; first: {}", skips.first()));
-    }
-    report_.skips = skips;
-    report_.train_pieces = train.documents();
-    report_.train_tokens = train.tokens();
-    report_.validation_pieces = validation.documents();
-    report_.validation_tokens = validation.tokens();
-    shards_.Commit();
-    return report_;
-  }
+  bool IsThere(const PrepareUnit& unit) const { return PartExists(work_, unit.name, encoder_.vocab_size); }
+  const fs::path& work() const { return work_; }
+  const std::vector<PrepareUnit>& units() const { return units_; }
 
  private:
-  DocumentSorter sorter_;
-  std::int32_t eos_;
-  ShardSetWriter shards_;
-  PrepareReport report_;
+  // Parts in the work folder that are of none of the units.
+  std::int64_t ForeignParts() const {
+    std::set<std::string> names;
+    for (const PrepareUnit& unit : units_) names.insert(unit.name);
+    std::int64_t count = 0;
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(work_, ignored)) {
+      const fs::path& file = entry.path();
+      count += IsPartFile(file) && file.extension() == ".json" && !names.contains(file.stem().string());
+    }
+    return count;
+  }
+
+  const TextEncoder& encoder_;
+  const PrepareOptions& options_;
+  PartOptions parts_;
+  fs::path work_;
+  Progress& progress_;
+  CorpusSkips skips_;
+  std::vector<PrepareUnit> units_;
+};
+
+// Removes a folder in which there is nothing to go on from.
+class WorkFolder {
+ public:
+  explicit WorkFolder(const fs::path& folder) : lock_(folder) {}
+  ~WorkFolder() { lock_.RemoveFolderIfEmpty(); }
+  WorkFolder(const WorkFolder&) = delete;
+  WorkFolder& operator=(const WorkFolder&) = delete;
+
+ private:
+  FolderLock lock_;
 };
 
 }  // namespace
 
-DocumentSorter::DocumentSorter(const PrepareOptions& options)
-    : min_tokens_(options.min_tokens),
-      max_tokens_(options.max_tokens),
-      slice_(options.slice),
-      validation_share_(options.validation_share) {
-  Validate(options);
+fs::path WorkFolderOf(const fs::path& out) {
+  fs::path folder = out.has_filename() ? out : out.parent_path();
+  return folder += ".work";
 }
 
-DocumentSorter::Place DocumentSorter::Next(std::int64_t length) {
-  if (length < min_tokens_) return Place::kTooShort;
-  if (max_tokens_ != 0 && length > max_tokens_ && !slice_) return Place::kTooLong;
-  // Every 1/share-th of the kept documents, from the middle of the first such stretch on.
-  const auto held_out = [this](std::int64_t n) {
-    return std::floor(static_cast<double>(n) * validation_share_ + 0.5);
-  };
-  const std::int64_t before = kept_++;
-  return held_out(kept_) > held_out(before) ? Place::kValidation : Place::kTrain;
-}
-
-std::vector<std::int64_t> DocumentSorter::PieceEnds(std::int64_t length) const {
-  const std::int64_t step = max_tokens_ != 0 ? std::min(length, max_tokens_) : length;
-  std::vector<std::int64_t> ends;
-  for (std::int64_t begin = 0; begin < length; begin += step) {
-    const std::int64_t end = std::min(begin + step, length);
-    if (end - begin < min_tokens_) break;
-    ends.push_back(end);
+PrepareReport Prepare(const std::vector<fs::path>& inputs, const TextEncoder& encoder,
+                      const PrepareOptions& options, const fs::path& out, Progress& progress) {
+  Preparation preparation(inputs, encoder, options, out, progress);
+  const WorkFolder work(preparation.work());
+  preparation.Make(preparation.units());
+  try {
+    PrepareReport report = preparation.Join(out);
+    preparation.RemoveParts();
+    return report;
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kBadOption) preparation.RemoveParts();  // there is nothing in them
+    throw;
   }
-  return ends;
 }
 
-PrepareReport Prepare(const std::vector<std::filesystem::path>& inputs, const TextEncoder& encoder,
-                      const PrepareOptions& options, const std::filesystem::path& out, Progress& progress) {
-  TokenizedCorpus documents(inputs, options.corpus, encoder);
-  const Corpus& corpus = documents.corpus();
-  Writer writer(encoder, options, out);
-  progress.Start("prepare", static_cast<std::int64_t>(corpus.total_bytes()), "bytes");
-  std::int64_t found = 0;
-  std::vector<Tokens> batch;
-  while (documents.Next(batch)) {
-    for (const Tokens& document : batch) writer.Add(document);
-    found += std::ssize(batch);
-    progress.Update(static_cast<std::int64_t>(corpus.read_bytes()), fmt::format("{} documents", found));
+ShareReport PreparePart(const std::vector<fs::path>& inputs, const TextEncoder& encoder,
+                        const PrepareOptions& options, const fs::path& out, const PrepareShare& share,
+                        Progress& progress) {
+  if (share.count < 1 || share.index < 0 || share.index >= share.count) {
+    Fail(ErrorKind::kBadOption, "part {} of {}, expected one from 1 to the number of parts", share.index + 1,
+         share.count);
   }
-  PrepareReport report = writer.Finish(corpus.skips());
-  progress.Finish(fmt::format("{} documents kept of {}", report.kept, report.documents));
-  return report;
+  Preparation preparation(inputs, encoder, options, out, progress);
+  const FolderLock lock(preparation.work(), FolderLock::Holders::kShared);
+  const std::vector<std::int64_t> share_of = ShareOut(preparation.units(), share.count);
+  std::vector<PrepareUnit> own;
+  for (std::size_t i = 0; i < share_of.size(); ++i) {
+    if (share_of[i] == share.index) own.push_back(preparation.units()[i]);
+  }
+  preparation.Make(own);
+  const auto missing = [&](const PrepareUnit& unit) { return !preparation.IsThere(unit); };
+  return {preparation.work(), std::ssize(own), std::ssize(preparation.units()),
+          std::ranges::count_if(preparation.units(), missing)};
 }
 
 }  // namespace longspan

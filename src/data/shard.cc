@@ -17,7 +17,8 @@ static_assert(std::endian::native == std::endian::little, "shards are mapped as 
 constexpr std::string_view kMagic = "LSPNSHRD", kTail = "LSPNTAIL";
 constexpr std::uint32_t kVersion = 2;
 constexpr std::uint64_t kHeaderBytes = 40, kFooterBytes = 40;
-constexpr std::int64_t kCheckTokens = 1 << 16;  // read at once by CheckTokens
+constexpr std::size_t kOffsetsHeld = std::size_t{1} << 17;  // in memory by a writer
+constexpr std::int64_t kCheckTokens = 1 << 16;              // read at once by CheckTokens
 
 template <class T>
 T Load(const std::byte* from) {
@@ -54,7 +55,10 @@ ShardVocabulary VocabularyOf(const TextEncoder& encoder) {
 }
 
 ShardWriter::ShardWriter(std::filesystem::path path, ShardVocabulary vocabulary)
-    : file_(std::move(path)), vocabulary_(vocabulary), digest_(BeginDigest(vocabulary)) {
+    : folder_(path.has_parent_path() ? path.parent_path() : "."),
+      file_(std::move(path)),
+      vocabulary_(vocabulary),
+      digest_(BeginDigest(vocabulary)) {
   file_.Write(kMagic);
   Append(file_, kVersion);
   Append(file_, TokenBytes(vocabulary.size));
@@ -76,15 +80,31 @@ void ShardWriter::Add(std::span<const std::int32_t> document) {
   } else {
     file_.Write(std::as_bytes(document));
   }
-  offsets_.push_back(offsets_.back() + document.size());
+  ++documents_;
+  tokens_ += std::ssize(document);
+  offsets_.push_back(static_cast<std::uint64_t>(tokens_));
+  if (offsets_.size() == kOffsetsHeld) {
+    if (!earlier_) earlier_.emplace(folder_);
+    earlier_->Append(std::as_bytes(std::span(offsets_)));
+    offsets_.clear();
+  }
   digest_.Add(std::ssize(document));
   digest_.Update(std::as_bytes(document));
+}
+
+void ShardWriter::WriteOffsets() {
+  std::vector<std::uint64_t> block(kOffsetsHeld);
+  for (std::uint64_t at = 0; earlier_ && at < earlier_->size(); at += kOffsetsHeld * sizeof block[0]) {
+    earlier_->Read(at, std::as_writable_bytes(std::span(block)));
+    file_.Write(std::as_bytes(std::span(block)));
+  }
+  file_.Write(std::as_bytes(std::span(offsets_)));
 }
 
 void ShardWriter::Commit(std::uint64_t validation) {
   const std::uint64_t zero = 0;
   file_.Write(std::as_bytes(std::span(&zero, 1)).first(PadTo8(file_.offset())));
-  file_.Write(std::as_bytes(std::span(offsets_)));
+  WriteOffsets();
   Append(file_, validation);
   Append(file_, digest());
   Append(file_, static_cast<std::uint64_t>(documents()));

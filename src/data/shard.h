@@ -23,11 +23,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/scratch_file.h"
 #include "data/encoder.h"
 
 namespace longspan {
@@ -42,6 +44,7 @@ struct ShardVocabulary {
 
 ShardVocabulary VocabularyOf(const TextEncoder& encoder);
 
+// Needs a few megabytes of memory, whatever it writes: offsets beyond these wait in a temporary file.
 class ShardWriter {
  public:
   ShardWriter(std::filesystem::path path, ShardVocabulary vocabulary);
@@ -50,14 +53,19 @@ class ShardWriter {
   // Without it, no file appears. `validation` is the digest of the shard that belongs to this one.
   void Commit(std::uint64_t validation = 0);
 
-  std::int64_t documents() const { return static_cast<std::int64_t>(offsets_.size()) - 1; }
-  std::int64_t tokens() const { return static_cast<std::int64_t>(offsets_.back()); }
+  std::int64_t documents() const { return documents_; }
+  std::int64_t tokens() const { return tokens_; }
   std::uint64_t digest() const { return digest_.value(); }  // of what was added so far; see Shard::digest
 
  private:
+  void WriteOffsets();
+
+  std::filesystem::path folder_;
   AtomicFile file_;
   ShardVocabulary vocabulary_;
-  std::vector<std::uint64_t> offsets_{0};
+  std::int64_t documents_ = 0, tokens_ = 0;
+  std::vector<std::uint64_t> offsets_{0};  // the latest
+  std::optional<ScratchFile> earlier_;     // those before
   Hash64 digest_;
 };
 

@@ -35,6 +35,29 @@ TEST(Shard, RoundTripsNarrowAndWideVocabularies) {
   }
 }
 
+// More offsets than a writer holds in memory.
+TEST(Shard, HoldsManyDocuments) {
+  const TestFolder folder;
+  constexpr std::int64_t kDocuments = 300'000;
+  ShardWriter writer(folder / "a.lsd", {300, -1, -1, 0});
+  for (std::int32_t i = 0; i < kDocuments; ++i) {
+    const std::vector<std::int32_t> document(i % 3, i % 300);
+    writer.Add(document);
+  }
+  EXPECT_EQ(writer.documents(), kDocuments);
+  EXPECT_EQ(writer.tokens(), kDocuments);
+  writer.Commit();
+  const Shard shard = Shard::Open(folder / "a.lsd");
+  ASSERT_EQ(shard.documents(), kDocuments);
+  for (std::int64_t i = 0; i < kDocuments; ++i) {
+    ASSERT_EQ(shard.Length(i), i % 3);
+    if (i % 3 > 0) {
+      ASSERT_EQ(shard.ReadDocument(i).back(), i % 300);
+    }
+  }
+  shard.CheckTokens();
+}
+
 TEST(Shard, TakesTwoBytesATokenWhereTheyDo) {
   const TestFolder folder;
   const std::vector<std::int32_t> tokens(10'000, 7);

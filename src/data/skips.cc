@@ -25,21 +25,25 @@ std::string Counted(const CorpusSkips& skips, const Kind& kind) {
 }
 
 void Name(const SkippedParts& parts, Progress& progress) {
-  for (const std::string& why : parts.named) progress.Message(fmt::format("  {}", why));
+  for (const SkipNote& note : parts.named) progress.Message(fmt::format("  {}", note.Text()));
   const std::int64_t more = parts.count - std::ssize(parts.named);
   if (more > 0) progress.Message(fmt::format("  and {} more", more));
 }
 
 }  // namespace
 
-void SkippedParts::Add(std::string why) {
-  if (count++ < kMostNamed) named.push_back(std::move(why));
+std::string SkipNote::Text() const {
+  return line == 0 ? before : fmt::format("{}{}{}", before, line, after);
+}
+
+void SkippedParts::Add(SkipNote note) {
+  if (count++ < kMostNamed) named.push_back(std::move(note));
 }
 
 void SkippedParts::Add(const SkippedParts& other) {
   count += other.count;
-  for (const std::string& why : other.named) {
-    if (std::ssize(named) < kMostNamed) named.push_back(why);
+  for (const SkipNote& note : other.named) {
+    if (std::ssize(named) < kMostNamed) named.push_back(note);
   }
 }
 

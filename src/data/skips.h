@@ -3,19 +3,32 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/progress.h"
 
 namespace longspan {
 
+// "file:line: why". The line is a number of its own, because who reads a piece of a file counts lines from
+// the beginning of the piece.
+struct SkipNote {
+  std::string before;
+  std::int64_t line = 0;  // 0: the note names none
+  std::string after;
+
+  std::string Text() const;
+  operator std::string() const { return Text(); }  // NOLINT(google-explicit-constructor): a note is a text
+};
+
 struct SkippedParts {
   static constexpr std::int64_t kMostNamed = 10;
 
   std::int64_t count = 0;
-  std::vector<std::string> named;  // the first of them: "file:line: why"
+  std::vector<SkipNote> named;  // the first of them
 
-  void Add(std::string why);
+  void Add(std::string why) { Add(SkipNote{std::move(why), 0, {}}); }
+  void Add(SkipNote note);
   void Add(const SkippedParts& other);
 };
 

@@ -32,10 +32,12 @@ class ObjectScanner {
   ObjectScanner(std::string_view json, std::string_view field) : json_(json), field_(field) {}
 
   bool Object();
+  bool String(std::string* out);  // null: not wanted
 
   bool found() const { return found_; }
   bool is_string() const { return is_string_; }
   std::string& text() { return text_; }
+  const SubsetMarks& marks() const { return marks_; }
   bool at_end() const { return at_ >= json_.size(); }
   std::size_t at() const { return at_; }
   std::string Problem() const {
@@ -60,7 +62,7 @@ class ObjectScanner {
   bool Value();
   bool Separator();  // closes what ends here
   bool Atom();
-  bool String(std::string* out);  // null: not wanted
+  void Mark();  // the value that begins here, whose key was read
   bool Escape(std::string& out);
   bool Hex4(char32_t& code);
 
@@ -69,6 +71,7 @@ class ObjectScanner {
   std::string open_;  // brackets
   bool wanted_ = false, found_ = false, is_string_ = false;
   std::string key_, text_;
+  SubsetMarks marks_;
 };
 
 bool ObjectScanner::Object() {
@@ -92,7 +95,14 @@ bool ObjectScanner::Key() {
   SkipSpace();
   if (!Take(':')) return Expected("':'");
   SkipSpace();
+  if (outer) Mark();
   return true;
+}
+
+void ObjectScanner::Mark() {
+  if (key_ == "red_pajama_subset") marks_.subset = at_;
+  if (key_ == "meta") marks_.meta = at_;
+  if (key_ == "source") marks_.source = at_;
 }
 
 // Reads a string or a number, or an empty list or object up to its closing bracket. In a list or object that
@@ -222,7 +232,14 @@ TextField ReadTextField(std::string_view json, std::string_view field) {
   if (!result.problem.empty()) return result;
   result.state = State::kText;
   result.text = std::move(scanner.text());
+  result.marks = scanner.marks();
   return result;
+}
+
+std::optional<std::string> ReadJsonString(std::string_view json) {
+  std::string text;
+  if (!ObjectScanner(json, {}).String(&text) || ValidUtf8Prefix(text) < text.size()) return std::nullopt;
+  return text;
 }
 
 }  // namespace longspan

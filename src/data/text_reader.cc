@@ -95,6 +95,7 @@ void TextReader::Skip(std::size_t count) {
   const std::string_view skipped = std::string_view(buffer_).substr(begin_, count);
   next_line_ += std::count(skipped.begin(), skipped.end(), '\n');
   begin_ += skipped.size();
+  position_ += skipped.size();
 }
 
 TextReader::Piece TextReader::ReadLine(std::string& line, std::size_t limit) {

@@ -36,6 +36,8 @@ class TextReader {
   Piece ReadJsonValue(std::string& value, std::size_t limit);
 
   std::int64_t line() const { return line_; }  // of what the last call read, or what comes next; from 1
+  std::int64_t line_ends() const { return next_line_ - 1; }       // read or skipped so far
+  std::uint64_t position() const { return position_; }            // bytes read or skipped so far
   std::uint64_t consumed() const { return stream_->consumed(); }  // of the file
 
  private:
@@ -47,6 +49,7 @@ class TextReader {
   std::size_t begin_ = 0;  // in buffer_
   std::exception_ptr failure_;
   std::int64_t line_ = 1, next_line_ = 1;
+  std::uint64_t position_ = 0;
 };
 
 }  // namespace longspan

@@ -142,7 +142,7 @@ class Chooser {
     const std::vector<fs::path> inputs = ResolveInputs(recipe(), data.inputs);
     CheckFolder(inputs);
     sample_ = SampleCorpus(inputs, {}, EncoderOf(*base_.tokenizer), kTokenizeSeconds);
-    const std::vector<std::int64_t> in_order = sample_.lengths;
+    const CorpusSample in_order = sample_;
     std::erase_if(sample_.lengths, [](std::int64_t n) { return n < kLeastExample; });
     std::ranges::sort(sample_.lengths);
     const std::int64_t documents = std::ssize(sample_.lengths);
@@ -169,11 +169,15 @@ class Chooser {
     data.validation = std::clamp(std::max(0.02, 2.0 / all), 0.0, 0.5);
     data.validation = std::ceil(data.validation * 100) / 100;
     Because("data.validation", fmt::format("{:g}", data.validation), "held out, to measure on");
-    // What is read later holds out more documents, and none of these fewer.
+    // What is read later holds out more documents, and none of these fewer; but for a single one, which may
+    // be held out only because no other document is.
     longest_text_ = window_;
-    for (const std::int64_t n :
-         Prepared(in_order, PreparationOf(data), EncoderOf(*base_.tokenizer).eos >= 0).held_out)
-      longest_text_ = std::max(longest_text_, n);
+    const bool eos = EncoderOf(*base_.tokenizer).eos >= 0;
+    const std::vector<std::int64_t> held_out =
+        Prepared(in_order.lengths, in_order.hashes, PreparationOf(data), eos).held_out;
+    if (sample_.whole() || held_out.size() > 1) {
+      for (const std::int64_t n : held_out) longest_text_ = std::max(longest_text_, n);
+    }
   }
 
   void ChooseRope() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "base/cancel.h"
 #include "base/error.h"
@@ -20,7 +21,9 @@ CorpusSample SampleCorpus(const std::vector<std::filesystem::path>& inputs, cons
     const auto document = corpus.Next();
     if (!document) break;
     try {
-      sample.lengths.push_back(std::ssize(encoder.encode(document->text)));
+      const auto length = std::ssize(encoder.encode(document->text));
+      sample.lengths.push_back(length);
+      sample.hashes.push_back(HashText(document->text));
     } catch (const Error& error) {  // left out by Prepare as well
       if (error.kind() == ErrorKind::kCancelled) throw;
       corpus.SkipDocument(*document, error.what());
@@ -34,19 +37,25 @@ CorpusSample SampleCorpus(const std::vector<std::filesystem::path>& inputs, cons
   return sample;
 }
 
-PreparedLengths Prepared(const std::vector<std::int64_t>& lengths, const PrepareOptions& options, bool eos) {
-  using Place = DocumentSorter::Place;
+PreparedLengths Prepared(const std::vector<std::int64_t>& lengths, const std::vector<TextHash>& hashes,
+                         const PrepareOptions& options, bool eos) {
   PreparedLengths prepared;
-  DocumentSorter sorter(options);
-  for (const std::int64_t length : lengths) {
-    const Place place = sorter.Next(length);
-    if (place != Place::kTrain && place != Place::kValidation) continue;
+  HeldOutDocuments held_out(options.validation_share);
+  std::set<TextHash> seen;
+  std::vector<std::size_t> kept;
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    if (Judge(lengths[i], options.limits) != LengthVerdict::kFits || !seen.insert(hashes[i]).second) continue;
+    held_out.Add(hashes[i]);
+    kept.push_back(i);
+  }
+  for (const std::size_t i : kept) {
+    const std::int64_t length = lengths[i];
     ++prepared.documents;
     prepared.tokens += length;
+    std::vector<std::int64_t>& pieces = held_out.Contains(hashes[i]) ? prepared.held_out : prepared.train;
     std::int64_t begin = 0;
-    for (const std::int64_t end : sorter.PieceEnds(length)) {
-      const std::int64_t piece = end - begin + (eos && end == length ? 1 : 0);
-      (place == Place::kTrain ? prepared.train : prepared.held_out).push_back(piece);
+    for (const std::int64_t end : PieceEnds(length, options.limits)) {
+      pieces.push_back(end - begin + (eos && end == length ? 1 : 0));
       begin = end;
     }
   }

@@ -36,20 +36,26 @@ TEST(SampleCorpus, SaysWhatShareItRead) {
 TEST(Prepared, IsWhatPrepareMakes) {
   const TestFolder folder;
   std::vector<std::int64_t> lengths;
+  std::vector<TextHash> hashes;
   for (int i = 0; i < 12; ++i) {
     lengths.push_back(5 + 13 * i % 50);
-    WriteFile(folder / fmt::format("texts/{:02}.txt", i), std::string(lengths.back(), 'x'));
+    const std::string text(lengths.back(), static_cast<char>('a' + i));
+    hashes.push_back(HashText(text));
+    WriteFile(folder / fmt::format("texts/{:02}.txt", i), text);
   }
+  // A copy, which counts once.
+  lengths.push_back(lengths[3]);
+  hashes.push_back(hashes[3]);
+  std::filesystem::copy_file(folder / "texts/03.txt", folder / "texts/99.txt");
   for (const bool slice : {false, true}) {
     PrepareOptions options;
-    options.min_tokens = 8;
-    options.max_tokens = 30;
-    options.slice = slice;
+    options.limits = {8, 30, slice};
     options.validation_share = 0.3;
-    const PreparedLengths prepared = Prepared(lengths, options, true);
+    const PreparedLengths prepared = Prepared(lengths, hashes, options, true);
     const PrepareReport report =
         Prepare({folder / "texts"}, ByteEncoder(), options, folder / "out", NoProgress());
-    EXPECT_EQ(prepared.documents, report.kept);
+    EXPECT_EQ(prepared.documents, report.total.kept.documents);
+    EXPECT_EQ(prepared.tokens, report.total.kept.tokens);
     const ShardSet shards = ShardSet::Open(folder / "out");
     const auto read = [](const Shard& shard) {
       std::vector<std::int64_t> all;

@@ -140,7 +140,7 @@ class Planner {
     const PrepareOptions options = PreparationOf(recipe_.data);
     const CorpusSample sample =
         SampleCorpus(ResolveInputs(recipe_, recipe_.data.inputs), options.corpus, encoder_, kTokenizeSeconds);
-    prepared_ = Prepared(sample.lengths, options, encoder_.eos >= 0);
+    prepared_ = Prepared(sample.lengths, sample.hashes, options, encoder_.eos >= 0);
     const double all = 1 / sample.share;
     const auto read = std::reduce(sample.lengths.begin(), sample.lengths.end(), std::int64_t{0});
     plan_.corpus_share = sample.share;
@@ -163,7 +163,7 @@ class Planner {
       options.corpus.text_field = recipe_.data.text_field;
       const CorpusSample own = SampleCorpus(ResolveInputs(recipe_, recipe_.eval.inputs, "eval.inputs"),
                                             options.corpus, encoder_, kTokenizeSeconds);
-      const PreparedLengths lengths = Prepared(own.lengths, options, false);
+      const PreparedLengths lengths = Prepared(own.lengths, own.hashes, options, false);
       texts_.tokens = static_cast<double>(lengths.tokens) / own.share;
       if (own.whole()) texts_.lengths = lengths.train;
     }

@@ -122,8 +122,9 @@ std::string Facts(const Measurements& m) {
   table.Add({"data", fmt::format("{} documents, {} tokens{}{}", WithCommas(m.data.documents_kept),
                                  WithCommas(m.data.tokens), sources.empty() ? "" : ", from ", sources)});
   table.Add(
-      {"data left out", fmt::format("{} documents too short, {} too long", WithCommas(m.data.documents_short),
-                                    WithCommas(m.data.documents_long))});
+      {"data left out",
+       fmt::format("{} documents too short, {} too long, {} duplicates", WithCommas(m.data.documents_short),
+                   WithCommas(m.data.documents_long), WithCommas(m.data.documents_duplicate))});
   table.Add({"data held out", WithCommas(m.data.validation_tokens) + " tokens"});
   return table.text();
 }

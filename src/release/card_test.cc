@@ -42,8 +42,8 @@ TEST(ModelCard, ShowsEveryMeasurement) {
   const std::string card = ModelCard(Demo(), m);
   for (const std::int64_t number :
        {m.base.parameters, m.base.vocab_size, m.base.context, m.data.documents_kept, m.data.documents_short,
-        m.data.documents_long, m.data.tokens, m.data.validation_tokens, m.training.steps, m.training.tokens,
-        m.training.trainable_parameters}) {
+        m.data.documents_long, m.data.documents_duplicate, m.data.tokens, m.data.validation_tokens,
+        m.training.steps, m.training.tokens, m.training.trainable_parameters}) {
     EXPECT_THAT(card, HasSubstr(WithCommas(number)));
   }
   for (const auto* evaluation : {&m.before, &m.after}) {

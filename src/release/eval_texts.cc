@@ -19,8 +19,9 @@ std::optional<Shard> ShardOf(const std::filesystem::path& shards, EvalTexts whic
 
 EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options,
                                const TextEncoder& encoder, const std::filesystem::path& out,
-                               Progress& progress) {
+                               const std::filesystem::path& work, Progress& progress) {
   PrepareOptions prepare;
+  prepare.work = work;
   prepare.corpus = options;
   prepare.append_eos = false;
   CorpusSkips skips;

@@ -17,10 +17,11 @@
 
 namespace longspan {
 
-// Tokenises `inputs` into shards in the folder `out`. Error(kBadOption) where there is no text in them.
+// Tokenises `inputs` into shards in the folder `out`; `work` as in PrepareOptions. Error(kBadOption) where
+// there is no text in them.
 EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options,
                                const TextEncoder& encoder, const std::filesystem::path& out,
-                               Progress& progress);
+                               const std::filesystem::path& work, Progress& progress);
 
 // Which documents of a shard folder to measure on.
 enum class EvalTexts { kAll, kHeldOut };

@@ -25,7 +25,7 @@ TEST(EvalTexts, ComeFromTheFieldThatIsAskedFor) {
   CorpusOptions options;
   options.text_field = "body";
   const EvalTextFacts facts =
-      PrepareEvalTexts({folder / "texts.jsonl"}, options, Bytes(), folder / "shards", NoProgress());
+      PrepareEvalTexts({folder / "texts.jsonl"}, options, Bytes(), folder / "shards", {}, NoProgress());
   EXPECT_EQ(facts.documents, 2);
   EXPECT_EQ(facts.tokens, 5);
   EXPECT_EQ(facts.longest, 3);
@@ -44,7 +44,7 @@ TEST(EvalTexts, WithoutAnyTextAreAnErrorThatNamesTheKey) {
   const TestFolder folder;
   WriteFile(folder / "texts.jsonl", "{\"text\": 3}\n");
   const std::string message = ErrorOf(
-      [&] { PrepareEvalTexts({folder / "texts.jsonl"}, {}, Bytes(), folder / "shards", NoProgress()); });
+      [&] { PrepareEvalTexts({folder / "texts.jsonl"}, {}, Bytes(), folder / "shards", {}, NoProgress()); });
   EXPECT_THAT(message, HasSubstr("eval.inputs"));
   EXPECT_THAT(message, HasSubstr("texts.jsonl:1"));
 }

@@ -33,8 +33,8 @@ namespace fs = std::filesystem;
 // Versions of what computes each stage: raise one when its code gives other results for the same inputs.
 constexpr int kConvertVersion = 1;
 constexpr int kBaseVersion = 1;
-constexpr int kPrepareVersion = 1;
-constexpr int kEvalTextsVersion = 1;
+constexpr int kPrepareVersion = 2;
+constexpr int kEvalTextsVersion = 2;
 constexpr int kTrainVersion = 2;
 constexpr int kMergeVersion = 1;
 constexpr int kQuantizeVersion = 1;
@@ -128,11 +128,16 @@ class Job {
         kPrepareVersion, {Fingerprint(recipe_, kPrepareStage)}, Joined(paths_.data, ModelFiles(base_))};
     RunStage("prepare", stage, {shards_, Facts("data")}, [&] {
       const LoadedModel base(base_, {}, options_.isa);
+      PrepareOptions options = PreparationOf(d);
+      options.work = runner_.Scratch();
       const PrepareReport report =
-          longspan::Prepare(paths_.data, EncoderOf(base.tokenizer()), PreparationOf(d), shards_, progress_);
+          longspan::Prepare(paths_.data, EncoderOf(base.tokenizer()), options, shards_, progress_);
       Report(report.skips, progress_);
       WarnOfBytesLeftOut(base.tokenizer(), progress_);
-      SaveMeasurement(Facts("data"), DataFacts{d.inputs, report.kept, report.too_short, report.too_long,
+      const DocumentFates& total = report.total;
+      SaveMeasurement(Facts("data"), DataFacts{d.inputs, total.kept.documents, total.too_short.documents,
+                                               total.too_long.documents,
+                                               total.duplicates.documents + total.near_duplicates.documents,
                                                report.train_tokens, report.validation_tokens});
     });
     m_.data = LoadMeasurement<DataFacts>(Facts("data"));
@@ -156,7 +161,7 @@ class Job {
                {texts_, facts}, [&] {
                  const LoadedModel base(base_, {}, options_.isa);
                  SaveMeasurement(facts, PrepareEvalTexts(paths_.eval, corpus, EncoderOf(base.tokenizer()),
-                                                         texts_, progress_));
+                                                         texts_, runner_.Scratch(), progress_));
                });
     }
     const auto found = LoadMeasurement<EvalTextFacts>(facts);

@@ -39,6 +39,7 @@ void Fields(T& f, auto&& visit) {
   visit("documents_kept", f.documents_kept);
   visit("documents_short", f.documents_short);
   visit("documents_long", f.documents_long);
+  visit("documents_duplicate", f.documents_duplicate);
   visit("tokens", f.tokens);
   visit("validation_tokens", f.validation_tokens);
 }

@@ -32,7 +32,9 @@ struct DataFacts {
   std::int64_t documents_kept = 0;
   std::int64_t documents_short = 0;  // below min_tokens
   std::int64_t documents_long = 0;   // above max_tokens
-  std::int64_t tokens = 0;           // of the kept documents
+  std::int64_t documents_duplicate =
+      0;                    // the text of an earlier one, or nearly that where near_duplicates is set
+  std::int64_t tokens = 0;  // of the kept documents
   std::int64_t validation_tokens = 0;
 };
 

@@ -7,9 +7,9 @@ namespace longspan {
 PrepareOptions PreparationOf(const DataRecipe& data) {
   PrepareOptions options;
   options.corpus.text_field = data.text_field;
-  options.min_tokens = std::max<std::int64_t>(1, data.min_tokens);
-  options.max_tokens = data.max_tokens;
-  options.slice = data.slice && data.max_tokens > 0;
+  options.limits = {std::max<std::int64_t>(1, data.min_tokens), data.max_tokens,
+                    data.slice && data.max_tokens > 0};
+  options.near_duplicates = data.near_duplicates;
   options.validation_share = data.validation;
   return options;
 }

@@ -32,9 +32,10 @@ struct DataRecipe {
   std::vector<std::string> packages;  // Debian packages that install them: a hint for errors
   std::string text_field = "text";
   std::int64_t min_tokens = 0;
-  std::int64_t max_tokens = 0;  // 0: no limit
-  bool slice = false;           // longer documents are cut into windows instead of dropped
-  double validation = 0.05;     // share of documents held out
+  std::int64_t max_tokens = 0;   // 0: no limit
+  bool slice = false;            // longer documents are cut into windows instead of dropped
+  bool near_duplicates = false;  // leave out documents that are nearly those before
+  double validation = 0.05;      // share of documents held out
 };
 
 struct ContextRecipe {

@@ -107,6 +107,14 @@ void Fields(R& f, auto& visit) {
             .changes = kPrepareStage,
             .ignored = kForTrain},
         f.slice);
+  visit(
+      Key{.name = "near_duplicates",
+          .help =
+              "Leave out documents that share about 0.72 or more of their five-word shingles with an earlier "
+              "one (MinHash); equal ones are left out in any case",
+          .changes = kPrepareStage,
+          .ignored = kForTrain},
+      f.near_duplicates);
   visit(Key{.name = "validation",
             .help = "Share of documents held out, for the validation loss and for eval",
             .range = Range{0, 0.5},

@@ -64,6 +64,7 @@ Measurements ExampleMeasurements() {
             .documents_kept = 173,
             .documents_short = 31,
             .documents_long = 7,
+            .documents_duplicate = 1'913,
             .tokens = 2'345'671,
             .validation_tokens = 117'283};
   m.training = {.steps = 300,
