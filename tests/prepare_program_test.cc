@@ -127,8 +127,9 @@ TEST_F(Prepare, ZeroMaxTokensIsNoLimit) {
 
 // Ten million spaces, and a document behind them that must not be lost.
 TEST_F(Prepare, ADocumentOfSpacesDoesNotEndIt) {
-  WriteFile(place_ / "a.jsonl",
-            "{\"text\": \"" + std::string(10'000'000, ' ') + "\"}\n{\"text\": \"One text.\"}\n");
+  std::string blank;
+  blank.resize(10'000'000, ' ');
+  WriteFile(place_ / "a.jsonl", "{\"text\": \"" + blank + "\"}\n{\"text\": \"One text.\"}\n");
   const Outcome outcome = Run("a.jsonl", {"--json"});
   EXPECT_TRUE(outcome.code == 0 || outcome.code == 3) << outcome.err;
   EXPECT_GE(json::parse(outcome.out).at("kept"), 1);
