@@ -75,8 +75,7 @@ void Run(const Options& options) {
     for (int turn = 0; turn < options.turns; ++turn) {
       std::fill(ids.begin(), ids.end(), Ids());
       const auto start = std::chrono::steady_clock::now();
-      ParallelFor(std::ssize(documents),
-                  [&](std::int64_t i) { ids[i] = tokenizer->Encode(documents[i]); });
+      ParallelFor(std::ssize(documents), [&](std::int64_t i) { ids[i] = tokenizer->Encode(documents[i]); });
       const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
       rates.push_back(bytes / 1e6 / time.count());
     }

@@ -32,9 +32,7 @@ void Name(const SkippedParts& parts, Progress& progress) {
 
 }  // namespace
 
-std::string SkipNote::Text() const {
-  return line == 0 ? before : fmt::format("{}{}{}", before, line, after);
-}
+std::string SkipNote::Text() const { return line == 0 ? before : fmt::format("{}{}{}", before, line, after); }
 
 void SkippedParts::Add(SkipNote note) {
   if (count++ < kMostNamed) named.push_back(std::move(note));

@@ -13,7 +13,8 @@ constexpr std::array<std::string_view, 7> kRedPajama{"arxiv",  "book",          
 constexpr std::array<std::string_view, 3> kMetaKeys{"red_pajama_subset", "redpajama_set_name", "source"};
 
 bool IsNameCharacter(char c) {
-  return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == '-' || c == '.';
+  return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == '-' ||
+         c == '.';
 }
 
 std::string Name(std::string_view value) {
@@ -88,7 +89,9 @@ class ReprScanner {
 
 }  // namespace
 
-std::string PythonDictString(std::string_view repr, std::string_view key) { return ReprScanner(repr).Find(key); }
+std::string PythonDictString(std::string_view repr, std::string_view key) {
+  return ReprScanner(repr).Find(key);
+}
 
 std::string SubsetOf(const std::filesystem::path& path) {
   std::string found;

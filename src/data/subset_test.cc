@@ -17,20 +17,23 @@ TEST(Subset, ReadsRedPajamasRecords) {
   EXPECT_EQ(Subset(R"({"meta": {"source": "arxiv"}, "text": "a", "red_pajama_subset": "book"})"), "book");
   EXPECT_EQ(Subset(R"({"text": "a", "source": "cc/2019-30/en_head_0000.json.gz/line1"})"), "common_crawl");
   EXPECT_EQ(Subset(R"({"text": "a", "meta": {"redpajama_set_name": "RedPajamaC4"}})"), "RedPajamaC4");
-  EXPECT_EQ(Subset(R"({"text": "a", "meta": {"path": "a.c"}})", "in/github/filtered_1.sampled.jsonl"), "github");
+  EXPECT_EQ(Subset(R"({"text": "a", "meta": {"path": "a.c"}})", "in/github/filtered_1.sampled.jsonl"),
+            "github");
   EXPECT_EQ(Subset(R"({"text": "a"})", "arxiv/c4/x.jsonl"), "c4");
   EXPECT_EQ(Subset(R"({"text": "a"})", "arxiv.jsonl"), "");
 }
 
 TEST(Subset, ReadsMetaAsPythonsRepr) {
-  EXPECT_EQ(Subset(R"({"text": "a", "meta": "{'timestamp': None, 'n': [1, ('source', 'no')], 'source': 'c4'}"})"),
-            "c4");
-  EXPECT_EQ(Subset(R"({"text": "a", "meta": "{'url': \"it's 'source': 'no'\", \"source\" : \"wikipedia\"}"})"),
-            "wikipedia");
+  EXPECT_EQ(
+      Subset(R"({"text": "a", "meta": "{'timestamp': None, 'n': [1, ('source', 'no')], 'source': 'c4'}"})"),
+      "c4");
+  EXPECT_EQ(
+      Subset(R"({"text": "a", "meta": "{'url': \"it's 'source': 'no'\", \"source\" : \"wikipedia\"}"})"),
+      "wikipedia");
   EXPECT_EQ(PythonDictString(R"({'a': 'x\'y', 'source': 'b'})", "source"), "b");
   EXPECT_EQ(PythonDictString("{'x': {'source': 'inner'}, 'source': None, 'y': 'z'}", "source"), "");
-  for (const char* broken : {"", "{", "'", "{'source", "{'source':", "{'source': '", "{'source': 'c4", "}}}'source': 'a'",
-                             "{'source' 'c4'}", "\\", "{'\\"}) {
+  for (const char* broken : {"", "{", "'", "{'source", "{'source':", "{'source': '", "{'source': 'c4",
+                             "}}}'source': 'a'", "{'source' 'c4'}", "\\", "{'\\"}) {
     const std::string found = PythonDictString(broken, "source");
     EXPECT_TRUE(found.empty() || found == "c4") << broken << " " << found;
   }

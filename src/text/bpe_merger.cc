@@ -53,7 +53,8 @@ void BpeMerger::CollectMerges(const TokenIndex& index) {
     const std::size_t left_size = joined.size();
     joined += FromByteAlphabet(merge.substr(space + 1));
     const std::string_view both = joined;
-    const std::int32_t left = index.Find(both.substr(0, left_size)), right = index.Find(both.substr(left_size));
+    const std::int32_t left = index.Find(both.substr(0, left_size)),
+                       right = index.Find(both.substr(left_size));
     const std::int32_t whole = index.Find(both);
     // Ids cannot express a merge of or into text that is not a token.
     if (left >= 0 && right >= 0 && whole >= 0)

@@ -57,7 +57,8 @@ void BpeTokenizer::EncodePart(std::string_view text, std::vector<std::int32_t>& 
   pre_tokenizer_.Split(text, [&](const WordBatch& batch) { EncodeWords(batch, *cache, ids); });
 }
 
-void BpeTokenizer::EncodeWords(const WordBatch& batch, WordCache& cache, std::vector<std::int32_t>& ids) const {
+void BpeTokenizer::EncodeWords(const WordBatch& batch, WordCache& cache,
+                               std::vector<std::int32_t>& ids) const {
   using Short = WordCache::Short;
   // First asks for the memory of all words, so that none waits for it.
   std::array<Short::Key, WordEnds::kMost> keys;

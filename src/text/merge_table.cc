@@ -17,8 +17,8 @@ MergeTable::MergeTable(std::size_t tokens, std::size_t merges)
       slots_(reinterpret_cast<std::uint64_t*>(memory_.bytes().data())),
       joined_(merges, -1) {
   if (2 * id_bits_ + rank_bits_ > 64) {
-    Fail(ErrorKind::kUnsupported, "tokenizer: {} tokens and {} merges are too many, expected up to 2^20 and 2^22",
-         tokens, merges);
+    Fail(ErrorKind::kUnsupported,
+         "tokenizer: {} tokens and {} merges are too many, expected up to 2^20 and 2^22", tokens, merges);
   }
 }
 

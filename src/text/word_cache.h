@@ -100,7 +100,8 @@ class WordTable {
   Set* sets_;
 };
 
-// What one thread remembers, within 4 MB. Most words are short and have few ids, and so do the slots for them.
+// What one thread remembers, within 4 MB. Most words are short and have few ids, and so do the slots for
+// them.
 class WordCache {
  public:
   using Short = WordTable<2, 3>;
@@ -111,7 +112,8 @@ class WordCache {
 
   // Appends the ids of `text` from `begin` to `end`, which is not empty, if that word is known.
   bool Find(std::string_view text, std::size_t begin, std::size_t end, std::vector<std::int32_t>& ids) {
-    return FindIn(short_words, text, begin, end - begin, ids) || FindIn(long_words, text, begin, end - begin, ids);
+    return FindIn(short_words, text, begin, end - begin, ids) ||
+           FindIn(long_words, text, begin, end - begin, ids);
   }
   void Add(std::string_view text, std::size_t begin, std::size_t end, std::span<const std::int32_t> ids) {
     const std::size_t size = end - begin;
