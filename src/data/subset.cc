@@ -51,7 +51,7 @@ class ReprScanner {
     for (SkipSpace(); !AtEnd(); SkipSpace()) {
       const char c = repr_[at_];
       if (c == '\'' || c == '"') {
-        const std::string text = String();
+        std::string text = String();
         if (wanted) return text;
         SkipSpace();
         wanted = depth == 1 && text == key && !AtEnd() && repr_[at_] == ':';
