@@ -3,8 +3,8 @@
 #include <benchmark/benchmark.h>
 
 #include "base/memory.h"
-#include "kernels/amx/tiles.h"
-#include "kernels/amx/unpack.h"
+#include "kernels/bf16/tiles.h"
+#include "kernels/bf16/unpack.h"
 #include "kernels/testing/random_blocks.h"
 
 namespace longspan {
@@ -12,7 +12,7 @@ namespace {
 
 void Unpack(benchmark::State& state) {
   const Type type = static_cast<Type>(state.range(0));
-  if (!amx::VectorsSupported()) return state.SkipWithError("no AVX-512 with BF16");
+  if (!bf16::VectorsSupported()) return state.SkipWithError("no AVX-512 with BF16");
   state.SetLabel(std::string(Traits(type).name));
   // Reads as a product does: 32 rows of 512 columns, from a weight that only the last cache holds.
   constexpr std::int64_t kRows = 4096, kCols = 4096, kPiece = 256;
@@ -24,7 +24,7 @@ void Unpack(benchmark::State& state) {
   for (auto _ : state) {
     for (std::int64_t i = 0; i < 32; ++i) {
       for (std::int64_t p = 0; p < 2; ++p) {
-        amx::UnpackRow(type, from + (row + i) * row_bytes + (column / kPiece + p) * piece_bytes, kPiece,
+        bf16::UnpackRow(type, from + (row + i) * row_bytes + (column / kPiece + p) * piece_bytes, kPiece,
                        to.data() + (i / 16 * 16 + p * 8) * 512 + i % 16 * 32, 512);
       }
     }

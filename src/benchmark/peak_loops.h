@@ -27,6 +27,7 @@ inline constexpr double kInt8Product = -6, kBf16Product = 0.5;
 // The loops that this machine can run, best first within a kind.
 std::vector<PeakLoop> FmaLoops();
 std::vector<PeakLoop> Int8Loops();
+std::vector<PeakLoop> Bf16Loops();
 std::vector<PeakLoop> TileLoops();
 
 // Reads every byte and returns the sum of all 64-bit words. `bytes` is a multiple of kReadUnit.

@@ -16,6 +16,13 @@ namespace {
 // Takes results that nobody reads, so that the compiler still computes them.
 thread_local volatile double ignored_sum;
 
+std::vector<PeakLoop> AllLoops() {
+  std::vector<PeakLoop> loops = TileLoops();
+  for (const auto& more : {Bf16Loops(), Int8Loops(), FmaLoops()})
+    loops.insert(loops.end(), more.begin(), more.end());
+  return loops;
+}
+
 // Steps that take about `seconds` on one thread.
 std::int64_t StepsFor(const PeakLoop& loop, double seconds) {
   constexpr double kEnoughToTell = 0.01;
@@ -64,6 +71,7 @@ std::string_view Name(PeakKind kind) {
   switch (kind) {
     case PeakKind::kTileBf16: return "tile bf16";
     case PeakKind::kTileInt8: return "tile int8";
+    case PeakKind::kBf16Dot: return "bf16 dot";
     case PeakKind::kInt8Dot: return "int8 dot";
     case PeakKind::kFma: return "float FMA";
     case PeakKind::kMemoryReading: return "memory reading";
@@ -81,8 +89,7 @@ std::string_view Unit(PeakKind kind) {
 }
 
 std::vector<Peak> MeasurePeaks(const PeakOptions& options, Progress& progress) {
-  std::vector<PeakLoop> loops = TileLoops();
-  for (const auto& more : {Int8Loops(), FmaLoops()}) loops.insert(loops.end(), more.begin(), more.end());
+  const std::vector<PeakLoop> loops = AllLoops();
   std::vector<Peak> peaks;
   const auto count = static_cast<std::int64_t>(loops.size()) + 1;
   progress.Start("machine", count, "peaks");
@@ -100,8 +107,7 @@ std::vector<Peak> MeasurePeaks(const PeakOptions& options, Progress& progress) {
 
 double RateNow(const Peak& peak) {
   constexpr double kSeconds = 0.02;
-  std::vector<PeakLoop> loops = TileLoops();
-  for (const auto& more : {Int8Loops(), FmaLoops()}) loops.insert(loops.end(), more.begin(), more.end());
+  const std::vector<PeakLoop> loops = AllLoops();
   const auto loop = std::ranges::find_if(loops, [&](const PeakLoop& l) {
     return l.kind == peak.kind && l.isa == peak.isa && l.instruction == peak.instruction;
   });
@@ -118,9 +124,12 @@ bool Allows(std::string_view isa, const Peak& peak) {
   return std::ranges::find(kIsas, isa) >= std::ranges::find(kIsas, peak.isa);
 }
 
-const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa, bool int8) {
-  for (const PeakKind kind : {PeakKind::kTileBf16, PeakKind::kInt8Dot, PeakKind::kFma}) {
-    if (kind == PeakKind::kInt8Dot && !int8) continue;
+const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa, Activations activations,
+                        bool quantised) {
+  const bool bytes = quantised && activations == Activations::kInt8;
+  for (const PeakKind kind :
+       {PeakKind::kTileBf16, bytes ? PeakKind::kInt8Dot : PeakKind::kBf16Dot, PeakKind::kFma}) {
+    if (kind != PeakKind::kFma && activations == Activations::kExact) continue;
     const Peak* best = nullptr;
     for (const Peak& peak : peaks) {
       if (peak.kind != kind || !Allows(isa, peak)) continue;

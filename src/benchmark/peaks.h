@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "base/progress.h"
+#include "kernels/kernels.h"
 
 namespace longspan {
 
-// In order of preference: matrix products run on the first that the machine has.
-enum class PeakKind { kTileBf16, kTileInt8, kInt8Dot, kFma, kMemoryReading };
+enum class PeakKind { kTileBf16, kTileInt8, kBf16Dot, kInt8Dot, kFma, kMemoryReading };
 
 std::string_view Name(PeakKind kind);  // "tile bf16", "memory reading"
 std::string_view Unit(PeakKind kind);  // what is counted a second: "FLOP", "OP" (of integers), "B"
@@ -41,10 +41,11 @@ double RateNow(const Peak& peak);
 // Whether code for instruction set `isa`, or "auto", may use the instruction of this peak.
 bool Allows(std::string_view isa, const Peak& peak);
 
-// The bound of matrix products by code for `isa`: tiles in bf16, else int8 dot products where `int8` is
-// allowed, else FMA, whichever comes first, and the fastest of that kind. Null where `isa` allows none of
-// them.
-const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa, bool int8);
+// What bounds matrix products by code for `isa`: the fastest that it has of FMA where activations are exact,
+// else of tiles in bf16, else of dot products, of bytes where `quantised` weights meet rounded activations
+// and of bf16 otherwise, else of FMA. Null where `isa` allows none of them.
+const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa, Activations activations,
+                        bool quantised);
 
 // Null where memory was not measured.
 const Peak* MemoryPeak(std::span<const Peak> peaks);

@@ -29,10 +29,11 @@ TEST(PeakLoops, EveryFmaIsDone) {
   }
 }
 
-TEST(PeakLoops, EveryProductOfIntegersIsDone) {
-  for (const auto& loops : {Int8Loops(), TileLoops()}) {
+TEST(PeakLoops, EveryProductOfPairsAndBytesIsDone) {
+  for (const auto& loops : {Int8Loops(), Bf16Loops(), TileLoops()}) {
     for (const PeakLoop& loop : loops) {
-      const double product = loop.kind == PeakKind::kTileBf16 ? kBf16Product : kInt8Product;
+      const double product =
+          loop.kind == PeakKind::kTileBf16 || loop.kind == PeakKind::kBf16Dot ? kBf16Product : kInt8Product;
       for (const int steps : {1, 3, 100}) {
         EXPECT_EQ(loop.run(steps) - loop.run(0), steps * loop.operations / 2 * product) << loop.instruction;
       }
@@ -66,7 +67,7 @@ TEST(Peaks, AllThatTheMachineHasIsMeasured) {
   for (const std::string& isa : AvailableKernels()) {
     if (isa == "reference") continue;
     EXPECT_TRUE(std::ranges::any_of(peaks, [&](const Peak& p) { return p.isa == isa; })) << isa;
-    EXPECT_NE(ProductPeak(peaks, isa, true), nullptr) << isa;
+    EXPECT_NE(ProductPeak(peaks, isa, Activations::kInt8, true), nullptr) << isa;
   }
 }
 
@@ -83,16 +84,23 @@ const std::vector<Peak> kPeaks{
     {PeakKind::kTileBf16, "amx", "", 4, 8},   {PeakKind::kTileInt8, "amx", "", 8, 16},
     {PeakKind::kInt8Dot, "avx512", "", 2, 4}, {PeakKind::kInt8Dot, "avx2", "slow", 1, 2},
     {PeakKind::kInt8Dot, "avx2", "", 1, 3},   {PeakKind::kFma, "avx2", "", 1, 2},
-    {PeakKind::kMemoryReading, "", "", 1, 2}};
+    {PeakKind::kMemoryReading, "", "", 1, 2}, {PeakKind::kBf16Dot, "avx512", "", 2, 3}};
 
 TEST(Peaks, ProductsAreHeldAgainstTheBestThatTheirInstructionSetAllows) {
-  EXPECT_EQ(ProductPeak(kPeaks, "auto", true), &kPeaks[0]);
-  EXPECT_EQ(ProductPeak(kPeaks, "amx", true), &kPeaks[0]);
-  EXPECT_EQ(ProductPeak(kPeaks, "avx512", true), &kPeaks[2]);
-  EXPECT_EQ(ProductPeak(kPeaks, "avx2", true), &kPeaks[4]);
-  EXPECT_EQ(ProductPeak(kPeaks, "reference", true), nullptr);
-  EXPECT_EQ(ProductPeak(kPeaks, "auto", false), &kPeaks[0]);
-  EXPECT_EQ(ProductPeak(kPeaks, "avx512", false), &kPeaks[5]);
+  const auto int8 = [](std::string_view isa) { return ProductPeak(kPeaks, isa, Activations::kInt8, true); };
+  EXPECT_EQ(int8("auto"), &kPeaks[0]);
+  EXPECT_EQ(int8("amx"), &kPeaks[0]);
+  EXPECT_EQ(int8("avx512"), &kPeaks[2]);
+  EXPECT_EQ(int8("avx2"), &kPeaks[4]);
+  EXPECT_EQ(int8("reference"), nullptr);
+  const auto of_floats = [](std::string_view isa, Activations activations) {
+    return ProductPeak(kPeaks, isa, activations, false);
+  };
+  EXPECT_EQ(of_floats("auto", Activations::kInt8), &kPeaks[0]);
+  EXPECT_EQ(of_floats("avx512", Activations::kInt8), &kPeaks[7]);
+  EXPECT_EQ(of_floats("avx512", Activations::kBf16), &kPeaks[7]);
+  EXPECT_EQ(of_floats("avx2", Activations::kBf16), &kPeaks[5]);
+  EXPECT_EQ(of_floats("auto", Activations::kExact), &kPeaks[5]) << "exact products never run on tiles";
   EXPECT_EQ(MemoryPeak(kPeaks), &kPeaks[6]);
   EXPECT_EQ(MemoryPeak(std::span(kPeaks).first(6)), nullptr);
 }

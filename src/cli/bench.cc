@@ -60,7 +60,7 @@ Held HoldAgainst(const BenchmarkResult& result, std::span<const Peak> peaks, con
 const Peak* PeakOfProducts(const ModelOptions& options, const LoadedModel& model,
                            std::span<const Peak> peaks) {
   const bool quantised = !IsFloat(MainType(model.transformer().weights(), model.config().tied_embeddings));
-  return ProductPeak(peaks, options.isa, quantised && options.activations == Activations::kInt8);
+  return ProductPeak(peaks, options.isa, options.activations, quantised);
 }
 
 std::string FullName(const Peak& peak) {
@@ -72,8 +72,8 @@ void PrintMachine(const std::vector<Peak>& peaks, const std::string& isa) {
   if (peaks.empty()) return;
   fmt::print("\n{:<15} {:<8} {:<20} {:>15} {:>15}\n", "peak", "isa", "instruction", "one thread",
              "all threads");
-  for (const PeakKind kind : {PeakKind::kTileBf16, PeakKind::kTileInt8, PeakKind::kInt8Dot, PeakKind::kFma,
-                              PeakKind::kMemoryReading}) {
+  for (const PeakKind kind : {PeakKind::kTileBf16, PeakKind::kTileInt8, PeakKind::kBf16Dot,
+                              PeakKind::kInt8Dot, PeakKind::kFma, PeakKind::kMemoryReading}) {
     bool any = false;
     for (const Peak& peak : peaks) {
       if (peak.kind != kind) continue;

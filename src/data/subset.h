@@ -12,8 +12,7 @@ namespace longspan {
 
 // The name, or "" where nothing says it. The first of these that is one decides:
 //   red_pajama_subset                                      of the record, as Hugging Face's loader adds it
-//   red_pajama_subset, redpajama_set_name, source          in its member meta: an object, or a string that
-//   holds
+//   red_pajama_subset, redpajama_set_name, source          in its member meta: an object, or a string with
 //                                                          Python's repr of one, as some mirrors have it
 //   source                                                 of the record: "cc/2019-30/..." is common_crawl
 //   a folder of the path that has the name of a part of RedPajama

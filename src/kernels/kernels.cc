@@ -1,7 +1,8 @@
 #include "kernels/kernels.h"
 
 #include "base/error.h"
-#include "kernels/amx/amx_kernels.h"
+#include "kernels/bf16/bf16_kernels.h"
+#include "kernels/bf16/tiles.h"
 #include "kernels/vector/vector_kernels.h"
 
 namespace longspan {
@@ -26,11 +27,14 @@ struct KernelSet {
 std::vector<KernelSet> Supported() {
   std::vector<KernelSet> all;
   for (const VectorKernels& v : SupportedVectorKernels()) {
+    KernelSet set{v.isa, v.exact, v.rounding, nullptr};
     if (v.isa == "avx512") {
-      const Kernels* tiles = amx::TileKernels(*v.rounding);
-      if (tiles != nullptr) all.push_back({"amx", v.exact, tiles, amx::TrainingTileKernels(*v.exact)});
+      const Kernels* tiles = bf16::TileKernels(*v.rounding);
+      if (tiles != nullptr) all.push_back({"amx", v.exact, tiles, bf16::TrainingTileKernels(*v.exact)});
+      if (bf16::PairsAreFast())
+        set = {v.isa, v.exact, bf16::PairKernels(*v.rounding), bf16::TrainingPairKernels(*v.exact)};
     }
-    all.push_back({v.isa, v.exact, v.rounding, nullptr});
+    all.push_back(set);
   }
   return all;
 }

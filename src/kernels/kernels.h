@@ -117,8 +117,9 @@ const Kernels& ReferenceKernels();
 //
 // kInt8, for inference: quantised weights meet activations rounded to 8 bits in blocks of 32 (kernels/int8/).
 // This is several times as fast, and shifts a product about as little as Q8_0 weights do. The tile unit
-// rounds to BF16 instead (kernels/amx/): products of many rows with any weight, and attention of many
-// queries. Gradients are exact.
+// rounds to BF16 instead (kernels/bf16/): products of many rows with any weight, and attention of many
+// queries. So do vectors that multiply BF16, with weights of floats and caches of F16 or BF16. Gradients are
+// exact.
 //
 // kBf16, for training: where HasBf16, products of many rows and attention of many queries, and the gradients
 // of both, round their operands to BF16 and sum in F32. Elsewhere all is exact.

@@ -200,7 +200,7 @@ void Fields(T& f, auto& visit) {
   visit(Key{.name = "precision",
             .help = "What products and attention are computed in: exact (F32), bf16 (operands rounded to "
                     "BF16, sums in F32; more than twice as fast), or auto: bf16 where the processor has "
-                    "tiles for it",
+                    "instructions for it",
             .changes = result},
         f.precision);
   visit(

@@ -1,7 +1,6 @@
 // The parts that `prepare` makes of its units, in its work folder:
-//   NAME.tokens     the tokens of the documents that fit the limits, one after the other, 2 or 4 bytes each
-//   as
-//                   in a shard
+//   NAME.tokens     the tokens of the documents that fit the limits, one after the other, in 2 or 4 bytes
+//                   each, as in a shard
 //   NAME.documents  a PartDocument for each
 //   NAME.bands      a BandKeys for each, where near duplicates are looked for (min_hash.h)
 //   NAME.json       a PartSummary; it appears last, so a part that has one is whole

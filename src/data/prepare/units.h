@@ -20,8 +20,8 @@ struct PrepareUnit {
 
 // Cuts the files into units, in their order: each alone, but small ones together, up to a quarter of
 // `unit_bytes`, and plain files of JSON lines that are larger in pieces of `unit_bytes`. What is compressed
-// stays whole. `settings` is a text
-// that says all else that decides what is in a part; path, size and time of change stand for a file.
+// stays whole. `settings` is a text that says all else that decides what is in a part; path, size and time of
+// change stand for a file.
 std::vector<PrepareUnit> MakeUnits(const std::vector<CorpusFile>& files, std::uint64_t unit_bytes,
                                    std::string_view text_field, std::string_view settings);
 

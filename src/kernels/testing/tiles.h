@@ -6,11 +6,11 @@
 #include <type_traits>
 
 #include "base/parallel.h"
-#include "kernels/amx/tiles.h"
+#include "kernels/bf16/tiles.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
-using BothTiles = testing::Types<PlainTiles, HardwareTiles>;
+using AllTiles = testing::Types<PlainTiles, VectorTiles, HardwareTiles>;
 
 // Skips what the machine cannot do, and leaves the number of threads as it was.
 template <class Tiles>
@@ -27,4 +27,4 @@ class TilesTest : public testing::Test {
   const int threads_ = Threads();
 };
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

@@ -1,6 +1,6 @@
-// Products on tiles against plain sums of the same rounded numbers: with PlainTiles everywhere, with the tile
-// unit where there is one.
-#include "kernels/amx/product.h"
+// Products on tiles against plain sums of the same rounded numbers: with PlainTiles and VectorTiles
+// everywhere, with the tile unit where there is one.
+#include "kernels/bf16/product.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -10,12 +10,12 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
-#include "kernels/amx/unpack.h"
+#include "kernels/bf16/unpack.h"
 #include "kernels/kernels.h"
 #include "kernels/testing/random_blocks.h"
 #include "kernels/testing/tiles.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 // Numbers that BF16 holds.
@@ -112,7 +112,7 @@ class ColumnsTest : public TilesTest<Tiles> {
   }
 };
 
-TYPED_TEST_SUITE(ColumnsTest, BothTiles);
+TYPED_TEST_SUITE(ColumnsTest, AllTiles);
 
 TYPED_TEST(ColumnsTest, EveryType) {
   for (const Type type : kWeightTypes) {
@@ -153,7 +153,7 @@ TYPED_TEST(ColumnsTest, ThreadsChangeNothing) {
   EXPECT_EQ(std::memcmp(again.data(), all.data(), all.span().size_bytes()), 0);
 }
 
-TYPED_TEST_SUITE(ProductTest, BothTiles);
+TYPED_TEST_SUITE(ProductTest, AllTiles);
 
 TYPED_TEST(ProductTest, EveryType) {
   for (const Type type : kWeightTypes) {
@@ -202,4 +202,4 @@ TEST(ProductOnTilesTest, TheTileUnitGivesTheSameBits) {
 }
 
 }  // namespace
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

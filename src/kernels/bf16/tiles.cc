@@ -1,4 +1,4 @@
-#include "kernels/amx/tiles.h"
+#include "kernels/bf16/tiles.h"
 
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -9,7 +9,7 @@
 
 #include "tensor/float16.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 // The unit reads subnormal numbers as zero and writes them as zero.
@@ -43,6 +43,8 @@ bool VectorsSupported() {
   return supported;
 }
 
+bool PairsAreFast() { return VectorsSupported() && __builtin_cpu_is("intel") == 0; }
+
 bool TilesSupported() {
   static const bool supported = VectorsSupported() && ProcessorHasTiles() && SystemPermitsTiles();
   return supported;
@@ -71,4 +73,4 @@ void PlainTiles::Dot(Tile& c, const Tile& a, const Tile& b) {
   }
 }
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

@@ -15,11 +15,11 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/amx/tiles.h"
-#include "kernels/amx/vectors.h"
+#include "kernels/bf16/tiles.h"
+#include "kernels/bf16/vectors.h"
 #include "kernels/kv_layout.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 inline constexpr std::int64_t kPanel = 2 * kTileRows;  // columns
 inline constexpr std::int64_t kScoreFloats = kKvBlock * kPanel;
@@ -176,4 +176,4 @@ class Numerators {
   std::int64_t next_ = 0;
 };
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

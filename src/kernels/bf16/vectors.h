@@ -1,4 +1,4 @@
-// A few helpers over AVX-512, for the files of kernels/amx. Included where the compiler may use AVX-512
+// A few helpers over AVX-512, for the files of kernels/bf16. Included where the compiler may use AVX-512
 // (between a `#pragma GCC target` and its end). Everything here is inlined, because the rest of the program
 // may not use AVX-512.
 #pragma once
@@ -11,11 +11,11 @@
 #include <cstdint>
 #include <utility>
 
-#include "kernels/amx/tiles.h"
+#include "kernels/bf16/tiles.h"
 #include "kernels/transpose16.h"
 #include "tensor/rows.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 // Results that are subnormal become zero while this lives. The tile unit does so anyway, and a vector of
 // powers that underflow is fifty times as slow otherwise. Subnormal operands are kept, because decoding F16
@@ -169,4 +169,4 @@ inline void WriteTransposed(const float* sums, Rows y, std::int64_t row, std::in
   WriteRows(v, y, row, column, add);
 }
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

@@ -10,11 +10,11 @@
 #include <cstdint>
 
 #include "base/memory.h"
-#include "kernels/amx/tiles.h"
+#include "kernels/bf16/tiles.h"
 #include "tensor/rows.h"
 #include "tensor/tensor.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 // Columns of a slab: what is summed in tiles before sums go to memory. A multiple of every type's block.
 inline constexpr std::int64_t kDepth = 512;
@@ -80,4 +80,4 @@ struct MatrixBytes {
 template <class Tiles>
 void MatMulColumns(const PackedRows& x, const MatrixBytes& w, Rows y, bool add);
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

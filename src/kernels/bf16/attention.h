@@ -8,10 +8,10 @@
 
 #include <cstdint>
 
-#include "kernels/amx/tiles.h"
 #include "kernels/attention_views.h"
+#include "kernels/bf16/tiles.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 // Whether a sequence has enough queries for tiles to pay, forward and backward.
 inline bool HasManyQueries(const AttentionShape& shape, const AttentionInput& s) {
@@ -23,4 +23,4 @@ inline bool HasManyQueries(const AttentionShape& shape, const AttentionInput& s)
 template <class Tiles>
 void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences);
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

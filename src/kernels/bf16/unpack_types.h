@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 // unpack_floats.cc
 void UnpackF32(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
@@ -22,4 +22,4 @@ void UnpackIQ4_NL(const std::byte* from, std::int64_t elements, std::uint16_t* t
 void UnpackIQ4_XS(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 void UnpackMXFP4(const std::byte* from, std::int64_t elements, std::uint16_t* to, std::int64_t stride);
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

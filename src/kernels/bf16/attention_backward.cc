@@ -1,4 +1,4 @@
-#include "kernels/amx/attention_backward.h"
+#include "kernels/bf16/attention_backward.h"
 
 #include <algorithm>
 #include <array>
@@ -8,16 +8,16 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "kernels/amx/unpack.h"
+#include "kernels/bf16/unpack.h"
 #include "tensor/rows.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")
-#include "kernels/amx/key_products.h"
-#include "kernels/amx/softmax_backward.h"
-#include "kernels/amx/vectors.h"
+#include "kernels/bf16/key_products.h"
+#include "kernels/bf16/softmax_backward.h"
+#include "kernels/bf16/vectors.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 // A sequence is cut into pieces: enough of them to keep threads busy, and small enough that the queries of
@@ -307,6 +307,8 @@ template void AttentionBackward<HardwareTiles>(const AttentionShape&,
                                                std::span<const AttentionBackwardSequence>);
 template void AttentionBackward<PlainTiles>(const AttentionShape&,
                                             std::span<const AttentionBackwardSequence>);
+template void AttentionBackward<VectorTiles>(const AttentionShape&,
+                                             std::span<const AttentionBackwardSequence>);
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16
 #pragma GCC pop_options

@@ -1,49 +1,53 @@
-#include "kernels/amx/amx_kernels.h"
+#include "kernels/bf16/bf16_kernels.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <iterator>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "kernels/amx/attention.h"
-#include "kernels/amx/attention_backward.h"
-#include "kernels/amx/product.h"
-#include "kernels/amx/tiles.h"
+#include "kernels/bf16/attention.h"
+#include "kernels/bf16/attention_backward.h"
+#include "kernels/bf16/product.h"
+#include "kernels/bf16/tiles.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
-// Sequences with enough queries for tiles, and the others.
-template <class Sequence>
-struct SequencesByQueries {
-  std::vector<Sequence> many, few;
+enum class Purpose {
+  kInference,    // gradients are exact
+  kTraining,     // gradients are rounded too
+  kBesideBytes,  // kInference, for what has no faster products of bytes
 };
-template <class Sequence>
-SequencesByQueries<Sequence> ByQueries(const AttentionShape& shape, std::span<const Sequence> sequences) {
-  SequencesByQueries<Sequence> by;
-  for (const Sequence& s : sequences) (HasManyQueries(shape, s) ? by.many : by.few).push_back(s);
-  return by;
-}
 
+// Tiles is HardwareTiles or VectorTiles.
+template <class Tiles>
 class Implementation final : public Kernels {
  public:
-  // `gradients`: whether they are rounded too.
-  Implementation(const Kernels& vectors, bool gradients) : vectors_(vectors), gradients_(gradients) {}
+  Implementation(const Kernels& vectors, Purpose purpose) : vectors_(vectors), purpose_(purpose) {}
 
-  std::string name() const override { return "AMX with " + vectors_.name() + (gradients_ ? ", BF16" : ""); }
+  std::string name() const override {
+    const std::string_view unit = std::is_same_v<Tiles, HardwareTiles> ? "AMX with " : "BF16 pairs with ";
+    return fmt::format("{}{}{}", unit, vectors_.name(), gradients() ? ", BF16" : "");
+  }
 
   void MatMuls(ConstRows x, std::span<const Product> products) const override {
-    std::vector<Product> few;
-    const auto is_few = [&](const Product& p) {
-      return x.rows < (vectors_.PackedBytes(*p.weight) > 0 ? kManyRoundedRows : kManyRows);
+    std::vector<Product> others;
+    const auto is_other = [&](const Product& p) {
+      const bool rounded = vectors_.PackedBytes(*p.weight) > 0;
+      if (purpose_ == Purpose::kBesideBytes && Traits(p.weight->type()).block_elements > 1) return true;
+      return x.rows < (rounded ? kManyRoundedRows : kManyRows);
     };
-    std::ranges::copy_if(products, std::back_inserter(few), is_few);
-    if (!few.empty()) vectors_.MatMuls(x, few);
-    if (few.size() == products.size()) return;
+    std::ranges::copy_if(products, std::back_inserter(others), is_other);
+    if (!others.empty()) vectors_.MatMuls(x, others);
+    if (others.size() == products.size()) return;
     static thread_local PackedRows packed;
     packed.Pack(x);
     for (const Product& p : products) {
-      if (!is_few(p)) amx::MatMul<HardwareTiles>(packed, *p.weight, p.y, p.store == Store::kAdd);
+      if (!is_other(p)) bf16::MatMul<Tiles>(packed, *p.weight, p.y, p.store == Store::kAdd);
     }
   }
   std::int64_t PackedBytes(const Tensor& weight) const override { return vectors_.PackedBytes(weight); }
@@ -52,29 +56,29 @@ class Implementation final : public Kernels {
     return vectors_.Pack(weight, to, std::move(owner));
   }
   void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences) const override {
-    const auto [many, few] = ByQueries(shape, sequences);
-    if (!many.empty()) amx::Attention<HardwareTiles>(shape, many);
-    if (!few.empty()) vectors_.Attention(shape, few);
+    const auto [here, others] = Split(shape, sequences);
+    if (!here.empty()) bf16::Attention<Tiles>(shape, here);
+    if (!others.empty()) vectors_.Attention(shape, others);
   }
 
   void MatMulInputGradient(ConstRows dy, const Tensor& weight, Rows dx, Store store) const override {
-    if (!gradients_ || dy.rows < kManyRows) return vectors_.MatMulInputGradient(dy, weight, dx, store);
+    if (!gradients() || dy.rows < kManyRows) return vectors_.MatMulInputGradient(dy, weight, dx, store);
     static thread_local PackedRows packed;
     packed.Pack(dy);
-    MatMulColumns<HardwareTiles>(packed, MatrixBytes::Of(weight), dx, store == Store::kAdd);
+    MatMulColumns<Tiles>(packed, MatrixBytes::Of(weight), dx, store == Store::kAdd);
   }
   void MatMulWeightGradient(ConstRows dy, ConstRows x, Rows dw) const override {
-    if (!gradients_ || dy.rows < kManyRows) return vectors_.MatMulWeightGradient(dy, x, dw);
+    if (!gradients() || dy.rows < kManyRows) return vectors_.MatMulWeightGradient(dy, x, dw);
     static thread_local PackedRows packed;
     packed.PackTransposed(dy);
-    MatMulColumns<HardwareTiles>(packed, MatrixBytes::Of(x), dw, true);
+    MatMulColumns<Tiles>(packed, MatrixBytes::Of(x), dw, true);
   }
   void AttentionBackward(const AttentionShape& shape,
                          std::span<const AttentionBackwardSequence> sequences) const override {
-    if (!gradients_) return vectors_.AttentionBackward(shape, sequences);
-    const auto [many, few] = ByQueries(shape, sequences);
-    if (!many.empty()) amx::AttentionBackward<HardwareTiles>(shape, many);
-    if (!few.empty()) vectors_.AttentionBackward(shape, few);
+    if (!gradients()) return vectors_.AttentionBackward(shape, sequences);
+    const auto [here, others] = Split(shape, sequences);
+    if (!here.empty()) bf16::AttentionBackward<Tiles>(shape, here);
+    if (!others.empty()) vectors_.AttentionBackward(shape, others);
   }
   void KeyBlockMass(const AttentionShape& shape, const AttentionInput& s, Rows mass) const override {
     vectors_.KeyBlockMass(shape, s, mass);
@@ -119,22 +123,50 @@ class Implementation final : public Kernels {
   }
 
  private:
+  bool gradients() const { return purpose_ == Purpose::kTraining; }
+
+  // The sequences whose attention is computed here, and the others.
+  template <class Sequence>
+  std::pair<std::vector<Sequence>, std::vector<Sequence>> Split(const AttentionShape& shape,
+                                                                std::span<const Sequence> sequences) const {
+    std::pair<std::vector<Sequence>, std::vector<Sequence>> split;
+    for (const Sequence& s : sequences) {
+      const Type type = s.kv.type();
+      const bool here = HasManyQueries(shape, s) &&
+                        (purpose_ != Purpose::kBesideBytes || type == Type::kF16 || type == Type::kBF16);
+      (here ? split.first : split.second).push_back(s);
+    }
+    return split;
+  }
+
   const Kernels& vectors_;
-  const bool gradients_;
+  const Purpose purpose_;
 };
 
 }  // namespace
 
 const Kernels* TileKernels(const Kernels& vectors) {
   if (!TilesSupported()) return nullptr;
-  static const Implementation kernels(vectors, false);
+  static const Implementation<HardwareTiles> kernels(vectors, Purpose::kInference);
   return &kernels;
 }
 
 const Kernels* TrainingTileKernels(const Kernels& vectors) {
   if (!TilesSupported()) return nullptr;
-  static const Implementation kernels(vectors, true);
+  static const Implementation<HardwareTiles> kernels(vectors, Purpose::kTraining);
   return &kernels;
 }
 
-}  // namespace longspan::amx
+const Kernels* PairKernels(const Kernels& vectors) {
+  if (!VectorsSupported()) return nullptr;
+  static const Implementation<VectorTiles> kernels(vectors, Purpose::kBesideBytes);
+  return &kernels;
+}
+
+const Kernels* TrainingPairKernels(const Kernels& vectors) {
+  if (!VectorsSupported()) return nullptr;
+  static const Implementation<VectorTiles> kernels(vectors, Purpose::kTraining);
+  return &kernels;
+}
+
+}  // namespace longspan::bf16

@@ -1,15 +1,18 @@
 // The one inner loop of everything on tiles: up to 2 x 2 tiles of sums stay in registers while the inner
 // dimension runs. Four sums, two left and two right operands use all eight tiles, and no other shape needs
-// fewer loads for its products. Included where the compiler may use AVX-512, so that what runs between
-// products can be inlined.
+// fewer loads for its products. Included where the compiler may use AVX-512 with BF16, so that what runs
+// between products can be inlined.
 #pragma once
+
+#include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
-#include "kernels/amx/tiles.h"
+#include "kernels/bf16/tiles.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 // Tile (i, k) of a left operand is at data + i * tile_bytes + k * step_bytes, its rows row_bytes apart.
 struct LeftTiles {
@@ -84,4 +87,52 @@ template <int kRows, int kColumns, Keep kKeep, class Tiles, class Between>
   if constexpr (kRows > 1 && kColumns > 1) tiles.template Store<3>(below + kTileFloats, kTileRowBytes);
 }
 
-}  // namespace longspan::amx
+[[gnu::always_inline]] inline __m512bh AsPairs(__m512i v) { return reinterpret_cast<__m512bh>(v); }
+
+// The same with vdpbf16ps, eight rows of sums at a time: enough independent sums to hide its latency, and
+// each pair of the right operand is loaded once for all of them. Pairs are summed in order, the second of a
+// pair first, so results differ from the tile unit's in their last bits.
+template <int kRows, int kColumns, Keep kKeep, class Between>
+[[gnu::always_inline]] inline void Block(VectorTiles&, std::int64_t steps, const LeftTiles& left,
+                                         const RightTiles& right, const SumTiles& sums, bool add,
+                                         Between&& between) {
+  static_assert(kRows >= 1 && kRows <= 2 && kColumns >= 1 && kColumns <= 2);
+  constexpr int kSumRows = 8;
+  for (std::int64_t first = 0; first < kRows * kTileRows; first += kSumRows) {
+    const std::int64_t tile = first / kTileRows, row = first % kTileRows;
+    float* const to = sums.data + tile * sums.row_stride + row * kTileRows;
+    const std::byte* a = left.data + tile * left.tile_bytes + row * left.row_bytes;
+    const std::byte* b = right.data;
+    __m512 sum[kSumRows][kColumns];
+#pragma GCC unroll 8
+    for (int i = 0; i < kSumRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < kColumns; ++j)
+        sum[i][j] = add ? _mm512_load_ps(to + j * kTileFloats + i * kTileRows) : _mm512_setzero_ps();
+    }
+    for (std::int64_t k = 0; k < steps; ++k, a += left.step_bytes, b += kTileBytes) {
+      for (std::int64_t pair = 0; pair < kTileRows; ++pair) {
+        __m512bh columns[kColumns];
+#pragma GCC unroll 2
+        for (int j = 0; j < kColumns; ++j)
+          columns[j] = AsPairs(_mm512_load_si512(b + j * right.tile_bytes + pair * kTileRowBytes));
+#pragma GCC unroll 8
+        for (int i = 0; i < kSumRows; ++i) {
+          std::int32_t word;
+          std::memcpy(&word, a + i * left.row_bytes + pair * 4, sizeof(word));
+          const __m512bh rows = AsPairs(_mm512_set1_epi32(word));
+#pragma GCC unroll 2
+          for (int j = 0; j < kColumns; ++j) sum[i][j] = _mm512_dpbf16_ps(sum[i][j], rows, columns[j]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kSumRows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < kColumns; ++j) _mm512_store_ps(to + j * kTileFloats + i * kTileRows, sum[i][j]);
+    }
+  }
+  for (std::int64_t k = 0; k < steps; ++k) between();
+}
+
+}  // namespace longspan::bf16

@@ -1,5 +1,5 @@
 // Checks what a product of tiles computes, and that the tile unit computes the same bits.
-#include "kernels/amx/tiles.h"
+#include "kernels/bf16/tiles.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include "base/random.h"
 #include "tensor/float16.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 constexpr std::int64_t kStride = 128;  // rows of operands lie apart
@@ -89,4 +89,4 @@ TEST(TilesTest, TheTileUnitDoesTheSame) {
 }
 
 }  // namespace
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

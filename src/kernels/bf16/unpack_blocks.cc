@@ -3,15 +3,15 @@
 // scaled one by one.
 #include <cstring>
 
-#include "kernels/amx/unpack.h"
-#include "kernels/amx/unpack_types.h"
+#include "kernels/bf16/unpack.h"
+#include "kernels/bf16/unpack_types.h"
 #include "tensor/blocks.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")
-#include "kernels/amx/vectors.h"
+#include "kernels/bf16/vectors.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 using Vector = __m512;
@@ -213,5 +213,5 @@ void UnpackQ6_K(const std::byte* from, std::int64_t elements, std::uint16_t* to,
   }
 }
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16
 #pragma GCC pop_options

@@ -1,4 +1,4 @@
-#include "kernels/amx/attention.h"
+#include "kernels/bf16/attention.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,16 +7,16 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
-#include "kernels/amx/unpack.h"
+#include "kernels/bf16/unpack.h"
 #include "tensor/rows.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")
-#include "kernels/amx/key_products.h"
-#include "kernels/amx/softmax.h"
-#include "kernels/amx/vectors.h"
+#include "kernels/bf16/key_products.h"
+#include "kernels/bf16/softmax.h"
+#include "kernels/bf16/vectors.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 // Columns of a task: enough to make transposing V cheap, and few enough that their queries and sums stay in
@@ -265,6 +265,7 @@ void Attention(const AttentionShape& shape, std::span<const AttentionSequence> s
 
 template void Attention<HardwareTiles>(const AttentionShape&, std::span<const AttentionSequence>);
 template void Attention<PlainTiles>(const AttentionShape&, std::span<const AttentionSequence>);
+template void Attention<VectorTiles>(const AttentionShape&, std::span<const AttentionSequence>);
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16
 #pragma GCC pop_options

@@ -15,11 +15,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/amx/softmax.h"
-#include "kernels/amx/tiles.h"
-#include "kernels/amx/vectors.h"
+#include "kernels/bf16/softmax.h"
+#include "kernels/bf16/tiles.h"
+#include "kernels/bf16/vectors.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 // 32 columns with what their softmax's backward pass needs.
 struct GradientPanel : SeenKeys {
@@ -76,4 +76,4 @@ class SoftmaxBackward {
   std::int64_t next_ = 0;
 };
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

@@ -1,16 +1,16 @@
-#include "kernels/amx/product.h"
+#include "kernels/bf16/product.h"
 
 #include <algorithm>
 
 #include "base/parallel.h"
-#include "kernels/amx/unpack.h"
+#include "kernels/bf16/unpack.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c,prfchw")
-#include "kernels/amx/block.h"
-#include "kernels/amx/vectors.h"
+#include "kernels/bf16/block.h"
+#include "kernels/bf16/vectors.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 // Rows of the weight that are unpacked together: two tiles, which meet two tiles of x.
@@ -255,8 +255,10 @@ void MatMulColumns(const PackedRows& x, const MatrixBytes& w, Rows y, bool add) 
 
 template void MatMul<HardwareTiles>(const PackedRows&, const Tensor&, Rows, bool);
 template void MatMul<PlainTiles>(const PackedRows&, const Tensor&, Rows, bool);
+template void MatMul<VectorTiles>(const PackedRows&, const Tensor&, Rows, bool);
 template void MatMulColumns<HardwareTiles>(const PackedRows&, const MatrixBytes&, Rows, bool);
 template void MatMulColumns<PlainTiles>(const PackedRows&, const MatrixBytes&, Rows, bool);
+template void MatMulColumns<VectorTiles>(const PackedRows&, const MatrixBytes&, Rows, bool);
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16
 #pragma GCC pop_options

@@ -8,13 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/amx/block.h"
-#include "kernels/amx/softmax.h"
-#include "kernels/amx/tiles.h"
-#include "kernels/amx/vectors.h"
+#include "kernels/bf16/block.h"
+#include "kernels/bf16/softmax.h"
+#include "kernels/bf16/tiles.h"
+#include "kernels/bf16/vectors.h"
 #include "kernels/kv_layout.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 inline constexpr std::int64_t kKeySteps = kKvBlock / kStep, kKeyTiles = kKvBlock / kTileRows;
 
@@ -68,4 +68,4 @@ void AddOverKeys(Tiles& tiles, std::int64_t sum_tiles, const std::byte* transpos
   }
 }
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

@@ -6,7 +6,7 @@
 
 #include "tensor/type.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 inline constexpr std::int64_t kChunk = 32;  // elements of a row that a row of a tile holds
 
@@ -16,4 +16,4 @@ inline constexpr std::int64_t kChunk = 32;  // elements of a row that a row of a
 void UnpackRow(Type type, const std::byte* from, std::int64_t elements, std::uint16_t* to,
                std::int64_t stride);
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

@@ -1,16 +1,16 @@
 // Unpacked rows against DecodeRow.
-#include "kernels/amx/unpack.h"
+#include "kernels/bf16/unpack.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "base/memory.h"
-#include "kernels/amx/tiles.h"
+#include "kernels/bf16/tiles.h"
 #include "kernels/testing/random_blocks.h"
 #include "tensor/codec.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 TEST(UnpackTest, IsTheDecodedRowRounded) {
@@ -53,4 +53,4 @@ TEST(UnpackTest, IsTheDecodedRowRounded) {
 }
 
 }  // namespace
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

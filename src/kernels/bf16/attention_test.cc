@@ -1,7 +1,7 @@
-// Attention on tiles against the reference: with PlainTiles everywhere, with the tile unit where there is
-// one. BF16 holds the queries, keys and values exactly, also times the scale, so only probabilities are
-// rounded.
-#include "kernels/amx/attention.h"
+// Attention on tiles against the reference: with PlainTiles and VectorTiles everywhere, with the tile unit
+// where there is one. BF16 holds the queries, keys and values exactly, also times the scale, so only
+// probabilities are rounded.
+#include "kernels/bf16/attention.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@
 #include "kernels/testing/tiles.h"
 #include "tensor/float16.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 using oracle::ExpectClose;
@@ -116,7 +116,7 @@ class AttentionOnTilesTest : public TilesTest<Tiles> {
   }
 };
 
-TYPED_TEST_SUITE(AttentionOnTilesTest, BothTiles);
+TYPED_TEST_SUITE(AttentionOnTilesTest, AllTiles);
 
 TYPED_TEST(AttentionOnTilesTest, Rows) {
   for (std::int64_t n = 1; n <= 40; ++n) this->Compare({4, 2, 32, 0, n});
@@ -247,4 +247,4 @@ TEST(AttentionOnTheTileUnitTest, GivesTheSameBits) {
 }
 
 }  // namespace
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

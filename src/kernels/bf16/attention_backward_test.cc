@@ -1,6 +1,6 @@
-// The backward pass of attention on tiles against the reference: with PlainTiles everywhere, with the tile
-// unit where there is one.
-#include "kernels/amx/attention_backward.h"
+// The backward pass of attention on tiles against the reference: with PlainTiles and VectorTiles everywhere,
+// with the tile unit where there is one.
+#include "kernels/bf16/attention_backward.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -11,12 +11,12 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
-#include "kernels/amx/attention.h"
+#include "kernels/bf16/attention.h"
 #include "kernels/kernels.h"
 #include "kernels/testing/compare.h"
 #include "kernels/testing/tiles.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 namespace {
 
 using oracle::ExpectClose;
@@ -129,7 +129,7 @@ class AttentionBackwardOnTilesTest : public TilesTest<Tiles> {
   }
 };
 
-TYPED_TEST_SUITE(AttentionBackwardOnTilesTest, BothTiles);
+TYPED_TEST_SUITE(AttentionBackwardOnTilesTest, AllTiles);
 
 TYPED_TEST(AttentionBackwardOnTilesTest, LengthsOfAllKinds) {
   for (const std::int64_t n : {1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 127, 128, 129, 200})
@@ -238,4 +238,4 @@ TEST(AttentionBackwardOnTheTileUnitTest, TakesSequencesOfManyQueries) {
 }
 
 }  // namespace
-}  // namespace longspan::amx
+}  // namespace longspan::bf16

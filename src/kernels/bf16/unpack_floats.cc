@@ -1,13 +1,13 @@
 #include "base/memory.h"
-#include "kernels/amx/unpack.h"
-#include "kernels/amx/unpack_types.h"
+#include "kernels/bf16/unpack.h"
+#include "kernels/bf16/unpack_types.h"
 #include "tensor/codec.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,f16c")
-#include "kernels/amx/vectors.h"
+#include "kernels/bf16/vectors.h"
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 namespace {
 
@@ -50,10 +50,10 @@ void UnpackBF16(const std::byte* from, std::int64_t elements, std::uint16_t* to,
   });
 }
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16
 #pragma GCC pop_options
 
-namespace longspan::amx {
+namespace longspan::bf16 {
 
 void UnpackRow(Type type, const std::byte* from, std::int64_t elements, std::uint16_t* to,
                std::int64_t stride) {
@@ -78,4 +78,4 @@ void UnpackRow(Type type, const std::byte* from, std::int64_t elements, std::uin
   UnpackF32(reinterpret_cast<const std::byte*>(decoded.data()), elements, to, stride);
 }
 
-}  // namespace longspan::amx
+}  // namespace longspan::bf16
