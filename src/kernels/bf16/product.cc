@@ -17,7 +17,7 @@ namespace {
 inline constexpr std::int64_t kStripRows = 2 * kTileRows;
 inline constexpr std::int64_t kStripBytes = kStripRows * kDepth * 2;
 // Rows of x that one task takes: a slab of them, and the task's sums, stay in the second-level cache.
-inline constexpr std::int64_t kRowBlock = 512;
+inline constexpr std::int64_t kRowBlock = 1024;
 // Rows of the weight that a task takes. With more, x is fetched less often; with fewer, there are more tasks.
 inline constexpr std::int64_t kFewestOutputs = 64, kMostOutputs = 256, kTasks = 32;
 
@@ -66,54 +66,74 @@ class StripUnpacker {
   std::byte* to_ = nullptr;
 };
 
-// The same for a strip of columns: what it unpacks, it transposes. Rows are unpacked a window of columns at a
-// time.
+// The same for a strip of columns, which it transposes. Floats are read where they lie; other types are
+// unpacked a window of columns at a time, of one strip, or of a whole block where blocks are larger.
 class ColumnUnpacker {
  public:
-  static constexpr std::int64_t kWindow = kPiece;  // columns, from a multiple of as many on
-
-  explicit ColumnUnpacker(const MatrixBytes& matrix) : matrix_(matrix) {}
+  explicit ColumnUnpacker(const MatrixBytes& matrix)
+      : matrix_(matrix), window_cols_(std::max(kStripRows, Traits(matrix.type).block_elements)) {}
 
   // Columns [first, first + cols), rows [slab * kDepth, ... + depth), as tiles [column tiles][steps].
   void Start(std::int64_t first, std::int64_t, std::int64_t slab, std::int64_t depth, std::byte* to) {
-    if (slab != slab_ || first / kWindow != window_) Unpack(first / kWindow, slab, depth);
-    from_ = rows().data() + first % kWindow;
+    first_ = first;
+    first_row_ = slab * kDepth;
     depth_ = depth;
     steps_ = (depth + kStep - 1) / kStep;
     next_ = 0;
     to_ = to;
+    if (matrix_.type == Type::kF32) return;
+    if (slab != slab_ || first / window_cols_ != window_) Unpack(first / window_cols_, slab);
+    from_ = rows().data() + first % window_cols_;
   }
   std::int64_t left() const { return steps_ - next_; }
   void Step() {
-    const std::uint16_t* from = from_ + next_ * kStep * kWindow;
-    const std::int64_t count = depth_ - next_ * kStep;
-    const auto row = [&](std::int64_t i) {
-      return i < count ? _mm512_load_si512(from + i * kWindow) : _mm512_setzero_si512();
-    };
-    TransposeBlock(row, to_ + next_ * kTileBytes, to_ + (steps_ + next_) * kTileBytes);
+    const std::int64_t row = next_ * kStep, count = depth_ - row;
+    std::byte* to = to_ + next_ * kTileBytes;
+    std::byte* below = to_ + (steps_ + next_) * kTileBytes;
     ++next_;
+    if (matrix_.type == Type::kF32) {
+      const std::int64_t cols = matrix_.cols - first_;
+      const __mmask16 low = First16(cols), high = First16(cols - kTileRows);
+      const std::byte* from = matrix_.data + (first_row_ + row) * matrix_.row_bytes + first_ * 4;
+      const auto floats = [&](std::int64_t i) __attribute__((always_inline)) {
+        const std::byte* at = from + i * matrix_.row_bytes;
+        return i < count ? ToBf16(_mm512_maskz_loadu_ps(low, at), _mm512_maskz_loadu_ps(high, at + 64))
+                         : _mm512_setzero_si512();
+      };
+      TransposeBlock(floats, to, below);
+      return;
+    }
+    const std::uint16_t* from = from_ + row * window_cols_;
+    const auto unpacked = [&](std::int64_t i) {
+      return i < count ? _mm512_load_si512(from + i * window_cols_) : _mm512_setzero_si512();
+    };
+    TransposeBlock(unpacked, to, below);
   }
   void Finish() {
     while (left() > 0) Step();
   }
 
  private:
-  // [kDepth, kWindow] BF16.
+  static constexpr std::int64_t kMostWindow = 256;  // the largest block
+
+  // [kDepth, window_cols_] BF16.
   static AlignedVector<std::uint16_t>& rows() {
-    static thread_local AlignedVector<std::uint16_t> rows(static_cast<std::size_t>(kDepth * kWindow));
+    static thread_local AlignedVector<std::uint16_t> rows(static_cast<std::size_t>(kDepth * kMostWindow));
     return rows;
   }
-  void Unpack(std::int64_t window, std::int64_t slab, std::int64_t depth) {
+  void Unpack(std::int64_t window, std::int64_t slab) {
     slab_ = slab;
     window_ = window;
-    const std::int64_t column = window * kWindow, cols = std::min(kWindow, matrix_.cols - column);
-    const std::byte* from = matrix_.data + slab * kDepth * matrix_.row_bytes + RowBytes(matrix_.type, column);
-    for (std::int64_t i = 0; i < depth; ++i)
-      UnpackRow(matrix_.type, from + i * matrix_.row_bytes, cols, rows().data() + i * kWindow, kChunk);
+    const std::int64_t column = window * window_cols_, cols = std::min(window_cols_, matrix_.cols - column);
+    const std::byte* from = matrix_.data + first_row_ * matrix_.row_bytes + RowBytes(matrix_.type, column);
+    for (std::int64_t i = 0; i < depth_; ++i)
+      UnpackRow(matrix_.type, from + i * matrix_.row_bytes, cols, rows().data() + i * window_cols_, kChunk);
   }
 
   const MatrixBytes& matrix_;
-  std::int64_t slab_ = -1, window_ = -1, depth_ = 0, steps_ = 0, next_ = 0;
+  const std::int64_t window_cols_;
+  std::int64_t slab_ = -1, window_ = -1;  // what rows() holds
+  std::int64_t first_ = 0, first_row_ = 0, depth_ = 0, steps_ = 0, next_ = 0;
   const std::uint16_t* from_ = nullptr;
   std::byte* to_ = nullptr;
 };
@@ -249,7 +269,7 @@ template <class Tiles>
 void MatMulColumns(const PackedRows& x, const MatrixBytes& w, Rows y, bool add) {
   // Blocks of 256 are unpacked as a whole, so no two tasks should share them.
   const bool large_blocks = Traits(w.type).block_elements > kStep;
-  const std::int64_t outs_per_task = large_blocks ? ColumnUnpacker::kWindow : OutputsPerTask(w.cols);
+  const std::int64_t outs_per_task = large_blocks ? kPiece : OutputsPerTask(w.cols);
   InTasks<Tiles, ColumnUnpacker>(x, w, w.cols, outs_per_task, y, add);
 }
 
