@@ -45,11 +45,21 @@ void PrintTable(const Recipe& recipe, const Measurements& m) {
     }
     return std::string("-");
   };
-  fmt::print("\n{:>8}  {:^23}  {:^23}\n", "", "perplexity", "passkeys found");
-  fmt::print("{:>8}  {:>11} {:>11}  {:>11} {:>11}\n", "tokens", "before", "after", "before", "after");
+  const bool control = !m.scaled.perplexity.empty();
+  fmt::print("\n{:>8}  {:^35}  {:^35}\n", "", "perplexity", "passkeys found");
+  fmt::print("{0:>8}  {1:>11} {2:>11} {3:>11}  {1:>11} {2:>11} {3:>11}\n", "tokens", "before",
+             control ? "scaled" : "", "after");
   for (const std::int64_t n : lengths) {
-    fmt::print("{:>8}  {:>11} {:>11}  {:>11} {:>11}\n", n, perplexity(m.before, n), perplexity(m.after, n),
-               Share(PasskeyShare(m.before.passkey, n)), Share(PasskeyShare(m.after.passkey, n)));
+    fmt::print("{:>8}  {:>11} {:>11} {:>11}  {:>11} {:>11} {:>11}\n", n, perplexity(m.before, n),
+               control ? perplexity(m.scaled, n) : "", perplexity(m.after, n),
+               Share(PasskeyShare(m.before.passkey, n)),
+               control ? Share(PasskeyShare(m.scaled.passkey, n)) : "",
+               Share(PasskeyShare(m.after.passkey, n)));
+  }
+  if (control) fmt::print("scaled: the base with the released RoPE, without training\n");
+  for (const KeptText& text : KeptTexts(m)) {
+    fmt::print("{}: perplexity {:.2f} at {} tokens before, {:.2f} at {} after: {:.3f} times\n", text.name,
+               text.before, text.base_context, text.after, text.target, text.Ratio());
   }
   const QuantizationFacts& q = m.quantization;
   fmt::print("\nTypes compared with the merged model ({}) on {} tokens, in windows of {}:\n", q.reference,

@@ -26,6 +26,7 @@
 #include "quantize/mix.h"
 #include "quantize/quantize.h"
 #include "release/eval_texts.h"
+#include "release/evaluate.h"
 #include "release/job_paths.h"
 #include "release/preparation.h"
 #include "release/recipe/recipe_check.h"
@@ -73,10 +74,13 @@ class Planner {
     PlanMerge();
     PlanQuantize();
     progress_.Update(4);
-    const Reading evaluation = ReadingOfEvaluation(eval_, texts_, encoder_, reading_),
-                  comparison = ReadingOfComparison(eval_.kld, texts_, encoder_.bos >= 0, reading_);
-    PlanEvaluation("evaluate-base", evaluation);
-    PlanEvaluation("evaluate-result", evaluation);
+    Reading evaluation = ReadingOfEvaluation(eval_, texts_, encoder_, reading_);
+    EvalRecipe retention = eval_;
+    retention.contexts = RetentionContexts(recipe_, base_.config.context);
+    for (const KnownTexts& text : retention_)
+      evaluation += ReadingOfPerplexity(retention, text, encoder_.bos >= 0, reading_);
+    const Reading comparison = ReadingOfComparison(eval_.kld, texts_, encoder_.bos >= 0, reading_);
+    PlanEvaluations(evaluation);
     for (const std::string& type : recipe_.quantize) PlanComparison(type, comparison);
     PlanSample();
     PlanRelease();
@@ -96,8 +100,7 @@ class Planner {
     PlanTrain();
     PlanMerge();
     PlanQuantize();
-    PlanEvaluation("evaluate-base", {});
-    PlanEvaluation("evaluate-result", {});
+    PlanEvaluations({});
     for (const std::string& type : recipe_.quantize) PlanComparison(type, {});
     PlanSample();
     PlanRelease();
@@ -159,16 +162,23 @@ class Planner {
       texts_.tokens = static_cast<double>(plan_.corpus_tokens) * recipe_.data.validation;
       if (sample.whole()) texts_.lengths = prepared_.held_out;
     } else {
-      PrepareOptions options;
-      options.corpus.text_field = recipe_.data.text_field;
-      const CorpusSample own = SampleCorpus(ResolveInputs(recipe_, recipe_.eval.inputs, "eval.inputs"),
-                                            options.corpus, encoder_, kTokenizeSeconds);
-      const PreparedLengths lengths = Prepared(own.lengths, own.hashes, options, false);
-      texts_.tokens = static_cast<double>(lengths.tokens) / own.share;
-      if (own.whole()) texts_.lengths = lengths.train;
+      texts_ = TextsOf(recipe_.eval.inputs, "eval.inputs");
     }
     if (texts_.lengths)
       eval_ = EvalWithin(recipe_, texts_.lengths->empty() ? 0 : std::ranges::max(*texts_.lengths));
+    for (const std::string& entry : recipe_.data.retention)
+      retention_.push_back(TextsOf({entry}, "data.retention"));
+  }
+
+  KnownTexts TextsOf(const std::vector<std::string>& inputs, std::string_view key) const {
+    PrepareOptions options;
+    options.corpus.text_field = recipe_.data.text_field;
+    const CorpusSample sample =
+        SampleCorpus(ResolveInputs(recipe_, inputs, key), options.corpus, encoder_, kTokenizeSeconds);
+    const PreparedLengths lengths = Prepared(sample.lengths, sample.hashes, options, false);
+    KnownTexts texts{{}, static_cast<double>(lengths.tokens) / sample.share};
+    if (sample.whole()) texts.lengths = lengths.train;
+    return texts;
   }
 
   // Windows of the documents that are trained on: what an epoch holds.
@@ -277,9 +287,15 @@ class Planner {
     }
   }
 
-  void PlanEvaluation(const std::string& name, const Reading& reading) {
+  void PlanEvaluations(const Reading& reading) {
+    PlanEvaluation("evaluate-base", base_.bytes, reading);
+    if (HasControl(recipe_)) PlanEvaluation("evaluate-scaled", base_.bytes, reading);
+    PlanEvaluation("evaluate-result", base_.config.Parameters() * 2, reading);
+  }
+
+  void PlanEvaluation(const std::string& name, std::int64_t mapped, const Reading& reading) {
     StagePlan& stage = Add(name);
-    stage.mapped = name == "evaluate-base" ? base_.bytes : base_.config.Parameters() * 2;
+    stage.mapped = mapped;
     for (MemoryPart& part : ReadingMemory(base_.config, LongestText(eval_), 1))
       stage.memory.push_back(std::move(part));
     stage.tokens = reading.tokens;
@@ -332,6 +348,7 @@ class Planner {
   ReadingTime reading_;
   PreparedLengths prepared_;  // of the documents that were read
   KnownTexts texts_;
+  std::vector<KnownTexts> retention_;
   std::map<std::pair<Type, std::int64_t>, double> encoding_;
   JobPlan plan_;
 };

@@ -39,7 +39,8 @@ class JobPlanTest : public testing::Test {
         folder_ / "r.yml",
         fmt::format(
             "base: {{model: {2}}}\n"
-            "data: {{inputs: ['{0}/docs/*.md'], min_tokens: 16, validation: 0.5}}\n"
+            "data: {{inputs: ['{0}/docs/*.md'], min_tokens: 16, validation: 0.5, retention: "
+            "['{0}/README.md']}}\n"
             "context: {{target: 1024, window: 256}}\n"
             "train: {{learning_rate: 1e-3, steps: 3, batch_size: 2, gradient_accumulation: 4, rank: 8}}\n"
             "quantize: {{types: [F16, Q4_K_M]}}\n"
@@ -176,8 +177,14 @@ TEST_F(JobPlanTest, TokensAreThoseThatAreRead) {
     Prepare(ResolveInputs(recipe, recipe.data.inputs), EncoderOf(*base.tokenizer), PreparationOf(recipe.data),
             folder_ / "shards", NoProgress());
     const auto documents = ReadEvalTexts(folder_ / "shards", EvalTexts::kHeldOut);
+    PrepareEvalTexts("data.retention", {source / "README.md"}, {}, EncoderOf(*base.tokenizer),
+                     folder_ / "kept", {}, NoProgress());
     ReadCounter evaluation, comparison;
-    Evaluate(model, documents, recipe.eval, "auto", evaluation);
+    Evaluate(model, {},
+             {documents,
+              {{"README.md", ReadEvalTexts(folder_ / "kept", EvalTexts::kAll)}},
+              RetentionContexts(recipe, base.config.context)},
+             recipe.eval, "auto", evaluation);
     CompareQuantized(model, "F16", model, documents, {recipe.eval.kld.context, recipe.eval.kld.max_tokens},
                      "auto", comparison);
     EXPECT_EQ(Stage(plan, "evaluate-base").tokens, evaluation.tokens);

@@ -86,15 +86,17 @@ void AddPasskeys(const PasskeyRecipe& recipe, const TextEncoder& encoder, const 
 
 }  // namespace
 
-Reading ReadingOfEvaluation(const EvalRecipe& eval, const KnownTexts& texts, const TextEncoder& encoder,
+Reading ReadingOfPerplexity(const EvalRecipe& eval, const KnownTexts& texts, bool bos,
                             const ReadingTime& time) {
   Reading all;
+  for (const std::int64_t context : eval.contexts) all += ReadingOfContext(eval, context, texts, bos, time);
+  return all;
+}
+
+Reading ReadingOfEvaluation(const EvalRecipe& eval, const KnownTexts& texts, const TextEncoder& encoder,
+                            const ReadingTime& time) {
   const bool bos = encoder.bos >= 0;
-  for (const std::int64_t context : eval.contexts) {
-    const Reading reading = ReadingOfContext(eval, context, texts, bos, time);
-    all.tokens += reading.tokens;
-    all.seconds += reading.seconds;
-  }
+  Reading all = ReadingOfPerplexity(eval, texts, bos, time);
   AddPasskeys(eval.passkey, encoder, time, all);
   const ByPositionRecipe& by_position = eval.by_position;
   std::int64_t documents = by_position.documents;

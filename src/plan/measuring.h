@@ -20,7 +20,17 @@ struct KnownTexts {
 struct Reading {
   std::int64_t tokens = 0;
   double seconds = 0;
+
+  Reading& operator+=(const Reading& other) {
+    tokens += other.tokens;
+    seconds += other.seconds;
+    return *this;
+  }
 };
+
+// Perplexity alone, in each context. The rest as ReadingOfEvaluation.
+Reading ReadingOfPerplexity(const EvalRecipe& eval, const KnownTexts& texts, bool bos,
+                            const ReadingTime& time);
 
 // Perplexity, passkeys and loss by position of one model. Tokens are exact where all lengths are known, apart
 // from the few that answer passkeys. Error(kCancelled).

@@ -91,10 +91,18 @@ std::string Opening(const Recipe& recipe, const Measurements& m) {
   const auto keys_before = PasskeyShare(m.before.passkey, recipe.context.target);
   const auto keys_after = PasskeyShare(m.after.passkey, recipe.context.target);
   if (!before && !keys_before) return text;
-  MarkdownTable table({fmt::format("at {} tokens", WithCommas(recipe.context.target)), "before", "after"});
-  if (before && after)
-    table.Add({"perplexity", Perplexity(before->perplexity), Perplexity(after->perplexity)});
-  if (keys_before && keys_after) table.Add({"passkeys found", Percent(*keys_before), Percent(*keys_after)});
+  MarkdownTable table({fmt::format("at {} tokens", WithCommas(recipe.context.target)), "before",
+                       "scaled, untrained", "after"});
+  const PerplexityPoint* scaled = FindContext(m.scaled, recipe.context.target);
+  if (before && after) {
+    table.Add({"perplexity", Perplexity(before->perplexity), scaled ? Perplexity(scaled->perplexity) : "–",
+               Perplexity(after->perplexity)});
+  }
+  if (keys_before && keys_after) {
+    const auto keys_scaled = PasskeyShare(m.scaled.passkey, recipe.context.target);
+    table.Add({"passkeys found", Percent(*keys_before), keys_scaled ? Percent(*keys_scaled) : "–",
+               Percent(*keys_after)});
+  }
   text += table.text() + "\n";
   if (native) {
     text +=
@@ -102,6 +110,30 @@ std::string Opening(const Recipe& recipe, const Measurements& m) {
                     WithCommas(native->context), Perplexity(native->perplexity));
   }
   return text;
+}
+
+// What the stretch cost on text of kinds that the base knows.
+std::string KeptSection(const Measurements& m) {
+  const std::vector<KeptText> kept = KeptTexts(m);
+  if (kept.empty()) return {};
+  const std::string base = WithCommas(kept.front().base_context), target = WithCommas(kept.front().target);
+  MarkdownTable table({"text", "base at " + base, "scaled, untrained, at " + base, "at " + target,
+                       "after at " + base, "at " + target, "after / base"});
+  const auto known = [](const std::optional<double>& value) {
+    return value ? Perplexity(*value) : std::string("–");
+  };
+  for (const KeptText& text : kept) {
+    table.Add({EscapeMarkdown(text.name), Perplexity(text.before), known(text.scaled_short),
+               known(text.scaled), Perplexity(text.after_short), Perplexity(text.after),
+               fmt::format("{:.3f}", text.Ratio())});
+  }
+  return fmt::format(
+      "## What was kept\n\n{}\nPerplexity of texts that nothing was trained on here, of kinds that the base "
+      "knows, {} tokens scored of each, the same in every column. The last column is the result at {} tokens "
+      "over the base in its own window: above 1, the longer window cost more than it gave. Scaled, "
+      "untrained: "
+      "the base with the RoPE of the release.\n\n",
+      table.text(), WithCommas(kept.front().tokens), target);
 }
 
 std::string Facts(const Measurements& m) {
@@ -162,22 +194,25 @@ std::string PerplexitySection(const Measurements& m) {
     for (const PerplexityPoint& p : evaluation->perplexity) contexts.insert(p.context);
   }
   if (contexts.empty()) return {};
+  const auto shown = [](const PerplexityPoint* p) {
+    return p ? Perplexity(p->perplexity) : std::string("–");
+  };
   std::string text =
       "## Perplexity by context\n\n![Perplexity against context length](plots/perplexity.svg)\n\n";
-  MarkdownTable table({"context", "before", "after", "before, mean over windows", "after, mean over windows",
-                       "tokens scored"},
+  MarkdownTable table({"context", "before", "scaled, untrained", "after", "before, mean over windows",
+                       "after, mean over windows", "tokens scored"},
                       0);
   for (const std::int64_t context : contexts) {
     const PerplexityPoint* before = FindContext(m.before, context);
     const PerplexityPoint* after = FindContext(m.after, context);
-    table.Add({WithCommas(context), before ? Perplexity(before->perplexity) : "–",
-               after ? Perplexity(after->perplexity) : "–", before ? Perplexity(before->window_mean) : "–",
-               after ? Perplexity(after->window_mean) : "–", WithCommas((after ? after : before)->tokens)});
+    table.Add({WithCommas(context), shown(before), shown(FindContext(m.scaled, context)), shown(after),
+               before ? Perplexity(before->window_mean) : "–", after ? Perplexity(after->window_mean) : "–",
+               WithCommas((after ? after : before)->tokens)});
   }
   text += table.text();
   return text +
          fmt::format(
-             "\nSliding windows with a stride of {} tokens over {}. The first two columns are exp(total "
+             "\nSliding windows with a stride of {} tokens over {}. The first three columns are exp(total "
              "negative log-likelihood / tokens); the next two the exp of the mean over "
              "windows. Before: {}; after: {}.\n\n",
              WithCommas(m.after.stride), EscapeMarkdown(m.after.text), InlineCode(m.before.file),
@@ -219,6 +254,7 @@ std::string PasskeySection(const Measurements& m) {
   std::vector<std::string> header = {"length"};
   for (const double depth : depths) header.push_back(fmt::format("depth {:.0f}%", 100 * depth));
   header.push_back("all, before → after");
+  header.emplace_back("all, scaled, untrained");
   MarkdownTable table(header, 0);
   for (const std::int64_t length : lengths) {
     std::vector<std::string> row = {WithCommas(length)};
@@ -233,6 +269,8 @@ std::string PasskeySection(const Measurements& m) {
                all_after = PasskeyShare(m.after.passkey, length);
     row.push_back(fmt::format("{} → {}", all_before ? Percent(*all_before) : "–",
                               all_after ? Percent(*all_after) : "–"));
+    const auto all_scaled = PasskeyShare(m.scaled.passkey, length);
+    row.push_back(all_scaled ? Percent(*all_scaled) : "–");
     table.Add(row);
   }
   return text + table.text() +
@@ -378,9 +416,10 @@ std::string Limits(const Recipe& recipe, const Measurements& m) {
 }  // namespace
 
 std::string ModelCard(const Recipe& recipe, const Measurements& m) {
-  return FrontMatter(recipe, "gguf") + Opening(recipe, m) + PerplexitySection(m) + PositionSection(m) +
-         PasskeySection(m) + QuantizationSection(m) + HuggingFaceSection(m) + Usage(recipe, m) +
-         SampleSection(m) + Settings(recipe, m) + "\n" + CostSection(m) + Limits(recipe, m) +
+  return FrontMatter(recipe, "gguf") + Opening(recipe, m) + KeptSection(m) + PerplexitySection(m) +
+         PositionSection(m) + PasskeySection(m) + QuantizationSection(m) + HuggingFaceSection(m) +
+         Usage(recipe, m) + SampleSection(m) + Settings(recipe, m) + "\n" + CostSection(m) +
+         Limits(recipe, m) +
          fmt::format(
              "## Reproduction\n\nSave as {} and run `longspan extend {}`; the same seeds give the same "
              "weights "

@@ -17,9 +17,10 @@ std::optional<Shard> ShardOf(const std::filesystem::path& shards, EvalTexts whic
 
 }  // namespace
 
-EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options,
-                               const TextEncoder& encoder, const std::filesystem::path& out,
-                               const std::filesystem::path& work, Progress& progress) {
+EvalTextFacts PrepareEvalTexts(std::string_view key, const std::vector<std::filesystem::path>& inputs,
+                               const CorpusOptions& options, const TextEncoder& encoder,
+                               const std::filesystem::path& out, const std::filesystem::path& work,
+                               Progress& progress) {
   PrepareOptions prepare;
   prepare.work = work;
   prepare.corpus = options;
@@ -29,7 +30,7 @@ EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs,
     skips = Prepare(inputs, encoder, prepare, out, progress).skips;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kBadOption) throw;
-    Fail(ErrorKind::kBadOption, "eval.inputs: {}", error.what());
+    Fail(ErrorKind::kBadOption, "{}: {}", key, error.what());
   }
   EvalTextFacts facts = MeasureEvalTexts(out, EvalTexts::kAll);
   if (skips.lost() > 0) {

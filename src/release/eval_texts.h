@@ -17,11 +17,12 @@
 
 namespace longspan {
 
-// Tokenises `inputs` into shards in the folder `out`; `work` as in PrepareOptions. Error(kBadOption) where
-// there is no text in them.
-EvalTextFacts PrepareEvalTexts(const std::vector<std::filesystem::path>& inputs, const CorpusOptions& options,
-                               const TextEncoder& encoder, const std::filesystem::path& out,
-                               const std::filesystem::path& work, Progress& progress);
+// Tokenises `inputs`, those of `key`, into shards in the folder `out`; `work` as in PrepareOptions.
+// Error(kBadOption) where there is no text in them.
+EvalTextFacts PrepareEvalTexts(std::string_view key, const std::vector<std::filesystem::path>& inputs,
+                               const CorpusOptions& options, const TextEncoder& encoder,
+                               const std::filesystem::path& out, const std::filesystem::path& work,
+                               Progress& progress);
 
 // Which documents of a shard folder to measure on.
 enum class EvalTexts { kAll, kHeldOut };

@@ -24,8 +24,8 @@ TEST(EvalTexts, ComeFromTheFieldThatIsAskedFor) {
             "{\"body\": \"abc\"}\nbroken\n{\"text\": \"no body\"}\n{\"body\": \"de\"}\n");
   CorpusOptions options;
   options.text_field = "body";
-  const EvalTextFacts facts =
-      PrepareEvalTexts({folder / "texts.jsonl"}, options, Bytes(), folder / "shards", {}, NoProgress());
+  const EvalTextFacts facts = PrepareEvalTexts("eval.inputs", {folder / "texts.jsonl"}, options, Bytes(),
+                                               folder / "shards", {}, NoProgress());
   EXPECT_EQ(facts.documents, 2);
   EXPECT_EQ(facts.tokens, 5);
   EXPECT_EQ(facts.longest, 3);
@@ -43,8 +43,10 @@ TEST(EvalTexts, ComeFromTheFieldThatIsAskedFor) {
 TEST(EvalTexts, WithoutAnyTextAreAnErrorThatNamesTheKey) {
   const TestFolder folder;
   WriteFile(folder / "texts.jsonl", "{\"text\": 3}\n");
-  const std::string message = ErrorOf(
-      [&] { PrepareEvalTexts({folder / "texts.jsonl"}, {}, Bytes(), folder / "shards", {}, NoProgress()); });
+  const std::string message = ErrorOf([&] {
+    PrepareEvalTexts("eval.inputs", {folder / "texts.jsonl"}, {}, Bytes(), folder / "shards", {},
+                     NoProgress());
+  });
   EXPECT_THAT(message, HasSubstr("eval.inputs"));
   EXPECT_THAT(message, HasSubstr("texts.jsonl:1"));
 }

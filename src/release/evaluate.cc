@@ -1,5 +1,7 @@
 #include "release/evaluate.h"
 
+#include <algorithm>
+
 #include "eval/passkey.h"
 #include "eval/perplexity.h"
 #include "eval/position_loss.h"
@@ -28,9 +30,21 @@ BaseFacts FactsOfBase(const std::filesystem::path& file, const std::string& id, 
           .rope_theta = c.rope_theta};
 }
 
-Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocument> documents,
+bool HasControl(const Recipe& recipe) {
+  const RopeRecipe& rope = recipe.rope;
+  return recipe.eval.control &&
+         (rope.scaling != RopeScaling::Kind::kNone || rope.theta || rope.release_theta);
+}
+
+std::vector<std::int64_t> RetentionContexts(const Recipe& recipe, std::int64_t base_window) {
+  std::vector<std::int64_t> contexts{std::min(base_window, recipe.context.target)};
+  if (recipe.context.target > contexts.front()) contexts.push_back(recipe.context.target);
+  return contexts;
+}
+
+Evaluation Evaluate(const std::filesystem::path& file, const RopeOverride& rope, const EvalDocuments& texts,
                     const EvalRecipe& recipe, const std::string& isa, Progress& progress) {
-  const LoadedModel model(file, {}, isa);
+  const LoadedModel model(file, rope, isa);
   TransformerSequence sequence(model.transformer());
   Evaluation evaluation;
   evaluation.stride = recipe.stride;
@@ -39,10 +53,18 @@ Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocu
 
   const PerplexityOptions perplexity{
       .contexts = recipe.contexts, .stride = recipe.stride, .max_tokens = recipe.max_tokens};
-  for (const PerplexityResult& r :
-       MeasurePerplexity(sequence, documents, model.bos(), perplexity, progress)) {
-    evaluation.perplexity.push_back({r.context, r.perplexity, r.window_perplexity, r.tokens});
-  }
+  const auto measure = [&](std::span<const TokenDocument> documents, const PerplexityOptions& options) {
+    std::vector<PerplexityPoint> points;
+    for (const PerplexityResult& r : MeasurePerplexity(sequence, documents, model.bos(), options, progress)) {
+      points.push_back({r.context, r.perplexity, r.window_perplexity, r.tokens});
+    }
+    return points;
+  };
+  evaluation.perplexity = measure(texts.documents, perplexity);
+  PerplexityOptions retention = perplexity;
+  retention.contexts = texts.retention_contexts;
+  for (const RetentionDocuments& text : texts.retention)
+    evaluation.retention.push_back({text.name, measure(text.documents, retention)});
 
   const PasskeyOptions passkey{
       .lengths = recipe.passkey.lengths, .depths = recipe.passkey.depths, .trials = recipe.passkey.trials};
@@ -59,7 +81,7 @@ Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocu
   const ByPositionRecipe& by_position = recipe.by_position;
   if (by_position.documents > 0) {
     const PositionLossResult loss = MeasurePositionLoss(
-        sequence, documents, model.bos(),
+        sequence, texts.documents, model.bos(),
         {.bounds = DoublingBounds(kFirstBound, by_position.max_tokens), .documents = by_position.documents},
         progress);
     evaluation.position_documents = loss.documents;

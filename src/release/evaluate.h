@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/progress.h"
 #include "eval/kld.h"
 #include "eval/window.h"
+#include "formats/rope_override.h"
 #include "release/measurements.h"
 #include "release/recipe/recipe.h"
 
@@ -16,9 +18,28 @@ namespace longspan {
 // Facts about the model to stretch. `id` is what the card calls it.
 BaseFacts FactsOfBase(const std::filesystem::path& file, const std::string& id, const std::string& isa);
 
-// Perplexity of `documents` by context, and passkeys by length and depth. The names of the model and of the
-// text are left empty: the caller knows what the card calls them.
-Evaluation Evaluate(const std::filesystem::path& file, std::span<const TokenDocument> documents,
+// Whether the base is measured a second time, with the released RoPE: where that is another than its own.
+bool HasControl(const Recipe& recipe);
+
+// The contexts in which texts of data.retention are measured: the base's window and the target.
+std::vector<std::int64_t> RetentionContexts(const Recipe& recipe, std::int64_t base_window);
+
+// A text that the base must go on knowing, and its name.
+struct RetentionDocuments {
+  std::string name;
+  std::vector<TokenDocument> documents;
+};
+
+// What an evaluation reads.
+struct EvalDocuments {
+  std::vector<TokenDocument> documents;
+  std::vector<RetentionDocuments> retention;
+  std::vector<std::int64_t> retention_contexts;
+};
+
+// Perplexity of `texts` by context, and passkeys by length and depth, with RoPE as `rope` says. The names of
+// the model and of the text are left empty: the caller knows what the card calls them.
+Evaluation Evaluate(const std::filesystem::path& file, const RopeOverride& rope, const EvalDocuments& texts,
                     const EvalRecipe& recipe, const std::string& isa, Progress& progress);
 
 // How far `file`, which is `reference` quantised to `type`, diverges from it on windows of `documents`: one

@@ -38,7 +38,7 @@ constexpr int kEvalTextsVersion = 2;
 constexpr int kTrainVersion = 2;
 constexpr int kMergeVersion = 1;
 constexpr int kQuantizeVersion = 1;
-constexpr int kEvaluateVersion = 1;
+constexpr int kEvaluateVersion = 2;
 constexpr int kCompareVersion = 1;
 constexpr int kSampleVersion = 1;
 constexpr int kHuggingFaceVersion = 1;
@@ -62,6 +62,12 @@ std::vector<fs::path> Joined(std::vector<fs::path> files, const std::vector<fs::
   return files;
 }
 
+std::string RopeText(const RopeOverride& rope) {
+  return fmt::format("rope {} {} {} {}", rope.theta.value_or(0),
+                     rope.scaling ? Name(*rope.scaling) : std::string_view("as it is"), rope.factor,
+                     rope.original_context);
+}
+
 class Job {
  public:
   Job(const Recipe& recipe, const ExtendOptions& options, Progress& progress)
@@ -79,11 +85,16 @@ class Job {
     Base();
     Prepare();
     EvalTexts();
+    RetentionTexts();
     Train();
     Merge();
     Quantize();
-    m_.before = EvaluateStage("evaluate-base", base_, recipe_.base_id);
-    m_.after = EvaluateStage("evaluate-result", merged_, recipe_.release.name);
+    m_.before = EvaluateStage("evaluate-base", base_, {}, recipe_.base_id);
+    if (HasControl(recipe_)) {
+      m_.scaled = EvaluateStage("evaluate-scaled", base_, ReleasedRope(Stretch()),
+                                recipe_.base_id + " with the released RoPE, untrained");
+    }
+    m_.after = EvaluateStage("evaluate-result", merged_, {}, recipe_.release.name);
     CompareTypes();
     Sample();
     HuggingFace();
@@ -160,18 +171,52 @@ class Job {
       RunStage("eval-texts", {kEvalTextsVersion, {corpus.text_field}, Joined(paths_.eval, ModelFiles(base_))},
                {texts_, facts}, [&] {
                  const LoadedModel base(base_, {}, options_.isa);
-                 SaveMeasurement(facts, PrepareEvalTexts(paths_.eval, corpus, EncoderOf(base.tokenizer()),
-                                                         texts_, runner_.Scratch(), progress_));
+                 SaveMeasurement(
+                     facts, PrepareEvalTexts("eval.inputs", paths_.eval, corpus, EncoderOf(base.tokenizer()),
+                                             texts_, runner_.Scratch(), progress_));
                });
     }
     const auto found = LoadMeasurement<EvalTextFacts>(facts);
-    if (!found.skipped.empty())
-      progress_.Message(
-          fmt::format("eval.inputs: {} could not be used; first: {}", found.skipped, found.first_skipped));
+    MessageOfSkips("eval.inputs", found);
     eval_ = EvalWithin(recipe_, found.longest);
     if (eval_.by_position.max_tokens < recipe_.eval.by_position.max_tokens) {
       progress_.Message(fmt::format(
           "loss by position: up to {} tokens, because no document to measure on is longer", found.longest));
+    }
+  }
+
+  void MessageOfSkips(std::string_view key, const EvalTextFacts& facts) {
+    if (facts.skipped.empty()) return;
+    progress_.Message(
+        fmt::format("{}: {} could not be used; first: {}", key, facts.skipped, facts.first_skipped));
+  }
+
+  // Prepares the texts that the base must go on knowing, each by itself.
+  void RetentionTexts() {
+    const std::vector<std::int64_t> contexts = RetentionContexts(recipe_, m_.base.context);
+    for (std::size_t i = 0; i < paths_.retention.size(); ++i) {
+      const std::vector<fs::path>& inputs = paths_.retention[i];
+      const std::string stage = fmt::format("retention-{}", i + 1);
+      CorpusOptions corpus;
+      corpus.text_field = recipe_.data.text_field;
+      retention_.push_back(paths_.work / stage);
+      RunStage(stage, {kEvalTextsVersion, {corpus.text_field}, Joined(inputs, ModelFiles(base_))},
+               {retention_.back(), Facts(stage)}, [&] {
+                 const LoadedModel base(base_, {}, options_.isa);
+                 SaveMeasurement(
+                     Facts(stage),
+                     PrepareEvalTexts("data.retention", inputs, corpus, EncoderOf(base.tokenizer()),
+                                      retention_.back(), runner_.Scratch(), progress_));
+               });
+      const auto found = LoadMeasurement<EvalTextFacts>(Facts(stage));
+      MessageOfSkips("data.retention", found);
+      if (found.longest < contexts.back()) {
+        recipe_.places.FailAt(
+            "data.retention",
+            fmt::format("the longest document of {} has {} tokens, the target is {}; name a "
+                        "longer text",
+                        recipe_.data.retention[i], found.longest, contexts.back()));
+      }
     }
   }
 
@@ -217,12 +262,24 @@ class Job {
     }
   }
 
-  Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const std::string& name) {
-    const StageInputs inputs{
+  EvalDocuments ReadAllTexts() const {
+    EvalDocuments texts{ReadEvalTexts(texts_, which_texts_), {}, RetentionContexts(recipe_, m_.base.context)};
+    for (std::size_t i = 0; i < retention_.size(); ++i) {
+      texts.retention.push_back({fs::path(recipe_.data.retention[i]).filename().string(),
+                                 ReadEvalTexts(retention_[i], longspan::EvalTexts::kAll)});
+    }
+    return texts;
+  }
+
+  Evaluation EvaluateStage(const std::string& stage, const fs::path& file, const RopeOverride& rope,
+                           const std::string& name) {
+    StageInputs inputs{
         kEvaluateVersion, {name, Fingerprint(recipe_, kEvaluateStage)}, Joined(ModelFiles(file), {texts_})};
+    inputs.values.push_back(RopeText(rope));
+    for (const std::string& text : recipe_.data.retention) inputs.values.push_back(text);
+    inputs.files = Joined(std::move(inputs.files), retention_);
     RunStage(stage, inputs, {Facts(stage)}, [&] {
-      Evaluation evaluation =
-          Evaluate(file, ReadEvalTexts(texts_, which_texts_), eval_, options_.isa, progress_);
+      Evaluation evaluation = Evaluate(file, rope, ReadAllTexts(), eval_, options_.isa, progress_);
       evaluation.file = name;
       evaluation.text =
           paths_.eval.empty() ? "documents held out from training" : "texts of the recipe's choice";
@@ -347,6 +404,7 @@ class Job {
   EvalRecipe eval_;  // as far as the documents go
   fs::path base_;    // GGUF
   fs::path shards_, texts_, trained_, merged_;
+  std::vector<fs::path> retention_;  // shards of each text of data.retention
   longspan::EvalTexts which_texts_ = longspan::EvalTexts::kAll;
   Measurements m_;
 };

@@ -22,6 +22,7 @@ namespace longspan {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::HasSubstr;
 
 class ExtendTest : public SmallJob {
@@ -170,6 +171,44 @@ TEST_F(ExtendTest, EvalInputsObeyTheTextField) {
     EXPECT_THAT(listener.lines, HasSubstr("own.jsonl:4"));
   }
   EXPECT_EQ(ReadEvalTexts(folder_ / "out.work/eval-texts", EvalTexts::kAll).size(), 3u);
+}
+
+// What the base knows is measured before and after, beside the base with the released RoPE alone.
+TEST_F(ExtendTest, TellsWhatWasKeptBesideItsControl) {
+  WriteFile(folder_ / "known.txt", Story(30, 120));
+  WriteFile(folder_ / "more/a.txt", Story(31, 90));
+  data_ = "retention: [known.txt, more]";
+  rope_ = "scaling: yarn";
+  const Measurements without = [&] {
+    eval_ = "control: false";
+    return Run();
+  }();
+  EXPECT_TRUE(without.scaled.perplexity.empty());
+  eval_ = "control: true";
+  const Measurements m = Run();
+  EXPECT_EQ(m.scaled.perplexity.size(), 2u);
+  EXPECT_EQ(m.scaled.passkey.size(), m.before.passkey.size());
+  const std::vector<KeptText> kept = KeptTexts(m);
+  ASSERT_EQ(kept.size(), 2u);
+  EXPECT_EQ(kept[0].name, "known.txt");
+  EXPECT_EQ(kept[1].name, "more");
+  for (const KeptText& text : kept) {
+    EXPECT_EQ(text.base_context, 192);
+    EXPECT_EQ(text.target, 384);
+    EXPECT_EQ(text.tokens, 256);
+    EXPECT_LT(text.after, text.before) << "trained on such sentences, from random weights";
+    ASSERT_TRUE(text.scaled.has_value());
+    EXPECT_GT(*text.scaled, text.after);
+  }
+  EXPECT_THAT(ReadFile(folder_ / "out/README.md"), HasSubstr("| known.txt | "));
+  // Without training, the base with the released RoPE is another model than the base.
+  EXPECT_NE(m.scaled.perplexity[1].perplexity, m.before.perplexity[1].perplexity);
+
+  data_ = "retention: [short.txt]";
+  WriteFile(folder_ / "short.txt", Story(32, 3));
+  EXPECT_THAT(ErrorOf([&] { Run(); }),
+              AllOf(HasSubstr("recipe.yml:6: data.retention: the longest document of short.txt has "),
+                    HasSubstr("the target is 384; name a longer text")));
 }
 
 TEST_F(ExtendTest, ALinkThatLeadsNowhereIsNamed) {

@@ -50,7 +50,7 @@ std::vector<fs::path> ResolveInputs(const Recipe& recipe, const std::vector<std:
     const std::vector<fs::path> found = Expand(recipe.file.parent_path(), input);
     if (found.empty()) {
       const std::string hint =
-          recipe.data.packages.empty() || key != "data.inputs"
+          recipe.data.packages.empty() || !key.starts_with("data.")
               ? ""
               : fmt::format("; on Debian, apt-get install {}", fmt::join(recipe.data.packages, " "));
       recipe.places.FailAt(key,
@@ -100,6 +100,23 @@ fs::path ResolvedInput(const Recipe& recipe, std::string_view key, const fs::pat
   return resolved;
 }
 
+namespace {
+
+// Text that was trained on says nothing about what was kept.
+void CheckUntrained(const Recipe& recipe, std::span<const fs::path> trained,
+                    std::span<const fs::path> texts) {
+  for (const fs::path& text : texts) {
+    for (const fs::path& input : trained) {
+      if (!IsWithin(text, input) && !IsWithin(input, text)) continue;
+      recipe.places.FailAt("data.retention",
+                           fmt::format("{} is trained on, as data.inputs says; name another text",
+                                       Printable(text.string(), 400)));
+    }
+  }
+}
+
+}  // namespace
+
 JobPaths CheckedPaths(const Recipe& recipe) {
   JobPaths paths;
   paths.out = recipe.release.out.lexically_normal();
@@ -109,6 +126,11 @@ JobPaths CheckedPaths(const Recipe& recipe) {
   std::vector<fs::path> inputs{ResolvedInput(recipe, "base.model", recipe.base)};
   inputs.insert(inputs.end(), paths.data.begin(), paths.data.end());
   inputs.insert(inputs.end(), paths.eval.begin(), paths.eval.end());
+  for (const std::string& entry : recipe.data.retention) {
+    const auto& text = paths.retention.emplace_back(ResolveInputs(recipe, {entry}, "data.retention"));
+    CheckUntrained(recipe, paths.data, text);
+    inputs.insert(inputs.end(), text.begin(), text.end());
+  }
   std::error_code error;
   if (const fs::path file = fs::canonical(recipe.file, error); !error) inputs.push_back(file);
   for (const fs::path& output : {paths.out, paths.work}) CheckOutside(recipe, "release.out", output, inputs);

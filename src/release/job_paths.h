@@ -25,11 +25,12 @@ struct JobPaths {
   std::filesystem::path work;  // WorkFolder
   // With links resolved; `eval` is empty where the documents held out are measured on.
   std::vector<std::filesystem::path> data, eval;
+  std::vector<std::vector<std::filesystem::path>> retention;  // of each entry
 };
 
-// The paths of `extend`. Error with the recipe's file, line and key for an input that is missing, and where
-// an input, the recipe itself among them, is, is within, or holds a folder that the job writes. Writes
-// nothing.
+// The paths of `extend`. Error with the recipe's file, line and key for an input that is missing, where an
+// input, the recipe itself among them, is, is within, or holds a folder that the job writes, and where a text
+// of data.retention is trained on. Writes nothing.
 JobPaths CheckedPaths(const Recipe& recipe);
 
 // The file or folder that `key` names, with links resolved. Error with the recipe's file, line and key where

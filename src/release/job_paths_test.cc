@@ -85,6 +85,20 @@ TEST_F(JobPathsTest, WhatIsMissingIsNamed) {
   }
 }
 
+TEST_F(JobPathsTest, WhatIsTrainedOnTellsNothingOfRetention) {
+  WriteFile(folder_ / "kept.txt", "a text");
+  for (const auto& [inputs, retention, error] : {std::tuple{"texts", "kept.txt", ""},
+                                                 {"texts", "texts/a.txt", "texts/a.txt is trained on"},
+                                                 {"texts/a.txt", "texts", "texts is trained on"},
+                                                 {"texts", "absent.txt", "no file or folder at "}}) {
+    Recipe recipe = Load("out", inputs);
+    recipe.data.retention = {retention};
+    const std::string found = ErrorOf([&] { static_cast<void>(CheckedPaths(recipe)); });
+    EXPECT_THAT(found, HasSubstr(error));
+    EXPECT_EQ(found.empty(), std::string_view(error).empty());
+  }
+}
+
 // Read twice, a document could be trained on and held out at once.
 TEST_F(JobPathsTest, EachDocumentIsReadOnce) {
   fs::create_symlink("a.txt", folder_ / "texts/link.txt");

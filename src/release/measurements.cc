@@ -1,5 +1,6 @@
 #include "release/measurements.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -101,6 +102,12 @@ void Fields(T& f, auto&& visit) {
   visit("tokens", f.tokens);
 }
 
+template <Is<RetentionText> T>
+void Fields(T& f, auto&& visit) {
+  visit("name", f.name);
+  visit("perplexity", f.perplexity);
+}
+
 template <Is<Evaluation> T>
 void Fields(T& f, auto&& visit) {
   visit("file", f.file);
@@ -112,6 +119,7 @@ void Fields(T& f, auto&& visit) {
   visit("passkey", f.passkey);
   visit("position_documents", f.position_documents);
   visit("positions", f.positions);
+  visit("retention", f.retention);
 }
 
 template <Is<QuantizationRow> T>
@@ -179,6 +187,7 @@ void Fields(T& f, auto&& visit) {
   visit("data", f.data);
   visit("training", f.training);
   visit("before", f.before);
+  visit("scaled", f.scaled);
   visit("after", f.after);
   visit("quantization", f.quantization);
   visit("huggingface", f.huggingface);
@@ -274,6 +283,33 @@ double Measurements::TotalSeconds() const {
   double total = 0;
   for (const StageTime& stage : stages) total += stage.seconds;
   return total;
+}
+
+std::vector<KeptText> KeptTexts(const Measurements& m) {
+  std::vector<KeptText> kept;
+  const auto find = [](const Evaluation& evaluation, const std::string& name) -> const RetentionText* {
+    const auto found = std::ranges::find(evaluation.retention, name, &RetentionText::name);
+    return found == evaluation.retention.end() || found->perplexity.empty() ? nullptr : &*found;
+  };
+  for (const RetentionText& before : m.before.retention) {
+    const RetentionText *after = find(m.after, before.name), *scaled = find(m.scaled, before.name);
+    if (after == nullptr || before.perplexity.empty()) continue;
+    const PerplexityPoint &first = before.perplexity.front(), &last = after->perplexity.back();
+    KeptText& text = kept.emplace_back();
+    text = {.name = before.name,
+            .base_context = first.context,
+            .target = last.context,
+            .tokens = first.tokens,
+            .before = first.perplexity,
+            .after_short = after->perplexity.front().perplexity,
+            .after = last.perplexity,
+            .scaled_short = {},
+            .scaled = {}};
+    if (scaled == nullptr) continue;
+    text.scaled_short = scaled->perplexity.front().perplexity;
+    text.scaled = scaled->perplexity.back().perplexity;
+  }
+  return kept;
 }
 
 std::optional<double> PasskeyShare(const std::vector<PasskeyCell>& cells, std::int64_t length) {

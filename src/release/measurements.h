@@ -93,6 +93,12 @@ struct PositionPoint {
   std::int64_t tokens = 0;
 };
 
+// Perplexity of a text of a kind that the base knew, the same tokens scored in each context.
+struct RetentionText {
+  std::string name;
+  std::vector<PerplexityPoint> perplexity;
+};
+
 struct Evaluation {
   std::string file;  // the model that was measured
   std::string text;  // what perplexity was measured on
@@ -103,6 +109,7 @@ struct Evaluation {
   std::vector<PasskeyCell> passkey;
   std::int64_t position_documents = 0;  // that loss by position was measured on
   std::vector<PositionPoint> positions = {};
+  std::vector<RetentionText> retention = {};
 };
 
 struct QuantizationRow {
@@ -167,6 +174,7 @@ struct Measurements {
   DataFacts data;
   TrainingFacts training;
   Evaluation before;
+  Evaluation scaled;  // before, with the released RoPE; empty where that is the base's own, or not measured
   Evaluation after;
   QuantizationFacts quantization;
   HuggingFaceFacts huggingface;
@@ -176,6 +184,20 @@ struct Measurements {
 
   double TotalSeconds() const;
 };
+
+// What became of a text of data.retention: the base in its own window beside the result at the target.
+struct KeptText {
+  std::string name;
+  std::int64_t base_context = 0, target = 0;
+  std::int64_t tokens = 0;                     // scored, the same in all
+  double before = 0;                           // the base at base_context
+  double after_short = 0;                      // the result there
+  double after = 0;                            // the result at the target
+  std::optional<double> scaled_short, scaled;  // the base with the released RoPE
+
+  double Ratio() const { return after / before; }
+};
+std::vector<KeptText> KeptTexts(const Measurements& m);
 
 // The share of trials solved over the cells of one length; empty where there are none.
 std::optional<double> PasskeyShare(const std::vector<PasskeyCell>& cells, std::int64_t length);

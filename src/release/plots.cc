@@ -86,6 +86,13 @@ std::string PerplexityPlot(const Measurements& m) {
                           .color = ink::kVermilion,
                           .dashed = true,
                           .markers = true});
+  if (!m.scaled.perplexity.empty()) {
+    chart.series.push_back({.name = "scaled, untrained",
+                            .points = Curve(m.scaled),
+                            .color = ink::kGreen,
+                            .dashed = true,
+                            .markers = true});
+  }
   chart.series.push_back({.name = "after", .points = Curve(m.after), .color = ink::kBlue, .markers = true});
   std::set<double> contexts;
   for (const Series& series : chart.series) {

@@ -78,11 +78,10 @@ StretchJob StretchOf(const Recipe& recipe, const fs::path& base, std::int64_t ba
   return job;
 }
 
-void ApplyReleasedRope(const StretchJob& job, LlamaConfig& config, Weights& weights) {
-  Apply(job.rope, config, weights);
-  RopeOverride released;
-  released.theta = job.recipe.rope.release_theta;
-  if (released.theta) Apply(released, config, weights);
+RopeOverride ReleasedRope(const StretchJob& job) {
+  RopeOverride rope = job.rope;
+  if (job.recipe.rope.release_theta) rope.theta = job.recipe.rope.release_theta;
+  return rope;
 }
 
 TrainingFacts TrainStretch(const StretchJob& job, const fs::path& shards_folder, const fs::path& trained,
@@ -116,7 +115,7 @@ void MergeStretch(const StretchJob& job, const fs::path& trained, const fs::path
   const Recipe& recipe = job.recipe;
   const bool full = recipe.train.adapter == AdapterKind::kFull;
   ModelFile model = LoadModel(full ? trained : job.base);
-  ApplyReleasedRope(job, model.config, model.weights);
+  Apply(ReleasedRope(job), model.config, model.weights);
   if (!full) {
     const Weights& base = model.weights;
     model.weights = MergeAdapter(base, ReadPeft(trained, model.config), ChooseKernels(job.isa), progress);

@@ -28,8 +28,8 @@ struct StretchJob {
 StretchJob StretchOf(const Recipe& recipe, const std::filesystem::path& base, std::int64_t base_window,
                      const std::string& isa);
 
-// Sets RoPE as the released model has it: as it was trained, with the theta to be released.
-void ApplyReleasedRope(const StretchJob& job, LlamaConfig& config, Weights& weights);
+// RoPE as the released model has it: as it was trained, with the theta to be released.
+RopeOverride ReleasedRope(const StretchJob& job);
 
 // Trains on `shards` and writes `trained`: a PEFT folder, or a GGUF file where all weights are trained. Goes
 // on from a checkpoint in `scratch`.

@@ -100,6 +100,11 @@ void Fields(R& f, auto& visit) {
                 [&] { Fields(f.kld, visit); });
   visit.Section(Key{.name = "by_position", .help = "Loss by position, up to the target, in long documents"},
                 [&] { Fields(f.by_position, visit); });
+  visit(Key{.name = "control",
+            .help = "Whether the base is measured with the released RoPE and no training, too, where that is "
+                    "another than its own",
+            .changes = kEvaluateStage},
+        f.control);
 }
 
 }  // namespace longspan

@@ -32,10 +32,11 @@ struct DataRecipe {
   std::vector<std::string> packages;  // Debian packages that install them: a hint for errors
   std::string text_field = "text";
   std::int64_t min_tokens = 0;
-  std::int64_t max_tokens = 0;   // 0: no limit
-  bool slice = false;            // longer documents are cut into windows instead of dropped
-  bool near_duplicates = false;  // leave out documents that are nearly those before
-  double validation = 0.05;      // share of documents held out
+  std::int64_t max_tokens = 0;         // 0: no limit
+  bool slice = false;                  // longer documents are cut into windows instead of dropped
+  bool near_duplicates = false;        // leave out documents that are nearly those before
+  double validation = 0.05;            // share of documents held out
+  std::vector<std::string> retention;  // as inputs; each is a text of a kind that the base must go on knowing
 };
 
 struct ContextRecipe {
@@ -98,6 +99,7 @@ struct EvalRecipe {
   PasskeyRecipe passkey;
   KldRecipe kld;
   ByPositionRecipe by_position;
+  bool control = true;  // measure the base with the released RoPE and no training, too
 
   // Tokens that a document must have for perplexity and KL divergence.
   std::int64_t LongestWindow() const;

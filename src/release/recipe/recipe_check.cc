@@ -152,7 +152,7 @@ void CheckResult(const Recipe& recipe, const Base& base) {
   Weights weights;
   weights.rope_factors = base.rope_factors;
   try {
-    ApplyReleasedRope(StretchOf(recipe, recipe.base, config.context, {}), config, weights);
+    Apply(ReleasedRope(StretchOf(recipe, recipe.base, config.context, {})), config, weights);
   } catch (const Error& error) {
     recipe.places.FailAt("rope", error.what());
   }

@@ -121,6 +121,11 @@ void Fields(R& f, auto& visit) {
             .changes = kPrepareStage,
             .ignored = kForTrain},
         f.validation);
+  visit(Key{.name = "retention",
+            .help = "Texts of kinds that the base knows, one an entry (a file, folder or pattern), none of "
+                    "them trained on: every evaluation says what became of their perplexity",
+            .ignored = kForTrain},
+        f.retention);
 }
 
 template <Is<ContextRecipe> R>

@@ -75,6 +75,7 @@ void CheckData(const Recipe& recipe, RecipeUse use) {
   if (use == kForExtend && data.inputs.empty())
     at.FailAt("data.inputs", "expected at least one file, folder or pattern");
   CheckOnce(recipe, "data.inputs", data.inputs);
+  CheckOnce(recipe, "data.retention", data.retention);
   if (use == kForExtend && data.validation == 0 && recipe.eval.inputs.empty()) {
     at.FailAt("data.validation",
               "0 holds out no document to measure on; write 0.05, or name texts in eval.inputs");

@@ -109,6 +109,15 @@ Measurements ExampleMeasurements() {
                         {1024, 22.94, 23.31, 117'001},
                         {2048, 21.86, 22.17, 117'002},
                         {4096, 21.05, 21.36, 117'003}};
+  m.scaled = m.before;
+  m.scaled.file = "base/f16.gguf with the released RoPE, untrained";
+  m.scaled.perplexity = {{512, 27.31, 27.9, 117'000},
+                         {1024, 26.42, 26.8, 117'001},
+                         {2048, 26.73, 27.2, 117'002},
+                         {4096, 28.94, 29.5, 117'003}};
+  m.before.retention = {{"novel.txt", {{512, 74.12, 75, 16'384}, {4096, 881.7, 890, 16'384}}}};
+  m.scaled.retention = {{"novel.txt", {{512, 92.45, 93, 16'384}, {4096, 84.06, 85, 16'384}}}};
+  m.after.retention = {{"novel.txt", {{512, 76.31, 77, 16'384}, {4096, 74.87, 75, 16'384}}}};
   for (const std::int64_t length : {256, 512, 1024, 2048, 3072, 4096}) {
     for (const double depth : {0.0, 0.25, 0.5, 0.75, 1.0}) {
       const bool inside = length <= 512;
