@@ -1,5 +1,5 @@
-// Texts cut into words by hand and by the regular expressions that this stands for: all rules must agree, also
-// where a long text is cut into parts. Its first byte says where.
+// Texts cut into words by hand and by the regular expressions that this stands for: all rules must agree,
+// also where a long text is cut into parts. Its first byte says where.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -26,9 +26,8 @@ struct Rule {
 
 std::vector<std::size_t> Ends(const PreTokenizer& pre_tokenizer, std::string_view text) {
   std::vector<std::size_t> ends;
-  pre_tokenizer.Split(text, [&](const WordBatch& batch) {
-    ends.insert(ends.end(), batch.ends.begin(), batch.ends.end());
-  });
+  pre_tokenizer.Split(
+      text, [&](const WordBatch& batch) { ends.insert(ends.end(), batch.ends.begin(), batch.ends.end()); });
   return ends;
 }
 
@@ -37,7 +36,8 @@ std::vector<std::size_t> Ends(const PreTokenizer& pre_tokenizer, std::string_vie
 void Parse(std::span<const std::byte> input) {
   static const std::vector<Rule> rules = [] {
     std::vector<Rule> all;
-    for (const char* name : {"llama-bpe", "gpt-2", "qwen2", "smollm", "tekken", "default"}) all.emplace_back(name);
+    for (const char* name : {"llama-bpe", "gpt-2", "qwen2", "smollm", "tekken", "default"})
+      all.emplace_back(name);
     return all;
   }();
   if (input.empty()) return;
@@ -55,7 +55,8 @@ void Parse(std::span<const std::byte> input) {
 
 void MakeSeeds(const std::filesystem::path& folder) {
   WriteFile(folder / "english", "\x08I'll say it's 12345 o'clock;\n\n  HE'D  go.\t \r\n x ");
-  WriteFile(folder / "languages", "\x04\u0418\u0432\u0430\u043d \u4f60\u597d\u3002\u00a0\u0661\u0662\u0663\u0664 e\u0301 '\u017f");
+  WriteFile(folder / "languages",
+            "\x04\u0418\u0432\u0430\u043d \u4f60\u597d\u3002\u00a0\u0661\u0662\u0663\u0664 e\u0301 '\u017f");
   WriteFile(folder / "code", "\x14if (a[10] != 'r') {\n\t\treturn x->y;  // '\xff\xe2\x82\n\t}\n");
 }
 

@@ -24,8 +24,8 @@ struct ClassifiedCharacter {
 // Immutable, and so safe to use from several threads.
 class CharacterTable {
  public:
-  // The one table. Its first use asks PCRE2 for the classes of all characters, so that both always agree; this
-  // takes some milliseconds.
+  // The one table. Its first use asks PCRE2 for the classes of all characters, so that both always agree;
+  // this takes some milliseconds.
   static const CharacterTable& Get();
 
   // The character that begins at `at`, of valid UTF-8.

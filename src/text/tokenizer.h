@@ -106,8 +106,8 @@ class Tokenizer {
   Vocabulary vocabulary_;
   std::vector<std::string> pieces_;
   TokenTrie whole_tokens_;  // those that are found in text before anything is merged
-  FirstBytes whole_first_;      // of these
-  FirstBytes plain_first_;      // of those among them that are found although special ones are not
+  FirstBytes whole_first_;  // of these
+  FirstBytes plain_first_;  // of those among them that are found although special ones are not
   std::vector<std::int32_t> ends_;
   mutable std::atomic<std::int64_t> left_out_ = 0;
 };

@@ -70,7 +70,7 @@ class WordSplitter : public testing::TestWithParam<const char*> {
 
 // Every string of up to five parts that make a difference to some expression.
 TEST_P(WordSplitter, CutsShortTextsAsTheRegex) {
-  const std::vector<std::string> parts = {"a",  "'",  " ", "\n",     "\r",     "\t",     "1",  "!",
+  const std::vector<std::string> parts = {"a", "'", " ", "\n",     "\r",     "\t",     "1",   "!",
                                           "s", "L", "l", "\u00A0", "\u0301", "\u4F60", "\xC3"};
   std::vector<std::string> texts = {""};
   for (int length = 1; length <= 5; ++length) {
@@ -89,9 +89,10 @@ TEST_P(WordSplitter, CutsShortTextsAsTheRegex) {
 // Runs of characters of all classes, of lengths around those of vectors and batches.
 TEST_P(WordSplitter, CutsRandomTextsAsTheRegex) {
   std::mt19937 random(7);
-  const std::vector<std::string> phrases = {
-      "'s", "'S",  "'T",   "'re", "'Re",      "'vE",      "'ll", "'LL", "'lL", "'m", "'D",  "'\u017F", "\u017F",
-      "'l", "'r ", "\r\n", "\n",  "\n\n\n \n", "\u2028", "\u3000", " ",  "  ",  "\t", "\x85", "\u0085", "\u180E"};
+  const std::vector<std::string> phrases = {"'s",  "'S",   "'T",   "'re",       "'Re",     "'vE",    "'ll",
+                                            "'LL", "'lL",  "'m",   "'D",        "'\u017F", "\u017F", "'l",
+                                            "'r ", "\r\n", "\n",   "\n\n\n \n", "\u2028",  "\u3000", " ",
+                                            "  ",  "\t",   "\x85", "\u0085",    "\u180E"};
   const auto any_character = [&](std::string& text) {
     char32_t c = random() % (random() % 2 == 0 ? 0x3000 : random() % 4 == 0 ? 0x110000 : 0x20000);
     if (c >= 0xD800 && c < 0xE000) c = 'x';
@@ -104,7 +105,9 @@ TEST_P(WordSplitter, CutsRandomTextsAsTheRegex) {
         case 0: text += phrases[random() % phrases.size()]; break;
         case 1: text.append(random() % 20, static_cast<char>(random() % 128)); break;
         case 2: text += static_cast<char>(random() % 256); break;
-        case 3: text += std::string(1, ' ').append(1 + random() % 18, static_cast<char>('A' + random() % 26)); break;
+        case 3:
+          text += std::string(1, ' ').append(1 + random() % 18, static_cast<char>('A' + random() % 26));
+          break;
         case 4: text.append(random() % 9, static_cast<char>('0' + random() % 10)); break;
         case 5:
           for (std::size_t i = random() % 10; i > 0; --i) text += "\t\n\v\f\r   "[random() % 8];
