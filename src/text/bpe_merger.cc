@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "base/error.h"
@@ -17,6 +18,22 @@ namespace {
 constexpr std::size_t kShortWord = 96;
 
 constexpr std::uint32_t kNone = MergeTable::kNone;
+
+std::uint64_t PairKey(std::uint32_t rank, int at) {
+  return std::uint64_t{rank} << 32 | static_cast<unsigned>(at);
+}
+
+std::uint64_t Smallest(std::span<const std::uint64_t> keys) {
+  // Two at a time, because each comparison waits for the one before it.
+  std::uint64_t even = keys[0], odd = even;
+  std::size_t i = 1;
+  for (; i + 1 < keys.size(); i += 2) {
+    even = std::min(even, keys[i]);
+    odd = std::min(odd, keys[i + 1]);
+  }
+  if (i < keys.size()) even = std::min(even, keys[i]);
+  return std::min(even, odd);
+}
 
 }  // namespace
 
@@ -74,29 +91,41 @@ std::int64_t BpeMerger::Merge(std::string_view word, std::vector<std::int32_t>& 
 }
 
 std::int64_t BpeMerger::MergeShort(std::string_view word, std::vector<std::int32_t>& ids) const {
+  // A symbol stays where it begins; what it takes in is skipped.
   std::array<std::int32_t, kShortWord> symbols;
-  std::array<std::uint32_t, kShortWord> ranks;  // of the merge of a symbol and the next one
+  std::array<std::uint8_t, kShortWord> next, previous;
+  std::array<std::uint64_t, kShortWord> pairs;  // by its left symbol: the rank of its merge, then its place
   int size = 0;
   for (std::uint8_t last = 0; const char c : word) {
     const auto byte = static_cast<std::uint8_t>(c);
     if (byte_ids_[byte] < 0) continue;
-    if (size > 0) ranks[size - 1] = byte_ranks_[last * 256 + byte];
-    symbols[size++] = byte_ids_[byte];
+    if (size > 0) pairs[size - 1] = PairKey(byte_ranks_[last * 256 + byte], size - 1);
+    symbols[size] = byte_ids_[byte];
+    previous[size] = static_cast<std::uint8_t>(size - 1);
+    next[size] = static_cast<std::uint8_t>(size + 1);
     last = byte;
+    ++size;
   }
   const std::int64_t left_out = std::ssize(word) - size;
   while (size > 1) {
-    int best = 0;
-    for (int i = 1; i < size - 1; ++i) best = ranks[i] < ranks[best] ? i : best;
-    if (ranks[best] == kNone) break;
-    symbols[best] = merges_.Joined(ranks[best]);
-    std::copy(symbols.data() + best + 2, symbols.data() + size, symbols.data() + best + 1);
-    std::copy(ranks.data() + best + 1, ranks.data() + size - 1, ranks.data() + best);
-    --size;
-    if (best > 0) ranks[best - 1] = merges_.Rank(symbols[best - 1], symbols[best]);
-    if (best + 1 < size) ranks[best] = merges_.Rank(symbols[best], symbols[best + 1]);
+    const std::uint64_t best = Smallest(std::span(pairs).first(size - 1));
+    const auto rank = static_cast<std::uint32_t>(best >> 32);
+    if (rank == kNone) break;
+    const int at = static_cast<int>(best & 0xFF), right = next[at], after = next[right];
+    const std::int32_t joined = symbols[at] = merges_.Joined(rank);
+    if (after < size) {
+      merges_.Prefetch(joined, symbols[after]);
+      previous[after] = static_cast<std::uint8_t>(at);
+    }
+    next[at] = static_cast<std::uint8_t>(after);
+    if (right < size - 1) pairs[right] = PairKey(kNone, right);
+    if (at > 0) {
+      const int before = previous[at];
+      pairs[before] = PairKey(merges_.Rank(symbols[before], joined), before);
+    }
+    if (at < size - 1) pairs[at] = PairKey(after < size ? merges_.Rank(joined, symbols[after]) : kNone, at);
   }
-  ids.insert(ids.end(), symbols.begin(), symbols.begin() + size);
+  for (int at = 0; at < size; at = next[at]) ids.push_back(symbols[at]);
   return left_out;
 }
 

@@ -60,38 +60,49 @@ void BpeTokenizer::EncodePart(std::string_view text, std::vector<std::int32_t>& 
 void BpeTokenizer::EncodeWords(const WordBatch& batch, WordCache& cache,
                                std::vector<std::int32_t>& ids) const {
   using Short = WordCache::Short;
+  using Long = WordCache::Long;
+  auto& [short_words, long_words] = cache;
   // First asks for the memory of all words, so that none waits for it.
-  std::array<Short::Key, WordEnds::kMost> keys;
+  std::array<Short::Key, WordEnds::kMost> short_keys;
+  std::array<Long::Key, WordEnds::kMost> long_keys;
   std::size_t begin = batch.begin;
   for (std::size_t i = 0; i < batch.ends.size(); ++i) {
     const std::size_t size = batch.ends[i] - begin;
     if (size <= Short::kLongest) {
-      keys[i] = cache.short_words.KeyOf(batch.text, begin, size);
-      cache.short_words.Prefetch(keys[i]);
+      short_words.SetKey(batch.text, begin, size, short_keys[i]);
+      short_words.Prefetch(short_keys[i]);
+    } else if (size <= Long::kLongest) {
+      long_words.SetKey(batch.text, begin, size, long_keys[i]);
+      long_words.Prefetch(long_keys[i]);
     }
     begin = batch.ends[i];
   }
   // Ids of known words, which are copied together.
-  std::array<std::int32_t, WordEnds::kMost * Short::kMostIds> known;
+  std::array<std::int32_t, WordEnds::kMost * Long::kMostIds> known;
   std::size_t count = 0;
-  const auto append_known = [&] {
+  const auto append = [&](const auto* value) {
+    if (value == nullptr) return false;
+    std::copy(value->ids.begin(), value->ids.end(), known.begin() + static_cast<std::ptrdiff_t>(count));
+    count += value->count;
+    return true;
+  };
+  const auto finish = [&] {
     ids.insert(ids.end(), known.begin(), known.begin() + static_cast<std::ptrdiff_t>(count));
     count = 0;
   };
   begin = batch.begin;
   for (std::size_t i = 0; i < batch.ends.size(); ++i) {
-    const std::size_t end = batch.ends[i];
-    const auto* value = end - begin <= Short::kLongest ? cache.short_words.Find(keys[i]) : nullptr;
-    if (value != nullptr) {
-      std::copy(value->ids.begin(), value->ids.end(), known.begin() + static_cast<std::ptrdiff_t>(count));
-      count += value->count;
-    } else {
-      append_known();
+    const std::size_t end = batch.ends[i], size = end - begin;
+    const bool is_known = size <= Short::kLongest  ? append(short_words.Find(short_keys[i]))
+                          : size <= Long::kLongest ? append(long_words.Find(long_keys[i]))
+                                                   : false;
+    if (!is_known) {
+      finish();
       EncodeRareWord(batch.text, begin, end, cache, ids);
     }
     begin = end;
   }
-  append_known();
+  finish();
 }
 
 void BpeTokenizer::EncodeRareWord(std::string_view text, std::size_t begin, std::size_t end, WordCache& cache,

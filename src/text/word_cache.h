@@ -40,22 +40,28 @@ class WordTable {
         memory_(sets * sizeof(Set)),
         sets_(reinterpret_cast<Set*>(memory_.bytes().data())) {}
 
-  // The key of `text` from `begin` on, 1 to kLongest bytes.
-  Key KeyOf(std::string_view text, std::size_t begin, std::size_t size) const {
-    Key key{{}, static_cast<std::uint32_t>(size), 0};
-    if (text.size() - begin >= kLongest) {
-      std::memcpy(key.units.data(), text.data() + begin, kLongest);
-      for (std::size_t i = 0; i < kUnits; ++i) {
-        key.units[i] &= kMasks[std::min<std::size_t>(size - std::min(size, 8 * i), 8)];
-      }
-    } else {
-      std::memcpy(key.units.data(), text.data() + begin, size);
-    }
+  // Sets `key` to that of the word of `text` from `begin` on, 1 to kLongest bytes. Each part of it is written
+  // by itself, as it is read: one read of what several writes made would wait for them.
+  void SetKey(std::string_view text, std::size_t begin, std::size_t size, Key& key) const {
     std::uint64_t hash = size;
-    for (const std::uint64_t unit : key.units) hash = ((hash ^ unit) * 0x9E3779B97F4A7C15) ^ hash >> 29;
+    const char* const word = text.data() + begin;
+    std::array<char, kLongest> last;
+    const bool inside = text.size() - begin >= kLongest;
+    if (!inside) {
+      last = {};
+      std::memcpy(last.data(), word, size);
+    }
+    const char* const bytes = inside ? word : last.data();
+    for (std::size_t i = 0; i < kUnits; ++i) {
+      std::uint64_t unit;
+      std::memcpy(&unit, bytes + 8 * i, sizeof unit);
+      unit &= kMasks[size][i];
+      key.units[i] = unit;
+      hash = ((hash ^ unit) * 0x9E3779B97F4A7C15) ^ hash >> 29;
+    }
+    key.size = static_cast<std::uint32_t>(size);
     hash ^= hash >> 32;
     key.set = static_cast<std::uint32_t>(hash * 0xD6E8FEB86659FD93 >> 32) & mask_;
-    return key;
   }
 
   void Prefetch(const Key& key) const { __builtin_prefetch(&sets_[key.set]); }
@@ -80,17 +86,24 @@ class WordTable {
   }
 
  private:
-  static constexpr std::array<std::uint64_t, 9> kMasks = [] {
-    std::array<std::uint64_t, 9> masks{};
-    for (int bytes = 0; bytes < 9; ++bytes)
-      masks[bytes] = bytes == 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * bytes) - 1;
+  // By the length of a word: its bytes among those of a unit.
+  static constexpr auto kMasks = [] {
+    std::array<std::array<std::uint64_t, kUnits>, kLongest + 1> masks{};
+    for (std::size_t size = 0; size <= kLongest; ++size) {
+      for (std::size_t byte = 0; byte < size; ++byte)
+        masks[size][byte / 8] |= std::uint64_t{0xFF} << byte % 8 * 8;
+    }
     return masks;
   }();
 
   struct Slot {
     std::array<std::uint64_t, kUnits> units;
     Value value;
-    bool Is(const Key& key) const { return units == key.units && value.size == key.size; }
+    bool Is(const Key& key) const {
+      std::uint64_t difference = value.size ^ key.size;
+      for (std::size_t i = 0; i < kUnits; ++i) difference |= units[i] ^ key.units[i];
+      return difference == 0;
+    }
   };
   static_assert(sizeof(Slot) == 8 * kUnits + 4 * (kIds + 1));
   using Set = std::array<Slot, 2>;
@@ -100,14 +113,14 @@ class WordTable {
   Set* sets_;
 };
 
-// What one thread remembers, within 4 MB. Most words are short and have few ids, and so do the slots for
+// What one thread remembers, within 6 MB. Most words are short and have few ids, and so do the slots for
 // them.
 class WordCache {
  public:
   using Short = WordTable<2, 3>;
   using Long = WordTable<4, 7>;
 
-  Short short_words{std::size_t{1} << 15};
+  Short short_words{std::size_t{1} << 16};
   Long long_words{std::size_t{1} << 14};
 
   // Appends the ids of `text` from `begin` to `end`, which is not empty, if that word is known.
@@ -118,9 +131,9 @@ class WordCache {
   void Add(std::string_view text, std::size_t begin, std::size_t end, std::span<const std::int32_t> ids) {
     const std::size_t size = end - begin;
     if (size <= Short::kLongest && ids.size() <= Short::kMostIds)
-      short_words.Add(short_words.KeyOf(text, begin, size), ids);
+      AddTo(short_words, text, begin, size, ids);
     else if (size <= Long::kLongest && ids.size() <= Long::kMostIds)
-      long_words.Add(long_words.KeyOf(text, begin, size), ids);
+      AddTo(long_words, text, begin, size, ids);
   }
 
  private:
@@ -128,10 +141,19 @@ class WordCache {
   static bool FindIn(Table& table, std::string_view text, std::size_t begin, std::size_t size,
                      std::vector<std::int32_t>& ids) {
     if (size > Table::kLongest) return false;
-    const auto* value = table.Find(table.KeyOf(text, begin, size));
+    typename Table::Key key;
+    table.SetKey(text, begin, size, key);
+    const auto* value = table.Find(key);
     if (value == nullptr) return false;
     ids.insert(ids.end(), value->ids.begin(), value->ids.begin() + value->count);
     return true;
+  }
+  template <class Table>
+  static void AddTo(Table& table, std::string_view text, std::size_t begin, std::size_t size,
+                    std::span<const std::int32_t> ids) {
+    typename Table::Key key;
+    table.SetKey(text, begin, size, key);
+    table.Add(key, ids);
   }
 };
 
