@@ -103,7 +103,8 @@ std::string_view Name(PerplexityMethod method) {
 }
 
 PerplexityMethod PerplexityOptions::Method() const {
-  return method.value_or(contexts.size() > 1 ? PerplexityMethod::kSameTokens : PerplexityMethod::kSliding);
+  return method.value_or(contexts.size() > 1 || as_long_as > 0 ? PerplexityMethod::kSameTokens
+                                                               : PerplexityMethod::kSliding);
 }
 
 std::int64_t PerplexityOptions::Stride() const {
@@ -128,7 +129,7 @@ void PerplexityOptions::Validate() const {
 
 std::vector<Window> PerplexityWindows(std::span<const std::int64_t> lengths, std::int64_t context,
                                       const PerplexityOptions& options, bool bos) {
-  const std::int64_t longest = std::ranges::max(options.contexts);
+  const std::int64_t longest = std::max(options.as_long_as, std::ranges::max(options.contexts));
   std::vector<std::vector<Window>> of_documents;
   for (const std::int64_t length : lengths)
     of_documents.push_back(WindowsOf(length, context, longest, options, bos));

@@ -27,6 +27,8 @@ struct PerplexityOptions {
   std::optional<PerplexityMethod> method =
       std::nullopt;             // unset: kSameTokens for several contexts, kSliding for one
   std::int64_t max_tokens = 0;  // score at most so many tokens at each context; 0: all
+  // With kSameTokens, as if this were one of the contexts, though it is not read; 0: none.
+  std::int64_t as_long_as = 0;
 
   PerplexityMethod Method() const;
   std::int64_t Stride() const;

@@ -107,6 +107,12 @@ TEST(Perplexity, SeveralContextsScoreTheSameTokens) {
       MeasurePerplexity(model, documents, kBos, {.contexts = {16, 128}, .stride = 8, .max_tokens = 100});
   EXPECT_EQ(some[0].tokens, 100);
   EXPECT_NEAR(some[0].nll, some[1].nll, 1e-6);
+  // The same where the longer one is not read.
+  const auto alone = MeasurePerplexity(model, documents, kBos,
+                                       {.contexts = {16}, .stride = 8, .max_tokens = 100, .as_long_as = 128});
+  ASSERT_EQ(alone.size(), 1u);
+  EXPECT_EQ(alone[0].tokens, 100);
+  EXPECT_EQ(alone[0].nll, some[0].nll);
 }
 
 // Without a stride, a context of any length can be measured; with one that does not fit, none is.

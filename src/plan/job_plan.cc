@@ -74,12 +74,8 @@ class Planner {
     PlanMerge();
     PlanQuantize();
     progress_.Update(4);
-    Reading evaluation = ReadingOfEvaluation(eval_, texts_, encoder_, reading_);
-    EvalRecipe retention = eval_;
-    retention.contexts = RetentionContexts(recipe_, base_.config.context);
-    for (const KnownTexts& text : retention_)
-      evaluation += ReadingOfPerplexity(retention, text, encoder_.bos >= 0, reading_);
-    const Reading comparison = ReadingOfComparison(eval_.kld, texts_, encoder_.bos >= 0, reading_);
+    const Reading evaluation = ReadingOfEvaluation(eval_, texts_, encoder_, reading_),
+                  comparison = ReadingOfComparison(eval_.kld, texts_, encoder_.bos >= 0, reading_);
     PlanEvaluations(evaluation);
     for (const std::string& type : recipe_.quantize) PlanComparison(type, comparison);
     PlanSample();
@@ -288,9 +284,16 @@ class Planner {
   }
 
   void PlanEvaluations(const Reading& reading) {
-    PlanEvaluation("evaluate-base", base_.bytes, reading);
-    if (HasControl(recipe_)) PlanEvaluation("evaluate-scaled", base_.bytes, reading);
-    PlanEvaluation("evaluate-result", base_.config.Parameters() * 2, reading);
+    EvalRecipe retention = eval_;
+    retention.contexts = RetentionContexts(recipe_, base_.config.context);
+    Reading base = reading, result = reading;
+    for (const KnownTexts& text : retention_) {
+      base += ReadingOfPerplexity(retention, 1, text, encoder_.bos >= 0, reading_);
+      result += ReadingOfPerplexity(retention, retention.contexts.size(), text, encoder_.bos >= 0, reading_);
+    }
+    PlanEvaluation("evaluate-base", base_.bytes, base);
+    if (HasControl(recipe_)) PlanEvaluation("evaluate-scaled", base_.bytes, result);
+    PlanEvaluation("evaluate-result", base_.config.Parameters() * 2, result);
   }
 
   void PlanEvaluation(const std::string& name, std::int64_t mapped, const Reading& reading) {

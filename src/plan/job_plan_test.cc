@@ -179,15 +179,18 @@ TEST_F(JobPlanTest, TokensAreThoseThatAreRead) {
     const auto documents = ReadEvalTexts(folder_ / "shards", EvalTexts::kHeldOut);
     PrepareEvalTexts("data.retention", {source / "README.md"}, {}, EncoderOf(*base.tokenizer),
                      folder_ / "kept", {}, NoProgress());
-    ReadCounter evaluation, comparison;
-    Evaluate(model, {},
-             {documents,
-              {{"README.md", ReadEvalTexts(folder_ / "kept", EvalTexts::kAll)}},
-              RetentionContexts(recipe, base.config.context)},
-             recipe.eval, "auto", evaluation);
+    ReadCounter evaluation, of_base, comparison;
+    const std::vector<std::int64_t> contexts = RetentionContexts(recipe, base.config.context);
+    EvalDocuments texts{documents,
+                        {{"README.md", ReadEvalTexts(folder_ / "kept", EvalTexts::kAll)}},
+                        contexts,
+                        contexts.back()};
+    Evaluate(model, {}, texts, recipe.eval, "auto", evaluation);
+    texts.retention_contexts.resize(1);
+    Evaluate(model, {}, texts, recipe.eval, "auto", of_base);
     CompareQuantized(model, "F16", model, documents, {recipe.eval.kld.context, recipe.eval.kld.max_tokens},
                      "auto", comparison);
-    EXPECT_EQ(Stage(plan, "evaluate-base").tokens, evaluation.tokens);
+    EXPECT_EQ(Stage(plan, "evaluate-base").tokens, of_base.tokens);
     EXPECT_EQ(Stage(plan, "evaluate-result").tokens, evaluation.tokens);
     EXPECT_EQ(Stage(plan, "compare-Q4_K_M").tokens, comparison.tokens);
   }

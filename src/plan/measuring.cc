@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "base/cancel.h"
 #include "data/passkey.h"
@@ -86,17 +87,18 @@ void AddPasskeys(const PasskeyRecipe& recipe, const TextEncoder& encoder, const 
 
 }  // namespace
 
-Reading ReadingOfPerplexity(const EvalRecipe& eval, const KnownTexts& texts, bool bos,
+Reading ReadingOfPerplexity(const EvalRecipe& eval, std::size_t count, const KnownTexts& texts, bool bos,
                             const ReadingTime& time) {
   Reading all;
-  for (const std::int64_t context : eval.contexts) all += ReadingOfContext(eval, context, texts, bos, time);
+  for (const std::int64_t context : std::span(eval.contexts).first(count))
+    all += ReadingOfContext(eval, context, texts, bos, time);
   return all;
 }
 
 Reading ReadingOfEvaluation(const EvalRecipe& eval, const KnownTexts& texts, const TextEncoder& encoder,
                             const ReadingTime& time) {
   const bool bos = encoder.bos >= 0;
-  Reading all = ReadingOfPerplexity(eval, texts, bos, time);
+  Reading all = ReadingOfPerplexity(eval, eval.contexts.size(), texts, bos, time);
   AddPasskeys(eval.passkey, encoder, time, all);
   const ByPositionRecipe& by_position = eval.by_position;
   std::int64_t documents = by_position.documents;

@@ -28,8 +28,8 @@ struct Reading {
   }
 };
 
-// Perplexity alone, in each context. The rest as ReadingOfEvaluation.
-Reading ReadingOfPerplexity(const EvalRecipe& eval, const KnownTexts& texts, bool bos,
+// Perplexity alone, in the first `count` of the contexts. The rest as ReadingOfEvaluation.
+Reading ReadingOfPerplexity(const EvalRecipe& eval, std::size_t count, const KnownTexts& texts, bool bos,
                             const ReadingTime& time);
 
 // Perplexity, passkeys and loss by position of one model. Tokens are exact where all lengths are known, apart

@@ -63,6 +63,7 @@ Evaluation Evaluate(const std::filesystem::path& file, const RopeOverride& rope,
   evaluation.perplexity = measure(texts.documents, perplexity);
   PerplexityOptions retention = perplexity;
   retention.contexts = texts.retention_contexts;
+  retention.as_long_as = texts.retention_reach;
   for (const RetentionDocuments& text : texts.retention)
     evaluation.retention.push_back({text.name, measure(text.documents, retention)});
 

@@ -21,7 +21,8 @@ BaseFacts FactsOfBase(const std::filesystem::path& file, const std::string& id, 
 // Whether the base is measured a second time, with the released RoPE: where that is another than its own.
 bool HasControl(const Recipe& recipe);
 
-// The contexts in which texts of data.retention are measured: the base's window and the target.
+// The contexts in which texts of data.retention are measured: the base's window and the target. The base
+// itself is measured in the first alone.
 std::vector<std::int64_t> RetentionContexts(const Recipe& recipe, std::int64_t base_window);
 
 // A text that the base must go on knowing, and its name.
@@ -30,11 +31,13 @@ struct RetentionDocuments {
   std::vector<TokenDocument> documents;
 };
 
-// What an evaluation reads.
+// What an evaluation reads. Each text of `retention` is read in windows of `retention_contexts`, and the
+// tokens that one of `retention_reach` can score are scored in all of them.
 struct EvalDocuments {
   std::vector<TokenDocument> documents;
   std::vector<RetentionDocuments> retention;
   std::vector<std::int64_t> retention_contexts;
+  std::int64_t retention_reach = 0;
 };
 
 // Perplexity of `texts` by context, and passkeys by length and depth, with RoPE as `rope` says. The names of

@@ -262,8 +262,12 @@ class Job {
     }
   }
 
-  EvalDocuments ReadAllTexts() const {
-    EvalDocuments texts{ReadEvalTexts(texts_, which_texts_), {}, RetentionContexts(recipe_, m_.base.context)};
+  // Beyond the base's window, the texts to be kept are read by models that reach so far alone.
+  EvalDocuments ReadAllTexts(bool beyond_the_base) const {
+    std::vector<std::int64_t> contexts = RetentionContexts(recipe_, m_.base.context);
+    const std::int64_t reach = contexts.back();
+    if (!beyond_the_base) contexts.resize(1);
+    EvalDocuments texts{ReadEvalTexts(texts_, which_texts_), {}, contexts, reach};
     for (std::size_t i = 0; i < retention_.size(); ++i) {
       texts.retention.push_back({fs::path(recipe_.data.retention[i]).filename().string(),
                                  ReadEvalTexts(retention_[i], longspan::EvalTexts::kAll)});
@@ -279,7 +283,8 @@ class Job {
     for (const std::string& text : recipe_.data.retention) inputs.values.push_back(text);
     inputs.files = Joined(std::move(inputs.files), retention_);
     RunStage(stage, inputs, {Facts(stage)}, [&] {
-      Evaluation evaluation = Evaluate(file, rope, ReadAllTexts(), eval_, options_.isa, progress_);
+      Evaluation evaluation =
+          Evaluate(file, rope, ReadAllTexts(stage != "evaluate-base"), eval_, options_.isa, progress_);
       evaluation.file = name;
       evaluation.text =
           paths_.eval.empty() ? "documents held out from training" : "texts of the recipe's choice";
