@@ -25,7 +25,7 @@ void Unpack(benchmark::State& state) {
     for (std::int64_t i = 0; i < 32; ++i) {
       for (std::int64_t p = 0; p < 2; ++p) {
         bf16::UnpackRow(type, from + (row + i) * row_bytes + (column / kPiece + p) * piece_bytes, kPiece,
-                       to.data() + (i / 16 * 16 + p * 8) * 512 + i % 16 * 32, 512);
+                        to.data() + (i / 16 * 16 + p * 8) * 512 + i % 16 * 32, 512);
       }
     }
     benchmark::DoNotOptimize(to.data());
