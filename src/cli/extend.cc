@@ -15,6 +15,7 @@
 
 #include "base/cancel.h"
 #include "base/error.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/job_options.h"
 #include "cli/plan_table.h"
@@ -58,8 +59,8 @@ void PrintTable(const Recipe& recipe, const Measurements& m) {
   }
   if (control) fmt::print("scaled: the base with the released RoPE, without training\n");
   for (const KeptText& text : KeptTexts(m)) {
-    fmt::print("{}: perplexity {:.2f} at {} tokens before, {:.2f} at {} after: {:.3f} times\n", text.name,
-               text.before, text.base_context, text.after, text.target, text.Ratio());
+    fmt::print("{}: perplexity {:.2f} at {} tokens before, {:.2f} at {} after: {:.3f} times\n",
+               Printable(text.name), text.before, text.base_context, text.after, text.target, text.Ratio());
   }
   const QuantizationFacts& q = m.quantization;
   fmt::print("\nTypes compared with the merged model ({}) on {} tokens, in windows of {}:\n", q.reference,

@@ -36,6 +36,16 @@ bool HasControl(const Recipe& recipe) {
          (rope.scaling != RopeScaling::Kind::kNone || rope.theta || rope.release_theta);
 }
 
+std::string RetentionName(const std::vector<std::string>& entries, std::size_t at) {
+  const auto last = [](const std::string& entry) {
+    const std::size_t end = entry.find_last_not_of('/') + 1;
+    return std::filesystem::path(entry.substr(0, end)).filename().string();
+  };
+  const std::string name = last(entries[at]);
+  const bool alone = std::ranges::count(entries, name, last) == 1;
+  return alone && !name.empty() ? name : entries[at];
+}
+
 std::vector<std::int64_t> RetentionContexts(const Recipe& recipe, std::int64_t base_window) {
   std::vector<std::int64_t> contexts{std::min(base_window, recipe.context.target)};
   if (recipe.context.target > contexts.front()) contexts.push_back(recipe.context.target);

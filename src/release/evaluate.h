@@ -25,6 +25,9 @@ bool HasControl(const Recipe& recipe);
 // itself is measured in the first alone.
 std::vector<std::int64_t> RetentionContexts(const Recipe& recipe, std::int64_t base_window);
 
+// What the card calls entry `at` of data.retention: its last part, or all of it where others end alike.
+std::string RetentionName(const std::vector<std::string>& entries, std::size_t at);
+
 // A text that the base must go on knowing, and its name.
 struct RetentionDocuments {
   std::string name;

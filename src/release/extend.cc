@@ -269,7 +269,7 @@ class Job {
     if (!beyond_the_base) contexts.resize(1);
     EvalDocuments texts{ReadEvalTexts(texts_, which_texts_), {}, contexts, reach};
     for (std::size_t i = 0; i < retention_.size(); ++i) {
-      texts.retention.push_back({fs::path(recipe_.data.retention[i]).filename().string(),
+      texts.retention.push_back({RetentionName(recipe_.data.retention, i),
                                  ReadEvalTexts(retention_[i], longspan::EvalTexts::kAll)});
     }
     return texts;

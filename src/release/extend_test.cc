@@ -16,6 +16,7 @@
 #include "infer/loaded_model.h"
 #include "release/checksums.h"
 #include "release/eval_texts.h"
+#include "release/evaluate.h"
 #include "release/testing/small_job.h"
 
 namespace longspan {
@@ -177,6 +178,10 @@ TEST_F(ExtendTest, EvalInputsObeyTheTextField) {
 TEST_F(ExtendTest, TellsWhatWasKeptBesideItsControl) {
   WriteFile(folder_ / "known.txt", Story(30, 120));
   WriteFile(folder_ / "more/a.txt", Story(31, 90));
+  EXPECT_EQ(RetentionName({"a/x.txt", "b/y.txt/"}, 0), "x.txt");
+  EXPECT_EQ(RetentionName({"a/x.txt", "b/y.txt/"}, 1), "y.txt");
+  EXPECT_EQ(RetentionName({"a/x.txt", "b/x.txt"}, 1), "b/x.txt");
+  EXPECT_EQ(RetentionName({"/"}, 0), "/");
   data_ = "retention: [known.txt, more]";
   rope_ = "scaling: yarn";
   const Measurements without = [&] {
