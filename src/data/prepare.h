@@ -37,7 +37,7 @@ std::filesystem::path WorkFolderOf(const std::filesystem::path& out);
 
 // Writes train.lsd, and validation.lsd where documents are held out, into the folder `out`. Existing shards
 // are replaced (data/shard_set.h). Documents that cannot be used are left out and counted. Error(kBadOption)
-// where no document is left to train on; nothing is written then.
+// where no document is left; nothing is written then.
 PrepareReport Prepare(const std::vector<std::filesystem::path>& inputs, const TextEncoder& encoder,
                       const PrepareOptions& options, const std::filesystem::path& out, Progress& progress);
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "data/prepare.h"
 #include "data/shard_set.h"
 
@@ -30,7 +31,9 @@ EvalTextFacts PrepareEvalTexts(std::string_view key, const std::vector<std::file
     skips = Prepare(inputs, encoder, prepare, out, progress).skips;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kBadOption) throw;
-    Fail(ErrorKind::kBadOption, "{}: {}", key, error.what());
+    Fail(ErrorKind::kBadOption, "{}: nothing to measure on in {}{}: {}", key,
+         Printable(inputs.front().string(), 400),
+         inputs.size() > 1 ? fmt::format(" and {} others", inputs.size() - 1) : "", error.what());
   }
   EvalTextFacts facts = MeasureEvalTexts(out, EvalTexts::kAll);
   if (skips.lost() > 0) {

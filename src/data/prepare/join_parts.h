@@ -22,7 +22,7 @@ struct JoinOptions {
 
 // Writes the documents of the parts of `units`, which lie in `folder`, to the shards in `out`, in the order
 // of the units: all but duplicates, cut into pieces, and each into the shard where its hash puts it. `skips`
-// is what was skipped before the parts were made. Error(kBadOption) where no document is left to train on.
+// is what was skipped before the parts were made. Error(kBadOption) where no document is left.
 PrepareReport JoinParts(const std::vector<PrepareUnit>& units, const std::filesystem::path& folder,
                         const JoinOptions& options, const TextEncoder& encoder, const CorpusSkips& skips,
                         const std::filesystem::path& out, Progress& progress);
