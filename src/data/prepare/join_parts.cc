@@ -84,8 +84,7 @@ class PartJoiner {
     DocumentFates total;
     for (const DocumentFates& fates : fates_.all()) total.Add(fates);
     const CorpusSkips& skips = report_.skips;
-    Fail(ErrorKind::kBadOption,
-         "no document is left: {} found, {} too short, {} too long{}{}{}{}",
+    Fail(ErrorKind::kBadOption, "no document is left: {} found, {} too short, {} too long{}{}{}{}",
          total.found.documents, total.too_short.documents, total.too_long.documents,
          skips.lost() > 0 ? "; " : "", skips.Summary(), skips.lost() > 0 ? " could not be used" : "",
          skips.first().empty() ? "" : fmt::format("; first: {}", skips.first()));
