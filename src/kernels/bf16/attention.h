@@ -18,8 +18,8 @@ inline bool HasManyQueries(const AttentionShape& shape, const AttentionInput& s)
   return shape.group() * s.q.rows > kTileRows;
 }
 
-// Kernels::Attention with queries, keys, values and probabilities rounded to BF16. Tiles is HardwareTiles or
-// PlainTiles. Needs VectorsSupported().
+// Kernels::Attention with queries, keys, values and probabilities rounded to BF16. Tiles is one of
+// tiles.h. Needs VectorsSupported().
 template <class Tiles>
 void Attention(const AttentionShape& shape, std::span<const AttentionSequence> sequences);
 

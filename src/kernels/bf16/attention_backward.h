@@ -14,8 +14,8 @@
 namespace longspan::bf16 {
 
 // Kernels::AttentionBackward with queries, keys, values, probabilities and their gradients rounded to BF16.
-// Scores are computed as bf16::Attention computes them, so that its log-sum-exp fits. Tiles is HardwareTiles
-// or PlainTiles. Needs VectorsSupported().
+// Scores are computed as bf16::Attention computes them, so that its log-sum-exp fits. Tiles is one of
+// tiles.h. Needs VectorsSupported().
 template <class Tiles>
 void AttentionBackward(const AttentionShape& shape, std::span<const AttentionBackwardSequence> sequences);
 

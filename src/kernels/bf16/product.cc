@@ -17,7 +17,7 @@ namespace {
 inline constexpr std::int64_t kStripRows = 2 * kTileRows;
 inline constexpr std::int64_t kStripBytes = kStripRows * kDepth * 2;
 // Rows of x that one task takes: a slab of them, and the task's sums, stay in the second-level cache.
-inline constexpr std::int64_t kRowBlock = 1024;
+inline constexpr std::int64_t kRowBlock = 512;
 // Rows of the weight that a task takes. With more, x is fetched less often; with fewer, there are more tasks.
 inline constexpr std::int64_t kFewestOutputs = 64, kMostOutputs = 256, kTasks = 32;
 

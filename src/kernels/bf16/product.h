@@ -56,7 +56,7 @@ inline constexpr std::int64_t kManyRows = 16;
 inline constexpr std::int64_t kManyRoundedRows = 32;
 
 // y [n, out] = (or, with `add`, +=) x [n, in] W^T for W {out, in} of any type. Each output is summed in one
-// order, whatever the number of rows or of threads. Tiles is HardwareTiles or PlainTiles. Needs
+// order, whatever the number of rows or of threads. Tiles is one of tiles.h. Needs
 // VectorsSupported().
 template <class Tiles>
 void MatMul(const PackedRows& x, const Tensor& weight, Rows y, bool add);

@@ -1,5 +1,5 @@
 // Tiles: registers of 16 rows of 64 bytes, and the product of two of them added to a third (Intel AMX).
-// Algorithms are templates over one of two types with the same members:
+// Algorithms are templates over a type of tiles. Two of them have these members:
 //
 //   Tiles tiles;                              the calling thread may use tiles while the object lives
 //   tiles.template Zero<T>()
