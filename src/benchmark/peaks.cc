@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 
 #include "base/cancel.h"
 #include "base/error.h"
@@ -126,18 +127,20 @@ bool Allows(std::string_view isa, const Peak& peak) {
 
 const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa, Activations activations,
                         bool quantised) {
-  const bool bytes = quantised && activations == Activations::kInt8;
-  for (const PeakKind kind :
-       {PeakKind::kTileBf16, bytes ? PeakKind::kInt8Dot : PeakKind::kBf16Dot, PeakKind::kFma}) {
-    if (kind != PeakKind::kFma && activations == Activations::kExact) continue;
+  const auto fastest = [&](std::initializer_list<PeakKind> kinds) {
     const Peak* best = nullptr;
     for (const Peak& peak : peaks) {
-      if (peak.kind != kind || !Allows(isa, peak)) continue;
+      if (std::ranges::find(kinds, peak.kind) == kinds.end() || !Allows(isa, peak)) continue;
       if (best == nullptr || peak.all_threads > best->all_threads) best = &peak;
     }
-    if (best != nullptr) return best;
+    return best;
+  };
+  if (activations == Activations::kExact) return fastest({PeakKind::kFma});
+  if (const Peak* tiles = fastest({PeakKind::kTileBf16})) return tiles;
+  if (quantised && activations == Activations::kInt8) {
+    if (const Peak* bytes = fastest({PeakKind::kInt8Dot})) return bytes;
   }
-  return nullptr;
+  return fastest({PeakKind::kBf16Dot, PeakKind::kFma});
 }
 
 const Peak* MemoryPeak(std::span<const Peak> peaks) {

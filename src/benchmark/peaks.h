@@ -41,9 +41,9 @@ double RateNow(const Peak& peak);
 // Whether code for instruction set `isa`, or "auto", may use the instruction of this peak.
 bool Allows(std::string_view isa, const Peak& peak);
 
-// What bounds matrix products by code for `isa`: the fastest that it has of FMA where activations are exact,
-// else of tiles in bf16, else of dot products, of bytes where `quantised` weights meet rounded activations
-// and of bf16 otherwise, else of FMA. Null where `isa` allows none of them.
+// What bounds matrix products by code for `isa`: FMA where activations are exact; else tiles in bf16; else
+// dot products of bytes where `quantised` weights meet activations rounded to them; else FMA, or dot products
+// of bf16 where those are faster. The fastest of its kind; null where `isa` allows none.
 const Peak* ProductPeak(std::span<const Peak> peaks, std::string_view isa, Activations activations,
                         bool quantised);
 

@@ -101,6 +101,10 @@ TEST(Peaks, ProductsAreHeldAgainstTheBestThatTheirInstructionSetAllows) {
   EXPECT_EQ(of_floats("avx512", Activations::kBf16), &kPeaks[7]);
   EXPECT_EQ(of_floats("avx2", Activations::kBf16), &kPeaks[5]);
   EXPECT_EQ(of_floats("auto", Activations::kExact), &kPeaks[5]) << "exact products never run on tiles";
+  // Where pairs are slower than single floats, products stay with those.
+  std::vector<Peak> slow_pairs = kPeaks;
+  slow_pairs.push_back({PeakKind::kFma, "avx512", "", 4, 7});
+  EXPECT_EQ(ProductPeak(slow_pairs, "avx512", Activations::kInt8, false), &slow_pairs.back());
   EXPECT_EQ(MemoryPeak(kPeaks), &kPeaks[6]);
   EXPECT_EQ(MemoryPeak(std::span(kPeaks).first(6)), nullptr);
 }
