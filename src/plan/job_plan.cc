@@ -162,8 +162,12 @@ class Planner {
     }
     if (texts_.lengths)
       eval_ = EvalWithin(recipe_, texts_.lengths->empty() ? 0 : std::ranges::max(*texts_.lengths));
-    for (const std::string& entry : recipe_.data.retention)
-      retention_.push_back(TextsOf({entry}, "data.retention"));
+    for (std::size_t i = 0; i < recipe_.data.retention.size(); ++i) {
+      const KnownTexts& text =
+          retention_.emplace_back(TextsOf({recipe_.data.retention[i]}, "data.retention"));
+      if (text.lengths)
+        CheckRetentionText(recipe_, i, text.lengths->empty() ? 0 : std::ranges::max(*text.lengths));
+    }
   }
 
   KnownTexts TextsOf(const std::vector<std::string>& inputs, std::string_view key) const {

@@ -120,6 +120,8 @@ TEST_F(JobPlanTest, RowsOfEveryWidthAreTimed) {
   std::string text = ReadFile(folder_ / "r.yml");
   text.replace(text.find(kBase), kBase.size(), model.string());
   text.replace(text.find("target: 1024"), 12, "target: 16384");
+  const std::size_t retention = text.find(", retention");  // it does not fill this target
+  text.erase(retention, text.find('}', retention) - retention);
   WriteFile(folder_ / "r.yml", text);
   const JobPlan plan = PlanJob(LoadRecipe(folder_ / "r.yml"), "auto");
   EXPECT_GT(Stage(plan, "quantize-Q4_K_M").disk, 80'000'000);
@@ -194,6 +196,17 @@ TEST_F(JobPlanTest, TokensAreThoseThatAreRead) {
     EXPECT_EQ(Stage(plan, "evaluate-result").tokens, evaluation.tokens);
     EXPECT_EQ(Stage(plan, "compare-Q4_K_M").tokens, comparison.tokens);
   }
+}
+
+TEST_F(JobPlanTest, TextsToBeKeptThatAreTooShortAreKnownToo) {
+  Plan();
+  std::string text = ReadFile(folder_ / "r.yml");
+  const std::string_view kept = "README.md";
+  text.replace(text.find(kept), kept.size(), "LICENSE");
+  text.replace(text.find("target: 1024"), 12, "target: 65536");
+  WriteFile(folder_ / "r.yml", text);
+  EXPECT_THAT(ErrorOf([&] { PlanJob(LoadRecipe(folder_ / "r.yml"), "auto"); }),
+              ::testing::HasSubstr("r.yml:2: data.retention: the longest document of "));
 }
 
 TEST_F(JobPlanTest, TextsThatAreTooShortAreKnownBeforeAnyWork) {

@@ -118,22 +118,23 @@ std::string KeptSection(const Measurements& m) {
   if (kept.empty()) return {};
   const std::string base = WithCommas(kept.front().base_context), target = WithCommas(kept.front().target);
   MarkdownTable table({"text", "base at " + base, "scaled, untrained, at " + base, "at " + target,
-                       "after at " + base, "at " + target, "after / base"});
+                       "after at " + base, "at " + target, "after / base", "tokens scored"});
   const auto known = [](const std::optional<double>& value) {
     return value ? Perplexity(*value) : std::string("–");
   };
   for (const KeptText& text : kept) {
     table.Add({EscapeMarkdown(text.name), Perplexity(text.before), known(text.scaled_short),
                known(text.scaled), Perplexity(text.after_short), Perplexity(text.after),
-               fmt::format("{:.3f}", text.Ratio())});
+               fmt::format("{:.3f}", text.Ratio()), WithCommas(text.tokens)});
   }
   return fmt::format(
       "## What was kept\n\n{}\nPerplexity of texts that nothing was trained on here, of kinds that the base "
-      "knows, {} tokens scored of each, the same in every column. The last column is the result at {} tokens "
-      "over the base in its own window: above 1, the longer window cost more than it gave. Scaled, "
-      "untrained: "
-      "the base with the RoPE of the release.\n\n",
-      table.text(), WithCommas(kept.front().tokens), target);
+      "knows; every column scores the same tokens. After / base is the result at {} tokens over the base in "
+      "its "
+      "own window: above 1, the longer window cost more than it gave. Scaled, untrained: the base with the "
+      "RoPE "
+      "of the release.\n\n",
+      table.text(), target);
 }
 
 std::string Facts(const Measurements& m) {

@@ -74,6 +74,14 @@ EvalRecipe EvalWithin(const Recipe& recipe, std::int64_t longest) {
   return eval;
 }
 
+void CheckRetentionText(const Recipe& recipe, std::size_t at, std::int64_t longest) {
+  if (longest >= recipe.context.target) return;
+  recipe.places.FailAt(
+      "data.retention",
+      fmt::format("the longest document of {} has {} tokens, the target is {}; name a longer text",
+                  Printable(recipe.data.retention[at]), longest, recipe.context.target));
+}
+
 EvalTextFacts MeasureEvalTexts(const std::filesystem::path& shards, EvalTexts which) {
   EvalTextFacts facts;
   const std::optional<Shard> shard = ShardOf(shards, which);

@@ -30,6 +30,10 @@ enum class EvalTexts { kAll, kHeldOut };
 std::vector<TokenDocument> ReadEvalTexts(const std::filesystem::path& shards, EvalTexts which);
 EvalTextFacts MeasureEvalTexts(const std::filesystem::path& shards, EvalTexts which);
 
+// Error with the recipe's file, line and key where entry `at` of data.retention, whose longest document has
+// `longest` tokens, does not fill the target.
+void CheckRetentionText(const Recipe& recipe, std::size_t at, std::int64_t longest);
+
 // The measurements of `recipe` on documents of which the longest has `longest` tokens: loss by position reads
 // up to the target, or as far as they go where the recipe does not insist. Error with the recipe's file, line
 // and key where they do not reach as far as the recipe wants to measure.

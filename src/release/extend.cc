@@ -193,7 +193,6 @@ class Job {
 
   // Prepares the texts that the base must go on knowing, each by itself.
   void RetentionTexts() {
-    const std::vector<std::int64_t> contexts = RetentionContexts(recipe_, m_.base.context);
     for (std::size_t i = 0; i < paths_.retention.size(); ++i) {
       const std::vector<fs::path>& inputs = paths_.retention[i];
       const std::string stage = fmt::format("retention-{}", i + 1);
@@ -210,13 +209,7 @@ class Job {
                });
       const auto found = LoadMeasurement<EvalTextFacts>(Facts(stage));
       MessageOfSkips("data.retention", found);
-      if (found.longest < contexts.back()) {
-        recipe_.places.FailAt(
-            "data.retention",
-            fmt::format("the longest document of {} has {} tokens, the target is {}; name a "
-                        "longer text",
-                        recipe_.data.retention[i], found.longest, contexts.back()));
-      }
+      CheckRetentionText(recipe_, i, found.longest);
     }
   }
 
